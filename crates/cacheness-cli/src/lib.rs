@@ -1,0 +1,1 @@
+//! The `cacheness` command (skeleton).

@@ -1,0 +1,2 @@
+//! The `cacheness` command.
+fn main() {}

@@ -1,0 +1,81 @@
+//! Times as the store keeps them, and a clock that tests can move.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Microseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// This time plus `duration`, at the end of time at the latest.
+    #[must_use]
+    pub fn saturating_add(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
+
+    /// Seconds since 1970, with a fraction.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)]
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+
+    /// ISO 8601 in UTC, to the microsecond: `2026-11-20T12:00:00.000000+00:00`.
+    #[must_use]
+    pub fn to_iso(self) -> String {
+        match chrono::DateTime::from_timestamp_micros(self.0) {
+            Some(time) => time.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string(),
+            None => self.0.to_string(),
+        }
+    }
+}
+
+/// Where the time comes from.
+#[derive(Clone, Default)]
+pub struct Clock(Option<Arc<AtomicI64>>);
+
+impl Clock {
+    /// The system's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(None)
+    }
+
+    /// A clock that stands at `start` until it is moved; its clones move with it.
+    #[must_use]
+    pub fn manual(start: Timestamp) -> Self {
+        Self(Some(Arc::new(AtomicI64::new(start.0))))
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Some(manual) => Timestamp(manual.load(Ordering::Relaxed)),
+            None => {
+                let micros = |d: Duration| i64::try_from(d.as_micros()).unwrap_or(i64::MAX);
+                Timestamp(match SystemTime::now().duration_since(UNIX_EPOCH) {
+                    Ok(since) => micros(since),
+                    Err(before) => -micros(before.duration()),
+                })
+            }
+        }
+    }
+
+    /// Moves a manual clock by `micros` (back, where negative); does nothing to the system's clock.
+    pub fn advance(&self, micros: i64) {
+        if let Some(manual) = &self.0 {
+            manual.fetch_add(micros, Ordering::Relaxed);
+        }
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Clock::manual" } else { "Clock::system" })
+    }
+}

@@ -1,0 +1,291 @@
+//! Options of a store and a cache, as both languages and the files know them.
+//!
+//! Field names are those of the Python configuration classes; [`serde`] gives the JSON and TOML forms. Unknown fields are
+//! refused.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a store survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Nothing is lost or torn when a process is killed. A power loss may take the last entries with it, and leaves no
+    /// broken ones: their payloads are noticed by their hashes.
+    #[default]
+    Normal,
+    /// Nor when the machine loses power: file, directory and database are synced before a write returns.
+    Full,
+}
+
+/// The codec of plain data and pickles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    /// Stored as it is.
+    None,
+    /// LZ4 frames: fast, modest ratio.
+    Lz4,
+    /// Zstandard frames: good ratio.
+    Zstd,
+    /// gzip: for other tools.
+    Gzip,
+}
+
+impl Codec {
+    /// The name in entries and configurations.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    /// What a file name gets behind the format's extension.
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Lz4 => ".lz4",
+            Self::Zstd => ".zst",
+            Self::Gzip => ".gz",
+        }
+    }
+
+    /// The codec of that name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "none" => Ok(Self::None),
+            "lz4" => Ok(Self::Lz4),
+            "zstd" => Ok(Self::Zstd),
+            "gzip" => Ok(Self::Gzip),
+            other => Err(Error::new(ErrorKind::Unsupported, format!("unknown compression codec {other:?}"))
+                .with_hint("the codecs are none, lz4, zstd and gzip")),
+        }
+    }
+}
+
+/// The codec inside Blosc2 array frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum ArrayCodec {
+    Lz4,
+    Lz4hc,
+    Blosclz,
+    Zstd,
+    Zlib,
+}
+
+/// The file format of arrays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArrayFormat {
+    /// Blosc2 where a sample says that compression pays, else `.npy`.
+    #[default]
+    Auto,
+    /// Always Blosc2 (`.b2nd`).
+    Blosc2,
+    /// Always `.npy`, which can be memory-mapped.
+    Npy,
+}
+
+/// The file format of tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableFormat {
+    /// Apache Parquet: small.
+    #[default]
+    Parquet,
+    /// Arrow IPC file: fast, can be memory-mapped.
+    Arrow,
+}
+
+/// The codec inside Parquet and Arrow files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum TableCodec {
+    None,
+    Lz4,
+    Zstd,
+    Snappy,
+    Gzip,
+}
+
+/// How payloads are compressed, and in which format arrays and tables are stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CompressionConfig {
+    /// Codec of plain data and pickles.
+    pub pickle_compression_codec: Codec,
+    /// Its level, 1 to 9 (zstd up to 22).
+    pub pickle_compression_level: i32,
+    /// Payloads of fewer bytes than this are not compressed.
+    pub compression_threshold_bytes: u64,
+    /// Whether arrays are compressed with Blosc2 at all; `false` is `array_format = "npy"`.
+    pub use_blosc2_arrays: bool,
+    /// Codec inside Blosc2 frames.
+    pub blosc2_array_codec: ArrayCodec,
+    /// Its level, 0 to 9.
+    pub blosc2_array_compression_level: u8,
+    /// Format of arrays.
+    pub array_format: ArrayFormat,
+    /// Codec inside Parquet and Arrow files.
+    pub parquet_compression: TableCodec,
+    /// Format of tables.
+    pub dataframe_format: TableFormat,
+    /// Whether large values are compressed on all cores.
+    pub parallel: bool,
+    /// Whether a sample of a large value decides that compression would not pay.
+    pub sample: bool,
+}
+
+impl Default for CompressionConfig {
+    fn default() -> Self {
+        Self {
+            pickle_compression_codec: Codec::Zstd,
+            pickle_compression_level: 5,
+            compression_threshold_bytes: 4096,
+            use_blosc2_arrays: true,
+            blosc2_array_codec: ArrayCodec::Lz4,
+            blosc2_array_compression_level: 5,
+            array_format: ArrayFormat::Auto,
+            parquet_compression: TableCodec::Lz4,
+            dataframe_format: TableFormat::Parquet,
+            parallel: true,
+            sample: true,
+        }
+    }
+}
+
+/// How keys are made from parameters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SerializationConfig {
+    /// Paths are encoded by what they lead to, not by name.
+    pub hash_path_content: bool,
+    /// Lists, tuples, mappings and sets may be parameters.
+    pub enable_collections: bool,
+    /// Objects without an encoding of their own are encoded by their parts.
+    pub enable_object_introspection: bool,
+    /// How deep tuples may nest.
+    pub max_tuple_recursive_length: usize,
+    /// How deep collections may nest.
+    pub max_collection_depth: usize,
+}
+
+impl Default for SerializationConfig {
+    fn default() -> Self {
+        Self {
+            hash_path_content: true,
+            enable_collections: true,
+            enable_object_introspection: true,
+            max_tuple_recursive_length: 10,
+            max_collection_depth: 10,
+        }
+    }
+}
+
+/// Signatures and pickles.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct SecurityConfig {
+    /// Whether entries are signed when they are written and checked when they are read.
+    pub enable_entry_signing: bool,
+    /// Name of the key file in the store's directory.
+    pub signing_key_file: String,
+    /// Keep the key in memory only: entries of an earlier process are then unsigned or invalid.
+    pub use_in_memory_key: bool,
+    /// Fields to sign besides the ones that are always signed; `None` signs all.
+    pub custom_signed_fields: Option<Vec<String>>,
+    /// Whether entries without a signature are served (never their pickles, see `trust_unsigned_pickles`).
+    pub allow_unsigned_entries: bool,
+    /// Whether an entry with a wrong signature is deleted when it is met.
+    pub delete_invalid_signatures: bool,
+    /// Whether pickles are written and read at all.
+    pub allow_pickle: bool,
+    /// Whether a pickle is decoded although its entry has no valid signature. Whoever can write the directory can then
+    /// run code in the reading process.
+    pub trust_unsigned_pickles: bool,
+}
+
+impl Default for SecurityConfig {
+    fn default() -> Self {
+        Self {
+            enable_entry_signing: true,
+            signing_key_file: "cache_signing_key.bin".into(),
+            use_in_memory_key: false,
+            custom_signed_fields: None,
+            allow_unsigned_entries: true,
+            delete_invalid_signatures: false,
+            allow_pickle: true,
+            trust_unsigned_pickles: false,
+        }
+    }
+}
+
+/// Options of the store engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// What the store survives.
+    pub durability: Durability,
+    /// Payloads up to this many bytes travel inside the entry.
+    pub inline_threshold_bytes: u64,
+    /// How many hexadecimal digits name the directories that blobs are spread over; 0 to 4.
+    pub shard_chars: u8,
+    /// Equal payloads share one blob.
+    pub content_addressable: bool,
+    /// Whether a payload's hash is checked when it is read.
+    pub verify_cache_integrity: bool,
+    /// Whether the encoding of the parameters is kept in the entry.
+    pub store_cache_key_params: bool,
+    /// How payloads are compressed.
+    pub compression: CompressionConfig,
+    /// How keys are made.
+    pub serialization: SerializationConfig,
+    /// Signatures and pickles.
+    pub security: SecurityConfig,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Normal,
+            inline_threshold_bytes: 32 * 1024,
+            shard_chars: 2,
+            content_addressable: false,
+            verify_cache_integrity: true,
+            store_cache_key_params: true,
+            compression: CompressionConfig::default(),
+            serialization: SerializationConfig::default(),
+            security: SecurityConfig::default(),
+        }
+    }
+}
+
+/// Options of the cache layer, on top of a store's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheConfig {
+    /// Seconds that an entry is served for unless its `put` says otherwise; `None` for ever.
+    pub default_ttl_seconds: Option<f64>,
+    /// Options of the store.
+    pub store: StoreConfig,
+}
+
+/// Seconds as a duration; negative, infinite and absurd ones are refused by name.
+pub fn ttl_duration(seconds: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        Error::new(ErrorKind::InvalidInput, format!("ttl_seconds is {seconds}, which is no length of time"))
+            .with_hint("give a number of seconds that is zero or more, or None for an entry that never expires")
+    })
+}

@@ -1,0 +1,104 @@
+//! One row of metadata: what the store knows of a value without opening it.
+
+use std::borrow::Cow;
+
+use crate::clock::Timestamp;
+use crate::key::Fingerprint;
+
+/// A short name that is nearly always one of a few known ones, so that reading it allocates nothing.
+pub type Name = Cow<'static, str>;
+
+/// How a payload is to be read: which handler wrote it, in which format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// The handler that wrote the payload (`numpy_arrays`, `plain_objects`, …).
+    pub handler: Name,
+    /// What kind of value it is, for people and queries (`array`, `dataframe`, `series`, `table`, `plain`, `object`, …).
+    pub data_type: Name,
+    /// The storage format (`msgpack`, `b2nd`, `npy`, `parquet`, `arrow`, `pickle`, `dill`, `bytes`, …).
+    pub storage_format: Name,
+    /// The codec around or inside the payload (`none`, `lz4`, `zstd`, `gzip`, …).
+    pub compression: Name,
+    /// The type of the value in the language that wrote it (`builtins.dict`, `numpy.ndarray`, `rust:my_crate::Model`).
+    pub object_type: Name,
+    /// What the handler must know besides the payload, in its own encoding; empty for most.
+    pub handler_meta: Vec<u8>,
+}
+
+/// Where the payload of an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// In the entry itself.
+    Inline(Vec<u8>),
+    /// In the blob backend, under this locator.
+    Blob(String),
+}
+
+impl Location {
+    /// The locator, where the payload is a blob.
+    #[must_use]
+    pub fn locator(&self) -> Option<&str> {
+        match self {
+            Self::Inline(_) => None,
+            Self::Blob(locator) => Some(locator),
+        }
+    }
+}
+
+/// HMAC-SHA256 over the signed fields of an entry.
+pub type Signature = [u8; 32];
+
+/// One entry of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// 16 hexadecimal digits made from parameters, or a name that the user gave.
+    pub key: String,
+    /// Fingerprint of the parameters; `None` for an entry filed under a name.
+    pub fingerprint: Option<Fingerprint>,
+    /// When this value was put.
+    pub created_at: Timestamp,
+    /// When it was last read, as far as that has been written down.
+    pub accessed_at: Timestamp,
+    /// When it stops being served by the cache layer; the store never interprets it.
+    pub expires_at: Option<Timestamp>,
+    /// How often it was read, as far as that has been written down.
+    pub access_count: u64,
+    /// How the payload is to be read.
+    pub format: Format,
+    /// Bytes of the payload as stored.
+    pub size: u64,
+    /// XXH3-64 of the payload as stored.
+    pub file_hash: u64,
+    /// BLAKE3 of the payload as stored: for signed entries, and in content-addressable stores.
+    pub digest: Option<[u8; 32]>,
+    /// Signature of the entry, where signing is on.
+    pub signature: Option<Signature>,
+    /// A sentence of the user's about the value.
+    pub description: Option<String>,
+    /// The user's metadata: a JSON object (see `docs/formats/metadata.md`).
+    pub metadata: Option<String>,
+    /// The canonical encoding of the parameters, where the store keeps it.
+    pub params: Option<Vec<u8>>,
+    /// The payload, or where it is.
+    pub location: Location,
+}
+
+/// An entry without its payload, as listings return it.
+///
+/// The same struct with an empty inline payload; `inline` says whether there is one in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntrySummary {
+    /// The entry; an inline payload is left out (`Location::Inline` of no bytes).
+    pub entry: Entry,
+    /// Whether the payload travels inside the entry.
+    pub inline: bool,
+}
+
+/// How many entries a store has and how many bytes their payloads take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Entries.
+    pub entries: u64,
+    /// Sum of [`Entry::size`].
+    pub bytes: u64,
+}

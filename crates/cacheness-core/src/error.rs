@@ -1,0 +1,163 @@
+//! The one error type of the engine: a kind to act on, a sentence to read, a hint to render once.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// What kind of failure an [`Error`] is; decides how a caller reacts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument or option makes no sense.
+    InvalidInput,
+    /// A parameter has no stable encoding, so no key can be made from it.
+    KeyEncoding,
+    /// A value cannot be encoded in, or decoded from, its storage format.
+    Serialization,
+    /// A codec failed to compress or decompress.
+    Compression,
+    /// The metadata backend failed.
+    Metadata,
+    /// Reading or writing a blob or a file of the store failed.
+    Storage,
+    /// A payload does not have the hash or the length that its entry records.
+    Integrity,
+    /// An entry's signature is missing or wrong.
+    Signature,
+    /// A pickle was refused by the security configuration.
+    PickleRefused,
+    /// The value's format or type cannot be read here (a pickle in Rust, a missing package, a feature that is off).
+    Unsupported,
+    /// The directory is not a store, or not a directory.
+    NotAStore,
+    /// The store was written by a newer release.
+    NewerFormat,
+    /// The store, its directory or its file system can only be read.
+    ReadOnly,
+    /// The cache or store has been closed.
+    Closed,
+    /// Another process or thread held a lock for too long.
+    Busy,
+}
+
+impl ErrorKind {
+    /// Whether trying the same call again may succeed.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Busy)
+    }
+}
+
+/// An error of the engine.
+///
+/// `Display` says what was wrong and where; it never repeats [`source`](std::error::Error::source). What to do about it
+/// is in [`Error::hint`].
+pub struct Error {
+    inner: Box<Inner>,
+}
+
+struct Inner {
+    kind: ErrorKind,
+    message: Cow<'static, str>,
+    hint: Option<Cow<'static, str>>,
+    source: Option<Source>,
+}
+
+impl Error {
+    /// An error of `kind` whose sentence is `message`.
+    pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { inner: Box::new(Inner { kind, message: message.into(), hint: None, source: None }) }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.inner.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the error that caused this one.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
+        self.inner.source = Some(source.into());
+        self
+    }
+
+    /// The same error under another kind.
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.inner.kind = kind;
+        self
+    }
+
+    /// Puts `context` and a colon before the sentence.
+    #[must_use]
+    pub fn within(mut self, context: impl fmt::Display) -> Self {
+        self.inner.message = format!("{context}: {}", self.inner.message).into();
+        self
+    }
+
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// What to do about it, where something is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.inner.hint.as_deref()
+    }
+
+    /// Whether trying the same call again may succeed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.inner.kind.is_retryable()
+    }
+
+    /// An I/O failure while doing `action` (a phrase such as `"cannot write blobs/ab/…"`).
+    pub fn io(action: impl fmt::Display, source: std::io::Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let kind = match source.kind() {
+            Io::ReadOnlyFilesystem | Io::PermissionDenied => ErrorKind::ReadOnly,
+            _ => ErrorKind::Storage,
+        };
+        let error = Self::new(kind, format!("{action}"));
+        let error = match source.kind() {
+            Io::StorageFull => error.with_hint("free some space on this file system, or move the store to another one"),
+            Io::PermissionDenied => error.with_hint("check who owns the directory and its permissions"),
+            _ => error,
+        };
+        error.with_source(source)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Error");
+        out.field("kind", &self.inner.kind).field("message", &self.inner.message);
+        if let Some(hint) = &self.inner.hint {
+            out.field("hint", hint);
+        }
+        if let Some(source) = &self.inner.source {
+            out.field("source", source);
+        }
+        out.finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.inner.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,1 @@
+//! Payload codecs. Each module knows one format; none knows entries or storage.

@@ -1,0 +1,33 @@
+//! The engine of cacheness: keys, entries, formats, the store and the cache.
+//!
+//! This crate knows no SQL, no HTTP, no terminal, no home directory and no environment variable. Metadata backends that
+//! need a database live in `cacheness-metadata`; most programs depend on the `cacheness` facade instead of this crate.
+//!
+//! | module | is for | must not know |
+//! |---|---|---|
+//! | [`key`] | the canonical encoding of parameters, cache keys, fingerprints | entries, storage |
+//! | [`entry`] | one row of metadata and its parts | how it is stored |
+//! | [`formats`] | payload codecs: plain data, arrays, tables, compression | entries, storage |
+//! | [`handler`] | which Rust type is stored in which format | storage |
+//! | [`metadata`] | the trait of metadata backends | blobs |
+//! | [`blob`] | the trait of blob backends | entries |
+//! | [`backends`] | backends that need nothing: memory, filesystem | each other |
+//! | [`sign`] | signatures of entries, the key file | backends |
+//! | [`store`] | the commit protocol: puts the above together | TTL, eviction |
+//! | [`cache`] | TTL, hits and misses on top of the store | formats, backends |
+
+pub mod backends;
+pub mod blob;
+pub mod cache;
+pub mod clock;
+pub mod config;
+pub mod entry;
+pub mod error;
+pub mod formats;
+pub mod handler;
+pub mod key;
+pub mod metadata;
+pub mod sign;
+pub mod store;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,131 @@
+//! The trait of metadata backends: they keep entries and answer queries, and never touch a blob.
+
+use std::fmt;
+
+use crate::clock::Timestamp;
+use crate::entry::{Entry, EntrySummary, Signature, Totals};
+use crate::error::Result;
+
+/// What became of the blobs when an entry was put, replaced or removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PutOutcome {
+    /// The locator of a former payload that no entry names any more: the caller deletes this blob.
+    pub orphaned: Option<String>,
+    /// With [`PutOptions::share_blob`]: the locator of an equal payload that the entry now names instead of its own; the
+    /// caller deletes the blob it wrote.
+    pub shared: Option<String>,
+    /// Whether an entry of this key existed before.
+    pub replaced: bool,
+}
+
+/// How to put an entry.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PutOptions {
+    /// If another entry has a blob with the same [`Entry::digest`] and size, name that blob instead.
+    pub share_blob: bool,
+}
+
+/// What changes in an entry without its payload being written again. `None` leaves a field as it is.
+#[derive(Clone, Debug, Default)]
+pub struct EntryUpdate {
+    /// New creation time.
+    pub created_at: Option<Timestamp>,
+    /// New expiry; `Some(None)` removes it.
+    pub expires_at: Option<Option<Timestamp>>,
+    /// New description.
+    pub description: Option<Option<String>>,
+    /// New user metadata (JSON object).
+    pub metadata: Option<Option<String>>,
+    /// New signature.
+    pub signature: Option<Option<Signature>>,
+}
+
+/// A page of entries, in ascending byte order of their keys.
+#[derive(Clone, Debug, Default)]
+pub struct Scan<'a> {
+    /// Only keys that start with this.
+    pub prefix: &'a str,
+    /// Only keys after this one (the last of the page before).
+    pub after: Option<&'a str>,
+    /// At most this many; 0 means no limit.
+    pub limit: usize,
+    /// Only entries that expire at or before this time.
+    pub expired_at: Option<Timestamp>,
+}
+
+/// An access to write down: how often since the last time, and when last.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// The entry's key.
+    pub key: String,
+    /// When it was last read.
+    pub at: Timestamp,
+    /// How many reads to add.
+    pub count: u64,
+}
+
+/// Keeps entries.
+///
+/// Every method is atomic: it happened or it did not, also for other processes and after a crash. A backend is shared by
+/// threads; it survives `fork()` by opening its resources again in the child.
+pub trait MetadataBackend: Send + Sync + fmt::Debug {
+    /// The name in configurations: `sqlite`, `memory`, …
+    fn name(&self) -> &'static str;
+
+    /// Returns the entry filed under `key`, with its inline payload.
+    ///
+    /// # Behavior
+    /// - A missing entry is `Ok(None)`.
+    /// - Never writes.
+    fn get(&self, key: &str) -> Result<Option<Entry>>;
+
+    /// Returns the entry filed under `key` without its inline payload.
+    fn get_summary(&self, key: &str) -> Result<Option<EntrySummary>>;
+
+    /// Files `entry` under its key, replacing a former entry.
+    ///
+    /// # Behavior
+    /// - When it returns, the entry is committed as the store's durability mode says.
+    /// - [`PutOutcome::orphaned`] is decided in the same transaction: no other entry names the blob then.
+    /// - The former entry's `access_count` is kept if the key is the same.
+    fn put(&self, entry: &Entry, options: PutOptions) -> Result<PutOutcome>;
+
+    /// Changes fields of the entry filed under `key`, if it still has the `created_at` and `file_hash` of `expected`.
+    ///
+    /// # Behavior
+    /// - Returns `false`, and changes nothing, if the entry is gone or has been replaced since `expected` was read.
+    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate) -> Result<bool>;
+
+    /// Removes the entry filed under `key`.
+    ///
+    /// # Behavior
+    /// - `Ok(None)` if there was none; deleting a missing entry is no error.
+    fn delete(&self, key: &str) -> Result<Option<PutOutcome>>;
+
+    /// Removes the entry only if it still has the `created_at` and `file_hash` of `expected`.
+    fn delete_if(&self, expected: &Entry) -> Result<Option<PutOutcome>>;
+
+    /// Removes all entries and returns how many there were; `orphaned` is called with the locator of every blob, once
+    /// each, after the removal is committed.
+    fn clear(&self, orphaned: &mut dyn FnMut(&str)) -> Result<u64>;
+
+    /// Returns a page of entries without their inline payloads.
+    fn scan(&self, scan: &Scan<'_>) -> Result<Vec<EntrySummary>>;
+
+    /// Writes down accesses in one transaction; keys that are gone are passed over.
+    fn record_accesses(&self, accesses: &[Access]) -> Result<()>;
+
+    /// Returns the totals, which are kept and never summed up.
+    fn totals(&self) -> Result<Totals>;
+
+    /// Whether entries can be written.
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
+    /// Releases all resources; calls after it fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed).
+    ///
+    /// # Behavior
+    /// - Closing twice is no error.
+    fn close(&self) -> Result<()>;
+}
