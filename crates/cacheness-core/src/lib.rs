@@ -9,6 +9,7 @@
 //! | [`entry`] | one row of metadata and its parts | how it is stored |
 //! | [`formats`] | payload codecs: plain data, arrays, tables, compression | entries, storage |
 //! | [`handler`] | which Rust type is stored in which format | storage |
+//! | [`payload`] | payloads on their way in and out, their verification | formats |
 //! | [`metadata`] | the trait of metadata backends | blobs |
 //! | [`blob`] | the trait of blob backends | entries |
 //! | [`backends`] | backends that need nothing: memory, filesystem | each other |
@@ -27,6 +28,7 @@ pub mod formats;
 pub mod handler;
 pub mod key;
 pub mod metadata;
+pub mod payload;
 pub mod sign;
 pub mod store;
 

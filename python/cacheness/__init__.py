@@ -1,0 +1,1 @@
+"""Typed cache and artifact store."""

@@ -1,0 +1,95 @@
+"""Errors of cacheness. Every error is a :class:`CacheError`, and the builtin that people expect where one fits."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CacheBusyError",
+    "CacheClosedError",
+    "CacheCompressionError",
+    "CacheConfigurationError",
+    "CacheError",
+    "CacheIntegrityError",
+    "CacheMetadataError",
+    "CachePickleError",
+    "CacheReadOnlyError",
+    "CacheSerializationError",
+    "CacheSignatureError",
+    "CacheStorageError",
+    "CacheUnsupportedError",
+    "CacheVersionError",
+    "NotAStoreError",
+]
+
+
+class CacheError(Exception):
+    """Base class of all errors of cacheness.
+
+    Attributes:
+        hint: what to do about it, where something is known, else ``None``.
+    """
+
+    hint: str | None = None
+
+    def __init__(self, message: str = "", hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message}\nhint: {self.hint}" if self.hint else message
+
+
+class CacheConfigurationError(CacheError, ValueError):
+    """An argument or option makes no sense."""
+
+
+class CacheStorageError(CacheError, OSError):
+    """Reading or writing the files of a store failed."""
+
+
+class CacheReadOnlyError(CacheStorageError, PermissionError):
+    """The store, its directory or its file system can only be read."""
+
+
+class NotAStoreError(CacheStorageError, NotADirectoryError):
+    """The path is not a store, or not a directory."""
+
+
+class CacheIntegrityError(CacheStorageError):
+    """A payload is missing, truncated or changed since it was written."""
+
+
+class CacheSignatureError(CacheIntegrityError):
+    """The signature of an entry is missing or wrong."""
+
+
+class CacheVersionError(CacheStorageError):
+    """The store was written by a newer release."""
+
+
+class CacheSerializationError(CacheError, TypeError, ValueError):
+    """A parameter has no stable key, or a value cannot be encoded or decoded."""
+
+
+class CachePickleError(CacheSerializationError):
+    """A pickle was refused by the security configuration."""
+
+
+class CacheUnsupportedError(CacheSerializationError):
+    """The value's format needs a package or language that is not here."""
+
+
+class CacheCompressionError(CacheError):
+    """A codec failed to compress or decompress."""
+
+
+class CacheMetadataError(CacheError):
+    """The metadata backend failed."""
+
+
+class CacheBusyError(CacheMetadataError, TimeoutError):
+    """Another process or thread held a lock for too long; try again."""
+
+
+class CacheClosedError(CacheError, ValueError):
+    """The cache or store has been closed."""

@@ -1,0 +1,62 @@
+//! Errors of the engine as the Python classes of `cacheness.errors`.
+
+use cacheness_core::{Error, ErrorKind};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+static MODULE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+fn class_name(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidInput => "CacheConfigurationError",
+        ErrorKind::KeyEncoding | ErrorKind::Serialization => "CacheSerializationError",
+        ErrorKind::Compression => "CacheCompressionError",
+        ErrorKind::Metadata => "CacheMetadataError",
+        ErrorKind::Storage => "CacheStorageError",
+        ErrorKind::Integrity => "CacheIntegrityError",
+        ErrorKind::Signature => "CacheSignatureError",
+        ErrorKind::PickleRefused => "CachePickleError",
+        ErrorKind::Unsupported => "CacheUnsupportedError",
+        ErrorKind::NotAStore => "NotAStoreError",
+        ErrorKind::NewerFormat => "CacheVersionError",
+        ErrorKind::ReadOnly => "CacheReadOnlyError",
+        ErrorKind::Closed => "CacheClosedError",
+        ErrorKind::Busy => "CacheBusyError",
+        _ => "CacheError",
+    }
+}
+
+/// The Python exception for `error`: its sentence with the sentences of its causes, and its hint.
+pub(crate) fn to_py(error: Error) -> PyErr {
+    Python::attach(|py| {
+        let mut message = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(source) = cause {
+            message.push_str(": ");
+            message.push_str(&source.to_string());
+            cause = source.source();
+        }
+        let module = MODULE.get_or_try_init(py, || PyResult::Ok(py.import("cacheness.errors")?.into_any().unbind()));
+        let class = match module.and_then(|m| m.bind(py).getattr(class_name(error.kind()))) {
+            Ok(class) => class,
+            Err(failed) => return failed,
+        };
+        match class.cast_into::<PyType>() {
+            Ok(class) => PyErr::from_type(class, (message, error.hint().map(str::to_owned))),
+            Err(failed) => failed.into(),
+        }
+    })
+}
+
+/// `?` on results of the engine in functions that return [`PyResult`].
+pub(crate) trait IntoPyResult<T> {
+    /// Turns the error into its Python exception.
+    fn into_py_result(self) -> PyResult<T>;
+}
+
+impl<T> IntoPyResult<T> for cacheness_core::Result<T> {
+    fn into_py_result(self) -> PyResult<T> {
+        self.map_err(to_py)
+    }
+}
