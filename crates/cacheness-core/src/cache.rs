@@ -1,1 +1,333 @@
-//! (skeleton)
+//! The cache layer: expiry, hits and misses, accesses. It knows neither formats nor backends, only the store.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::clock::Timestamp;
+use crate::config::{CacheConfig, ttl_duration};
+use crate::entry::{Entry, EntrySummary, Totals};
+use crate::error::{Error, ErrorKind, Result};
+use crate::metadata::{Access, Scan};
+use crate::payload::{Encoded, Stored};
+use crate::store::{EntryKey, Fetched, PutAttributes, ReadOptions, Store};
+
+/// Accesses are written down when this many entries have been read since the last time.
+const ACCESSES: usize = 16 * 1024;
+
+/// Accesses are written down by a put when the last time is longer ago than this, in microseconds.
+const FLUSH_AFTER: i64 = 10_000_000;
+
+/// How many expired entries one step of [`CacheEngine::cleanup_expired`] removes.
+const CLEANUP_PAGE: usize = 500;
+
+/// How long an entry is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Ttl {
+    /// As the configuration says.
+    #[default]
+    Default,
+    /// For ever.
+    Forever,
+    /// For so many seconds from now on.
+    Seconds(f64),
+}
+
+/// What is put beside a value in a cache.
+#[derive(Clone, Debug, Default)]
+pub struct CacheAttributes {
+    /// A sentence about the value.
+    pub description: Option<String>,
+    /// The user's metadata: a JSON object.
+    pub metadata: Option<String>,
+    /// How long the entry is served.
+    pub ttl: Ttl,
+}
+
+/// Counts since the cache was opened, in this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Reads that returned a value.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Entries written.
+    pub puts: u64,
+    /// Reads that missed because the entry was damaged or its signature wrong.
+    pub failures: u64,
+}
+
+impl Counts {
+    /// Hits per read, 0 if nothing was read.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)]
+    pub fn hit_rate(&self) -> f64 {
+        let reads = self.hits + self.misses;
+        if reads == 0 { 0.0 } else { self.hits as f64 / reads as f64 }
+    }
+}
+
+#[derive(Default)]
+struct Counters {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    puts: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// The cache behind both front doors; speaks of payloads, not of typed values.
+pub struct CacheEngine {
+    store: Store,
+    default_ttl: Option<f64>,
+    counters: Counters,
+    /// Reads that have not been written down yet: how many and when last, by key.
+    accesses: Mutex<HashMap<String, (u64, Timestamp)>>,
+    flushed_at: AtomicI64,
+    closed: AtomicBool,
+}
+
+impl std::fmt::Debug for CacheEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CacheEngine").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl CacheEngine {
+    /// A cache on `store`.
+    pub fn new(store: Store, config: &CacheConfig) -> Result<Self> {
+        if let Some(seconds) = config.default_ttl_seconds {
+            ttl_duration(seconds).map_err(|e| e.within("default_ttl_seconds"))?;
+        }
+        let now = store.clock().now();
+        Ok(Self {
+            store,
+            default_ttl: config.default_ttl_seconds,
+            counters: Counters::default(),
+            accesses: Mutex::default(),
+            flushed_at: AtomicI64::new(now.0),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// The store underneath.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The default time that entries are served, in seconds; `None` for ever.
+    #[must_use]
+    pub fn default_ttl_seconds(&self) -> Option<f64> {
+        self.default_ttl
+    }
+
+    /// Hits, misses and puts since the cache was opened, in this process.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Counters { hits, misses, puts, failures } = &self.counters;
+        Counts { hits: load(hits), misses: load(misses), puts: load(puts), failures: load(failures) }
+    }
+
+    fn refuse_if_closed(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the cache has been closed").with_hint("open it again"));
+        }
+        Ok(())
+    }
+
+    fn expires_at(&self, ttl: Ttl) -> Result<Option<Timestamp>> {
+        let seconds = match ttl {
+            Ttl::Default => self.default_ttl,
+            Ttl::Forever => None,
+            Ttl::Seconds(seconds) => Some(seconds),
+        };
+        seconds.map(|s| Ok(self.store.clock().now().saturating_add(ttl_duration(s)?))).transpose()
+    }
+
+    /// Stores a value under `key`; returns the entry without an inline payload.
+    pub fn put(&self, key: &EntryKey, encoded: Encoded<'_>, attributes: CacheAttributes) -> Result<Entry> {
+        self.refuse_if_closed()?;
+        let CacheAttributes { description, metadata, ttl } = attributes;
+        let attributes = PutAttributes { description, metadata, expires_at: self.expires_at(ttl)? };
+        let entry = self.store.put(key, encoded, attributes)?;
+        self.counters.puts.fetch_add(1, Ordering::Relaxed);
+        let since = entry.created_at.0.saturating_sub(self.flushed_at.load(Ordering::Relaxed));
+        if !(0..FLUSH_AFTER).contains(&since) {
+            self.flush_accesses()?;
+        }
+        Ok(entry)
+    }
+
+    /// The payload of `key`, if there is one that has not expired. Counts a hit or a miss.
+    ///
+    /// `max_age` in seconds makes older entries count as expired for this call.
+    ///
+    /// # Errors
+    /// Those of [`Store::fetch`]. A damaged entry or a wrong signature is an error here and counts as a miss; the front
+    /// doors log it and return "nothing", because a cache's reader can compute the value again.
+    pub fn get(&self, key: &EntryKey, max_age: Option<f64>, options: ReadOptions) -> Result<Option<Box<Stored>>> {
+        self.refuse_if_closed()?;
+        let now = self.store.clock().now();
+        let oldest = max_age.map(|seconds| ttl_duration(seconds).map(|age| before(now, age))).transpose()?;
+        let fetched = self.store.fetch(key, options, |entry| {
+            !is_expired(entry, now) && oldest.is_none_or(|oldest| entry.created_at >= oldest)
+        });
+        let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+        match fetched {
+            Ok(Fetched::Found(stored)) => {
+                count(&self.counters.hits);
+                self.note_access(stored.key(), now)?;
+                Ok(Some(stored))
+            }
+            Ok(other) => {
+                count(&self.counters.misses);
+                if matches!(other, Fetched::Collision) {
+                    log::warn!("entry {}: filed under this key for other parameters; counts as a miss", key.as_str());
+                }
+                Ok(None)
+            }
+            Err(error) => {
+                count(&self.counters.misses);
+                count(&self.counters.failures);
+                Err(error)
+            }
+        }
+    }
+
+    /// Turns a counted hit into a miss: its payload proved to be damaged when it was decoded.
+    pub fn hit_failed(&self) {
+        self.counters.hits.fetch_sub(1, Ordering::Relaxed);
+        self.counters.misses.fetch_add(1, Ordering::Relaxed);
+        self.counters.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The entry of `key` without its payload; `None` if it has expired, unless `expired_too`. Counts nothing.
+    pub fn get_entry(&self, key: &EntryKey, expired_too: bool) -> Result<Option<EntrySummary>> {
+        self.refuse_if_closed()?;
+        let now = self.store.clock().now();
+        let found = self.store.get_entry(key.as_str())?;
+        Ok(found.filter(|EntrySummary { entry, .. }| {
+            let same = key.fingerprint().is_none_or(|asked| entry.fingerprint.as_ref() == Some(asked));
+            same && (expired_too || !is_expired(entry, now))
+        }))
+    }
+
+    /// Whether there is an entry that has not expired. Counts nothing.
+    pub fn exists(&self, key: &EntryKey) -> Result<bool> {
+        Ok(self.get_entry(key, false)?.is_some())
+    }
+
+    /// Removes an entry; `false` if there was none.
+    pub fn invalidate(&self, key: &EntryKey) -> Result<bool> {
+        self.refuse_if_closed()?;
+        match key.fingerprint() {
+            None => self.store.delete(key.as_str()),
+            Some(_) => match self.get_entry(key, true)? {
+                Some(found) => self.store.delete_entry(&found.entry),
+                None => Ok(false),
+            },
+        }
+    }
+
+    /// Removes all expired entries and returns how many.
+    pub fn cleanup_expired(&self) -> Result<u64> {
+        self.refuse_if_closed()?;
+        let now = self.store.clock().now();
+        let mut removed = 0;
+        let mut after: Option<String> = None;
+        loop {
+            let scan = Scan { prefix: "", after: after.as_deref(), limit: CLEANUP_PAGE, expired_at: Some(now) };
+            let page = self.store.metadata().scan(&scan)?;
+            for EntrySummary { entry, .. } in &page {
+                removed += u64::from(self.store.delete_entry(entry)?);
+            }
+            if page.len() < CLEANUP_PAGE {
+                return Ok(removed);
+            }
+            after = page.last().map(|last| last.entry.key.clone());
+        }
+    }
+
+    /// Removes all entries and returns how many there were.
+    pub fn clear(&self) -> Result<u64> {
+        self.refuse_if_closed()?;
+        self.accesses.lock().clear();
+        self.store.clear()
+    }
+
+    /// Calls `visit` with every entry, expired ones too, in the order of the keys; accesses are up to date.
+    pub fn for_each(&self, visit: impl FnMut(EntrySummary) -> Result<()>) -> Result<()> {
+        self.refuse_if_closed()?;
+        self.flush_accesses()?;
+        self.store.for_each("", visit)
+    }
+
+    /// Entries and bytes, expired ones included until they are cleaned up.
+    pub fn totals(&self) -> Result<Totals> {
+        self.refuse_if_closed()?;
+        self.store.totals()
+    }
+
+    fn note_access(&self, key: &str, now: Timestamp) -> Result<()> {
+        if self.store.is_read_only() {
+            return Ok(());
+        }
+        let mut accesses = self.accesses.lock();
+        if let Some((count, at)) = accesses.get_mut(key) {
+            *count += 1;
+            *at = now;
+            return Ok(());
+        }
+        accesses.insert(key.to_owned(), (1, now));
+        let full = accesses.len() >= ACCESSES;
+        drop(accesses);
+        if full { self.flush_accesses() } else { Ok(()) }
+    }
+
+    /// Writes down how often and when entries were read since the last time.
+    pub fn flush_accesses(&self) -> Result<()> {
+        self.flushed_at.store(self.store.clock().now().0, Ordering::Relaxed);
+        let accesses = std::mem::take(&mut *self.accesses.lock());
+        if accesses.is_empty() || self.store.is_read_only() {
+            return Ok(());
+        }
+        let list: Vec<Access> = accesses.into_iter().map(|(key, (count, at))| Access { key, at, count }).collect();
+        self.store.metadata().record_accesses(&list)
+    }
+
+    /// Writes down accesses and releases all resources; closing twice is no error.
+    pub fn close(&self) -> Result<()> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let flushed = self.flush_accesses();
+        self.store.close()?;
+        flushed
+    }
+
+    /// Whether [`CacheEngine::close`] has been called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for CacheEngine {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            log::warn!("while closing the cache: {error}");
+        }
+    }
+}
+
+/// Whether `entry` has expired at `now`; the moment of expiry itself is late.
+#[must_use]
+pub fn is_expired(entry: &Entry, now: Timestamp) -> bool {
+    entry.expires_at.is_some_and(|expires_at| expires_at <= now)
+}
+
+fn before(now: Timestamp, age: std::time::Duration) -> Timestamp {
+    Timestamp(now.0.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)))
+}

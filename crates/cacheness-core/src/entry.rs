@@ -25,6 +25,14 @@ pub struct Format {
     pub handler_meta: Vec<u8>,
 }
 
+impl Format {
+    /// Whether decoding the payload may run code that the payload chooses: pickles.
+    #[must_use]
+    pub fn runs_code(&self) -> bool {
+        matches!(&*self.storage_format, "pickle" | "dill")
+    }
+}
+
 /// Where the payload of an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {

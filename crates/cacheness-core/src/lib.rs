@@ -28,6 +28,7 @@ pub mod formats;
 pub mod handler;
 pub mod key;
 pub mod metadata;
+pub mod parallel;
 pub mod payload;
 pub mod sign;
 pub mod store;

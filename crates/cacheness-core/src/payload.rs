@@ -11,8 +11,10 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use crate::blob::{BlobReader, BlobWriter};
+use crate::clock::Timestamp;
 use crate::entry::{Entry, Format, Location};
 use crate::error::{Error, ErrorKind, Result};
+use crate::parallel;
 
 /// Writes a payload into a blob as it is made.
 pub type StreamFn<'a> = Box<dyn FnOnce(&mut dyn BlobWriter) -> Result<()> + Send + 'a>;
@@ -149,18 +151,17 @@ impl PayloadHasher {
         }
         self.size += bytes.len() as u64;
         let Self { xxh3, blake3, .. } = self;
-        rayon::join(
-            || {
-                if let Some(xxh3) = xxh3 {
-                    xxh3.update(bytes);
-                }
-            },
-            || {
-                if let Some(blake3) = blake3 {
-                    blake3.update_rayon(bytes);
-                }
-            },
-        );
+        let xxh3 = || {
+            if let Some(xxh3) = xxh3 {
+                xxh3.update(bytes);
+            }
+        };
+        let blake3 = || {
+            if let Some(blake3) = blake3 {
+                blake3.update_rayon(bytes);
+            }
+        };
+        parallel::run(|| rayon::join(xxh3, blake3));
     }
 
     /// The hashes of all bytes added.
@@ -200,16 +201,26 @@ pub enum Check {
     Blake3([u8; 32]),
 }
 
+/// Where the bytes are.
 enum Source {
     Inline(Vec<u8>),
-    Blob { reader: Box<dyn BlobReader>, locator: String },
+    Blob(Box<dyn BlobReader>),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Inline(_) => "Inline",
+            Self::Blob(_) => "Blob",
+        })
+    }
 }
 
 /// A payload as the store has it, not verified yet.
+#[derive(Debug)]
 pub struct Stored {
-    key: String,
-    format: Format,
-    size: u64,
+    /// The entry; an inline payload has been moved to `source`.
+    entry: Entry,
     check: Check,
     signed: bool,
     source: Source,
@@ -218,19 +229,22 @@ pub struct Stored {
 impl Stored {
     /// The payload of `entry`; `reader` is its opened blob where it has one. `signed` says that the entry's signature
     /// has been checked and is valid.
-    pub fn new(entry: Entry, reader: Option<Box<dyn BlobReader>>, check: Check, signed: bool) -> Result<Self> {
-        let Entry { key, format, size, location, .. } = entry;
-        let source = match (location, reader) {
-            (Location::Inline(bytes), _) => Source::Inline(bytes),
-            (Location::Blob(locator), Some(reader)) => Source::Blob { reader, locator },
+    pub fn new(mut entry: Entry, reader: Option<Box<dyn BlobReader>>, check: Check, signed: bool) -> Result<Self> {
+        let source = match (&mut entry.location, reader) {
+            (Location::Inline(bytes), _) => Source::Inline(std::mem::take(bytes)),
+            (Location::Blob(_), Some(reader)) => Source::Blob(reader),
             (Location::Blob(locator), None) => {
-                return Err(Error::new(ErrorKind::Integrity, format!("entry {key}: its blob {locator} is missing")));
+                return Err(Error::new(
+                    ErrorKind::Integrity,
+                    format!("entry {}: its blob {locator} is missing", entry.key),
+                )
+                .with_hint("delete the entry and put the value again"));
             }
         };
-        let stored = Self { key, format, size, check, signed, source };
+        let stored = Self { entry, check, signed, source };
         let found = stored.size_found();
-        if found != stored.size {
-            return Err(stored.damaged(format_args!("its payload has {found} bytes instead of {}", stored.size)));
+        if found != stored.size() {
+            return Err(stored.damaged(format_args!("its payload has {found} bytes instead of {}", stored.size())));
         }
         Ok(stored)
     }
@@ -238,32 +252,48 @@ impl Stored {
     /// A payload in memory that needs no check, for tests of codecs.
     #[must_use]
     pub fn from_bytes(format: Format, bytes: Vec<u8>) -> Self {
-        Self {
+        let entry = Entry {
             key: "test".into(),
+            fingerprint: None,
+            created_at: Timestamp(0),
+            accessed_at: Timestamp(0),
+            expires_at: None,
+            access_count: 0,
             format,
             size: bytes.len() as u64,
-            check: Check::Skip,
-            signed: true,
-            source: Source::Inline(bytes),
-        }
+            file_hash: 0,
+            digest: None,
+            signature: None,
+            description: None,
+            metadata: None,
+            params: None,
+            location: Location::Inline(Vec::new()),
+        };
+        Self { entry, check: Check::Skip, signed: true, source: Source::Inline(bytes) }
     }
 
     /// How the payload is to be read.
     #[must_use]
     pub fn format(&self) -> &Format {
-        &self.format
+        &self.entry.format
+    }
+
+    /// The entry; its location holds no inline payload.
+    #[must_use]
+    pub fn entry(&self) -> &Entry {
+        &self.entry
     }
 
     /// The key of the entry, for messages.
     #[must_use]
     pub fn key(&self) -> &str {
-        &self.key
+        &self.entry.key
     }
 
     /// Bytes of the payload.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.size
+        self.entry.size
     }
 
     /// Whether the entry has a valid signature.
@@ -276,28 +306,25 @@ impl Stored {
     pub fn undecodable(&self, why: impl std::fmt::Display) -> Error {
         Error::new(
             ErrorKind::Serialization,
-            format!("entry {}: cannot decode its {} payload: {why}", self.key, self.format.storage_format),
+            format!("entry {}: cannot decode its {} payload: {why}", self.entry.key, self.entry.format.storage_format),
         )
     }
 
     fn damaged(&self, what: impl std::fmt::Display) -> Error {
-        let place = match &self.source {
-            Source::Inline(_) => String::new(),
-            Source::Blob { locator, .. } => format!(" ({locator})"),
-        };
-        Error::new(ErrorKind::Integrity, format!("entry {}{place}: {what}", self.key))
+        let place = self.entry.location.locator().map(|locator| format!(" ({locator})")).unwrap_or_default();
+        Error::new(ErrorKind::Integrity, format!("entry {}{place}: {what}", self.entry.key))
             .with_hint("the stored bytes are damaged; delete the entry and put the value again")
     }
 
     fn size_found(&self) -> u64 {
         match &self.source {
             Source::Inline(bytes) => bytes.len() as u64,
-            Source::Blob { reader, .. } => reader.size(),
+            Source::Blob(reader) => reader.size(),
         }
     }
 
     fn length(&self) -> Result<usize> {
-        usize::try_from(self.size).map_err(|_| self.undecodable("it is too large for this machine"))
+        usize::try_from(self.size()).map_err(|_| self.undecodable("it is too large for this machine"))
     }
 
     fn check_parts(&self, parts: &[&[u8]]) -> Result<()> {
@@ -325,14 +352,14 @@ impl Stored {
     }
 
     /// Verifies the payload and returns it.
-    pub fn into_bytes(self) -> Result<Buffer> {
+    pub fn into_bytes(mut self) -> Result<Buffer> {
         let bytes = match self.source {
-            Source::Inline(bytes) => {
-                let parts = Self { source: Source::Inline(Vec::new()), ..self };
-                parts.check_parts(&[&bytes])?;
+            Source::Inline(ref mut bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.check_parts(&[&bytes])?;
                 return Ok(Buffer::Heap(bytes));
             }
-            Source::Blob { .. } => {
+            Source::Blob(_) => {
                 let mut buffer = Buffer::zeroed(self.length()?)?;
                 self.fill(buffer.as_mut_slice(), 0)?;
                 buffer
@@ -349,7 +376,7 @@ impl Stored {
                 self.check_parts(&[bytes])?;
                 Ok(Some(bytes))
             }
-            Source::Blob { .. } => Ok(None),
+            Source::Blob(_) => Ok(None),
         }
     }
 
@@ -359,7 +386,7 @@ impl Stored {
         let count = count.min(self.length()?);
         match &self.source {
             Source::Inline(bytes) => Ok(bytes[..count].to_vec()),
-            Source::Blob { reader, .. } => {
+            Source::Blob(reader) => {
                 let mut buffer = vec![0; count];
                 reader.read_exact_at(&mut buffer, 0)?;
                 Ok(buffer)
@@ -370,11 +397,11 @@ impl Stored {
     /// Reads what follows the `prefix` that [`Stored::peek`] returned into `destination`, which must take exactly the
     /// rest of the payload, and verifies the whole. After an error `destination` holds nothing to be trusted.
     pub fn read_into(&self, prefix: &[u8], destination: &mut [u8]) -> Result<()> {
-        if (prefix.len() as u64).checked_add(destination.len() as u64) != Some(self.size) {
+        if (prefix.len() as u64).checked_add(destination.len() as u64) != Some(self.size()) {
             return Err(self.undecodable(format_args!(
                 "its header promises {} bytes and it has {}",
                 prefix.len() as u64 + destination.len() as u64,
-                self.size
+                self.size()
             )));
         }
         self.fill(destination, prefix.len() as u64)?;
@@ -395,26 +422,26 @@ impl Stored {
                 buffer.copy_from_slice(from);
                 Ok(())
             }
-            Source::Blob { reader, .. } if buffer.len() >= LARGE => buffer
-                .par_chunks_mut(PIECE)
-                .enumerate()
-                .try_for_each(|(i, piece)| reader.read_exact_at(piece, offset + (i * PIECE) as u64)),
-            Source::Blob { reader, .. } => reader.read_exact_at(buffer, offset),
+            Source::Blob(reader) if buffer.len() >= LARGE => parallel::run(|| {
+                let pieces = buffer.par_chunks_mut(PIECE).enumerate();
+                pieces.map(|(i, piece)| reader.read_exact_at(piece, offset + (i * PIECE) as u64)).collect()
+            }),
+            Source::Blob(reader) => reader.read_exact_at(buffer, offset),
         }
     }
 
     /// Verifies the payload unless the check is [`Check::Skip`], and returns its file for memory mapping; `None` where
     /// the payload is no local file.
     pub fn verified_file(&self) -> Result<Option<&File>> {
-        let Source::Blob { reader, .. } = &self.source else { return Ok(None) };
+        let Source::Blob(reader) = &self.source else { return Ok(None) };
         let Some(file) = reader.file() else { return Ok(None) };
         if !matches!(self.check, Check::Skip) {
             let mut hasher =
                 PayloadHasher::new(matches!(self.check, Check::Xxh3(_)), matches!(self.check, Check::Blake3(_)));
             let mut buffer = Buffer::zeroed(self.length()?.min(LARGE))?;
             let mut offset = 0;
-            while offset < self.size {
-                let count = (self.size - offset).min(buffer.len() as u64);
+            while offset < self.size() {
+                let count = (self.size() - offset).min(buffer.len() as u64);
                 #[allow(clippy::cast_possible_truncation)]
                 let piece = &mut buffer.as_mut_slice()[..count as usize];
                 reader.read_exact_at(piece, offset)?;
@@ -439,7 +466,7 @@ impl Stored {
     pub fn local_path(&self) -> Option<&std::path::Path> {
         match &self.source {
             Source::Inline(_) => None,
-            Source::Blob { reader, .. } => reader.local_path(),
+            Source::Blob(reader) => reader.local_path(),
         }
     }
 }

@@ -1,0 +1,78 @@
+//! Under which key an entry is filed.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{CacheKey, Fingerprint};
+
+/// The longest name that an entry may have, in bytes of UTF-8.
+pub const MAX_NAME: usize = 1024;
+
+/// The key of an entry: made from parameters, or a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryKey {
+    /// Made from parameters.
+    Params {
+        /// 16 hexadecimal digits.
+        hex: [u8; 16],
+        /// Tells parameters apart whose 64-bit keys collide.
+        fingerprint: Fingerprint,
+        /// The canonical encoding of the parameters.
+        encoding: Vec<u8>,
+    },
+    /// Given by the user.
+    Name(String),
+}
+
+impl EntryKey {
+    /// A key made from parameters.
+    #[must_use]
+    pub fn from_params(key: CacheKey, fingerprint: Fingerprint, encoding: Vec<u8>) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut hex = [0; 16];
+        for (i, digit) in hex.iter_mut().enumerate() {
+            *digit = DIGITS[(key.0 >> (60 - 4 * i)) as usize & 15];
+        }
+        Self::Params { hex, fingerprint, encoding }
+    }
+
+    /// A name: not empty, at most [`MAX_NAME`] bytes, without a NUL.
+    pub fn from_name(name: impl Into<String>) -> Result<Self> {
+        let name = name.into();
+        let problem = if name.is_empty() {
+            "is empty".to_owned()
+        } else if name.len() > MAX_NAME {
+            format!("has {} bytes and may have {MAX_NAME}", name.len())
+        } else if name.contains('\0') {
+            "contains a NUL character".to_owned()
+        } else {
+            return Ok(Self::Name(name));
+        };
+        Err(Error::new(ErrorKind::InvalidInput, format!("the key {problem}")))
+    }
+
+    /// The key as it is filed.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Params { hex, .. } => std::str::from_utf8(hex).expect("hexadecimal digits are ASCII"),
+            Self::Name(name) => name,
+        }
+    }
+
+    /// The fingerprint of the parameters, where there are any.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<&Fingerprint> {
+        match self {
+            Self::Params { fingerprint, .. } => Some(fingerprint),
+            Self::Name(_) => None,
+        }
+    }
+
+    /// Hexadecimal digits for the name of a blob: the key, or a hash of the name.
+    #[must_use]
+    pub fn stem(&self) -> String {
+        match self {
+            Self::Params { .. } => self.as_str().to_owned(),
+            Self::Name(name) => format!("{:016x}", xxhash_rust::xxh3::xxh3_64(name.as_bytes())),
+        }
+    }
+}

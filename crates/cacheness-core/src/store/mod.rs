@@ -1,0 +1,502 @@
+//! The store engine: the one place that knows both entries and blobs, and keeps them in step.
+//!
+//! # The commit protocol
+//!
+//! 1. A payload that is not inline becomes a new blob, durable in its place, under a locator that has never existed.
+//! 2. One metadata transaction files the entry that names it.
+//! 3. The blob of a replaced or removed entry is deleted after that transaction.
+//!
+//! A crash between the steps leaves a blob that nobody names, never an entry without its blob. A reader that holds the
+//! former entry when its blob goes reads the entry again, once, and finds the new one.
+
+mod key;
+mod write;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::blob::{BlobBackend, BlobHint};
+use crate::clock::{Clock, Timestamp};
+use crate::config::StoreConfig;
+use crate::entry::{Entry, EntrySummary, Location, Totals};
+use crate::error::{Error, ErrorKind, Result};
+use crate::metadata::{EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Scan};
+use crate::payload::{Check, Encoded, PayloadHash, PayloadHasher, Stored};
+use crate::sign::{SignatureState, Signer};
+
+pub use key::{EntryKey, MAX_NAME};
+
+/// How many entries a pass over the whole store reads at a time.
+const PAGE: usize = 1000;
+
+/// What is put beside a value.
+#[derive(Clone, Debug, Default)]
+pub struct PutAttributes {
+    /// A sentence about the value.
+    pub description: Option<String>,
+    /// The user's metadata: a JSON object.
+    pub metadata: Option<String>,
+    /// When the cache layer stops serving the entry.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// How to read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOptions {
+    /// Check the payload against its hash. Payloads whose decoding may run code are checked whatever this says.
+    pub verify: bool,
+    /// A wrong signature is an error; `false` returns the value with a warning in the log (never a pickle).
+    pub strict: bool,
+}
+
+/// What became of a [`Store::fetch`].
+#[derive(Debug)]
+pub enum Fetched {
+    /// There is no such entry.
+    Missing,
+    /// There is one, and the caller does not want it (it has expired).
+    Declined,
+    /// The entry of this key belongs to other parameters.
+    Collision,
+    /// The entry, its payload ready to be read.
+    Found(Box<Stored>),
+}
+
+/// What [`Store::verify_integrity`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntegrityReport {
+    /// The payload is there, and has the size and hash that the entry records, and the signature is not wrong.
+    pub valid: bool,
+    /// The hash that the entry records.
+    pub expected_hash: u64,
+    /// The hash of the payload; `None` if it is missing.
+    pub actual_hash: Option<u64>,
+    /// What the check of the signature found.
+    pub signature: SignatureState,
+    /// Why it is not valid.
+    pub problem: Option<String>,
+}
+
+/// Keeps typed payloads under keys; knows no expiry and no eviction.
+pub struct Store {
+    metadata: Arc<dyn MetadataBackend>,
+    blobs: Arc<dyn BlobBackend>,
+    signer: Option<Signer>,
+    config: StoreConfig,
+    clock: Clock,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("metadata", &self.metadata).field("blobs", &self.blobs).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// A store on these backends. Without a signer nothing is signed, and nothing counts as signed.
+    #[must_use]
+    pub fn new(
+        metadata: Arc<dyn MetadataBackend>,
+        blobs: Arc<dyn BlobBackend>,
+        signer: Option<Signer>,
+        config: StoreConfig,
+        clock: Clock,
+    ) -> Self {
+        Self { metadata, blobs, signer, config, clock }
+    }
+
+    /// The options.
+    #[must_use]
+    pub fn config(&self) -> &StoreConfig {
+        &self.config
+    }
+
+    /// Where the store takes the time from.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The metadata backend.
+    #[must_use]
+    pub fn metadata(&self) -> &dyn MetadataBackend {
+        &*self.metadata
+    }
+
+    /// The blob backend.
+    #[must_use]
+    pub fn blobs(&self) -> &dyn BlobBackend {
+        &*self.blobs
+    }
+
+    /// Whether entries are signed.
+    #[must_use]
+    pub fn signs(&self) -> bool {
+        self.signer.is_some()
+    }
+
+    /// Whether nothing can be written.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.metadata.is_read_only()
+    }
+
+    /// How values are read unless the caller says otherwise.
+    #[must_use]
+    pub fn read_options(&self) -> ReadOptions {
+        ReadOptions { verify: self.config.verify_cache_integrity, strict: true }
+    }
+
+    /// Stores `encoded` under `key`, replacing what is there. Returns the entry, without an inline payload.
+    ///
+    /// Durable as [`Durability`](crate::config::Durability) says when it returns. After an error the former value is
+    /// still there, and nothing of the new one.
+    pub fn put(&self, key: &EntryKey, encoded: Encoded<'_>, attributes: PutAttributes) -> Result<Entry> {
+        self.refuse_if_read_only()?;
+        let written = self.write(&key.stem(), encoded.payload, &encoded.extension)?;
+        self.file(key, encoded.format, attributes, written)
+    }
+
+    /// Stores `encoded` under the digest of its payload (32 hexadecimal digits of BLAKE3) and returns the entry.
+    pub fn put_by_content(&self, encoded: Encoded<'_>, attributes: PutAttributes) -> Result<Entry> {
+        self.refuse_if_read_only()?;
+        let written = self.write("c0de", encoded.payload, &encoded.extension)?;
+        let digest = match (&written.hash.digest, &written.location) {
+            (Some(digest), _) => *digest,
+            (None, Location::Inline(bytes)) => *blake3::hash(bytes).as_bytes(),
+            (None, Location::Blob(_)) => {
+                return Err(Error::new(ErrorKind::InvalidInput, "only a content-addressable store files by content"));
+            }
+        };
+        let name: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        self.file(&EntryKey::Name(name), encoded.format, attributes, written)
+    }
+
+    fn refuse_if_read_only(&self) -> Result<()> {
+        if self.is_read_only() {
+            return Err(Error::new(ErrorKind::ReadOnly, "the store is read-only, nothing can be written"));
+        }
+        Ok(())
+    }
+
+    fn needs_digest(&self) -> bool {
+        self.signer.is_some() || self.config.content_addressable
+    }
+
+    fn write(&self, stem: &str, payload: crate::payload::Payload<'_>, extension: &str) -> Result<write::Written> {
+        let hint = BlobHint { stem, extension, size: payload.size() };
+        let threshold = self.config.inline_threshold_bytes;
+        write::write_payload(&*self.blobs, hint, payload, threshold, self.needs_digest())
+    }
+
+    fn file(
+        &self,
+        key: &EntryKey,
+        format: crate::entry::Format,
+        attributes: PutAttributes,
+        written: write::Written,
+    ) -> Result<Entry> {
+        let write::Written { location, hash: PayloadHash { size, file_hash, digest } } = written;
+        let now = self.clock.now();
+        let params = match key {
+            EntryKey::Params { encoding, .. } if self.config.store_cache_key_params => Some(encoding.clone()),
+            _ => None,
+        };
+        let mut entry = Entry {
+            key: key.as_str().to_owned(),
+            fingerprint: key.fingerprint().copied(),
+            created_at: now,
+            accessed_at: now,
+            expires_at: attributes.expires_at,
+            access_count: 0,
+            format,
+            size,
+            file_hash: file_hash.expect("every payload is hashed when it is written"),
+            digest,
+            signature: None,
+            description: attributes.description,
+            metadata: attributes.metadata,
+            params,
+            location,
+        };
+        let share_blob = self.config.content_addressable && entry.location.locator().is_some();
+        let filed = self.sign(&mut entry).and_then(|()| self.metadata.put(&entry, PutOptions { share_blob }));
+        match filed {
+            Ok(outcome) => {
+                if let Some(shared) = &outcome.shared {
+                    if let Some(own) = entry.location.locator() {
+                        self.delete_blob(own);
+                    }
+                    entry.location = Location::Blob(shared.clone());
+                }
+                self.delete_orphan(&outcome);
+                if let Location::Inline(bytes) = &mut entry.location {
+                    bytes.clear();
+                }
+                Ok(entry)
+            }
+            Err(error) => {
+                if let Some(own) = entry.location.locator() {
+                    self.delete_blob(own);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn sign(&self, entry: &mut Entry) -> Result<()> {
+        if let Some(signer) = &self.signer {
+            entry.signature = Some(signer.sign(entry, self.clock.now())?);
+        }
+        Ok(())
+    }
+
+    /// What is wrong, if anything, with the signature of `entry`; `Unsigned` where nothing is signed.
+    pub fn check_signature(&self, entry: &Entry) -> Result<SignatureState> {
+        match &self.signer {
+            Some(signer) => signer.verify(entry),
+            None => Ok(SignatureState::Unsigned),
+        }
+    }
+
+    /// Looks up `key` and opens its payload, if `admit` wants the entry.
+    ///
+    /// # Errors
+    /// - `Signature`: the signature is wrong, or missing where that is not allowed.
+    /// - `Integrity`: the blob is missing although the entry is there.
+    pub fn fetch(
+        &self,
+        key: &EntryKey,
+        options: ReadOptions,
+        mut admit: impl FnMut(&Entry) -> bool,
+    ) -> Result<Fetched> {
+        let mut missing: Option<Entry> = None;
+        loop {
+            let Some(entry) = self.metadata.get(key.as_str())? else { return Ok(Fetched::Missing) };
+            if let Some(asked) = key.fingerprint()
+                && entry.fingerprint.as_ref() != Some(asked)
+            {
+                return Ok(Fetched::Collision);
+            }
+            if !admit(&entry) {
+                return Ok(Fetched::Declined);
+            }
+            let verify = options.verify || entry.format.runs_code();
+            let signed = self.accept_signature(&entry, options)? && verify;
+            let check = match (verify, signed, entry.digest) {
+                (false, ..) => Check::Skip,
+                (true, true, Some(digest)) => Check::Blake3(digest),
+                (true, ..) => Check::Xxh3(entry.file_hash),
+            };
+            let reader = match &entry.location {
+                Location::Inline(_) => None,
+                Location::Blob(locator) => match self.blobs.open(locator)? {
+                    Some(reader) => Some(reader),
+                    // A writer may have replaced the entry since it was read: then the new one has another blob.
+                    None if missing.as_ref().is_none_or(|former| former.location != entry.location) => {
+                        missing = Some(entry);
+                        continue;
+                    }
+                    None => None,
+                },
+            };
+            return Ok(Fetched::Found(Box::new(Stored::new(entry, reader, check, signed)?)));
+        }
+    }
+
+    /// Whether the entry has a valid signature; an error where the configuration wants one and it has not.
+    fn accept_signature(&self, entry: &Entry, options: ReadOptions) -> Result<bool> {
+        let Some(signer) = &self.signer else { return Ok(false) };
+        let key = &entry.key;
+        match signer.verify(entry)? {
+            SignatureState::Valid => Ok(true),
+            SignatureState::Unsigned if self.config.security.allow_unsigned_entries => Ok(false),
+            SignatureState::Unsigned => Err(Error::new(ErrorKind::Signature, format!("entry {key} is not signed"))
+                .with_hint("put the value again, or set allow_unsigned_entries")),
+            SignatureState::Invalid if !options.strict => {
+                log::warn!("entry {key}: its signature is wrong, it may have been tampered with");
+                Ok(false)
+            }
+            SignatureState::Invalid => {
+                if self.config.security.delete_invalid_signatures && !self.is_read_only() {
+                    log::warn!("entry {key} is deleted: its signature is wrong");
+                    self.delete_entry(entry)?;
+                }
+                Err(Error::new(ErrorKind::Signature, format!("entry {key}: its signature is wrong")).with_hint(
+                    "it was signed with another key or changed since; put the value again, or read it with \
+                     strict_verification=False if you know why",
+                ))
+            }
+        }
+    }
+
+    /// The entry of `key` without its payload.
+    pub fn get_entry(&self, key: &str) -> Result<Option<EntrySummary>> {
+        self.metadata.get_summary(key)
+    }
+
+    /// Changes the description, metadata or times of an entry and signs it again; `false` if there is none.
+    ///
+    /// `change` sees the entry as it is and says what changes; it may be called again if another writer was faster.
+    ///
+    /// # Errors
+    /// `Signature` if the present signature is wrong: what was tampered with is not signed again.
+    pub fn update_entry(&self, key: &str, mut change: impl FnMut(&Entry) -> Result<EntryUpdate>) -> Result<bool> {
+        self.refuse_if_read_only()?;
+        loop {
+            let Some(EntrySummary { entry, .. }) = self.metadata.get_summary(key)? else { return Ok(false) };
+            if self.check_signature(&entry)? == SignatureState::Invalid {
+                return Err(Error::new(ErrorKind::Signature, format!("entry {key}: its signature is wrong"))
+                    .with_hint("put the value again"));
+            }
+            let mut update = change(&entry)?;
+            if self.signer.is_some() && entry.digest.is_some() {
+                let mut changed = entry.clone();
+                apply(&mut changed, &update);
+                self.sign(&mut changed)?;
+                update.signature = Some(changed.signature);
+            }
+            if self.metadata.update(key, &entry, &update)? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Removes the entry of `key` and its payload; `false` if there was none.
+    pub fn delete(&self, key: &str) -> Result<bool> {
+        self.refuse_if_read_only()?;
+        let outcome = self.metadata.delete(key)?;
+        if let Some(outcome) = &outcome {
+            self.delete_orphan(outcome);
+        }
+        Ok(outcome.is_some())
+    }
+
+    /// Removes `entry` if it is still the one filed under its key.
+    pub fn delete_entry(&self, entry: &Entry) -> Result<bool> {
+        self.refuse_if_read_only()?;
+        let outcome = self.metadata.delete_if(entry)?;
+        if let Some(outcome) = &outcome {
+            self.delete_orphan(outcome);
+        }
+        Ok(outcome.is_some())
+    }
+
+    /// Removes everything and returns how many entries there were.
+    pub fn clear(&self) -> Result<u64> {
+        self.refuse_if_read_only()?;
+        self.metadata.clear(&mut |locator| self.delete_blob(locator))
+    }
+
+    fn delete_orphan(&self, outcome: &PutOutcome) {
+        if let Some(locator) = &outcome.orphaned {
+            self.delete_blob(locator);
+        }
+    }
+
+    /// A blob that cannot be deleted is left for `repair`: nobody names it, so nothing is wrong with any value.
+    fn delete_blob(&self, locator: &str) {
+        if let Err(error) = self.blobs.delete(locator) {
+            log::warn!("cannot delete the blob {locator}: {error}");
+        }
+    }
+
+    /// Calls `visit` with every entry whose key starts with `prefix`, in the order of the keys, without payloads.
+    ///
+    /// Entries put or removed meanwhile may or may not be seen; all others are seen exactly once.
+    pub fn for_each(&self, prefix: &str, mut visit: impl FnMut(EntrySummary) -> Result<()>) -> Result<()> {
+        let mut after: Option<String> = None;
+        loop {
+            let scan = Scan { prefix, after: after.as_deref(), limit: PAGE, expired_at: None };
+            let page = self.metadata.scan(&scan)?;
+            let last = page.len() < PAGE;
+            after = page.last().map(|summary| summary.entry.key.clone());
+            page.into_iter().try_for_each(&mut visit)?;
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Entries and bytes.
+    pub fn totals(&self) -> Result<Totals> {
+        self.metadata.totals()
+    }
+
+    /// Reads the payload of `key` and compares it with what its entry records; `None` if there is no entry.
+    pub fn verify_integrity(&self, key: &str) -> Result<Option<IntegrityReport>> {
+        let Some(entry) = self.metadata.get(key)? else { return Ok(None) };
+        let signature = self.check_signature(&entry)?;
+        let expected_hash = entry.file_hash;
+        let expected_digest = entry.digest;
+        let mut report = IntegrityReport { valid: false, expected_hash, actual_hash: None, signature, problem: None };
+        let reader = match &entry.location {
+            Location::Inline(_) => None,
+            Location::Blob(locator) => self.blobs.open(locator)?,
+        };
+        let payload = match Stored::new(entry, reader, Check::Skip, false).and_then(Stored::into_bytes) {
+            Ok(payload) => payload,
+            Err(error) if error.kind() == ErrorKind::Integrity => {
+                report.problem = Some(error.to_string());
+                return Ok(Some(report));
+            }
+            Err(error) => return Err(error),
+        };
+        let hash = PayloadHasher::of(&payload, true, expected_digest.is_some());
+        report.actual_hash = hash.file_hash;
+        report.problem = if hash.file_hash != Some(expected_hash) || hash.digest != expected_digest {
+            Some("the payload does not have the hash that the entry records".into())
+        } else if signature == SignatureState::Invalid {
+            Some("the signature is wrong".into())
+        } else {
+            None
+        };
+        report.valid = report.problem.is_none();
+        Ok(Some(report))
+    }
+
+    /// Replaces the signing key and signs every entry with a valid signature again; returns how many.
+    ///
+    /// Other processes may go on working: they notice the new key within a second, which this call waits for before it
+    /// drops the old one. Entries whose signature is wrong or missing stay as they are.
+    pub fn rotate_signing_key(&self) -> Result<u64> {
+        self.refuse_if_read_only()?;
+        let Some(signer) = &self.signer else {
+            return Err(Error::new(ErrorKind::InvalidInput, "this store does not sign its entries")
+                .with_hint("set enable_entry_signing"));
+        };
+        signer.begin_rotation()?;
+        std::thread::sleep(signer.rotation_delay());
+        let mut count = 0;
+        self.for_each("", |EntrySummary { entry, .. }| {
+            if signer.verify(&entry)? == SignatureState::Valid
+                && self.update_entry(&entry.key, |_| Ok(EntryUpdate::default()))?
+            {
+                count += 1;
+            }
+            Ok(())
+        })?;
+        signer.forget_old_keys()?;
+        Ok(count)
+    }
+
+    /// Releases the resources; later calls fail with [`ErrorKind::Closed`].
+    pub fn close(&self) -> Result<()> {
+        self.metadata.close()
+    }
+}
+
+fn apply(entry: &mut Entry, update: &EntryUpdate) {
+    if let Some(created_at) = update.created_at {
+        entry.created_at = created_at;
+    }
+    if let Some(expires_at) = update.expires_at {
+        entry.expires_at = expires_at;
+    }
+    if let Some(description) = &update.description {
+        entry.description.clone_from(description);
+    }
+    if let Some(metadata) = &update.metadata {
+        entry.metadata.clone_from(metadata);
+    }
+}
