@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -18,6 +19,9 @@ const ACCESSES: usize = 16 * 1024;
 
 /// Accesses are written down by a put when the last time is longer ago than this, in microseconds.
 const FLUSH_AFTER: i64 = 10_000_000;
+
+/// How long to wait for the table of accesses.
+const LOCK_PATIENCE: Duration = Duration::from_millis(20);
 
 /// How many expired entries one step of [`CacheEngine::cleanup_expired`] removes.
 const CLEANUP_PAGE: usize = 500;
@@ -253,7 +257,9 @@ impl CacheEngine {
     /// Removes all entries and returns how many there were.
     pub fn clear(&self) -> Result<u64> {
         self.refuse_if_closed()?;
-        self.accesses.lock().clear();
+        if let Some(mut accesses) = self.accesses.try_lock_for(LOCK_PATIENCE) {
+            accesses.clear();
+        }
         self.store.clear()
     }
 
@@ -274,7 +280,8 @@ impl CacheEngine {
         if self.store.is_read_only() {
             return Ok(());
         }
-        let mut accesses = self.accesses.lock();
+        // After a fork the lock may be held by a thread that does not exist here: rather lose a count than wait.
+        let Some(mut accesses) = self.accesses.try_lock_for(LOCK_PATIENCE) else { return Ok(()) };
         if let Some((count, at)) = accesses.get_mut(key) {
             *count += 1;
             *at = now;
@@ -289,7 +296,9 @@ impl CacheEngine {
     /// Writes down how often and when entries were read since the last time.
     pub fn flush_accesses(&self) -> Result<()> {
         self.flushed_at.store(self.store.clock().now().0, Ordering::Relaxed);
-        let accesses = std::mem::take(&mut *self.accesses.lock());
+        let Some(mut locked) = self.accesses.try_lock_for(LOCK_PATIENCE) else { return Ok(()) };
+        let accesses = std::mem::take(&mut *locked);
+        drop(locked);
         if accesses.is_empty() || self.store.is_read_only() {
             return Ok(());
         }
@@ -328,6 +337,6 @@ pub fn is_expired(entry: &Entry, now: Timestamp) -> bool {
     entry.expires_at.is_some_and(|expires_at| expires_at <= now)
 }
 
-fn before(now: Timestamp, age: std::time::Duration) -> Timestamp {
+fn before(now: Timestamp, age: Duration) -> Timestamp {
     Timestamp(now.0.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)))
 }

@@ -29,7 +29,9 @@ impl EntryKey {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut hex = [0; 16];
         for (i, digit) in hex.iter_mut().enumerate() {
-            *digit = DIGITS[(key.0 >> (60 - 4 * i)) as usize & 15];
+            #[allow(clippy::cast_possible_truncation)] // only the last four bits are wanted
+            let nibble = (key.0 >> (60 - 4 * i)) as u8 & 15;
+            *digit = DIGITS[usize::from(nibble)];
         }
         Self::Params { hex, fingerprint, encoding }
     }

@@ -153,6 +153,7 @@ impl Store {
     /// still there, and nothing of the new one.
     pub fn put(&self, key: &EntryKey, encoded: Encoded<'_>, attributes: PutAttributes) -> Result<Entry> {
         self.refuse_if_read_only()?;
+        self.refuse_code(&encoded.format)?;
         let written = self.write(&key.stem(), encoded.payload, &encoded.extension)?;
         self.file(key, encoded.format, attributes, written)
     }
@@ -160,6 +161,7 @@ impl Store {
     /// Stores `encoded` under the digest of its payload (32 hexadecimal digits of BLAKE3) and returns the entry.
     pub fn put_by_content(&self, encoded: Encoded<'_>, attributes: PutAttributes) -> Result<Entry> {
         self.refuse_if_read_only()?;
+        self.refuse_code(&encoded.format)?;
         let written = self.write("c0de", encoded.payload, &encoded.extension)?;
         let digest = match (&written.hash.digest, &written.location) {
             (Some(digest), _) => *digest,
@@ -283,6 +285,7 @@ impl Store {
             }
             let verify = options.verify || entry.format.runs_code();
             let signed = self.accept_signature(&entry, options)? && verify;
+            self.guard_code(&entry, signed)?;
             let check = match (verify, signed, entry.digest) {
                 (false, ..) => Check::Skip,
                 (true, true, Some(digest)) => Check::Blake3(digest),
@@ -328,6 +331,37 @@ impl Store {
                 ))
             }
         }
+    }
+
+    /// Refuses a payload whose decoding may run code, unless the configuration and the signature vouch for it.
+    fn guard_code(&self, entry: &Entry, signed: bool) -> Result<()> {
+        let security = &self.config.security;
+        if !entry.format.runs_code() {
+            return Ok(());
+        }
+        let Entry { key, format, .. } = entry;
+        if !security.allow_pickle {
+            return Err(pickle_refused(format_args!("entry {key} is a pickle of {}", format.object_type)));
+        }
+        if !signed && !security.trust_unsigned_pickles {
+            return Err(Error::new(
+                ErrorKind::Signature,
+                format!("entry {key} is a pickle without a valid signature, so it is not decoded"),
+            )
+            .with_hint(
+                "a pickle can run code when it is decoded; put the value again with signing enabled, or set \
+                 trust_unsigned_pickles if nobody else can write to this store",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses to write a payload whose decoding may run code, if the configuration does.
+    pub fn refuse_code(&self, format: &crate::entry::Format) -> Result<()> {
+        if format.runs_code() && !self.config.security.allow_pickle {
+            return Err(pickle_refused(format_args!("a value of type {} can only be pickled", format.object_type)));
+        }
+        Ok(())
     }
 
     /// The entry of `key` without its payload.
@@ -484,6 +518,11 @@ impl Store {
     pub fn close(&self) -> Result<()> {
         self.metadata.close()
     }
+}
+
+fn pickle_refused(what: impl fmt::Display) -> Error {
+    Error::new(ErrorKind::PickleRefused, format!("{what}, and allow_pickle is off"))
+        .with_hint("store plain data, arrays or tables, register a handler for the type, or set allow_pickle")
 }
 
 fn apply(entry: &mut Entry, update: &EntryUpdate) {

@@ -38,7 +38,7 @@ pub(super) fn write_payload(
         Payload::Bytes(bytes) => write_segments(blobs, hint, &[bytes], digest),
         Payload::Segments(segments) => write_segments(blobs, hint, &segments, digest),
         Payload::Stream(stream) => write_stream(blobs, hint, stream, digest),
-        Payload::File(path) => write_file(blobs, hint, &path, threshold, digest),
+        Payload::File(path) => write_file(blobs, hint, &path, digest),
     }
 }
 
@@ -143,36 +143,20 @@ fn write_stream(
     Ok(Written { location: Location::Blob(writer.commit()?), hash })
 }
 
-/// Takes over a file that a handler has written; the file is removed also where this fails.
-fn write_file(
-    blobs: &dyn BlobBackend,
-    hint: BlobHint<'_>,
-    path: &Path,
-    threshold: u64,
-    digest: bool,
-) -> Result<Written> {
-    let taken = take_file(blobs, hint, path, threshold, digest);
+/// Takes over a file that a handler has written: always as a blob, because the handler will want a file again. The file
+/// is removed also where this fails.
+fn write_file(blobs: &dyn BlobBackend, hint: BlobHint<'_>, path: &Path, digest: bool) -> Result<Written> {
+    let taken = take_file(blobs, hint, path, digest);
     if let Err(error) = std::fs::remove_file(path) {
         log::warn!("cannot remove the temporary file {}: {error}", path.display());
     }
     taken
 }
 
-fn take_file(
-    blobs: &dyn BlobBackend,
-    hint: BlobHint<'_>,
-    path: &Path,
-    threshold: u64,
-    digest: bool,
-) -> Result<Written> {
+fn take_file(blobs: &dyn BlobBackend, hint: BlobHint<'_>, path: &Path, digest: bool) -> Result<Written> {
     let size = std::fs::metadata(path)
         .map_err(|e| Error::io(format_args!("the handler's file {} is not there", path.display()), e))?
         .len();
-    if size <= threshold {
-        let bytes = std::fs::read(path).map_err(|e| Error::io(format_args!("cannot read {}", path.display()), e))?;
-        let hash = PayloadHasher::of(&bytes, true, digest);
-        return Ok(Written { location: Location::Inline(bytes), hash });
-    }
     let mut writer = blobs.create(BlobHint { size: Some(size), ..hint })?;
     let mut hasher = PayloadHasher::new(true, digest);
     read_through(path, |bytes| {
