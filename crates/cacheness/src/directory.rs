@@ -1,0 +1,242 @@
+//! A store's directory: what is in it, and how it is opened. The only module that names concrete backends.
+//!
+//! ```text
+//! <dir>/                    0700
+//!   cacheness.toml          format version, backends in use
+//!   cache_metadata.db       SQLite
+//!   blobs/                  payloads that are too large to travel inside an entry
+//!   tmp/                    blobs being written
+//!   cache_signing_key.bin   0600
+//! ```
+
+use std::fs;
+use std::io::{ErrorKind as IoKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cacheness_core::backends::{FilesystemBlobs, MemoryBlobs, MemoryMetadata};
+use cacheness_core::blob::BlobBackend;
+use cacheness_core::clock::Clock;
+use cacheness_core::config::StoreConfig;
+use cacheness_core::metadata::MetadataBackend;
+use cacheness_core::sign::{SignedFields, Signer};
+use cacheness_core::store::Store;
+use cacheness_core::{Error, ErrorKind, Result};
+use cacheness_metadata::{SqliteMetadata, SqliteOptions};
+use serde::{Deserialize, Serialize};
+
+/// The version of the directory's format that this release writes, and the newest it reads.
+pub const FORMAT: u32 = 1;
+
+const MANIFEST: &str = "cacheness.toml";
+const DATABASE: &str = "cache_metadata.db";
+
+/// Where a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this directory.
+    Directory(PathBuf),
+    /// In memory; it ends with the last handle.
+    Memory,
+}
+
+/// How a directory is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Made if it is not there; opened for reading only where writing is not possible.
+    #[default]
+    CreateOrOpen,
+    /// Must be there.
+    Existing,
+    /// Must be there, and nothing is written.
+    ReadOnly,
+}
+
+/// The file that makes a directory a store: its format and the backends in use.
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    format: u32,
+    #[serde(default)]
+    written_by: String,
+    #[serde(default)]
+    metadata: Backend,
+    #[serde(default)]
+    blobs: Backend,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Backend {
+    backend: String,
+}
+
+/// Opens the store at `place`.
+///
+/// # Errors
+/// - `NotAStore`: the path is no directory, or holds no store and must be there.
+/// - `NewerFormat`: a newer release wrote it.
+/// - `ReadOnly`: it must be made and cannot be.
+pub fn open_store(place: &Place, config: StoreConfig, access: Access, clock: Clock) -> Result<Store> {
+    check(&config)?;
+    match place {
+        Place::Memory => open_memory(config, clock),
+        Place::Directory(path) => open_directory(path, config, access, clock),
+    }
+}
+
+fn check(config: &StoreConfig) -> Result<()> {
+    if config.shard_chars > 4 {
+        return Err(Error::new(ErrorKind::InvalidInput, format!("shard_chars is {}", config.shard_chars))
+            .with_hint("give a number of digits from 0 (one directory) to 4"));
+    }
+    let level = config.compression.pickle_compression_level;
+    if !(1..=22).contains(&level) {
+        return Err(Error::new(ErrorKind::InvalidInput, format!("pickle_compression_level is {level}"))
+            .with_hint("give a level from 1 (fast) to 9, with zstd up to 22"));
+    }
+    if config.compression.blosc2_array_compression_level > 9 {
+        let level = config.compression.blosc2_array_compression_level;
+        return Err(Error::new(ErrorKind::InvalidInput, format!("blosc2_array_compression_level is {level}"))
+            .with_hint("give a level from 0 (none) to 9"));
+    }
+    Ok(())
+}
+
+fn signed_fields(config: &StoreConfig) -> Result<SignedFields> {
+    config.security.custom_signed_fields.as_deref().map_or(Ok(SignedFields::ALL), SignedFields::from_names)
+}
+
+fn open_memory(config: StoreConfig, clock: Clock) -> Result<Store> {
+    let fields = signed_fields(&config)?;
+    let signer = config.security.enable_entry_signing.then(|| Signer::in_memory(fields)).transpose()?;
+    Ok(Store::new(Arc::new(MemoryMetadata::new()), Arc::new(MemoryBlobs::new()), signer, config, clock))
+}
+
+fn open_directory(path: &Path, config: StoreConfig, access: Access, clock: Clock) -> Result<Store> {
+    let fields = signed_fields(&config)?;
+    // A path that depends on the working directory would lead elsewhere after a chdir.
+    let root = std::path::absolute(path).map_err(|e| Error::io(format_args!("cannot use {}", path.display()), e))?;
+    prepare_directory(&root, access)?;
+    let manifest = match read_manifest(&root)? {
+        Some(manifest) => manifest,
+        None if access == Access::CreateOrOpen => write_manifest(&root)?,
+        None => {
+            return Err(Error::new(ErrorKind::NotAStore, format!("{} holds no cacheness store", root.display()))
+                .with_hint(format!("a store's directory has a file {MANIFEST} in it")));
+        }
+    };
+    let read_only = access == Access::ReadOnly;
+    let metadata: Arc<dyn MetadataBackend> = match manifest.metadata.backend.as_str() {
+        "sqlite" => {
+            let mut options = SqliteOptions::new(root.join(DATABASE));
+            options.durability = config.durability;
+            if read_only {
+                options.read_only = cacheness_metadata::ReadOnly::Yes;
+            }
+            Arc::new(SqliteMetadata::open(options)?)
+        }
+        other => return Err(unknown_backend(&root, "metadata", other)),
+    };
+    let blobs: Arc<dyn BlobBackend> = match manifest.blobs.backend.as_str() {
+        "filesystem" => Arc::new(FilesystemBlobs::new(root.clone(), config.shard_chars, config.durability)?),
+        other => return Err(unknown_backend(&root, "blob", other)),
+    };
+    let signer = open_signer(&root, &config, fields, metadata.is_read_only())?;
+    Ok(Store::new(metadata, blobs, signer, config, clock))
+}
+
+fn open_signer(root: &Path, config: &StoreConfig, fields: SignedFields, read_only: bool) -> Result<Option<Signer>> {
+    let security = &config.security;
+    if !security.enable_entry_signing {
+        return Ok(None);
+    }
+    if security.use_in_memory_key {
+        return Signer::in_memory(fields).map(Some);
+    }
+    let path = root.join(&security.signing_key_file);
+    if read_only { Signer::from_existing_file(&path, fields) } else { Signer::from_file(&path, fields).map(Some) }
+}
+
+fn unknown_backend(root: &Path, kind: &str, name: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("{} uses the {kind} backend {name:?}, unknown here", root.display()))
+        .with_hint("open it with the release, and the features, that wrote it")
+}
+
+fn prepare_directory(root: &Path, access: Access) -> Result<()> {
+    match fs::metadata(root) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(Error::new(ErrorKind::NotAStore, format!("{} is not a directory", root.display()))
+            .with_hint("give the path of a directory, or of one to be made")),
+        Err(error) if error.kind() == IoKind::NotFound && access == Access::CreateOrOpen => {
+            let mut builder = fs::DirBuilder::new();
+            builder.recursive(true);
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+            builder.create(root).map_err(|e| Error::io(format_args!("cannot make the directory {}", root.display()), e))
+        }
+        Err(error) if error.kind() == IoKind::NotFound => {
+            Err(Error::new(ErrorKind::NotAStore, format!("there is no directory {}", root.display())))
+        }
+        Err(error) if error.kind() == IoKind::NotADirectory => {
+            Err(Error::new(ErrorKind::NotAStore, format!("{} lies below a file", root.display())).with_source(error))
+        }
+        Err(error) => Err(Error::io(format_args!("cannot open {}", root.display()), error)),
+    }
+}
+
+fn read_manifest(root: &Path) -> Result<Option<Manifest>> {
+    let path = root.join(MANIFEST);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == IoKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io(format_args!("cannot read {}", path.display()), error)),
+    };
+    // The version is read by itself first: a newer format may have changed everything else.
+    #[derive(Deserialize)]
+    struct Version {
+        format: u32,
+        #[serde(default)]
+        written_by: String,
+    }
+    let damaged = |e: toml::de::Error| {
+        Error::new(ErrorKind::NotAStore, format!("{} is damaged: {}", path.display(), e.message())).with_hint(
+            "it should say `format = 1`, and name the backends: see docs/formats/store.md for what belongs into it",
+        )
+    };
+    let version: Version = toml::from_str(&text).map_err(damaged)?;
+    if version.format > FORMAT {
+        return Err(Error::new(
+            ErrorKind::NewerFormat,
+            format!(
+                "{} has format {}, written by cacheness {}; this is cacheness {} and reads format {FORMAT}",
+                root.display(),
+                version.format,
+                if version.written_by.is_empty() { "of a later version" } else { &version.written_by },
+                env!("CARGO_PKG_VERSION"),
+            ),
+        )
+        .with_hint(format!("upgrade cacheness to {} or later", version.written_by)));
+    }
+    toml::from_str(&text).map(Some).map_err(damaged)
+}
+
+fn write_manifest(root: &Path) -> Result<Manifest> {
+    let manifest = Manifest {
+        format: FORMAT,
+        written_by: env!("CARGO_PKG_VERSION").into(),
+        metadata: Backend { backend: "sqlite".into() },
+        blobs: Backend { backend: "filesystem".into() },
+    };
+    let failed = |e| Error::io(format_args!("cannot make a store in {}", root.display()), e);
+    let body = toml::to_string(&manifest).expect("a manifest is always valid TOML");
+    let text = format!("# A cacheness store. This file says how to open it; do not edit it.\n{body}");
+    let mut file = tempfile::Builder::new().prefix(".cacheness-").tempfile_in(root).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    match file.persist_noclobber(root.join(MANIFEST)) {
+        Ok(_) => Ok(manifest),
+        // Another process was faster: what it wrote counts.
+        Err(error) if error.error.kind() == IoKind::AlreadyExists => read_manifest(root)?
+            .ok_or_else(|| Error::new(ErrorKind::NotAStore, format!("{} was removed meanwhile", root.display()))),
+        Err(error) => Err(failed(error.error)),
+    }
+}

@@ -1,0 +1,63 @@
+"""Pickles: protocol 5 with large buffers kept apart, then dill. The engine decides whether a pickle is read at all."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+from .errors import CacheSerializationError, CacheUnsupportedError
+
+
+def dumps(value: Any, dill_fallback: bool) -> tuple[str, list[Any]]:
+    """Pickles ``value``.
+
+    Returns:
+        The storage format (``"pickle"`` or ``"dill"``) and the parts of the payload: the pickle, then its buffers.
+
+    Raises:
+        CacheSerializationError: neither can.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        data = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        return "pickle", [data, *(buffer.raw() for buffer in buffers)]
+    except BufferError:
+        # A buffer that is not contiguous cannot be kept apart.
+        return "pickle", [pickle.dumps(value, protocol=5)]
+    except Exception as error:  # any __reduce__ may raise anything
+        if not dill_fallback:
+            raise _refused(value, error, "set enable_dill_fallback, or register a handler") from error
+        first = error
+    try:
+        import dill
+    except ImportError:
+        raise _refused(value, first, "pip install 'cacheness[dill]', or register a handler for the type") from first
+    try:
+        return "dill", [dill.dumps(value, protocol=5)]
+    except Exception as error:
+        raise _refused(value, error, "register a handler for the type") from error
+
+
+def loads(storage_format: str, parts: list[Any]) -> Any:
+    """Reads what :func:`dumps` wrote. ``parts`` are buffers that the value may keep."""
+    if storage_format == "dill":
+        try:
+            import dill
+        except ImportError:
+            raise CacheUnsupportedError(
+                "the value was stored with dill, which is not installed", hint="pip install 'cacheness[dill]'"
+            ) from None
+        load = dill.loads
+    else:
+        load = pickle.loads
+    try:
+        return load(parts[0], buffers=parts[1:])
+    except (ImportError, AttributeError) as error:
+        raise CacheUnsupportedError(
+            f"the pickle needs something that is not here: {error}", hint="import or install what the value is made of"
+        ) from error
+
+
+def _refused(value: Any, error: Exception, hint: str) -> CacheSerializationError:
+    name = f"{type(value).__module__}.{type(value).__qualname__}"
+    return CacheSerializationError(f"a value of type {name} cannot be pickled: {error}", hint=hint)

@@ -1,0 +1,263 @@
+"""The registry of handlers: which handler stores a value, in which order they are asked."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast, overload
+
+from . import _core
+from .config import HandlerConfig
+from .errors import CacheConfigurationError, CacheSerializationError
+from .interfaces import CacheHandler, StorageHandler
+
+__all__ = [
+    "CacheHandler",
+    "HandlerRegistry",
+    "StorageHandler",
+    "default_registry",
+    "list_handlers",
+    "register_handler",
+    "unregister_handler",
+]
+
+#: The built-in handlers, in the order in which they are asked.
+BUILTIN = (
+    "plain_objects",
+    "numpy_arrays",
+    "pandas_dataframes",
+    "pandas_series",
+    "polars_dataframes",
+    "polars_series",
+    "arrow_tables",
+    "object_pickle",
+)
+
+
+class _Legacy(CacheHandler):
+    """A :class:`StorageHandler` behind the present interface."""
+
+    def __init__(self, inner: StorageHandler, name: str) -> None:
+        self._inner = inner
+        self._name = name
+
+    @property
+    def data_type(self) -> str:
+        return self._name
+
+    def can_handle(self, data: Any) -> bool:
+        return self._inner.can_handle(data)
+
+    def put(self, data: Any, file_path: Path, config: Any) -> dict[str, Any]:
+        path = file_path.with_suffix(self._inner.get_file_extension())
+        self._inner.save(data, path, config)
+        return {"storage_format": self._name, "file_path": str(path)}
+
+    def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:
+        return self._inner.load(file_path, None)
+
+    def get_file_extension(self, config: Any) -> str:
+        return self._inner.get_file_extension()
+
+
+@dataclass(frozen=True)
+class _Custom:
+    name: str
+    handler: CacheHandler
+    priority: int | None
+
+
+class HandlerRegistry:
+    """The handlers of one cache, on top of those that every cache has.
+
+    Custom handlers without a priority are asked after the built-in ones and before ``object_pickle``, which takes
+    everything; priority 0 is asked first.
+    """
+
+    def __init__(self, config: HandlerConfig | None = None, parent: HandlerRegistry | None = None) -> None:
+        self._config = config or HandlerConfig()
+        self._parent = parent
+        self._custom: list[_Custom] = []
+        self._lock = threading.Lock()
+        self._check_priority()
+        for handler in self._config.custom_handlers:
+            self.register_handler(handler() if isinstance(handler, type) else handler)
+
+    def _check_priority(self) -> None:
+        priority = self._config.handler_priority
+        if isinstance(priority, str) or not all(isinstance(name, str) for name in priority):
+            raise CacheConfigurationError("handler_priority is not a list of names")
+        if len(set(priority)) != len(priority):
+            raise CacheConfigurationError("handler_priority names a handler twice")
+
+    def register_handler(
+        self, handler: CacheHandler | StorageHandler, priority: int | None = None, name: str | None = None
+    ) -> None:
+        """Adds a handler, replacing one of the same name.
+
+        Args:
+            handler: the handler.
+            priority: its position among all handlers, 0 first; ``None`` for just before ``object_pickle``.
+            name: its name; ``handler.data_type`` if none is given.
+
+        Raises:
+            CacheConfigurationError: the handler lacks a method, or has the name of a built-in one.
+        """
+        if isinstance(handler, StorageHandler):
+            handler = _Legacy(handler, name or type(handler).__name__)
+        missing = [m for m in ("can_handle", "put", "get", "data_type") if not hasattr(handler, m)]
+        if missing or isinstance(handler, type):
+            what = "a class, not an instance" if isinstance(handler, type) else f"without {', '.join(missing)}"
+            raise CacheConfigurationError(f"the handler {handler!r} is {what}", hint="derive from CacheHandler")
+        name = name or handler.data_type
+        if not isinstance(name, str) or not name or name in BUILTIN:
+            raise CacheConfigurationError(f"a handler cannot be named {name!r}")
+        if priority is not None and (not isinstance(priority, int) or priority < 0):
+            raise CacheConfigurationError(f"priority is {priority!r}", hint="give a position from 0 on, or None")
+        with self._lock:
+            self._custom = [c for c in self._custom if c.name != name]
+            self._custom.append(_Custom(name, handler, priority))
+        self._changed()
+
+    def unregister_handler(self, handler_name: str) -> bool:
+        """Removes a custom handler; ``False`` if there is none of that name here."""
+        with self._lock:
+            before = len(self._custom)
+            self._custom = [c for c in self._custom if c.name != handler_name]
+            found = len(self._custom) < before
+        self._changed()
+        return found
+
+    def list_handlers(self) -> list[dict[str, Any]]:
+        """The handlers in the order in which they are asked.
+
+        Returns:
+            Dictionaries with ``name``, ``priority`` (the position), ``class`` and ``is_builtin``.
+        """
+        return [
+            {
+                "name": name,
+                "priority": position,
+                "class": "builtin" if handler is None else type(handler).__qualname__,
+                "is_builtin": handler is None,
+            }
+            for position, (name, handler) in enumerate(self._order())
+        ]
+
+    def get_handler(self, name: str) -> CacheHandler | None:
+        """The custom handler of that name."""
+        for custom in reversed(self._all_custom()):
+            if custom.name == name:
+                return custom.handler
+        return None
+
+    def _changed(self) -> None:
+        if self is default_registry:
+            _core.set_default_handlers_changed(bool(self._custom))
+
+    def _is_plain(self) -> bool:
+        """Whether the built-in order holds, so that the engine need not ask."""
+        config = self._config
+        enabled = all(getattr(config, f"enable_{name}") for name in BUILTIN)
+        return enabled and not config.handler_priority and not self._custom
+
+    def _all_custom(self) -> list[_Custom]:
+        inherited = self._parent._all_custom() if self._parent else []
+        return [*inherited, *self._custom]
+
+    def _order(self) -> list[tuple[str, CacheHandler | None]]:
+        names: list[tuple[str, CacheHandler | None]] = [
+            (name, None) for name in BUILTIN if getattr(self._config, f"enable_{name}")
+        ]
+        for custom in self._all_custom():
+            names = [entry for entry in names if entry[0] != custom.name]
+            last = len(names) - (1 if names and names[-1][0] == "object_pickle" else 0)
+            position = last if custom.priority is None else min(custom.priority, len(names))
+            names.insert(position, (custom.name, custom.handler))
+        wanted = self._config.handler_priority
+        rank = {name: position for position, name in enumerate(wanted)}
+        return sorted(names, key=lambda entry: rank.get(entry[0], len(wanted)))
+
+    def _candidates(self, value: Any) -> list[str | tuple[str, CacheHandler]]:
+        """Who is to be asked for ``value``, first first: names of built-in handlers, custom handlers that want it."""
+        found: list[str | tuple[str, CacheHandler]] = []
+        for name, handler in self._order():
+            if handler is None:
+                found.append(name)
+            elif handler.can_handle(value):
+                found.append((name, handler))
+                break
+        return found
+
+
+default_registry = HandlerRegistry()
+
+
+@overload
+def register_handler(handler: CacheHandler, priority: int | None = None, name: str | None = None) -> None: ...
+@overload
+def register_handler(handler: str, priority: StorageHandler | CacheHandler) -> None: ...
+def register_handler(handler: Any, priority: Any = None, name: str | None = None) -> None:
+    """Adds a handler to those that every cache has.
+
+    Also takes ``register_handler("name", handler)``.
+
+    Args:
+        handler: the handler.
+        priority: its position among all handlers, 0 first; ``None`` for just before ``object_pickle``.
+        name: its name; ``handler.data_type`` if none is given.
+    """
+    if isinstance(handler, str):
+        default_registry.register_handler(cast("CacheHandler", priority), name=handler)
+    else:
+        default_registry.register_handler(handler, priority, name)
+
+
+def unregister_handler(handler_name: str) -> bool:
+    """Removes a custom handler from those that every cache has; ``False`` if there is none of that name."""
+    return default_registry.unregister_handler(handler_name)
+
+
+def list_handlers() -> list[dict[str, Any]]:
+    """The handlers that every cache has, in the order in which they are asked."""
+    return default_registry.list_handlers()
+
+
+def _write_custom(name: str, handler: CacheHandler, value: Any, directory: str, config: Any) -> tuple[str, str, str, bytes]:
+    """Has a custom handler write ``value`` into the empty ``directory``.
+
+    Returns:
+        The file's path, its extension without the dot, the storage format, and what the handler wants back.
+    """
+    base = Path(directory) / "value"
+    result = handler.put(value, base, config)
+    if not isinstance(result, dict):
+        raise CacheSerializationError(f"handler {name!r}: put returned a {type(result).__name__}, not a dict")
+    extra = {k: v for k, v in result.items() if k not in ("file_path", "actual_path")}
+    given = result.get("file_path") or result.get("actual_path")
+    get_extension = getattr(handler, "get_file_extension", None)
+    suffix = get_extension(config) if get_extension else ""
+    guesses = [Path(given)] if given else [base, Path(f"{base}{suffix}")]
+    path = next((p for p in guesses if p.is_file()), None)
+    if path is None or path.resolve().parent != Path(directory).resolve():
+        raise CacheSerializationError(
+            f"handler {name!r}: put wrote no file {guesses[-1].name!r} beside the path it was given",
+            hint="write one file at file_path, or at file_path with a suffix, and return its path",
+        )
+    storage_format = str(extra.get("storage_format") or handler.data_type)
+    extension = path.name.removeprefix("value").lstrip(".") or "bin"
+    return str(path), extension, storage_format, _core.metadata_dumps(extra).encode()
+
+
+def _read_custom(registry: HandlerRegistry, name: str, path: str, extra: bytes) -> Any:
+    """Has the custom handler of that name read a file."""
+    handler = registry.get_handler(name)
+    if handler is None:
+        from .errors import CacheUnsupportedError
+
+        raise CacheUnsupportedError(
+            f"the value was stored by the handler {name!r}, which is not registered",
+            hint="register it with cacheness.register_handler before reading",
+        )
+    return handler.get(Path(path), _core.metadata_loads(extra.decode()) if extra else {})

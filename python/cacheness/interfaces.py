@@ -1,0 +1,71 @@
+"""What a handler of one's own implements."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+__all__ = ["CacheHandler", "StorageHandler"]
+
+
+class CacheHandler(ABC):
+    """Stores one kind of value in a file of its own format.
+
+    Register an instance with :func:`cacheness.register_handler`, or with one cache through its ``handler_registry``.
+    """
+
+    @property
+    @abstractmethod
+    def data_type(self) -> str:
+        """A short name for the kind of value; also the handler's name unless it is registered under another one.
+
+        It is written into every entry, and entries are read by the handler of that name: do not change it.
+        """
+
+    @abstractmethod
+    def can_handle(self, data: Any) -> bool:
+        """Whether this handler stores ``data``."""
+
+    @abstractmethod
+    def put(self, data: Any, file_path: Path, config: Any) -> dict[str, Any]:
+        """Writes ``data`` to one file: ``file_path`` itself, or ``file_path`` with a suffix.
+
+        Args:
+            data: the value.
+            file_path: a path in an empty temporary directory of the store, without a suffix.
+            config: the cache's :class:`~cacheness.CompressionConfig`.
+
+        Returns:
+            ``{"storage_format": …, "file_path": …}``; the path may be left out if it is ``file_path`` or
+            ``file_path`` with :meth:`get_file_extension`. Everything else in it is plain data and comes back as
+            ``metadata`` of :meth:`get`.
+        """
+
+    @abstractmethod
+    def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:
+        """Reads the value from the file, whose hash has been checked. The file must not be changed."""
+
+    def get_file_extension(self, config: Any) -> str:
+        """The file's suffix, with the dot; empty for none."""
+        return ""
+
+
+class StorageHandler(ABC):
+    """The older interface: ``save`` and ``load``. New handlers implement :class:`CacheHandler`."""
+
+    @abstractmethod
+    def can_handle(self, data: Any) -> bool:
+        """Whether this handler stores ``data``."""
+
+    @abstractmethod
+    def save(self, data: Any, file_path: Path, config: Any) -> None:
+        """Writes ``data`` to ``file_path``."""
+
+    @abstractmethod
+    def load(self, file_path: Path, config: Any) -> Any:
+        """Reads the value from ``file_path``."""
+
+    @abstractmethod
+    def get_file_extension(self) -> str:
+        """The file's suffix, with the dot."""
