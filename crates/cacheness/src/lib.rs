@@ -1,1 +1,51 @@
-//! Typed cache and artifact store (skeleton).
+//! Typed cache and artifact store.
+//!
+//! ```
+//! use cacheness::prelude::*;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Debug, PartialEq, Serialize, Deserialize)]
+//! struct Report {
+//!     accuracy: f64,
+//!     epochs: u32,
+//! }
+//! impl Plain for Report {}
+//!
+//! # fn main() -> cacheness::Result<()> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let path = dir.path().join("cache");
+//! let cache = Cache::open(&path)?;
+//! let report = cache.get_or_insert_with(params! { model: "xgboost", fold: 3 }, || Report { accuracy: 0.95, epochs: 40 })?;
+//! assert_eq!(cache.get::<Report>(params! { fold: 3, model: "xgboost" })?, Some(report));
+//! # Ok(()) }
+//! ```
+//!
+//! A value that Rust puts, Python gets under the same parameters, and the reverse: plain data, arrays and tables are kept
+//! in formats that both know. [`Cache`] serves entries until they expire; [`BlobStore`] keeps artifacts under names.
+
+mod blob_store;
+mod cache;
+mod directory;
+mod info;
+mod key;
+
+pub use blob_store::BlobStore;
+pub use cache::{Cache, CacheBuilder, PutOptions, Stats, counts_as_miss};
+pub use directory::{Access, FORMAT, Place, open_store};
+pub use info::EntryInfo;
+pub use key::{IntoEntryKey, Named};
+
+pub use cacheness_core as core;
+pub use cacheness_core::cache::Counts;
+pub use cacheness_core::clock::{Clock, Timestamp};
+pub use cacheness_core::config::{self, CacheConfig, Durability, StoreConfig};
+pub use cacheness_core::handler::{Handler, Plain, Serde, Storable};
+pub use cacheness_core::key::{CacheKey, Params, ToKey};
+pub use cacheness_core::params;
+pub use cacheness_core::store::{IntegrityReport, MAX_NAME};
+pub use cacheness_core::{Error, ErrorKind, Result};
+
+/// What most programs use.
+pub mod prelude {
+    pub use crate::{BlobStore, Cache, Named, Plain, PutOptions, Serde, Storable, params};
+}

@@ -1,0 +1,187 @@
+//! The typed store: artifacts under names, for ever.
+
+use std::path::Path;
+
+use cacheness_core::clock::Clock;
+use cacheness_core::config::StoreConfig;
+use cacheness_core::handler::Storable;
+use cacheness_core::metadata::EntryUpdate;
+use cacheness_core::store::{EntryKey, Fetched, IntegrityReport, PutAttributes, Store};
+use cacheness_core::{Error, ErrorKind, Result};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::cache::PutOptions;
+use crate::directory::{Access, Place, open_store};
+use crate::info::EntryInfo;
+
+/// Keeps artifacts under names: no expiry, no eviction, errors instead of misses.
+///
+/// ```
+/// use cacheness::BlobStore;
+///
+/// # fn main() -> cacheness::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// let store = BlobStore::open(dir.path().join("models"))?;
+/// store.put_with("ridge_v1", &vec![1.0, 2.0], serde_json::json!({ "accuracy": 0.95 }))?;
+/// assert_eq!(store.get::<Vec<f64>>("ridge_v1")?, Some(vec![1.0, 2.0]));
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct BlobStore {
+    store: Store,
+}
+
+impl BlobStore {
+    /// Opens the store in `directory`, which is made where there is none.
+    ///
+    /// # Errors
+    /// `NotAStore`, `NewerFormat`, `ReadOnly`.
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(&Place::Directory(directory.as_ref().to_owned()), StoreConfig::default(), Access::default())
+    }
+
+    /// Opens a store with options.
+    ///
+    /// # Errors
+    /// `NotAStore`, `NewerFormat`, `ReadOnly`, `InvalidInput`.
+    pub fn open_with(place: &Place, config: StoreConfig, access: Access) -> Result<Self> {
+        Ok(Self { store: open_store(place, config, access, Clock::system())? })
+    }
+
+    /// The engine underneath, which speaks of payloads instead of values.
+    #[must_use]
+    pub fn engine(&self) -> &Store {
+        &self.store
+    }
+
+    /// Stores `value` under `key`, replacing what is there.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a key that is empty, too long or has a NUL; `Serialization`, `Storage`, `Metadata`, `ReadOnly`.
+    pub fn put<T: Storable>(&self, key: &str, value: &T) -> Result<()> {
+        self.put_entry(key, value, PutAttributes::default())
+    }
+
+    /// Stores `value` with metadata: a map or struct with named fields.
+    ///
+    /// # Errors
+    /// Those of [`BlobStore::put`].
+    pub fn put_with<T: Storable>(&self, key: &str, value: &T, metadata: impl Serialize) -> Result<()> {
+        let metadata = PutOptions::new().metadata(metadata).into_attributes()?.metadata;
+        self.put_entry(key, value, PutAttributes { metadata, ..PutAttributes::default() })
+    }
+
+    fn put_entry<T: Storable>(&self, key: &str, value: &T, attributes: PutAttributes) -> Result<()> {
+        let key = EntryKey::from_name(key)?;
+        let encoded = value.encode(&self.store.config().compression)?;
+        self.store.put(&key, encoded, attributes).map(drop)
+    }
+
+    /// Stores `value` under the hash of its payload, which is returned; equal values are stored once.
+    ///
+    /// # Errors
+    /// Those of [`BlobStore::put`]; `InvalidInput` if the store is not content-addressable.
+    pub fn put_by_content<T: Storable>(&self, value: &T, metadata: Option<&Map<String, Value>>) -> Result<String> {
+        if !self.store.config().content_addressable {
+            return Err(Error::new(ErrorKind::InvalidInput, "the store is not content-addressable")
+                .with_hint("set StoreConfig::content_addressable, or give a key"));
+        }
+        let metadata = metadata.map(|metadata| Value::Object(metadata.clone()).to_string());
+        let encoded = value.encode(&self.store.config().compression)?;
+        Ok(self.store.put_by_content(encoded, PutAttributes { metadata, ..PutAttributes::default() })?.key)
+    }
+
+    /// The value of `key`, or `None` if there is none.
+    ///
+    /// # Errors
+    /// `Integrity` if the payload is damaged, `Signature` if the signature is wrong, `Unsupported` if the value is of
+    /// another kind, `Serialization` if it does not fit `T`.
+    pub fn get<T: Storable>(&self, key: &str) -> Result<Option<T>> {
+        let key = EntryKey::from_name(key)?;
+        match self.store.fetch(&key, self.store.read_options(), |_| true)? {
+            Fetched::Found(stored) => T::decode(*stored).map(Some),
+            Fetched::Missing | Fetched::Declined | Fetched::Collision => Ok(None),
+        }
+    }
+
+    /// What is known of an entry, without reading its value.
+    ///
+    /// # Errors
+    /// `Metadata`, `Closed`.
+    pub fn get_metadata(&self, key: &str) -> Result<Option<EntryInfo>> {
+        Ok(self.store.get_entry(key)?.map(EntryInfo::from))
+    }
+
+    /// Sets fields of an entry's metadata, leaving the others as they are; `false` if there is no entry.
+    ///
+    /// # Errors
+    /// `Signature` if the entry has been tampered with; `Metadata`, `ReadOnly`, `Closed`.
+    pub fn update_metadata(&self, key: &str, fields: &Map<String, Value>) -> Result<bool> {
+        self.store.update_entry(key, |entry| {
+            let mut metadata = EntryInfo::of(entry).metadata();
+            metadata.extend(fields.clone());
+            Ok(EntryUpdate { metadata: Some(Some(Value::Object(metadata).to_string())), ..EntryUpdate::default() })
+        })
+    }
+
+    /// Removes an entry and its payload; `false` if there was none.
+    ///
+    /// # Errors
+    /// `Metadata`, `ReadOnly`, `Closed`.
+    pub fn delete(&self, key: &str) -> Result<bool> {
+        self.store.delete(key)
+    }
+
+    /// Whether there is an entry.
+    ///
+    /// # Errors
+    /// `Metadata`, `Closed`.
+    pub fn exists(&self, key: &str) -> Result<bool> {
+        Ok(self.store.get_entry(key)?.is_some())
+    }
+
+    /// The keys that start with `prefix`, in order, whose metadata has all fields of `filter` with equal values.
+    ///
+    /// # Errors
+    /// `Metadata`, `Closed`.
+    pub fn list(&self, prefix: &str, filter: Option<&Map<String, Value>>) -> Result<Vec<String>> {
+        let mut keys = Vec::new();
+        self.store.for_each(prefix, |summary| {
+            let info = EntryInfo::from(summary);
+            let wanted = filter.is_none_or(|filter| {
+                let metadata = info.metadata();
+                filter.iter().all(|(name, value)| metadata.get(name) == Some(value))
+            });
+            if wanted {
+                keys.push(info.key().to_owned());
+            }
+            Ok(())
+        })?;
+        Ok(keys)
+    }
+
+    /// Reads the payload of `key` and compares it with what its entry records; `None` if there is no entry.
+    ///
+    /// # Errors
+    /// `Metadata`, `Storage`, `Closed`.
+    pub fn verify_integrity(&self, key: &str) -> Result<Option<IntegrityReport>> {
+        self.store.verify_integrity(key)
+    }
+
+    /// Removes everything and returns how many entries there were.
+    ///
+    /// # Errors
+    /// `Metadata`, `ReadOnly`, `Closed`.
+    pub fn clear(&self) -> Result<u64> {
+        self.store.clear()
+    }
+
+    /// Releases all resources; dropping the store does the same.
+    ///
+    /// # Errors
+    /// `Metadata`.
+    pub fn close(&self) -> Result<()> {
+        self.store.close()
+    }
+}

@@ -1,0 +1,458 @@
+//! The typed cache.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cacheness_core::cache::{CacheAttributes, CacheEngine, Counts, Ttl};
+use cacheness_core::clock::Clock;
+use cacheness_core::config::{CacheConfig, Durability, StoreConfig};
+use cacheness_core::entry::Totals;
+use cacheness_core::handler::{Handler, Storable};
+use cacheness_core::payload::{Encoded, Stored};
+use cacheness_core::{Error, ErrorKind, Result};
+use serde::Serialize;
+
+use crate::directory::{Access, Place, open_store};
+use crate::info::EntryInfo;
+use crate::key::IntoEntryKey;
+
+/// What is put beside a value: metadata, a description, a time to live.
+///
+/// ```
+/// # use cacheness::PutOptions;
+/// # use std::time::Duration;
+/// let options = PutOptions::new()
+///     .metadata(serde_json::json!({ "accuracy": 0.95 }))
+///     .description("baseline")
+///     .ttl(Duration::from_secs(3600));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct PutOptions {
+    metadata: Option<std::result::Result<serde_json::Value, String>>,
+    description: Option<String>,
+    ttl: Ttl,
+}
+
+impl PutOptions {
+    /// Nothing beside the value; the cache's time to live.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Metadata that listings show and SQL can query: a map or struct with named fields.
+    #[must_use]
+    pub fn metadata(mut self, metadata: impl Serialize) -> Self {
+        self.metadata = Some(serde_json::to_value(metadata).map_err(|e| e.to_string()));
+        self
+    }
+
+    /// A sentence about the value.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = Some(description.into());
+        self
+    }
+
+    /// How long the entry is served.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Ttl::Seconds(ttl.as_secs_f64());
+        self
+    }
+
+    /// The entry is served for ever, whatever the cache's default is.
+    #[must_use]
+    pub fn forever(mut self) -> Self {
+        self.ttl = Ttl::Forever;
+        self
+    }
+
+    pub(crate) fn into_attributes(self) -> Result<CacheAttributes> {
+        let metadata = match self.metadata {
+            None => None,
+            Some(Ok(value @ serde_json::Value::Object(_))) => Some(value.to_string()),
+            Some(Ok(_)) => {
+                return Err(Error::new(ErrorKind::InvalidInput, "the metadata is not a map")
+                    .with_hint("give a struct or a map with names as keys"));
+            }
+            Some(Err(error)) => {
+                return Err(Error::new(ErrorKind::Serialization, format!("the metadata cannot be stored: {error}")));
+            }
+        };
+        Ok(CacheAttributes { description: self.description, metadata, ttl: self.ttl })
+    }
+}
+
+/// Opens a [`Cache`] with options.
+///
+/// ```
+/// # use cacheness::prelude::*;
+/// # use std::time::Duration;
+/// # fn main() -> cacheness::Result<()> {
+/// let cache = Cache::builder().in_memory().default_ttl(Duration::from_secs(60)).open()?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct CacheBuilder {
+    place: Place,
+    access: Access,
+    config: CacheConfig,
+    clock: Clock,
+}
+
+impl Default for CacheBuilder {
+    fn default() -> Self {
+        Self {
+            place: Place::Directory(PathBuf::from("./cache")),
+            access: Access::default(),
+            config: CacheConfig::default(),
+            clock: Clock::system(),
+        }
+    }
+}
+
+impl CacheBuilder {
+    /// In this directory; `./cache` if neither this nor [`in_memory`](Self::in_memory) is called.
+    #[must_use]
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.place = Place::Directory(directory.into());
+        self
+    }
+
+    /// In memory.
+    #[must_use]
+    pub fn in_memory(mut self) -> Self {
+        self.place = Place::Memory;
+        self
+    }
+
+    /// Nothing is written, and the store must be there.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.access = Access::ReadOnly;
+        self
+    }
+
+    /// The store must be there.
+    #[must_use]
+    pub fn existing(mut self) -> Self {
+        self.access = Access::Existing;
+        self
+    }
+
+    /// How long entries are served unless their put says otherwise.
+    #[must_use]
+    pub fn default_ttl(mut self, ttl: Duration) -> Self {
+        self.config.default_ttl_seconds = Some(ttl.as_secs_f64());
+        self
+    }
+
+    /// What the store survives.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.config.store.durability = durability;
+        self
+    }
+
+    /// Replaces all options of the store.
+    #[must_use]
+    pub fn store_config(mut self, config: StoreConfig) -> Self {
+        self.config.store = config;
+        self
+    }
+
+    /// Replaces all options.
+    #[must_use]
+    pub fn config(mut self, config: CacheConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Takes the time from this clock, for tests.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Opens the cache, making its directory where there is none.
+    ///
+    /// # Errors
+    /// `NotAStore`, `NewerFormat`, `ReadOnly`, `InvalidInput`: see [`ErrorKind`].
+    pub fn open(self) -> Result<Cache> {
+        Ok(Cache { engine: Arc::new(self.open_engine()?), place: Arc::new(self.place) })
+    }
+
+    pub(crate) fn open_engine(&self) -> Result<CacheEngine> {
+        let store = open_store(&self.place, self.config.store.clone(), self.access, self.clock.clone())?;
+        CacheEngine::new(store, &self.config)
+    }
+}
+
+/// Counts and totals of a cache.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Entries and bytes in the store.
+    pub totals: Totals,
+    /// Hits, misses and puts of this process since the cache was opened.
+    pub counts: Counts,
+}
+
+/// A cache of typed values. Clones share one cache; it may be used from many threads.
+///
+/// ```
+/// use cacheness::prelude::*;
+///
+/// # fn main() -> cacheness::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("cache");
+/// let cache = Cache::open(&path)?;
+/// cache.put(&vec![0.91, 0.93], params! { model: "xgboost", fold: 3 })?;
+/// let scores: Option<Vec<f64>> = cache.get(params! { model: "xgboost", fold: 3 })?;
+/// assert_eq!(scores, Some(vec![0.91, 0.93]));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Cache {
+    engine: Arc<CacheEngine>,
+    place: Arc<Place>,
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Cache {
+    /// Opens the cache in `directory`, which is made where there is none.
+    ///
+    /// # Errors
+    /// See [`CacheBuilder::open`].
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self> {
+        Self::builder().directory(directory.as_ref()).open()
+    }
+
+    /// Opens a cache with options.
+    #[must_use]
+    pub fn builder() -> CacheBuilder {
+        CacheBuilder::default()
+    }
+
+    /// The engine underneath, which speaks of payloads instead of values.
+    #[must_use]
+    pub fn engine(&self) -> &CacheEngine {
+        &self.engine
+    }
+
+    /// Stores `value` under `key`, replacing what is there; returns the key as text.
+    ///
+    /// Durable as the cache's [`Durability`] says when it returns; after an error the former value is still there.
+    ///
+    /// # Errors
+    /// `KeyEncoding`, `Serialization`, `Storage`, `Metadata`, `ReadOnly`, `Closed`.
+    pub fn put<T: Storable>(&self, value: &T, key: impl IntoEntryKey) -> Result<String> {
+        self.put_with(value, key, PutOptions::default())
+    }
+
+    /// Stores `value` with metadata, a description or a time to live of its own.
+    ///
+    /// # Errors
+    /// Those of [`Cache::put`].
+    pub fn put_with<T: Storable>(&self, value: &T, key: impl IntoEntryKey, options: PutOptions) -> Result<String> {
+        let encoded = value.encode(&self.engine.store().config().compression)?;
+        self.put_encoded(encoded, key, options)
+    }
+
+    /// Stores `value` through a handler of your own.
+    ///
+    /// # Errors
+    /// Those of [`Cache::put`], and the handler's.
+    pub fn put_with_handler<H: Handler>(
+        &self,
+        handler: &H,
+        value: &H::Value,
+        key: impl IntoEntryKey,
+        options: PutOptions,
+    ) -> Result<String> {
+        let encoded = handler.encode(value, &self.engine.store().config().compression)?;
+        self.put_encoded(encoded, key, options)
+    }
+
+    fn put_encoded(&self, encoded: Encoded<'_>, key: impl IntoEntryKey, options: PutOptions) -> Result<String> {
+        let key = key.into_entry_key(&self.engine.store().config().serialization)?;
+        Ok(self.engine.put(&key, encoded, options.into_attributes()?)?.key)
+    }
+
+    /// The value of `key`, or `None` if there is none or it has expired.
+    ///
+    /// A damaged entry or a wrong signature is logged and counts as a miss.
+    ///
+    /// # Errors
+    /// `Unsupported` if the value is of another kind, `Serialization` if it does not fit `T`; `Metadata`, `Storage`,
+    /// `Closed`.
+    pub fn get<T: Storable>(&self, key: impl IntoEntryKey) -> Result<Option<T>> {
+        Ok(self.fetch(key)?.map(|stored| self.decode(*stored, T::decode)).transpose()?.flatten())
+    }
+
+    /// The value of `key` through a handler of your own.
+    ///
+    /// # Errors
+    /// Those of [`Cache::get`], and the handler's.
+    pub fn get_with_handler<H: Handler>(&self, handler: &H, key: impl IntoEntryKey) -> Result<Option<H::Value>> {
+        Ok(self.fetch(key)?.map(|stored| self.decode(*stored, |s| handler.decode(s))).transpose()?.flatten())
+    }
+
+    /// The value of `key` and what is known of it.
+    ///
+    /// # Errors
+    /// Those of [`Cache::get`].
+    pub fn get_with_metadata<T: Storable>(&self, key: impl IntoEntryKey) -> Result<Option<(T, EntryInfo)>> {
+        let Some(stored) = self.fetch(key)? else { return Ok(None) };
+        let info = EntryInfo::of(stored.entry());
+        Ok(self.decode(*stored, T::decode)?.map(|value| (value, info)))
+    }
+
+    fn fetch(&self, key: impl IntoEntryKey) -> Result<Option<Box<Stored>>> {
+        let store = self.engine.store();
+        let key = key.into_entry_key(&store.config().serialization)?;
+        match self.engine.get(&key, None, store.read_options()) {
+            Err(error) if counts_as_miss(&error) => {
+                log::warn!("{error}; counts as a miss");
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
+    fn decode<T>(&self, stored: Stored, decode: impl FnOnce(Stored) -> Result<T>) -> Result<Option<T>> {
+        match decode(stored) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if counts_as_miss(&error) => {
+                self.engine.hit_failed();
+                log::warn!("{error}; counts as a miss");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The value of `key`; if there is none, the one that `compute` returns, which is stored first.
+    ///
+    /// # Errors
+    /// Those of [`Cache::get`] and [`Cache::put`].
+    pub fn get_or_insert_with<T: Storable>(
+        &self,
+        key: impl IntoEntryKey,
+        compute: impl FnOnce() -> T,
+    ) -> Result<T> {
+        self.get_or_try_insert_with(key, || Ok(compute()))
+    }
+
+    /// Like [`Cache::get_or_insert_with`] for a computation that may fail; nothing is stored then.
+    ///
+    /// # Errors
+    /// Those of `compute`, [`Cache::get`] and [`Cache::put`].
+    pub fn get_or_try_insert_with<T: Storable, E: From<Error>>(
+        &self,
+        key: impl IntoEntryKey,
+        compute: impl FnOnce() -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let key = key.into_entry_key(&self.engine.store().config().serialization)?;
+        if let Some(value) = self.get(key.clone())? {
+            return Ok(value);
+        }
+        let value = compute()?;
+        self.put(&value, key)?;
+        Ok(value)
+    }
+
+    /// What is known of the entry of `key`, without reading its value; `None` if there is none or it has expired.
+    ///
+    /// # Errors
+    /// `KeyEncoding`, `Metadata`, `Closed`.
+    pub fn get_metadata(&self, key: impl IntoEntryKey) -> Result<Option<EntryInfo>> {
+        let key = key.into_entry_key(&self.engine.store().config().serialization)?;
+        Ok(self.engine.get_entry(&key, false)?.map(EntryInfo::from))
+    }
+
+    /// Whether there is an entry that has not expired.
+    ///
+    /// # Errors
+    /// `KeyEncoding`, `Metadata`, `Closed`.
+    pub fn exists(&self, key: impl IntoEntryKey) -> Result<bool> {
+        Ok(self.get_metadata(key)?.is_some())
+    }
+
+    /// Removes an entry; `false` if there was none.
+    ///
+    /// # Errors
+    /// `KeyEncoding`, `Metadata`, `ReadOnly`, `Closed`.
+    pub fn invalidate(&self, key: impl IntoEntryKey) -> Result<bool> {
+        let key = key.into_entry_key(&self.engine.store().config().serialization)?;
+        self.engine.invalidate(&key)
+    }
+
+    /// All entries, in the order of their keys.
+    ///
+    /// # Errors
+    /// `Metadata`, `Closed`.
+    pub fn list_entries(&self) -> Result<Vec<EntryInfo>> {
+        let mut entries = Vec::new();
+        self.for_each_entry(|entry| {
+            entries.push(entry);
+            Ok(())
+        })?;
+        Ok(entries)
+    }
+
+    /// Calls `visit` with every entry, in the order of the keys; needs no memory for all of them.
+    ///
+    /// # Errors
+    /// `Metadata`, `Closed`, and those of `visit`, which end the walk.
+    pub fn for_each_entry(&self, mut visit: impl FnMut(EntryInfo) -> Result<()>) -> Result<()> {
+        self.engine.for_each(|summary| visit(summary.into()))
+    }
+
+    /// Totals of the store, and counts of this process.
+    ///
+    /// # Errors
+    /// `Metadata`, `Closed`.
+    pub fn stats(&self) -> Result<Stats> {
+        Ok(Stats { totals: self.engine.totals()?, counts: self.engine.counts() })
+    }
+
+    /// Removes all expired entries and returns how many.
+    ///
+    /// # Errors
+    /// `Metadata`, `ReadOnly`, `Closed`.
+    pub fn cleanup_expired(&self) -> Result<u64> {
+        self.engine.cleanup_expired()
+    }
+
+    /// Removes all entries and returns how many there were.
+    ///
+    /// # Errors
+    /// `Metadata`, `ReadOnly`, `Closed`.
+    pub fn clear(&self) -> Result<u64> {
+        self.engine.clear()
+    }
+
+    /// Writes down what is pending and releases all resources; dropping the last clone does the same. Later calls fail
+    /// with `Closed`.
+    ///
+    /// # Errors
+    /// `Metadata`.
+    pub fn close(&self) -> Result<()> {
+        self.engine.close()
+    }
+}
+
+/// Whether a cache answers this error with "nothing there": the value can be computed again.
+pub fn counts_as_miss(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Integrity | ErrorKind::Signature)
+}

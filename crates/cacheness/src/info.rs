@@ -1,0 +1,140 @@
+//! What a listing says of an entry.
+
+use cacheness_core::clock::Timestamp;
+use cacheness_core::entry::{Entry, EntrySummary};
+use cacheness_core::{Result, key};
+use serde_json::{Map, Value};
+
+/// An entry as listings show it: everything but the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryInfo {
+    entry: Entry,
+    inline: bool,
+}
+
+impl From<EntrySummary> for EntryInfo {
+    fn from(EntrySummary { entry, inline }: EntrySummary) -> Self {
+        Self { entry, inline }
+    }
+}
+
+impl EntryInfo {
+    pub(crate) fn of(entry: &Entry) -> Self {
+        Self { entry: entry.clone(), inline: entry.location.locator().is_none() }
+    }
+
+    /// 16 hexadecimal digits, or the name the value was put under.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.entry.key
+    }
+
+    /// What kind of value it is: `plain`, `array`, `dataframe`, `table`, `object`, …
+    #[must_use]
+    pub fn data_type(&self) -> &str {
+        &self.entry.format.data_type
+    }
+
+    /// The type of the value in the language that wrote it.
+    #[must_use]
+    pub fn object_type(&self) -> &str {
+        &self.entry.format.object_type
+    }
+
+    /// The storage format: `msgpack`, `b2nd`, `npy`, `parquet`, …
+    #[must_use]
+    pub fn storage_format(&self) -> &str {
+        &self.entry.format.storage_format
+    }
+
+    /// The codec: `none`, `lz4`, `zstd`, …
+    #[must_use]
+    pub fn compression(&self) -> &str {
+        &self.entry.format.compression
+    }
+
+    /// The handler that wrote it.
+    #[must_use]
+    pub fn handler(&self) -> &str {
+        &self.entry.format.handler
+    }
+
+    /// Bytes as stored.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.entry.size
+    }
+
+    /// Whether the payload travels inside the entry.
+    #[must_use]
+    pub fn is_inline(&self) -> bool {
+        self.inline
+    }
+
+    /// The file of the payload, relative to the store's directory, where it has one.
+    #[must_use]
+    pub fn locator(&self) -> Option<&str> {
+        self.entry.location.locator()
+    }
+
+    /// When the value was put.
+    #[must_use]
+    pub fn created_at(&self) -> Timestamp {
+        self.entry.created_at
+    }
+
+    /// When it was last read, as far as that has been written down.
+    #[must_use]
+    pub fn accessed_at(&self) -> Timestamp {
+        self.entry.accessed_at
+    }
+
+    /// How often it was read, as far as that has been written down.
+    #[must_use]
+    pub fn access_count(&self) -> u64 {
+        self.entry.access_count
+    }
+
+    /// When it stops being served.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.entry.expires_at
+    }
+
+    /// The user's sentence about it.
+    #[must_use]
+    pub fn description(&self) -> Option<&str> {
+        self.entry.description.as_deref()
+    }
+
+    /// XXH3-64 of the payload, as 16 hexadecimal digits.
+    #[must_use]
+    pub fn file_hash(&self) -> String {
+        format!("{:016x}", self.entry.file_hash)
+    }
+
+    /// Whether the entry carries a signature (not whether it is valid).
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        self.entry.signature.is_some()
+    }
+
+    /// The user's metadata; empty where none was given. Types that JSON has not are tagged objects, see
+    /// `docs/formats/metadata.md`.
+    #[must_use]
+    pub fn metadata(&self) -> Map<String, Value> {
+        let parsed = self.entry.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        parsed.unwrap_or_default()
+    }
+
+    /// The parameters of the key as they are shown to people, where the store keeps them.
+    pub fn params(&self) -> Result<Option<Value>> {
+        self.entry.params.as_deref().map(key::render).transpose()
+    }
+
+    /// The whole entry.
+    #[must_use]
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+}
