@@ -1,1 +1,86 @@
-"""Typed cache and artifact store."""
+"""Typed cache and artifact store for people who compute.
+
+>>> from cacheness import cacheness
+>>> cache = cacheness(":memory:")
+>>> key = cache.put({"accuracy": 0.95}, model="xgboost", fold=3)
+>>> cache.get(model="xgboost", fold=3)
+{'accuracy': 0.95}
+"""
+
+from __future__ import annotations
+
+from ._core import __version__, hash_path, hash_value
+from .cache import Cache, UnifiedCache, cacheness
+from .config import (
+    CacheBlobConfig,
+    CacheConfig,
+    CacheMetadataConfig,
+    CacheStorageConfig,
+    CompressionConfig,
+    HandlerConfig,
+    SecurityConfig,
+    SerializationConfig,
+)
+from .decorators import cached, get_cache, reset_cache, set_default_cache
+from .errors import (
+    CacheBusyError,
+    CacheClosedError,
+    CacheCompressionError,
+    CacheConfigurationError,
+    CacheError,
+    CacheIntegrityError,
+    CacheMetadataError,
+    CachePickleError,
+    CacheReadOnlyError,
+    CacheSerializationError,
+    CacheSignatureError,
+    CacheStorageError,
+    CacheUnsupportedError,
+    CacheVersionError,
+    NotAStoreError,
+)
+from .handlers import HandlerRegistry, list_handlers, register_handler, unregister_handler
+from .interfaces import CacheHandler
+from .storage import BlobStore
+
+__all__ = [
+    "BlobStore",
+    "Cache",
+    "CacheBlobConfig",
+    "CacheBusyError",
+    "CacheClosedError",
+    "CacheCompressionError",
+    "CacheConfig",
+    "CacheConfigurationError",
+    "CacheError",
+    "CacheHandler",
+    "CacheIntegrityError",
+    "CacheMetadataConfig",
+    "CacheMetadataError",
+    "CachePickleError",
+    "CacheReadOnlyError",
+    "CacheSerializationError",
+    "CacheSignatureError",
+    "CacheStorageConfig",
+    "CacheStorageError",
+    "CacheUnsupportedError",
+    "CacheVersionError",
+    "CompressionConfig",
+    "HandlerConfig",
+    "HandlerRegistry",
+    "NotAStoreError",
+    "SecurityConfig",
+    "SerializationConfig",
+    "UnifiedCache",
+    "__version__",
+    "cached",
+    "cacheness",
+    "get_cache",
+    "hash_path",
+    "hash_value",
+    "list_handlers",
+    "register_handler",
+    "reset_cache",
+    "set_default_cache",
+    "unregister_handler",
+]

@@ -68,6 +68,12 @@ pub trait BlobBackend: Send + Sync + fmt::Debug {
     /// Deletes a blob; `false` if there was none.
     fn delete(&self, locator: &str) -> Result<bool>;
 
+    /// A directory on the same file system as the blobs, for handlers that write files; made if it is not there. `None`
+    /// where blobs are no local files.
+    fn temp_dir(&self) -> Result<Option<std::path::PathBuf>> {
+        Ok(None)
+    }
+
     /// Calls `visit` with the locator and size of every blob, in no order.
     fn list(&self, visit: &mut dyn FnMut(&str, u64) -> Result<()>) -> Result<()>;
 }

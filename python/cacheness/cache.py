@@ -1,0 +1,172 @@
+"""The cache: typed values under keys made from parameters, served until they expire."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from . import _core
+from .config import CacheConfig
+from .errors import CacheConfigurationError, CacheError
+from .handlers import HandlerRegistry, default_registry
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["Cache", "UnifiedCache", "cacheness"]
+
+
+class Cache(_core.CacheBase):
+    """A cache of typed values in one directory, for many threads and processes.
+
+    Keywords of :meth:`put`, :meth:`get` and the other methods are the parameters that identify an entry, except for
+    these, which mean the same everywhere: ``metadata``, ``custom_metadata``, ``description``, ``ttl_seconds``,
+    ``cache_key``, ``params``, ``default``, ``mmap_mode``, ``strict_verification``. A parameter with one of these names
+    goes into ``params={…}``.
+
+    Args:
+        config: a :class:`CacheConfig`, or the directory.
+        cache_dir: the directory; ``":memory:"`` for a cache that ends with the process. ``./cache`` if none is given.
+        options: any field of the configuration's sections, by its name.
+
+    Raises:
+        CacheConfigurationError: an option that does not exist or makes no sense.
+        NotAStoreError: the path is no directory.
+        CacheVersionError: a newer release wrote the directory.
+
+    Example:
+        >>> cache = Cache(":memory:")
+        >>> cache.put({"accuracy": 0.95}, model="xgboost", fold=3)
+        '…'
+        >>> cache.get(model="xgboost", fold=3)
+        {'accuracy': 0.95}
+    """
+
+    _config: CacheConfig
+    handler_registry: HandlerRegistry
+
+    def __init__(
+        self,
+        config: CacheConfig | str | os.PathLike[str] | None = None,
+        *,
+        cache_dir: str | os.PathLike[str] | None = None,
+        **options: Any,
+    ) -> None:
+        if isinstance(config, str | os.PathLike):
+            if cache_dir is not None:
+                raise CacheConfigurationError("the directory is given twice, also as cache_dir")
+            config, cache_dir = None, config
+        if config is None:
+            config = CacheConfig.from_options(**options)
+        elif not isinstance(config, CacheConfig):
+            raise CacheConfigurationError(
+                f"config is a {type(config).__name__}", hint="give a CacheConfig or the path of a directory"
+            )
+        elif options:
+            raise CacheConfigurationError(f"options beside a CacheConfig: {', '.join(options)}")
+        if cache_dir is not None:
+            config.storage.cache_dir = cache_dir
+        config._check()
+        self._config = config
+        self.handler_registry = _CacheRegistry(config, self)
+        self._open(
+            os.fspath(config.storage.cache_dir),
+            config._to_json(),
+            self.handler_registry,
+            config.compression,
+            config.storage.read_only,
+        )
+        if config.storage.cleanup_on_init and not self.read_only:
+            self.cleanup_expired()
+
+    @classmethod
+    def for_api(
+        cls, cache_dir: str | os.PathLike[str] | None = None, ttl_seconds: float = 21600, **options: Any
+    ) -> Self:
+        """A cache for answers of APIs: LZ4, and entries that are served for six hours.
+
+        Args:
+            cache_dir: the directory; ``./cache`` if none is given.
+            ttl_seconds: the default time to live.
+            options: any field of the configuration's sections, by its name.
+        """
+        options.setdefault("pickle_compression_codec", "lz4")
+        options.setdefault("default_ttl_seconds", ttl_seconds)
+        return cls(cache_dir=cache_dir, **options)
+
+    @property
+    def config(self) -> CacheConfig:
+        """The configuration the cache was opened with."""
+        return self._config
+
+    @property
+    def cache_dir(self) -> str:
+        """The directory."""
+        return os.fspath(self._config.storage.cache_dir)
+
+    def get_stats(self) -> dict[str, Any]:
+        """Totals of the store, and hits and misses of this process since the cache was opened.
+
+        Returns:
+            ``total_entries``, ``total_size_mb``, ``total_size_bytes``, ``avg_entry_size_mb``, ``cache_hits``,
+            ``cache_misses``, ``cache_puts``, ``cache_failures``, ``hit_rate``, ``backend_type``,
+            ``blob_backend_type``, ``cache_dir``.
+        """
+        stats: dict[str, Any] = self._stats()
+        entries = stats["total_entries"]
+        stats["avg_entry_size_mb"] = stats["total_size_mb"] / entries if entries else 0.0
+        stats["cache_dir"] = self.cache_dir
+        return stats
+
+    def clear_all(self) -> int:
+        """Removes all entries; the same as :meth:`clear`."""
+        return self.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return int(self._stats()["total_entries"])
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        if self.closed:
+            return f"<{name} {self.cache_dir!r}, closed>"
+        try:
+            stats = self._stats()
+        except CacheError as error:
+            return f"<{name} {self.cache_dir!r}, {error}>"
+        return (
+            f"<{name} {self.cache_dir!r} ({stats['backend_type']}): {stats['total_entries']:,} entries, "
+            f"{stats['total_size_mb']:.1f} MB, hit rate {stats['hit_rate']:.0%}>"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self._config,))
+
+
+class _CacheRegistry(HandlerRegistry):
+    """The registry of one cache, which tells the engine when it changes."""
+
+    def __init__(self, config: CacheConfig, owner: _core.CacheBase | _core.StoreBase) -> None:
+        self._owner: _core.CacheBase | _core.StoreBase | None = None
+        super().__init__(config.handlers, default_registry)
+        self._owner = owner
+
+    def _changed(self) -> None:
+        if self._owner is not None:
+            self._owner._set_handlers_changed(not self._is_plain())
+
+
+#: The names under which the documentation speaks of :class:`Cache`.
+UnifiedCache = Cache
+cacheness = Cache

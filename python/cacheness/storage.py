@@ -1,0 +1,145 @@
+"""The store: artifacts under names, for ever."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from . import _core
+from .cache import _CacheRegistry
+from .config import CacheConfig
+from .errors import CacheConfigurationError
+from .handlers import HandlerRegistry
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["BlobStore", "HandlerRegistry"]
+
+_ARRAY_CODECS = ("lz4", "lz4hc", "blosclz", "zstd", "zlib")
+
+
+class BlobStore(_core.StoreBase):
+    """Keeps artifacts under names: no expiry, no eviction, errors instead of misses.
+
+    Args:
+        cache_dir: the directory; ``":memory:"`` for a store that ends with the process.
+        backend: the metadata backend; ``"sqlite"`` so far.
+        compression: codec of payloads: ``lz4``, ``zstd``, ``gzip``, ``none``, and ``blosclz`` for arrays.
+        compression_level: 1 to 9.
+        content_addressable: equal values are stored once; a value put without a key has the hash of its content as
+            its key.
+        config: a :class:`~cacheness.CacheConfig` for everything else.
+
+    Example:
+        >>> with BlobStore(":memory:") as store:
+        ...     store.put([1, 2], key="scores", metadata={"accuracy": 0.95})
+        ...     store.get("scores")
+        'scores'
+        [1, 2]
+    """
+
+    _config: CacheConfig
+    handler_registry: HandlerRegistry
+
+    def __init__(
+        self,
+        cache_dir: str | os.PathLike[str] = ".blobstore",
+        backend: str | None = None,
+        compression: str = "lz4",
+        compression_level: int = 3,
+        content_addressable: bool = False,
+        *,
+        config: CacheConfig | None = None,
+    ) -> None:
+        if config is None:
+            config = CacheConfig()
+            if compression == "blosclz":
+                config.compression.blosc2_array_codec = "blosclz"
+            elif compression in ("lz4", "zstd", "gzip", "none"):
+                config.compression.pickle_compression_codec = compression  # type: ignore[assignment]
+                config.compression.parquet_compression = compression  # type: ignore[assignment]
+                if compression == "none":
+                    config.compression.array_format = "npy"
+                elif compression in _ARRAY_CODECS:
+                    config.compression.blosc2_array_codec = compression  # type: ignore[assignment]
+                else:
+                    config.compression.blosc2_array_codec = "zlib"
+            else:
+                raise CacheConfigurationError(
+                    f"unknown compression {compression!r}", hint="give lz4, zstd, gzip, blosclz or none"
+                )
+            config.compression.pickle_compression_level = compression_level
+            config.compression.blosc2_array_compression_level = compression_level
+        config.storage.cache_dir = cache_dir
+        if backend is not None:
+            config.metadata.backend = backend  # type: ignore[assignment]
+        config._check()
+        self._config = config
+        self._content_addressable = content_addressable
+        self.handler_registry = _CacheRegistry(config, self)
+        self._open(
+            os.fspath(cache_dir),
+            config._to_json(content_addressable=content_addressable),
+            self.handler_registry,
+            config.compression,
+            config.storage.read_only,
+        )
+
+    @property
+    def cache_dir(self) -> str:
+        """The directory."""
+        return os.fspath(self._config.storage.cache_dir)
+
+    def put(self, data: Any, key: str | None = None, metadata: dict[str, Any] | None = None) -> str:
+        """Stores ``data`` under ``key``, replacing what is there.
+
+        Args:
+            data: the value.
+            key: up to 1024 bytes of UTF-8; if none is given, a new random one, or in a content-addressable store the
+                hash of the content.
+            metadata: plain data that goes with it.
+
+        Returns:
+            The key.
+
+        Raises:
+            CacheSerializationError: no handler can store the value.
+            CacheStorageError: it cannot be written; the former value is still there.
+        """
+        if key is None and not self._content_addressable:
+            key = uuid.uuid4().hex
+        return self._put(data, key, metadata)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __contains__(self, key: str) -> bool:
+        return self.exists(key)
+
+    def __len__(self) -> int:
+        return self._totals()[0]
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        try:
+            entries, size = self._totals()
+        except Exception as error:  # a repr says what it can
+            return f"<BlobStore {self.cache_dir!r}, {type(error).__name__}: {error}>"
+        return f"<BlobStore {self.cache_dir!r}: {entries:,} entries, {size / 2**20:.1f} MB>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_reopen, (type(self), self.cache_dir, self._content_addressable, self._config))
+
+
+def _reopen(cls: type[BlobStore], cache_dir: str, content_addressable: bool, config: CacheConfig) -> BlobStore:
+    return cls(cache_dir, content_addressable=content_addressable, config=config)

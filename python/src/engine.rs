@@ -1,0 +1,313 @@
+//! The cache as a Python class. `cacheness.Cache` derives from it; what is here is what every get and put runs through.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use cacheness::{Access, Clock, Place, Timestamp, counts_as_miss, open_store};
+use cacheness_core::cache::{CacheAttributes, CacheEngine};
+use cacheness_core::config::CacheConfig;
+use cacheness_core::entry::EntrySummary;
+use cacheness_core::payload::Stored;
+use cacheness_core::store::{EntryKey, ReadOptions};
+use cacheness_core::{Error, ErrorKind};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+
+use crate::entries::{self, Detail};
+use crate::errors::{IntoPyResult, to_py};
+use crate::kwargs::{Call, Method};
+use crate::values::{Reading, Values};
+
+/// Reads a configuration as `CacheConfig._to_json` writes it.
+pub(crate) fn parse_config(json: &str) -> PyResult<CacheConfig> {
+    serde_json::from_str(json)
+        .map_err(|e| to_py(Error::new(ErrorKind::InvalidInput, format!("the configuration is not valid: {e}"))))
+}
+
+/// Where `directory` is; `:memory:` is a store in memory.
+pub(crate) fn place(directory: PathBuf) -> Place {
+    if directory.as_os_str() == ":memory:" { Place::Memory } else { Place::Directory(directory) }
+}
+
+struct Opened {
+    engine: CacheEngine,
+    values: Values,
+    clock: Clock,
+}
+
+/// A cache of typed values in one directory.
+#[pyclass(subclass, module = "cacheness._core", name = "CacheBase")]
+pub(crate) struct PyCache {
+    opened: OnceLock<Opened>,
+}
+
+impl PyCache {
+    fn opened(&self) -> PyResult<&Opened> {
+        self.opened.get().ok_or_else(|| PyRuntimeError::new_err("the cache has not been opened: call super().__init__()"))
+    }
+
+    /// The payload of `key`; a damaged entry or a wrong signature is logged and counts as nothing.
+    fn fetch(&self, py: Python<'_>, key: &EntryKey, call: &Call<'_>) -> PyResult<Option<Box<Stored>>> {
+        let Opened { engine, .. } = self.opened()?;
+        let max_age = call.max_age()?;
+        let defaults = engine.store().read_options();
+        let strict = call.strict_verification.unwrap_or(true);
+        let options = ReadOptions { strict, ..defaults };
+        match py.detach(|| engine.get(key, max_age, options)) {
+            Err(error) if counts_as_miss(&error) => {
+                warn_miss(py, &error)?;
+                Ok(None)
+            }
+            other => other.into_py_result(),
+        }
+    }
+
+    /// Decodes a payload; one that proves to be damaged is logged and counts as nothing.
+    fn decode<'py>(
+        &self,
+        py: Python<'py>,
+        stored: Stored,
+        reading: Reading<'_, 'py>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Opened { engine, values, .. } = self.opened()?;
+        match values.decode(py, stored, reading) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.is_instance(py, &py.import("cacheness.errors")?.getattr("CacheIntegrityError")?) => {
+                engine.hit_failed();
+                py.import("cacheness._log")?.call_method1("miss", (error.value(py).to_string(),))?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn warn_miss(py: Python<'_>, error: &Error) -> PyResult<()> {
+    py.import("cacheness._log")?.call_method1("miss", (error.to_string(),)).map(drop)
+}
+
+#[pymethods]
+impl PyCache {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { opened: OnceLock::new() }
+    }
+
+    /// Opens the store; called once, by `__init__`. `clock` is microseconds since 1970 for a clock that tests move.
+    #[pyo3(signature = (directory, config, registry, compression, read_only, clock=None))]
+    fn _open(
+        &self,
+        py: Python<'_>,
+        directory: PathBuf,
+        config: &str,
+        registry: Py<PyAny>,
+        compression: Py<PyAny>,
+        read_only: bool,
+        clock: Option<i64>,
+    ) -> PyResult<()> {
+        let config = parse_config(config)?;
+        let clock = clock.map_or_else(Clock::system, |start| Clock::manual(Timestamp(start)));
+        let access = if read_only { Access::ReadOnly } else { Access::CreateOrOpen };
+        let place = place(directory);
+        let values = Values::new(py, &config.store, registry, compression)?;
+        let engine = py
+            .detach(|| CacheEngine::new(open_store(&place, config.store.clone(), access, clock.clone())?, &config))
+            .into_py_result()?;
+        self.opened
+            .set(Opened { engine, values, clock })
+            .map_err(|_| PyRuntimeError::new_err("the cache has been opened already"))
+    }
+
+    /// Moves the clock that `_open` was given, by seconds.
+    fn _advance_clock(&self, seconds: f64) -> PyResult<()> {
+        #[allow(clippy::cast_possible_truncation)]
+        self.opened()?.clock.advance((seconds * 1e6) as i64);
+        Ok(())
+    }
+
+    /// Whether custom handlers must be asked before the built-in ones.
+    fn _set_handlers_changed(&self, changed: bool) -> PyResult<()> {
+        self.opened()?.values.set_handlers_changed(changed);
+        Ok(())
+    }
+
+    #[pyo3(signature = (data, /, **params))]
+    fn put<'py>(
+        &self,
+        py: Python<'py>,
+        data: &Bound<'py, PyAny>,
+        params: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let Opened { engine, values, .. } = self.opened()?;
+        let call = Call::new(py, params, Method::Put)?;
+        let key = call.key(py, &engine.store().config().serialization)?;
+        let attributes = CacheAttributes {
+            description: call.description.clone(),
+            metadata: call.metadata_json()?,
+            ttl: call.ttl()?,
+        };
+        values.encode(py, data, engine.store(), |py, encoded| {
+            py.detach(|| engine.put(&key, encoded, attributes)).into_py_result().map(drop)
+        })?;
+        Ok(PyString::new(py, key.as_str()))
+    }
+
+    #[pyo3(signature = (**params))]
+    fn get<'py>(&self, py: Python<'py>, params: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        let call = Call::new(py, params, Method::Get)?;
+        let key = call.key(py, &self.opened()?.engine.store().config().serialization)?;
+        let found = match self.fetch(py, &key, &call)? {
+            Some(stored) => self.decode(py, *stored, Reading::from_mode(call.mmap_mode.as_deref())?)?,
+            None => None,
+        };
+        Ok(match (found, call.default) {
+            (Some(value), _) | (None, Some(value)) => value,
+            (None, None) => py.None().into_bound(py),
+        })
+    }
+
+    /// Part of an array: `index` is what would stand in brackets behind it.
+    #[pyo3(signature = (index, /, **params))]
+    fn get_slice<'py>(
+        &self,
+        py: Python<'py>,
+        index: &Bound<'py, PyAny>,
+        params: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let call = Call::new(py, params, Method::Get)?;
+        let key = call.key(py, &self.opened()?.engine.store().config().serialization)?;
+        let found = match self.fetch(py, &key, &call)? {
+            Some(stored) => self.decode(py, *stored, Reading::Slice(index))?,
+            None => None,
+        };
+        Ok(found.or(call.default).unwrap_or_else(|| py.None().into_bound(py)))
+    }
+
+    #[pyo3(signature = (**params))]
+    fn get_with_metadata<'py>(
+        &self,
+        py: Python<'py>,
+        params: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+        let call = Call::new(py, params, Method::Get)?;
+        let key = call.key(py, &self.opened()?.engine.store().config().serialization)?;
+        let Some(stored) = self.fetch(py, &key, &call)? else { return Ok(None) };
+        let metadata = entries::metadata(py, stored.entry())?;
+        let value = self.decode(py, *stored, Reading::from_mode(call.mmap_mode.as_deref())?)?;
+        Ok(value.map(|value| (value, metadata)))
+    }
+
+    #[pyo3(signature = (check_expiration = true, **params))]
+    fn get_metadata<'py>(
+        &self,
+        py: Python<'py>,
+        check_expiration: bool,
+        params: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let Opened { engine, .. } = self.opened()?;
+        let call = Call::new(py, params, Method::Other)?;
+        let key = call.key(py, &engine.store().config().serialization)?;
+        let found = py.detach(|| engine.get_entry(&key, !check_expiration)).into_py_result()?;
+        found.map(|summary| entries::summary_to_dict(py, &summary, Detail::Full)).transpose()
+    }
+
+    #[pyo3(signature = (**params))]
+    fn exists(&self, py: Python<'_>, params: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
+        let Opened { engine, .. } = self.opened()?;
+        let call = Call::new(py, params, Method::Other)?;
+        let key = call.key(py, &engine.store().config().serialization)?;
+        py.detach(|| engine.exists(&key)).into_py_result()
+    }
+
+    #[pyo3(signature = (**params))]
+    fn invalidate(&self, py: Python<'_>, params: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
+        let Opened { engine, .. } = self.opened()?;
+        let call = Call::new(py, params, Method::Other)?;
+        let key = call.key(py, &engine.store().config().serialization)?;
+        py.detach(|| engine.invalidate(&key)).into_py_result()
+    }
+
+    fn invalidate_by_cache_key(&self, py: Python<'_>, cache_key: &str) -> PyResult<bool> {
+        let Opened { engine, .. } = self.opened()?;
+        let key = EntryKey::from_name(cache_key).into_py_result()?;
+        py.detach(|| engine.invalidate(&key)).into_py_result()
+    }
+
+    #[pyo3(signature = (include_metadata = false))]
+    fn list_entries<'py>(&self, py: Python<'py>, include_metadata: bool) -> PyResult<Bound<'py, PyList>> {
+        let Opened { engine, .. } = self.opened()?;
+        let mut summaries: Vec<EntrySummary> = Vec::new();
+        let visit = |summary| {
+            summaries.push(summary);
+            Ok(())
+        };
+        py.detach(|| engine.for_each(visit)).into_py_result()?;
+        let detail = if include_metadata { Detail::Full } else { Detail::Brief };
+        let list = PyList::empty(py);
+        for summary in &summaries {
+            list.append(entries::summary_to_dict(py, summary, detail)?)?;
+        }
+        Ok(list)
+    }
+
+    /// The key that parameters have.
+    #[pyo3(signature = (**params))]
+    fn cache_key<'py>(&self, py: Python<'py>, params: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyString>> {
+        let Opened { engine, .. } = self.opened()?;
+        let call = Call::new(py, params, Method::Other)?;
+        Ok(PyString::new(py, call.key(py, &engine.store().config().serialization)?.as_str()))
+    }
+
+    /// Entries, bytes, hits, misses, puts, failures, oldest and newest creation time.
+    fn _stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let Opened { engine, .. } = self.opened()?;
+        let totals = py.detach(|| engine.totals()).into_py_result()?;
+        let counts = engine.counts();
+        let stats = PyDict::new(py);
+        stats.set_item("total_entries", totals.entries)?;
+        stats.set_item("total_size_bytes", totals.bytes)?;
+        stats.set_item("total_size_mb", entries::megabytes(totals.bytes))?;
+        stats.set_item("cache_hits", counts.hits)?;
+        stats.set_item("cache_misses", counts.misses)?;
+        stats.set_item("cache_puts", counts.puts)?;
+        stats.set_item("cache_failures", counts.failures)?;
+        stats.set_item("hit_rate", counts.hit_rate())?;
+        stats.set_item("backend_type", engine.store().metadata().name())?;
+        stats.set_item("blob_backend_type", engine.store().blobs().name())?;
+        Ok(stats)
+    }
+
+    fn cleanup_expired(&self, py: Python<'_>) -> PyResult<u64> {
+        let Opened { engine, .. } = self.opened()?;
+        py.detach(|| engine.cleanup_expired()).into_py_result()
+    }
+
+    fn clear(&self, py: Python<'_>) -> PyResult<u64> {
+        let Opened { engine, .. } = self.opened()?;
+        py.detach(|| engine.clear()).into_py_result()
+    }
+
+    fn rotate_signing_key(&self, py: Python<'_>) -> PyResult<u64> {
+        let Opened { engine, .. } = self.opened()?;
+        py.detach(|| engine.store().rotate_signing_key()).into_py_result()
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        match self.opened.get() {
+            Some(Opened { engine, .. }) => py.detach(|| engine.close()).into_py_result(),
+            None => Ok(()),
+        }
+    }
+
+    #[getter]
+    fn closed(&self) -> bool {
+        self.opened.get().is_none_or(|opened| opened.engine.is_closed())
+    }
+
+    #[getter]
+    fn read_only(&self) -> PyResult<bool> {
+        Ok(self.opened()?.engine.store().is_read_only())
+    }
+}

@@ -1,0 +1,154 @@
+//! Keywords that are not parameters of a key.
+//!
+//! They are the same for every method, so that what `put` was given can be given to `get` again.
+
+use cacheness_core::cache::Ttl;
+use cacheness_core::config::SerializationConfig;
+use cacheness_core::store::EntryKey;
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use crate::errors::IntoPyResult;
+use crate::{keys, plain};
+
+/// Keywords taken out of a call, and the parameters that are left.
+#[derive(Default)]
+pub(crate) struct Call<'py> {
+    pub(crate) metadata: Option<Bound<'py, PyAny>>,
+    pub(crate) description: Option<String>,
+    pub(crate) ttl_seconds: Option<Bound<'py, PyAny>>,
+    pub(crate) default: Option<Bound<'py, PyAny>>,
+    pub(crate) mmap_mode: Option<String>,
+    pub(crate) strict_verification: Option<bool>,
+    cache_key: Option<String>,
+    params: Option<Bound<'py, PyDict>>,
+}
+
+/// Which method is called; some keywords mean something to one only.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    Put,
+    Get,
+    Other,
+}
+
+fn take<'py>(kwargs: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let value = kwargs.get_item(name)?;
+    if value.is_some() {
+        kwargs.del_item(name)?;
+    }
+    Ok(value)
+}
+
+impl<'py> Call<'py> {
+    /// Takes the reserved keywords out of `kwargs`, which belongs to this call.
+    pub(crate) fn new(py: Python<'py>, kwargs: Option<&Bound<'py, PyDict>>, method: Method) -> PyResult<Self> {
+        let mut call = Self::default();
+        let Some(kwargs) = kwargs else { return Ok(call) };
+        call.metadata = take(kwargs, intern!(py, "metadata"))?.filter(|m| !m.is_none());
+        call.description = take(kwargs, intern!(py, "description"))?.map(|d| d.extract()).transpose()?.flatten();
+        call.ttl_seconds = take(kwargs, intern!(py, "ttl_seconds"))?;
+        call.cache_key = take(kwargs, intern!(py, "cache_key"))?.map(|k| k.extract()).transpose()?.flatten();
+        if let Some(custom) = take(kwargs, intern!(py, "custom_metadata"))?
+            && !custom.is_none()
+            && method == Method::Put
+        {
+            return Err(crate::errors::to_py(
+                cacheness_core::Error::new(
+                    cacheness_core::ErrorKind::Unsupported,
+                    "custom_metadata is not available in this release",
+                )
+                .with_hint("pass metadata={…}, which listings show and SQL can query"),
+            ));
+        }
+        for name in [intern!(py, "default"), intern!(py, "mmap_mode"), intern!(py, "strict_verification")] {
+            let Some(value) = take(kwargs, name)? else { continue };
+            if method != Method::Get {
+                return Err(PyTypeError::new_err(format!(
+                    "{name} is a reserved keyword of get(); pass a parameter of that name in params={{'{name}': …}}"
+                )));
+            }
+            match name.to_str()? {
+                "default" => call.default = Some(value),
+                "mmap_mode" => call.mmap_mode = value.extract()?,
+                _ => call.strict_verification = value.extract()?,
+            }
+        }
+        if let Some(params) = take(kwargs, intern!(py, "params"))?
+            && !params.is_none()
+        {
+            let given = params.cast_into::<PyDict>().map_err(|_| {
+                PyTypeError::new_err("params must be a dict of parameters; a parameter named 'params' goes into it")
+            })?;
+            let all = given.copy()?;
+            for (name, value) in kwargs.iter() {
+                if all.contains(&name)? {
+                    return Err(PyTypeError::new_err(format!("the parameter {name} is given twice, also in params")));
+                }
+                all.set_item(name, value)?;
+            }
+            call.params = Some(all);
+        } else {
+            call.params = Some(kwargs.clone());
+        }
+        Ok(call)
+    }
+
+    /// The key that the call is about.
+    pub(crate) fn key(&self, py: Python<'py>, config: &SerializationConfig) -> PyResult<EntryKey> {
+        if let Some(name) = &self.cache_key {
+            if self.params.as_ref().is_some_and(|params| !params.is_empty()) {
+                return Err(PyTypeError::new_err("give cache_key or parameters, not both"));
+            }
+            return EntryKey::from_name(name.as_str()).into_py_result();
+        }
+        let none = PyDict::new(py);
+        let params = self.params.as_ref().unwrap_or(&none);
+        if params.is_empty() {
+            return Err(PyTypeError::new_err("no parameters to make a key from; pass some, or cache_key=…"));
+        }
+        let key = keys::encode_params(params, config)?;
+        Ok(EntryKey::from_params(key.key, key.fingerprint, key.encoding))
+    }
+
+    /// The metadata as the store keeps it.
+    pub(crate) fn metadata_json(&self) -> PyResult<Option<String>> {
+        self.metadata.as_ref().map(metadata_json).transpose()
+    }
+
+    /// The time to live: absent is the default, `None` for ever.
+    pub(crate) fn ttl(&self) -> PyResult<Ttl> {
+        Ok(match &self.ttl_seconds {
+            None => Ttl::Default,
+            Some(value) if value.is_none() => Ttl::Forever,
+            Some(value) => Ttl::Seconds(seconds(value)?),
+        })
+    }
+
+    /// How old an entry may be for this read.
+    pub(crate) fn max_age(&self) -> PyResult<Option<f64>> {
+        self.ttl_seconds.as_ref().filter(|value| !value.is_none()).map(seconds).transpose()
+    }
+}
+
+/// Seconds from a number or a `timedelta`.
+fn seconds(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    if let Ok(seconds) = value.extract::<f64>() {
+        return Ok(seconds);
+    }
+    match value.call_method0("total_seconds") {
+        Ok(seconds) => seconds.extract(),
+        Err(_) => Err(PyTypeError::new_err(format!(
+            "ttl_seconds must be a number of seconds, a timedelta or None, not {}",
+            value.get_type().name()?
+        ))),
+    }
+}
+
+/// The metadata as the store keeps it: a JSON object.
+pub(crate) fn metadata_json(metadata: &Bound<'_, PyAny>) -> PyResult<String> {
+    let metadata = metadata.cast::<PyDict>().map_err(|_| PyTypeError::new_err("metadata must be a dict"))?;
+    plain::metadata_to_json(metadata)
+}

@@ -1,0 +1,264 @@
+//! The store as a Python class. `cacheness.storage.BlobStore` derives from it.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use cacheness::{Access, Clock, open_store};
+use cacheness_core::metadata::EntryUpdate;
+use cacheness_core::sign::SignatureState;
+use cacheness_core::store::{EntryKey, Fetched, PutAttributes, Store};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use crate::engine::{parse_config, place};
+use crate::entries::{self, Detail};
+use crate::errors::IntoPyResult;
+use crate::kwargs::metadata_json;
+use crate::values::{Reading, Values};
+
+struct Opened {
+    store: Store,
+    values: Values,
+}
+
+/// Artifacts under names, in one directory.
+#[pyclass(subclass, module = "cacheness._core", name = "StoreBase")]
+pub(crate) struct PyStore {
+    opened: OnceLock<Opened>,
+}
+
+impl PyStore {
+    fn opened(&self) -> PyResult<&Opened> {
+        self.opened.get().ok_or_else(|| PyRuntimeError::new_err("the store has not been opened: call super().__init__()"))
+    }
+}
+
+#[pymethods]
+impl PyStore {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { opened: OnceLock::new() }
+    }
+
+    /// Opens the store; called once, by `__init__`.
+    fn _open(
+        &self,
+        py: Python<'_>,
+        directory: PathBuf,
+        config: &str,
+        registry: Py<PyAny>,
+        compression: Py<PyAny>,
+        read_only: bool,
+    ) -> PyResult<()> {
+        let config = parse_config(config)?.store;
+        let access = if read_only { Access::ReadOnly } else { Access::CreateOrOpen };
+        let place = place(directory);
+        let values = Values::new(py, &config, registry, compression)?;
+        let store = py.detach(|| open_store(&place, config, access, Clock::system())).into_py_result()?;
+        self.opened
+            .set(Opened { store, values })
+            .map_err(|_| PyRuntimeError::new_err("the store has been opened already"))
+    }
+
+    /// Whether custom handlers must be asked before the built-in ones.
+    fn _set_handlers_changed(&self, changed: bool) -> PyResult<()> {
+        self.opened()?.values.set_handlers_changed(changed);
+        Ok(())
+    }
+
+    /// Stores under `key`, or under the hash of the payload if there is none.
+    fn _put(
+        &self,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        key: Option<&str>,
+        metadata: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        let Opened { store, values } = self.opened()?;
+        let key = key.map(EntryKey::from_name).transpose().into_py_result()?;
+        let metadata = metadata.map(metadata_json).transpose()?;
+        let attributes = PutAttributes { metadata, ..PutAttributes::default() };
+        values.encode(py, data, store, |py, encoded| {
+            let put = || match &key {
+                Some(key) => store.put(key, encoded, attributes),
+                None => store.put_by_content(encoded, attributes),
+            };
+            Ok(py.detach(put).into_py_result()?.key)
+        })
+    }
+
+    #[pyo3(signature = (key, default = None, *, mmap_mode = None))]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        key: &str,
+        default: Option<Bound<'py, PyAny>>,
+        mmap_mode: Option<&str>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Opened { store, values } = self.opened()?;
+        let key = EntryKey::from_name(key).into_py_result()?;
+        let reading = Reading::from_mode(mmap_mode)?;
+        match py.detach(|| store.fetch(&key, store.read_options(), |_| true)).into_py_result()? {
+            Fetched::Found(stored) => values.decode(py, *stored, reading).map(Some),
+            _ => Ok(default),
+        }
+    }
+
+    /// Part of an array: `index` is what would stand in brackets behind it.
+    fn get_slice<'py>(
+        &self,
+        py: Python<'py>,
+        key: &str,
+        index: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Opened { store, values } = self.opened()?;
+        let key = EntryKey::from_name(key).into_py_result()?;
+        match py.detach(|| store.fetch(&key, store.read_options(), |_| true)).into_py_result()? {
+            Fetched::Found(stored) => values.decode(py, *stored, Reading::Slice(index)).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn get_metadata<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let Opened { store, .. } = self.opened()?;
+        let found = py.detach(|| store.get_entry(key)).into_py_result()?;
+        found.map(|summary| entries::summary_to_dict(py, &summary, Detail::Full)).transpose()
+    }
+
+    /// Sets fields of the metadata; called again from the start if another writer was faster.
+    fn update_metadata(&self, py: Python<'_>, key: &str, metadata: &Bound<'_, PyDict>) -> PyResult<bool> {
+        let Opened { store, .. } = self.opened()?;
+        let mut failed = None;
+        let updated = store.update_entry(key, |entry| {
+            let merged = entries::metadata(py, entry).and_then(|all| {
+                let all = all.cast_into::<PyDict>()?;
+                all.update(metadata.as_mapping())?;
+                metadata_json(all.as_any())
+            });
+            match merged {
+                Ok(json) => Ok(EntryUpdate { metadata: Some(Some(json)), ..EntryUpdate::default() }),
+                Err(error) => {
+                    failed = Some(error);
+                    Err(cacheness_core::Error::new(cacheness_core::ErrorKind::InvalidInput, "metadata"))
+                }
+            }
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => updated.into_py_result(),
+        }
+    }
+
+    fn delete(&self, py: Python<'_>, key: &str) -> PyResult<bool> {
+        let Opened { store, .. } = self.opened()?;
+        py.detach(|| store.delete(key)).into_py_result()
+    }
+
+    fn exists(&self, py: Python<'_>, key: &str) -> PyResult<bool> {
+        let Opened { store, .. } = self.opened()?;
+        Ok(py.detach(|| store.get_entry(key)).into_py_result()?.is_some())
+    }
+
+    #[pyo3(signature = (prefix = None, metadata_filter = None))]
+    fn list<'py>(
+        &self,
+        py: Python<'py>,
+        prefix: Option<&str>,
+        metadata_filter: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let Opened { store, .. } = self.opened()?;
+        let mut summaries = Vec::new();
+        let visit = |summary| {
+            summaries.push(summary);
+            Ok(())
+        };
+        py.detach(|| store.for_each(prefix.unwrap_or(""), visit)).into_py_result()?;
+        let list = PyList::empty(py);
+        for summary in &summaries {
+            if let Some(filter) = metadata_filter
+                && !matches_filter(py, &summary.entry, filter)?
+            {
+                continue;
+            }
+            list.append(&summary.entry.key)?;
+        }
+        Ok(list)
+    }
+
+    fn verify_integrity<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyDict>> {
+        let Opened { store, .. } = self.opened()?;
+        let report = py.detach(|| store.verify_integrity(key)).into_py_result()?;
+        let dict = PyDict::new(py);
+        match report {
+            None => {
+                dict.set_item("valid", false)?;
+                dict.set_item("expected_hash", py.None())?;
+                dict.set_item("actual_hash", py.None())?;
+                dict.set_item("signature", py.None())?;
+                dict.set_item("error", "there is no such entry")?;
+            }
+            Some(report) => {
+                dict.set_item("valid", report.valid)?;
+                dict.set_item("expected_hash", format!("{:016x}", report.expected_hash))?;
+                dict.set_item("actual_hash", report.actual_hash.map(|hash| format!("{hash:016x}")))?;
+                dict.set_item(
+                    "signature",
+                    match report.signature {
+                        SignatureState::Valid => "valid",
+                        SignatureState::Unsigned => "unsigned",
+                        SignatureState::Invalid => "invalid",
+                    },
+                )?;
+                dict.set_item("error", report.problem)?;
+            }
+        }
+        Ok(dict)
+    }
+
+    fn clear(&self, py: Python<'_>) -> PyResult<u64> {
+        let Opened { store, .. } = self.opened()?;
+        py.detach(|| store.clear()).into_py_result()
+    }
+
+    fn rotate_signing_key(&self, py: Python<'_>) -> PyResult<u64> {
+        let Opened { store, .. } = self.opened()?;
+        py.detach(|| store.rotate_signing_key()).into_py_result()
+    }
+
+    /// Entries and bytes.
+    fn _totals(&self, py: Python<'_>) -> PyResult<(u64, u64)> {
+        let Opened { store, .. } = self.opened()?;
+        let totals = py.detach(|| store.totals()).into_py_result()?;
+        Ok((totals.entries, totals.bytes))
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        match self.opened.get() {
+            Some(Opened { store, .. }) => py.detach(|| store.close()).into_py_result(),
+            None => Ok(()),
+        }
+    }
+
+    #[getter]
+    fn read_only(&self) -> PyResult<bool> {
+        Ok(self.opened()?.store.is_read_only())
+    }
+}
+
+/// Whether the metadata has all fields of `filter` with equal values.
+fn matches_filter(
+    py: Python<'_>,
+    entry: &cacheness_core::entry::Entry,
+    filter: &Bound<'_, PyDict>,
+) -> PyResult<bool> {
+    let metadata = entries::metadata(py, entry)?.cast_into::<PyDict>()?;
+    for (name, wanted) in filter.iter() {
+        match metadata.get_item(name)? {
+            Some(found) if found.eq(&wanted)? => {}
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,459 @@
+//! Python values to payloads and back: which handler is asked, in which order.
+//!
+//! A rule: whether a pickle may be written or read is decided by the engine, before anything here sees a byte of it.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cacheness_core::config::{Codec, CompressionConfig, StoreConfig};
+use cacheness_core::entry::{Format, Name};
+use cacheness_core::formats::compress;
+use cacheness_core::handler::{decode_plain, encode_plain};
+use cacheness_core::payload::{Encoded, Payload, Stored};
+use cacheness_core::store::Store;
+use cacheness_core::{Error, ErrorKind};
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyValueError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString};
+
+use crate::errors::{IntoPyResult, to_py};
+use crate::{arrays, plain, tables};
+
+/// Whether the registry that all caches share has custom handlers.
+static DEFAULT_HANDLERS_CHANGED: AtomicBool = AtomicBool::new(false);
+
+#[pyfunction]
+fn set_default_handlers_changed(changed: bool) {
+    DEFAULT_HANDLERS_CHANGED.store(changed, Ordering::Relaxed);
+}
+
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(set_default_handlers_changed, m)?)
+}
+
+/// How a value is wanted.
+#[derive(Clone, Copy)]
+pub(crate) enum Reading<'a, 'py> {
+    /// The caller's own.
+    Own,
+    /// Memory-mapped, read-only or copy-on-write.
+    Mapped(MapMode),
+    /// Part of an array.
+    Slice(&'a Bound<'py, PyAny>),
+}
+
+/// How a file is mapped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MapMode {
+    Read,
+    CopyOnWrite,
+}
+
+impl Reading<'_, '_> {
+    pub(crate) fn from_mode(mode: Option<&str>) -> PyResult<Self> {
+        match mode {
+            None => Ok(Self::Own),
+            Some("r") => Ok(Self::Mapped(MapMode::Read)),
+            Some("c") => Ok(Self::Mapped(MapMode::CopyOnWrite)),
+            Some(other) => Err(PyValueError::new_err(format!(
+                "mmap_mode is {other:?}; it is 'r' (read-only), 'c' (copy-on-write) or None"
+            ))),
+        }
+    }
+}
+
+/// Encodes and decodes the values of one cache.
+pub(crate) struct Values {
+    compression: CompressionConfig,
+    /// `HandlerRegistry`.
+    registry: Py<PyAny>,
+    /// `CompressionConfig` of the package, for custom handlers.
+    python_config: Py<PyAny>,
+    dill_fallback: bool,
+    handlers_changed: AtomicBool,
+}
+
+impl Values {
+    pub(crate) fn new(
+        py: Python<'_>,
+        config: &StoreConfig,
+        registry: Py<PyAny>,
+        python_config: Py<PyAny>,
+    ) -> PyResult<Self> {
+        let bound = registry.bind(py);
+        let changed = !bound.call_method0("_is_plain")?.is_truthy()?;
+        let dill_fallback = bound.getattr("_config")?.getattr("enable_dill_fallback")?.is_truthy()?;
+        Ok(Self {
+            compression: config.compression.clone(),
+            registry,
+            python_config,
+            dill_fallback,
+            handlers_changed: AtomicBool::new(changed),
+        })
+    }
+
+    pub(crate) fn set_handlers_changed(&self, changed: bool) {
+        self.handlers_changed.store(changed, Ordering::Relaxed);
+    }
+
+    /// Encodes `value` with the first handler that takes it and passes the payload to `store`.
+    pub(crate) fn encode<'py, R>(
+        &self,
+        py: Python<'py>,
+        value: &Bound<'py, PyAny>,
+        store: &Store,
+        write: impl FnOnce(Python<'py>, Encoded<'_>) -> PyResult<R>,
+    ) -> PyResult<R> {
+        let asked = self.handlers_changed.load(Ordering::Relaxed) || DEFAULT_HANDLERS_CHANGED.load(Ordering::Relaxed);
+        if !asked {
+            if let Some(encoded) = self.plain(value)? {
+                return write(py, encoded);
+            }
+            for handler in &Builtin::ALL[1..] {
+                if let Some(encoded) = self.builtin(py, *handler, value, store)? {
+                    return write(py, encoded);
+                }
+            }
+            return Err(no_handler(value));
+        }
+        for candidate in self.registry.bind(py).call_method1("_candidates", (value,))?.try_iter()? {
+            let candidate = candidate?;
+            if let Ok(name) = candidate.cast::<PyString>() {
+                let handler = Builtin::from_name(name.to_str()?);
+                if let Some(handler) = handler
+                    && let Some(encoded) = self.builtin(py, handler, value, store)?
+                {
+                    return write(py, encoded);
+                }
+            } else {
+                let (name, handler): (String, Bound<'py, PyAny>) = candidate.extract()?;
+                return self.custom(py, &name, &handler, value, store, write);
+            }
+        }
+        Err(no_handler(value))
+    }
+
+    fn builtin<'py>(
+        &self,
+        py: Python<'py>,
+        handler: Builtin,
+        value: &Bound<'py, PyAny>,
+        store: &Store,
+    ) -> PyResult<Option<Encoded<'static>>> {
+        match handler {
+            Builtin::Plain => self.plain(value),
+            Builtin::Arrays => arrays::encode(py, value, &self.compression),
+            Builtin::Tables(name) => tables::encode(py, value, name, &self.compression),
+            Builtin::Pickle => self.pickle(py, value, store).map(Some),
+        }
+    }
+
+    /// Plain data. Arrays at the top are not plain: they have a format of their own.
+    fn plain(&self, value: &Bound<'_, PyAny>) -> PyResult<Option<Encoded<'static>>> {
+        if arrays::is_array(value) {
+            return Ok(None);
+        }
+        let mut payload = Vec::with_capacity(256);
+        if !plain::dump(value, &mut payload)? {
+            return Ok(None);
+        }
+        encode_plain(payload, object_type(value)?, &self.compression).into_py_result().map(Some)
+    }
+
+    fn pickle<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>, store: &Store) -> PyResult<Encoded<'static>> {
+        let mut format = Format {
+            handler: Name::Borrowed("object_pickle"),
+            data_type: Name::Borrowed("object"),
+            storage_format: Name::Borrowed("pickle"),
+            compression: Name::Borrowed("none"),
+            object_type: object_type(value)?,
+            handler_meta: Vec::new(),
+        };
+        store.refuse_code(&format).into_py_result()?;
+        let pickled = py.import(intern!(py, "cacheness._pickle"))?;
+        let (kind, parts): (String, Vec<Bound<'py, PyAny>>) =
+            pickled.call_method1(intern!(py, "dumps"), (value, self.dill_fallback))?.extract()?;
+        let buffers: Vec<PyBuffer<u8>> =
+            parts.iter().map(|part| PyBuffer::get(part)).collect::<PyResult<_>>()?;
+        let slices: Vec<&[u8]> = buffers.iter().map(crate::buffers::bytes_of).collect::<PyResult<_>>()?;
+        format.handler_meta = PickleParts::of(&slices).to_bytes();
+        if kind == "dill" {
+            format.storage_format = Name::Borrowed("dill");
+        }
+        let (codec, payload) =
+            py.detach(|| compress::compress_segments(&slices, &self.compression)).into_py_result()?;
+        format.compression = Name::Borrowed(codec.name());
+        Ok(Encoded {
+            extension: Cow::Owned(format!("pkl{}", codec.extension())),
+            format,
+            payload: Payload::Bytes(Cow::Owned(payload)),
+        })
+    }
+
+    fn custom<'py, R>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        handler: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+        store: &Store,
+        write: impl FnOnce(Python<'py>, Encoded<'_>) -> PyResult<R>,
+    ) -> PyResult<R> {
+        let failed = |e| to_py(Error::io("cannot make a temporary directory for a handler", e));
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("handler-");
+        let directory = match store.blobs().temp_dir().into_py_result()? {
+            Some(parent) => builder.tempdir_in(parent),
+            None => builder.tempdir(),
+        }
+        .map_err(failed)?;
+        let module = py.import(intern!(py, "cacheness.handlers"))?;
+        let (path, extension, storage_format, extra): (String, String, String, Vec<u8>) = module
+            .call_method1(
+                intern!(py, "_write_custom"),
+                (name, handler, value, directory.path(), self.python_config.bind(py)),
+            )?
+            .extract()?;
+        let data_type: String = handler.getattr(intern!(py, "data_type"))?.extract()?;
+        let encoded = Encoded {
+            format: Format {
+                handler: Name::Owned(name.to_owned()),
+                data_type: Name::Owned(data_type),
+                storage_format: Name::Owned(storage_format),
+                compression: Name::Borrowed("none"),
+                object_type: object_type(value)?,
+                handler_meta: extra,
+            },
+            extension: Cow::Owned(safe_extension(&extension)),
+            payload: Payload::File(path.into()),
+        };
+        write(py, encoded)
+    }
+
+    /// Decodes a payload with the handler that wrote it.
+    pub(crate) fn decode<'py>(
+        &self,
+        py: Python<'py>,
+        stored: Stored,
+        reading: Reading<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let format = stored.format();
+        let Some(handler) = Builtin::from_name(&format.handler) else {
+            return self.decode_custom(py, &stored, reading);
+        };
+        match (handler, reading) {
+            (Builtin::Arrays, Reading::Own) => arrays::decode(py, stored),
+            (Builtin::Arrays, Reading::Mapped(mode)) => {
+                arrays::decode_mmap(py, stored, mode == MapMode::CopyOnWrite)
+            }
+            (Builtin::Arrays, Reading::Slice(index)) => arrays::decode_slice(py, stored, index),
+            (Builtin::Tables(_), Reading::Mapped(MapMode::Read)) => tables::decode_mmap(py, stored),
+            (_, Reading::Slice(_)) => Err(to_py(Error::new(
+                ErrorKind::Unsupported,
+                format!("entry {} is a {}; only arrays have slices", stored.key(), format.object_type),
+            ))),
+            (Builtin::Tables(_), Reading::Own) => tables::decode(py, stored),
+            (_, Reading::Mapped(_)) => Err(to_py(
+                Error::new(
+                    ErrorKind::Unsupported,
+                    format!("entry {} is stored as {} and cannot be mapped", stored.key(), format.storage_format),
+                )
+                .with_hint(
+                    "uncompressed arrays (array_format='npy') can be mapped with 'r' and 'c', uncompressed Arrow files \
+                     (dataframe_format='arrow', parquet_compression='none') with 'r'",
+                ),
+            )),
+            (Builtin::Plain, Reading::Own) => {
+                let mut value: PyResult<Bound<'py, PyAny>> = Ok(py.None().into_bound(py));
+                decode_plain(stored, |bytes| {
+                    value = plain::load(py, bytes);
+                    Ok(())
+                })
+                .into_py_result()?;
+                value
+            }
+            (Builtin::Pickle, Reading::Own) => self.unpickle(py, stored),
+        }
+    }
+
+    fn unpickle<'py>(&self, py: Python<'py>, stored: Stored) -> PyResult<Bound<'py, PyAny>> {
+        let kind = stored.format().storage_format.to_string();
+        let parts = PickleParts::from_bytes(&stored.format().handler_meta)
+            .ok_or_else(|| to_py(stored.undecodable("its list of parts is damaged")))?;
+        let codec = Codec::from_name(&stored.format().compression).into_py_result()?;
+        let bytes = py
+            .detach(|| {
+                let bytes = stored.into_bytes()?;
+                compress::decompress(codec, &bytes, compress::MAX_DECOMPRESSED)
+            })
+            .into_py_result()?;
+        let list = PyList::empty(py);
+        for (i, part) in parts.split(&bytes).into_py_result()?.into_iter().enumerate() {
+            // Arrays made from these buffers are writable and the caller's own, so each gets its own memory.
+            if i == 0 {
+                list.append(PyBytes::new(py, part))?;
+            } else {
+                list.append(PyByteArray::new(py, part))?;
+            }
+        }
+        py.import(intern!(py, "cacheness._pickle"))?.call_method1(intern!(py, "loads"), (kind, list))
+    }
+
+    fn decode_custom<'py>(
+        &self,
+        py: Python<'py>,
+        stored: &Stored,
+        reading: Reading<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let format = stored.format();
+        if !matches!(reading, Reading::Own) {
+            return Err(to_py(Error::new(
+                ErrorKind::Unsupported,
+                format!("entry {} was stored by the handler {:?}: it has no slices and is not mapped", stored.key(), format.handler),
+            )));
+        }
+        py.detach(|| stored.verified_file().map(drop)).into_py_result()?;
+        let module = py.import(intern!(py, "cacheness.handlers"))?;
+        let read = |path: &Path| {
+            let extra = PyBytes::new(py, &format.handler_meta);
+            module.call_method1(intern!(py, "_read_custom"), (self.registry.bind(py), &*format.handler, path, extra))
+        };
+        if let Some(path) = stored.local_path() {
+            return read(path);
+        }
+        let file = tempfile::NamedTempFile::new()
+            .map_err(|e| to_py(Error::io("cannot make a temporary file for a handler", e)))?;
+        let mut bytes = vec![0; usize::try_from(stored.size()).unwrap_or(usize::MAX)];
+        stored.read_into(&[], &mut bytes).into_py_result()?;
+        std::fs::write(file.path(), &bytes)
+            .map_err(|e| to_py(Error::io("cannot write a temporary file for a handler", e)))?;
+        read(file.path())
+    }
+}
+
+fn no_handler(value: &Bound<'_, PyAny>) -> PyErr {
+    let name = object_type(value).unwrap_or(Name::Borrowed("?"));
+    to_py(
+        Error::new(ErrorKind::Serialization, format!("no handler stores a value of type {name}"))
+            .with_hint("enable one in HandlerConfig, or register one of your own"),
+    )
+}
+
+/// `module.qualname` of the value's type.
+pub(crate) fn object_type(value: &Bound<'_, PyAny>) -> PyResult<Name> {
+    use pyo3::types::{PyBool, PyFloat, PyInt, PyTuple};
+    if value.is_exact_instance_of::<PyDict>() {
+        return Ok(Name::Borrowed("builtins.dict"));
+    }
+    if value.is_exact_instance_of::<PyList>() {
+        return Ok(Name::Borrowed("builtins.list"));
+    }
+    if value.is_exact_instance_of::<PyString>() {
+        return Ok(Name::Borrowed("builtins.str"));
+    }
+    if value.is_exact_instance_of::<PyTuple>() {
+        return Ok(Name::Borrowed("builtins.tuple"));
+    }
+    if value.is_exact_instance_of::<PyBool>() {
+        return Ok(Name::Borrowed("builtins.bool"));
+    }
+    if value.is_exact_instance_of::<PyInt>() {
+        return Ok(Name::Borrowed("builtins.int"));
+    }
+    if value.is_exact_instance_of::<PyFloat>() {
+        return Ok(Name::Borrowed("builtins.float"));
+    }
+    let class = value.get_type();
+    Ok(Name::Owned(format!("{}.{}", class.module()?.to_str()?, class.qualname()?.to_str()?)))
+}
+
+/// An extension that is nothing but letters, digits and dots inside.
+fn safe_extension(extension: &str) -> String {
+    let kept: String = extension
+        .to_ascii_lowercase()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '.')
+        .take(32)
+        .collect();
+    let kept = kept.trim_matches('.').to_owned();
+    if kept.is_empty() { "bin".to_owned() } else { kept }
+}
+
+#[derive(Clone, Copy)]
+enum Builtin {
+    Plain,
+    Arrays,
+    Tables(&'static str),
+    Pickle,
+}
+
+impl Builtin {
+    /// In the order in which they are asked.
+    const ALL: [Self; 8] = [
+        Self::Plain,
+        Self::Arrays,
+        Self::Tables("pandas_dataframes"),
+        Self::Tables("pandas_series"),
+        Self::Tables("polars_dataframes"),
+        Self::Tables("polars_series"),
+        Self::Tables("arrow_tables"),
+        Self::Pickle,
+    ];
+
+    fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "plain_objects" => Self::Plain,
+            "numpy_arrays" => Self::Arrays,
+            "object_pickle" => Self::Pickle,
+            "pandas_dataframes" => Self::Tables("pandas_dataframes"),
+            "pandas_series" => Self::Tables("pandas_series"),
+            "polars_dataframes" => Self::Tables("polars_dataframes"),
+            "polars_series" => Self::Tables("polars_series"),
+            "arrow_tables" => Self::Tables("arrow_tables"),
+            _ => return None,
+        })
+    }
+}
+
+/// How long the parts of a pickle are: 8 bytes each, little-endian.
+struct PickleParts(Vec<u64>);
+
+impl PickleParts {
+    fn of(parts: &[&[u8]]) -> Self {
+        Self(parts.iter().map(|part| part.len() as u64).collect())
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|length| length.to_le_bytes()).collect()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_empty() || bytes.len() % 8 != 0 {
+            return None;
+        }
+        Some(Self(
+            bytes.chunks_exact(8).map(|c| u64::from_le_bytes(c.try_into().expect("chunks have 8 bytes"))).collect(),
+        ))
+    }
+
+    fn split<'a>(&self, mut bytes: &'a [u8]) -> cacheness_core::Result<Vec<&'a [u8]>> {
+        let mut parts = Vec::with_capacity(self.0.len());
+        for length in &self.0 {
+            let part = usize::try_from(*length).ok().and_then(|length| bytes.split_at_checked(length));
+            let Some((part, rest)) = part else {
+                return Err(Error::new(ErrorKind::Serialization, "a pickle is shorter than its parts"));
+            };
+            parts.push(part);
+            bytes = rest;
+        }
+        if bytes.is_empty() {
+            Ok(parts)
+        } else {
+            Err(Error::new(ErrorKind::Serialization, "a pickle is longer than its parts"))
+        }
+    }
+}
+
