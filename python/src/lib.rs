@@ -14,11 +14,18 @@ mod values;
 
 use pyo3::prelude::*;
 
+/// Runs the `cacheness` command and returns its exit code.
+#[pyfunction]
+fn cli(py: Python<'_>, args: Vec<String>) -> u8 {
+    py.detach(|| cacheness_cli::run(args))
+}
+
 #[pymodule]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add_class::<engine::PyCache>()?;
     m.add_class::<store::PyStore>()?;
+    m.add_function(wrap_pyfunction!(cli, m)?)?;
     keys::register(m)?;
     plain::register(m)?;
     arrays::register(m)?;

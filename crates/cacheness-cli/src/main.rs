@@ -1,2 +1,7 @@
 //! The `cacheness` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cacheness_cli::run(std::env::args_os()).into()
+}

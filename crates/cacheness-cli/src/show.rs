@@ -1,0 +1,93 @@
+//! Entries as people and programs read them.
+
+use cacheness::{EntryInfo, Result, Timestamp};
+use serde_json::{Map, Value, json};
+
+/// Everything that is known of an entry.
+pub(crate) fn json(entry: &EntryInfo) -> Result<Value> {
+    Ok(json!({
+        "cache_key": entry.key(),
+        "description": entry.description(),
+        "data_type": entry.data_type(),
+        "object_type": entry.object_type(),
+        "handler_used": entry.handler(),
+        "storage_format": entry.storage_format(),
+        "compression_codec": entry.compression(),
+        "file_size": entry.size(),
+        "actual_path": entry.locator(),
+        "created_at": entry.created_at().to_iso(),
+        "accessed_at": entry.accessed_at().to_iso(),
+        "access_count": entry.access_count(),
+        "expires_at": entry.expires_at().map(Timestamp::to_iso),
+        "file_hash": entry.file_hash(),
+        "signed": entry.is_signed(),
+        "cache_key_params": entry.params()?.unwrap_or(Value::Null),
+        "metadata": entry.metadata(),
+    }))
+}
+
+/// The storage format with its codec.
+pub(crate) fn format(entry: &EntryInfo) -> String {
+    match entry.compression() {
+        "none" => entry.storage_format().to_owned(),
+        codec => format!("{}+{codec}", entry.storage_format()),
+    }
+}
+
+/// Bytes in the largest unit that leaves a number of at least one.
+#[allow(clippy::cast_precision_loss)]
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// How long ago `then` was; the date if that is more than a day.
+pub(crate) fn age(now: Timestamp, then: Timestamp) -> String {
+    let seconds = now.0.saturating_sub(then.0) / 1_000_000;
+    match seconds {
+        0..60 => format!("{seconds} s ago"),
+        60..3600 => format!("{} min ago", seconds / 60),
+        3600..86_400 => format!("{} h ago", seconds / 3600),
+        _ => then.to_iso().chars().take(10).collect(),
+    }
+}
+
+/// A value on one line: strings without quotes, the rest as JSON. Control characters are escaped, so that an entry
+/// cannot play tricks with the terminal.
+pub(crate) fn value(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+fn fields(map: &Map<String, Value>) -> String {
+    const WIDTH: usize = 60;
+    let all: Vec<String> = map.iter().map(|(name, v)| format!("{name}={}", value(v))).collect();
+    let text = all.join(" ");
+    if text.chars().count() <= WIDTH { text } else { text.chars().take(WIDTH - 1).chain(['…']).collect() }
+}
+
+/// The parameters of the key on one line.
+pub(crate) fn params(entry: &EntryInfo) -> Result<String> {
+    Ok(match entry.params()? {
+        Some(Value::Object(map)) => fields(&map),
+        Some(other) => value(&other),
+        None => String::new(),
+    })
+}
+
+/// The user's metadata on one line.
+pub(crate) fn metadata(entry: &EntryInfo) -> String {
+    fields(&entry.metadata())
+}
