@@ -1,6 +1,56 @@
 //! Keys: the canonical encoding of parameters. Specification: `docs/formats/keys.md`.
+//!
+//! | module | is for |
+//! |---|---|
+//! | [`encoder`](KeyEncoder) | writes encodings, one method per tag |
+//! | [`to_key`](ToKey) | how the types of Rust are encoded |
+//! | [`params`](Params) | named parameters and the `params!` macro |
+//! | [`digest`] | BLAKE3 of contents, on all cores, safe across `fork()` |
+//! | [`path`] | contents of files and directories |
+//! | [`decode`], [`render`] | checks an encoding, shows it to people |
+//! | `column` | digests of Arrow columns (feature `arrow`) |
+//!
+//! ```
+//! use cacheness_core::config::SerializationConfig;
+//! use cacheness_core::params;
+//!
+//! let encoded = params! { model: "xgboost", fold: 3 }.key(&SerializationConfig::default())?;
+//! assert_eq!(encoded.key.to_string().len(), 16);
+//! # Ok::<(), cacheness_core::Error>(())
+//! ```
 
 use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, ErrorKind, Result};
+
+#[cfg(feature = "arrow")]
+mod arrow_impls;
+mod chrono_impls;
+#[cfg(feature = "arrow")]
+mod column;
+mod decode;
+pub mod digest;
+mod encoder;
+#[cfg(feature = "ndarray")]
+mod ndarray_impls;
+mod params;
+pub mod path;
+mod render;
+pub(crate) mod tag;
+mod to_key;
+
+#[cfg(feature = "arrow")]
+pub use arrow_impls::encode_field_column;
+#[cfg(feature = "arrow")]
+pub use column::{column_digest, type_notation};
+pub use encoder::{Collection, Frame, KeyEncoder, Segment};
+pub use params::Params;
+#[doc(hidden)]
+pub use params::identifier as __identifier;
+pub use path::hash_path;
+pub use render::{decode, render};
+pub use to_key::{Bytes, ToKey};
 
 /// XXH3-64 of the canonical encoding of the parameters; shown as 16 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -9,14 +59,114 @@ pub struct CacheKey(pub u64);
 /// The first 16 bytes of the BLAKE3 of the canonical encoding.
 pub type Fingerprint = [u8; 16];
 
+/// The 16 hexadecimal digits of a [`CacheKey`], without an allocation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HexKey([u8; 16]);
+
+impl HexKey {
+    /// The digits, lower case.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
+    }
+}
+
+impl std::ops::Deref for HexKey {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<str> for HexKey {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for HexKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for HexKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl CacheKey {
+    /// The key of an encoding.
+    #[must_use]
+    pub fn of_encoding(encoding: &[u8]) -> Self {
+        Self(xxhash_rust::xxh3::xxh3_64(encoding))
+    }
+
+    /// The 16 lower-case hexadecimal digits, most significant first, on the stack.
+    #[must_use]
+    pub fn hex(self) -> HexKey {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [0; 16];
+        for (i, byte) in self.0.to_be_bytes().into_iter().enumerate() {
+            digits[2 * i] = DIGITS[usize::from(byte >> 4)];
+            digits[2 * i + 1] = DIGITS[usize::from(byte & 15)];
+        }
+        HexKey(digits)
+    }
+
+    /// The 16 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn to_hex(self) -> String {
+        self.hex().as_str().to_owned()
+    }
+}
+
 impl fmt::Display for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        f.pad(self.hex().as_str())
     }
 }
 
 impl fmt::Debug for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CacheKey({self})")
+    }
+}
+
+impl FromStr for CacheKey {
+    type Err = Error;
+
+    /// Reads exactly 16 lower-case hexadecimal digits, so that a key has one spelling.
+    fn from_str(text: &str) -> Result<Self> {
+        let valid = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        match u64::from_str_radix(text, 16) {
+            Ok(key) if valid => Ok(Self(key)),
+            _ => Err(Error::new(ErrorKind::InvalidInput, format!("{text:?} is not a cache key"))
+                .with_hint("a cache key is 16 hexadecimal digits in lower case")),
+        }
+    }
+}
+
+/// An encoding with what is derived from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedKey {
+    /// What people see and type.
+    pub key: CacheKey,
+    /// What tells two encodings with the same key apart.
+    pub fingerprint: Fingerprint,
+    /// The canonical encoding.
+    pub encoding: Vec<u8>,
+}
+
+impl EncodedKey {
+    /// Derives key and fingerprint from an encoding, which is not checked: see [`decode`].
+    #[must_use]
+    pub fn from_encoding(encoding: Vec<u8>) -> Self {
+        let digest = digest::blake3(&encoding);
+        let mut fingerprint = [0; 16];
+        fingerprint.copy_from_slice(&digest[..16]);
+        Self { key: CacheKey::of_encoding(&encoding), fingerprint, encoding }
     }
 }
