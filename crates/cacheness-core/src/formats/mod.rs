@@ -1,1 +1,4 @@
 //! Payload codecs. Each module knows one format; none knows entries or storage.
+
+#[cfg(feature = "arrow")]
+pub mod table;

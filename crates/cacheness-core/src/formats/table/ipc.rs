@@ -1,0 +1,120 @@
+//! Arrow IPC files.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::buffer::Buffer;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::ipc::convert::fb_to_schema;
+use arrow::ipc::reader::{FileDecoder, read_footer_length};
+use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
+use arrow::ipc::{Block, CompressionType, root_as_footer};
+use bytes::Bytes;
+
+use super::types::unencodable;
+use crate::config::TableCodec;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The codec that stands in for those that Arrow files do not have.
+pub(super) fn codec(codec: TableCodec) -> TableCodec {
+    match codec {
+        TableCodec::None => TableCodec::None,
+        TableCodec::Zstd | TableCodec::Gzip => TableCodec::Zstd,
+        TableCodec::Lz4 | TableCodec::Snappy => TableCodec::Lz4,
+    }
+}
+
+/// Writes the file.
+pub(super) fn write<W: Write>(
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    codec: TableCodec,
+    out: W,
+) -> Result<()> {
+    let compression = match codec {
+        TableCodec::None => None,
+        TableCodec::Zstd | TableCodec::Gzip => Some(CompressionType::ZSTD),
+        TableCodec::Lz4 | TableCodec::Snappy => Some(CompressionType::LZ4_FRAME),
+    };
+    let options = IpcWriteOptions::default().try_with_compression(compression).map_err(unencodable)?;
+    let mut writer = FileWriter::try_new_with_options(out, schema, options).map_err(failed)?;
+    for batch in batches {
+        writer.write(batch).map_err(failed)?;
+    }
+    writer.finish().map_err(failed)
+}
+
+fn failed(error: ArrowError) -> Error {
+    match error {
+        ArrowError::IoError(what, source) => {
+            Error::new(ErrorKind::Storage, format!("cannot write the table's file: {what}")).with_source(source)
+        }
+        other => unencodable(other),
+    }
+}
+
+/// A file has one dictionary for each dictionary column: batches that come with different ones become one batch.
+pub(super) fn one_dictionary_each(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+    let Some((first, rest)) = batches.split_first() else { return Ok(batches) };
+    if rest.iter().all(|batch| first.columns().iter().zip(batch.columns()).all(|(a, b)| same_dictionaries(a, b))) {
+        return Ok(batches);
+    }
+    Ok(vec![concat_batches(schema, &batches).map_err(unencodable)?])
+}
+
+fn same_dictionaries(a: &ArrayRef, b: &ArrayRef) -> bool {
+    if !a.data_type().is_nested() && !matches!(a.data_type(), DataType::Dictionary(_, _)) {
+        return true;
+    }
+    if let (Some(a), Some(b)) = (a.as_any_dictionary_opt(), b.as_any_dictionary_opt()) {
+        let (a, b) = (a.values(), b.values());
+        return Arc::ptr_eq(a, b) || a.to_data().ptr_eq(&b.to_data()) || a == b;
+    }
+    let (a, b) = (a.to_data(), b.to_data());
+    let children = a.child_data().iter().zip(b.child_data());
+    children.into_iter().all(|(a, b)| {
+        same_dictionaries(&arrow::array::make_array(a.clone()), &arrow::array::make_array(b.clone()))
+    })
+}
+
+/// The schema and rows of an Arrow file. Columns that are not compressed are views of `file`.
+pub(super) fn read(file: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    read_parts(file).map_err(|e| Error::new(ErrorKind::Serialization, "cannot decode the Arrow file").with_source(e))
+}
+
+fn read_parts(file: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> {
+    const TRAILER: usize = 10; // the footer's length and the magic number
+    let malformed = |what: &str| ArrowError::ParseError(what.to_owned());
+    let body = file.len().checked_sub(TRAILER).ok_or_else(|| malformed("it is too short"))?;
+    let trailer: [u8; TRAILER] = file[body..].try_into().expect("the trailer has this length");
+    let footer_length = read_footer_length(trailer)?;
+    let start = body.checked_sub(footer_length).ok_or_else(|| malformed("its footer is longer than the file"))?;
+    let footer = file.slice(start..body);
+    let footer = root_as_footer(&footer).map_err(|e| malformed(&format!("its footer cannot be read: {e}")))?;
+    let schema = footer.schema().ok_or_else(|| malformed("it has no schema"))?;
+    let schema = Arc::new(fb_to_schema(schema));
+    let buffer = Buffer::from(file.slice(..start));
+    let slice = |block: &Block| {
+        let offset = usize::try_from(block.offset()).ok();
+        let body = usize::try_from(block.bodyLength()).ok();
+        let metadata = usize::try_from(block.metaDataLength()).ok();
+        match (offset, body.zip(metadata).and_then(|(body, metadata)| body.checked_add(metadata))) {
+            (Some(offset), Some(length)) if offset.checked_add(length).is_some_and(|end| end <= buffer.len()) => {
+                Ok(buffer.slice_with_length(offset, length))
+            }
+            _ => Err(malformed("a block lies outside of the file")),
+        }
+    };
+    let mut decoder = FileDecoder::new(Arc::clone(&schema), footer.version());
+    for block in footer.dictionaries().iter().flatten() {
+        decoder.read_dictionary(block, &slice(block)?)?;
+    }
+    let mut batches = Vec::new();
+    for block in footer.recordBatches().iter().flatten() {
+        batches.extend(decoder.read_record_batch(block, &slice(block)?)?);
+    }
+    Ok((schema, batches))
+}

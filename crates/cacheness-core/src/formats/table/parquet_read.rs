@@ -1,0 +1,132 @@
+//! Reading Parquet: row groups and columns in parallel.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
+
+use super::parquet_write::ROW_GROUP_ROWS;
+use super::tasks;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Files of fewer compressed bytes than this are not worth a thread.
+const PARALLEL_FROM: u64 = 64 << 10;
+
+/// Columns of a row group are read in at most this many tasks, however many there are.
+const MAX_TASKS: usize = 64;
+
+/// Some columns of one row group.
+struct Task {
+    group: usize,
+    columns: std::ops::Range<usize>,
+    bytes: u64,
+}
+
+/// The schema and rows of a Parquet file.
+pub(super) fn read(file: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    read_parts(file).map_err(|e| Error::new(ErrorKind::Serialization, "cannot decode the Parquet file").with_source(e))
+}
+
+fn read_parts(file: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>), ParquetError> {
+    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+    let schema = Arc::clone(metadata.schema());
+    let width = schema.fields().len();
+    let tasks = plan(&metadata, width);
+    let mut order: Vec<usize> = (0..tasks.len()).collect();
+    order.sort_by_key(|&number| Reverse(tasks[number].bytes));
+    let parallel = tasks.iter().map(|task| task.bytes).sum::<u64>() >= PARALLEL_FROM;
+
+    let mut batches = Vec::new();
+    let mut columns: Vec<Vec<ArrayRef>> = Vec::with_capacity(width);
+    tasks::run(
+        &order,
+        parallel,
+        |number| super::catch(|| Ok(read_columns(&file, &metadata, &tasks[number]))),
+        |number, result| {
+            columns.extend(result.map_err(|e| ParquetError::External(Box::new(e)))??);
+            if tasks[number].columns.end == width {
+                let expected = metadata.metadata().row_group(tasks[number].group).num_rows();
+                assemble(&schema, std::mem::take(&mut columns), expected, &mut batches)?;
+            }
+            Ok::<_, ParquetError>(())
+        },
+    )?;
+    Ok((schema, batches))
+}
+
+fn plan(metadata: &ArrowReaderMetadata, width: usize) -> Vec<Task> {
+    let mut tasks = Vec::new();
+    if width == 0 {
+        return tasks;
+    }
+    let step = width.div_ceil(MAX_TASKS);
+    for group in 0..metadata.metadata().num_row_groups() {
+        let mut sizes = vec![0u64; width];
+        for (leaf, chunk) in metadata.metadata().row_group(group).columns().iter().enumerate() {
+            let root = metadata.parquet_schema().get_column_root_idx(leaf);
+            if let Some(size) = sizes.get_mut(root) {
+                // Bytes as they were before compression come closest to the work.
+                *size = size.saturating_add(u64::try_from(chunk.uncompressed_size()).unwrap_or(0));
+            }
+        }
+        for start in (0..width).step_by(step) {
+            let columns = start..(start + step).min(width);
+            let bytes = sizes[columns.clone()].iter().fold(0, |sum: u64, size| sum.saturating_add(*size));
+            tasks.push(Task { group, columns, bytes });
+        }
+    }
+    tasks
+}
+
+/// The chunks of each column.
+fn read_columns(file: &Bytes, metadata: &ArrowReaderMetadata, task: &Task) -> Result<Vec<Vec<ArrayRef>>, ParquetError> {
+    let mask = ProjectionMask::roots(metadata.parquet_schema(), task.columns.clone());
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), metadata.clone())
+        .with_projection(mask)
+        .with_row_groups(vec![task.group])
+        // Memory for a batch is asked for beforehand: a bound of our own, whatever the file claims.
+        .with_batch_size(ROW_GROUP_ROWS)
+        .build()?;
+    let mut columns: Vec<Vec<ArrayRef>> = task.columns.clone().map(|_| Vec::new()).collect();
+    for batch in reader {
+        let (_, arrays, _) = batch?.into_parts();
+        if arrays.len() != columns.len() {
+            return Err(ParquetError::General("a row group lacks a column".into()));
+        }
+        for (chunks, array) in columns.iter_mut().zip(arrays) {
+            chunks.push(array);
+        }
+    }
+    Ok(columns)
+}
+
+/// Puts the columns of a row group together. They were read with the same batch size, so their chunks line up.
+fn assemble(
+    schema: &SchemaRef,
+    columns: Vec<Vec<ArrayRef>>,
+    expected: i64,
+    batches: &mut Vec<RecordBatch>,
+) -> Result<(), ParquetError> {
+    let chunks = columns.first().map_or(0, Vec::len);
+    if columns.iter().any(|column| column.len() != chunks) {
+        return Err(ParquetError::General("the columns of a row group differ in length".into()));
+    }
+    let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
+    let mut rows = 0;
+    for _ in 0..chunks {
+        let arrays: Vec<ArrayRef> = columns.iter_mut().filter_map(Iterator::next).collect();
+        let count = arrays.first().map_or(0, |array| array.len());
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        batches.push(RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?);
+        rows += count;
+    }
+    if usize::try_from(expected) != Ok(rows) {
+        return Err(ParquetError::General(format!("a row group has {rows} rows instead of {expected}")));
+    }
+    Ok(())
+}
