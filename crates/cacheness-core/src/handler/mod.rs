@@ -11,6 +11,11 @@
 //! | `ndarray::Array<A, D>` (feature `ndarray`) | Blosc2 or `.npy` |
 //! | `arrow::RecordBatch` (feature `arrow`) | Parquet or Arrow IPC |
 
+#[cfg(feature = "ndarray")]
+mod arrays;
+#[cfg(feature = "arrow")]
+mod tables;
+
 use std::any::TypeId;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
