@@ -1,1 +1,5 @@
 //! Payload codecs. Each module knows one format; none knows entries or storage.
+
+pub mod compress;
+pub mod metadata;
+pub mod plain;
