@@ -1,4 +1,7 @@
 //! Payload codecs. Each module knows one format; none knows entries or storage.
 
+pub mod compress;
+pub mod metadata;
+pub mod plain;
 #[cfg(feature = "arrow")]
 pub mod table;
