@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cacheness_core::config::{Codec, CompressionConfig, StoreConfig};
 use cacheness_core::entry::{Format, Name};
 use cacheness_core::formats::compress;
-use cacheness_core::handler::{decode_plain, encode_plain};
+use cacheness_core::handler::{MAX_DECOMPRESSED, decode_plain, encode_plain};
 use cacheness_core::payload::{Encoded, Payload, Stored};
 use cacheness_core::store::Store;
 use cacheness_core::{Error, ErrorKind};
@@ -112,21 +112,24 @@ impl Values {
             if let Some(encoded) = self.plain(value)? {
                 return write(py, encoded);
             }
-            for handler in &Builtin::ALL[1..] {
-                if let Some(encoded) = self.builtin(py, *handler, value, store)? {
+            for handler in &Builtin::BEFORE_PICKLE {
+                if let Some(encoded) = self.builtin(py, *handler, value)? {
                     return write(py, encoded);
                 }
             }
-            return Err(no_handler(value));
+            return self.pickle(py, value, store, write);
         }
         for candidate in self.registry.bind(py).call_method1("_candidates", (value,))?.try_iter()? {
             let candidate = candidate?;
             if let Ok(name) = candidate.cast::<PyString>() {
-                let handler = Builtin::from_name(name.to_str()?);
-                if let Some(handler) = handler
-                    && let Some(encoded) = self.builtin(py, handler, value, store)?
-                {
-                    return write(py, encoded);
+                match Builtin::from_name(name.to_str()?) {
+                    Some(Builtin::Pickle) => return self.pickle(py, value, store, write),
+                    Some(handler) => {
+                        if let Some(encoded) = self.builtin(py, handler, value)? {
+                            return write(py, encoded);
+                        }
+                    }
+                    None => {}
                 }
             } else {
                 let (name, handler): (String, Bound<'py, PyAny>) = candidate.extract()?;
@@ -141,13 +144,12 @@ impl Values {
         py: Python<'py>,
         handler: Builtin,
         value: &Bound<'py, PyAny>,
-        store: &Store,
     ) -> PyResult<Option<Encoded<'static>>> {
         match handler {
             Builtin::Plain => self.plain(value),
             Builtin::Arrays => arrays::encode(py, value, &self.compression),
             Builtin::Tables(name) => tables::encode(py, value, name, &self.compression),
-            Builtin::Pickle => self.pickle(py, value, store).map(Some),
+            Builtin::Pickle => Ok(None),
         }
     }
 
@@ -163,7 +165,13 @@ impl Values {
         encode_plain(payload, object_type(value)?, &self.compression).into_py_result().map(Some)
     }
 
-    fn pickle<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>, store: &Store) -> PyResult<Encoded<'static>> {
+    fn pickle<'py, R>(
+        &self,
+        py: Python<'py>,
+        value: &Bound<'py, PyAny>,
+        store: &Store,
+        write: impl FnOnce(Python<'py>, Encoded<'_>) -> PyResult<R>,
+    ) -> PyResult<R> {
         let mut format = Format {
             handler: Name::Borrowed("object_pickle"),
             data_type: Name::Borrowed("object"),
@@ -183,14 +191,12 @@ impl Values {
         if kind == "dill" {
             format.storage_format = Name::Borrowed("dill");
         }
+        let segments = slices.into_iter().map(Cow::Borrowed).collect();
         let (codec, payload) =
-            py.detach(|| compress::compress_segments(&slices, &self.compression)).into_py_result()?;
+            py.detach(|| compress::compress_segments(segments, &self.compression)).into_py_result()?;
         format.compression = Name::Borrowed(codec.name());
-        Ok(Encoded {
-            extension: Cow::Owned(format!("pkl{}", codec.extension())),
-            format,
-            payload: Payload::Bytes(Cow::Owned(payload)),
-        })
+        let extension = Cow::Owned(format!("pkl{}", codec.extension()));
+        write(py, Encoded { format, extension, payload })
     }
 
     fn custom<'py, R>(
@@ -287,7 +293,7 @@ impl Values {
         let bytes = py
             .detach(|| {
                 let bytes = stored.into_bytes()?;
-                compress::decompress(codec, &bytes, compress::MAX_DECOMPRESSED)
+                compress::decompress(codec, &bytes, MAX_DECOMPRESSED)
             })
             .into_py_result()?;
         let list = PyList::empty(py);
@@ -391,16 +397,14 @@ enum Builtin {
 }
 
 impl Builtin {
-    /// In the order in which they are asked.
-    const ALL: [Self; 8] = [
-        Self::Plain,
+    /// Those that are asked between plain data and pickles, in this order.
+    const BEFORE_PICKLE: [Self; 6] = [
         Self::Arrays,
         Self::Tables("pandas_dataframes"),
         Self::Tables("pandas_series"),
         Self::Tables("polars_dataframes"),
         Self::Tables("polars_series"),
         Self::Tables("arrow_tables"),
-        Self::Pickle,
     ];
 
     fn from_name(name: &str) -> Option<Self> {

@@ -11,8 +11,6 @@
 //! | `ndarray::Array<A, D>` (feature `ndarray`) | Blosc2 or `.npy` |
 //! | `arrow::RecordBatch` (feature `arrow`) | Parquet or Arrow IPC |
 
-#[cfg(feature = "ndarray")]
-mod arrays;
 #[cfg(feature = "arrow")]
 mod tables;
 
@@ -28,7 +26,7 @@ use crate::config::CompressionConfig;
 use crate::entry::{Format, Name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::{compress, plain};
-use crate::payload::{Encoded, Payload, Stored};
+use crate::payload::{Encoded, Stored};
 
 /// Stores one kind of value in one format.
 ///
@@ -119,7 +117,7 @@ impl<T: Plain> Storable for T {
             let boxed: Box<dyn std::any::Any> = Box::new(bytes);
             return Ok(*boxed.downcast::<T>().expect("T is Vec<u8>"));
         }
-        decode_plain(stored, plain::from_slice)
+        decode_plain(stored, |bytes| plain::from_slice(bytes))
     }
 }
 
@@ -129,7 +127,7 @@ impl<T: Serialize + DeserializeOwned> Storable for Serde<T> {
     }
 
     fn decode(stored: Stored) -> Result<Self> {
-        decode_plain(stored, plain::from_slice).map(Serde)
+        decode_plain(stored, |bytes| plain::from_slice(bytes)).map(Serde)
     }
 }
 
@@ -138,7 +136,7 @@ pub const PLAIN_HANDLER: &str = "plain_objects";
 
 /// A MessagePack payload as it is stored: compressed where that pays.
 pub fn encode_plain(payload: Vec<u8>, object_type: Name, config: &CompressionConfig) -> Result<Encoded<'static>> {
-    let (codec, payload) = compress::compress_vec(payload, config)?;
+    let (codec, payload) = compress::compress(Cow::Owned(payload), config)?;
     Ok(Encoded {
         format: Format {
             handler: Name::Borrowed(PLAIN_HANDLER),
@@ -152,9 +150,12 @@ pub fn encode_plain(payload: Vec<u8>, object_type: Name, config: &CompressionCon
             crate::config::Codec::None => Cow::Borrowed("msgpack"),
             codec => Cow::Owned(format!("msgpack{}", codec.extension())),
         },
-        payload: Payload::Bytes(Cow::Owned(payload)),
+        payload,
     })
 }
+
+/// More than this is not decompressed, whatever a payload claims: 1 TiB.
+pub const MAX_DECOMPRESSED: u64 = 1 << 40;
 
 /// The verified MessagePack of a plain payload, passed to `decode`.
 pub fn decode_plain<T>(stored: Stored, decode: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
@@ -169,7 +170,7 @@ pub fn decode_plain<T>(stored: Stored, decode: impl FnOnce(&[u8]) -> Result<T>) 
     }
     let codec = crate::config::Codec::from_name(&stored.format().compression)?;
     let bytes = stored.into_bytes()?;
-    let bytes = compress::decompress(codec, &bytes, compress::MAX_DECOMPRESSED).map_err(named)?;
+    let bytes = compress::decompress(codec, &bytes, MAX_DECOMPRESSED).map_err(named)?;
     decode(&bytes).map_err(named)
 }
 
