@@ -14,7 +14,7 @@ use std::io::{ErrorKind as IoKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cacheness_core::backends::{FilesystemBlobs, MemoryBlobs, MemoryMetadata};
+use cacheness_core::backends::{FilesystemBlobs, FilesystemOptions, MemoryBlobs, MemoryMetadata};
 use cacheness_core::blob::BlobBackend;
 use cacheness_core::clock::Clock;
 use cacheness_core::config::StoreConfig;
@@ -22,7 +22,7 @@ use cacheness_core::metadata::MetadataBackend;
 use cacheness_core::sign::{SignedFields, Signer};
 use cacheness_core::store::Store;
 use cacheness_core::{Error, ErrorKind, Result};
-use cacheness_metadata::{SqliteMetadata, SqliteOptions};
+use cacheness_metadata::{Access as SqliteAccess, SqliteMetadata, SqliteOptions};
 use serde::{Deserialize, Serialize};
 
 /// The version of the directory's format that this release writes, and the newest it reads.
@@ -127,17 +127,17 @@ fn open_directory(path: &Path, config: StoreConfig, access: Access, clock: Clock
     let read_only = access == Access::ReadOnly;
     let metadata: Arc<dyn MetadataBackend> = match manifest.metadata.backend.as_str() {
         "sqlite" => {
-            let mut options = SqliteOptions::new(root.join(DATABASE));
-            options.durability = config.durability;
-            if read_only {
-                options.read_only = cacheness_metadata::ReadOnly::Yes;
-            }
+            let access = if read_only { SqliteAccess::ReadOnly } else { SqliteAccess::Auto };
+            let options = SqliteOptions::new(root.join(DATABASE)).durability(config.durability).access(access);
             Arc::new(SqliteMetadata::open(options)?)
         }
         other => return Err(unknown_backend(&root, "metadata", other)),
     };
     let blobs: Arc<dyn BlobBackend> = match manifest.blobs.backend.as_str() {
-        "filesystem" => Arc::new(FilesystemBlobs::new(root.clone(), config.shard_chars, config.durability)?),
+        "filesystem" => {
+            let options = FilesystemOptions { shard_chars: config.shard_chars, durability: config.durability };
+            Arc::new(FilesystemBlobs::new(root.clone(), options)?)
+        }
         other => return Err(unknown_backend(&root, "blob", other)),
     };
     let signer = open_signer(&root, &config, fields, metadata.is_read_only())?;

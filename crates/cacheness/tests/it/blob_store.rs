@@ -1,0 +1,77 @@
+//! Artifacts under names.
+
+use cacheness::core::sign::SignatureState;
+use cacheness::{Access, BlobStore, ErrorKind, Place, StoreConfig};
+use serde_json::{Map, Value, json};
+
+use crate::blobs;
+
+fn map(value: Value) -> Map<String, Value> {
+    let Value::Object(map) = value else { panic!("not an object") };
+    map
+}
+
+#[test]
+fn artifacts_are_kept_under_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(dir.path()).unwrap();
+    for (key, value, metadata) in [
+        ("model_a", 1, json!({ "version": "1.0", "accuracy": 0.9 })),
+        ("model_b", 2, json!({ "version": "2.0" })),
+        ("データ/é 'quoted'", 3, json!({ "version": "1.0" })),
+    ] {
+        store.put_with(key, &value, metadata).unwrap();
+        assert_eq!(store.get::<i32>(key).unwrap(), Some(value));
+    }
+    assert_eq!(store.list("", None).unwrap().len(), 3);
+    assert_eq!(store.list("model_", None).unwrap(), ["model_a", "model_b"]);
+    let filter = map(json!({ "version": "1.0" }));
+    assert_eq!(store.list("", Some(&filter)).unwrap(), ["model_a", "データ/é 'quoted'"]);
+    assert!(store.update_metadata("model_a", &map(json!({ "stage": "prod" }))).unwrap());
+    let info = store.get_metadata("model_a").unwrap().unwrap();
+    assert_eq!(Value::Object(info.metadata()), json!({ "version": "1.0", "accuracy": 0.9, "stage": "prod" }));
+    assert_eq!(store.get::<i32>("model_a").unwrap(), Some(1), "the entry is signed again");
+    assert!(!store.update_metadata("nobody", &Map::new()).unwrap());
+    let report = store.verify_integrity("model_a").unwrap().unwrap();
+    assert!(report.valid && report.signature == SignatureState::Valid);
+    assert!(store.verify_integrity("nobody").unwrap().is_none());
+    assert!(store.delete("model_a").unwrap() && !store.delete("model_a").unwrap());
+    assert!(!store.exists("model_a").unwrap());
+    assert_eq!(store.clear().unwrap(), 2);
+}
+
+#[test]
+fn keys_that_cannot_be_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(dir.path()).unwrap();
+    for key in ["", "a\0b", &"x".repeat(1025)] {
+        let error = store.put(key, &1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+    for key in ["../../etc/passwd", "/etc/passwd", "blobs/../x", "%00", "a\nb"] {
+        store.put(key, &vec![1_u8; 50_000]).unwrap();
+        assert_eq!(store.get::<Vec<u8>>(key).unwrap(), Some(vec![1; 50_000]), "{key}");
+    }
+    assert!(blobs(dir.path()).iter().all(|name| name.starts_with("blobs/")));
+}
+
+#[test]
+fn equal_content_is_stored_once_and_goes_with_its_last_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = StoreConfig { content_addressable: true, ..StoreConfig::default() };
+    let place = Place::Directory(dir.path().into());
+    let store = BlobStore::open_with(&place, config, Access::default()).unwrap();
+    let noise: Vec<u8> = (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+    let key = store.put_by_content(&noise, None).unwrap();
+    assert_eq!(store.put_by_content(&noise, None).unwrap(), key);
+    assert_eq!(key.len(), 32);
+    store.put("a", &noise).unwrap();
+    store.put("b", &noise).unwrap();
+    assert_eq!(blobs(dir.path()).len(), 1);
+    assert!(store.delete("a").unwrap() && store.delete(&key).unwrap());
+    assert_eq!(store.get::<Vec<u8>>("b").unwrap(), Some(noise.clone()));
+    store.put("b", &1).unwrap();
+    assert_eq!(blobs(dir.path()).len(), 0);
+    let plain = BlobStore::open(dir.path().join("plain")).unwrap();
+    assert_eq!(plain.put_by_content(&1, None).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
