@@ -41,7 +41,7 @@ pub(crate) mod tag;
 mod to_key;
 
 #[cfg(feature = "arrow")]
-pub use arrow_impls::encode_field_column;
+pub use arrow_impls::{encode_column, encode_table};
 #[cfg(feature = "arrow")]
 pub use column::{column_digest, type_notation};
 pub use encoder::{Collection, Frame, KeyEncoder, Segment};
