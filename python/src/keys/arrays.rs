@@ -7,7 +7,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
 
 use super::array_bytes;
-use super::types::Reducer;
 use super::walk::{Outcome, Walker};
 
 /// From this many bytes on, hashing lets other threads run.
@@ -44,7 +43,7 @@ impl<'py> Walker<'py> {
         let array = value.cast::<PyUntypedArray>()?;
         let dtype = array.dtype();
         if !is_plain(dtype.kind(), dtype.itemsize(), dtype.has_fields()) {
-            let reduced = Reducer::get(self.py)?.reduce_array.bind(self.py).call1((value,));
+            let reduced = self.reduce_padded("reduce_array", value);
             return self.reduced(value, reduced);
         }
         let text = dtype.getattr(intern!(self.py, "str"))?.cast_into::<PyString>()?;
@@ -75,13 +74,17 @@ impl<'py> Walker<'py> {
     pub(super) fn array_scalar(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
         let dtype = value.getattr(intern!(self.py, "dtype"))?.cast_into::<numpy::PyArrayDescr>()?;
         if !is_plain(dtype.kind(), dtype.itemsize(), dtype.has_fields()) {
-            let reduced = Reducer::get(self.py)?.reduce_scalar.bind(self.py).call1((value,));
+            let reduced = self.reduce_padded("reduce_scalar", value);
             return self.reduced(value, reduced);
         }
         let text = dtype.getattr(intern!(self.py, "str"))?.cast_into::<PyString>()?;
         let item = value.call_method0(intern!(self.py, "tobytes"))?.cast_into::<PyBytes>()?;
         self.encoder.array_scalar(text.to_str()?, item.as_bytes());
         Ok(())
+    }
+
+    fn reduce_padded(&self, function: &str, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.py.import(intern!(self.py, "cacheness._keys_arrays"))?.call_method1(function, (value,))
     }
 
     /// The BLAKE3 of the items in C order; copies only where the array is laid out otherwise.

@@ -10,8 +10,6 @@ use super::arrays::NumPy;
 /// The classes of `cacheness._keys` and of the standard library.
 pub(crate) struct Reducer {
     pub(crate) reduce: Py<PyAny>,
-    pub(crate) reduce_array: Py<PyAny>,
-    pub(crate) reduce_scalar: Py<PyAny>,
     pub(crate) zone_name: Py<PyAny>,
     pub(crate) unencodable: Py<PyType>,
     pub(crate) tuple_parts: Py<PyType>,
@@ -45,16 +43,14 @@ impl Reducer {
 
     fn load(py: Python<'_>) -> PyResult<Self> {
         let keys = py.import("cacheness._keys")?;
+        let parts = py.import("cacheness._keys_parts")?;
         let class = |module: &str, name: &str| -> PyResult<Py<PyType>> {
-            let module = if module.is_empty() { keys.clone() } else { py.import(module)? };
+            let module = if module.is_empty() { parts.clone() } else { py.import(module)? };
             Ok(module.getattr(name)?.cast_into::<PyType>()?.unbind())
         };
-        let function = |name: &str| -> PyResult<Py<PyAny>> { Ok(keys.getattr(name)?.unbind()) };
         Ok(Self {
-            reduce: function("reduce")?,
-            reduce_array: function("reduce_array")?,
-            reduce_scalar: function("reduce_scalar")?,
-            zone_name: function("zone_name")?,
+            reduce: keys.getattr("reduce")?.unbind(),
+            zone_name: parts.getattr("zone_name")?.unbind(),
             unencodable: class("", "Unencodable")?,
             tuple_parts: class("", "TupleParts")?,
             list_parts: class("", "ListParts")?,

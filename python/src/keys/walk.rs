@@ -217,7 +217,12 @@ impl<'py> Walker<'py> {
     }
 
     /// Encodes an instance of the classes of `cacheness._keys`; `false` for anything else.
-    fn part(&mut self, value: &Bound<'py, PyAny>, class: *mut ffi::PyTypeObject, known: &Reducer) -> Result<bool, Fail> {
+    fn part(
+        &mut self,
+        value: &Bound<'py, PyAny>,
+        class: *mut ffi::PyTypeObject,
+        known: &Reducer,
+    ) -> Result<bool, Fail> {
         if is(&known.named, class) {
             let name = value.getattr(intern!(self.py, "name"))?.cast_into::<PyString>()?;
             let inner = value.getattr(intern!(self.py, "value"))?;

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::types::{
-    ArrowDictionaryKeyType, ArrowPrimitiveType, ByteArrayType, ByteViewType, RunEndIndexType,
-};
+use arrow::array::types::{ArrowDictionaryKeyType, ArrowPrimitiveType, ByteArrayType, ByteViewType, RunEndIndexType};
 use arrow::array::{
     Array, ArrayRef, BooleanArray, DictionaryArray, FixedSizeBinaryArray, FixedSizeListArray, GenericByteArray,
-    GenericByteViewArray, GenericListArray, MapArray, NullArray, OffsetSizeTrait, PrimitiveArray, RecordBatch, RunArray,
-    StructArray, make_array,
+    GenericByteViewArray, GenericListArray, MapArray, NullArray, OffsetSizeTrait, PrimitiveArray, RecordBatch,
+    RunArray, StructArray, make_array,
 };
 use arrow::datatypes::{Field, FieldRef, Schema};
 use rayon::prelude::*;
@@ -74,9 +72,8 @@ pub fn encode_table(encoder: &mut KeyEncoder, schema: &Schema, batches: &[Record
         let sentence = format!("a batch of {} columns is not part of the table", other.num_columns());
         return Err(Error::new(ErrorKind::InvalidInput, sentence));
     }
-    let columns: Vec<Vec<ArrayRef>> = (0..schema.fields().len())
-        .map(|i| batches.iter().map(|batch| Arc::clone(batch.column(i))).collect())
-        .collect();
+    let columns: Vec<Vec<ArrayRef>> =
+        (0..schema.fields().len()).map(|i| batches.iter().map(|batch| Arc::clone(batch.column(i))).collect()).collect();
     let digest = |(field, chunks): (&FieldRef, &Vec<ArrayRef>)| column_digest(chunks, field.data_type());
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let pairs = schema.fields().iter().zip(&columns);
