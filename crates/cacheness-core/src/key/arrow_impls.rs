@@ -1,16 +1,18 @@
 //! How Arrow arrays and record batches are encoded.
 
-use arrow::array::types::{
-    ArrowDictionaryKeyType, ArrowPrimitiveType, ByteArrayType, ByteViewType, RunEndIndexType,
-};
+use std::sync::Arc;
+
+use arrow::array::types::{ArrowDictionaryKeyType, ArrowPrimitiveType, ByteArrayType, ByteViewType, RunEndIndexType};
 use arrow::array::{
     Array, ArrayRef, BooleanArray, DictionaryArray, FixedSizeBinaryArray, FixedSizeListArray, GenericByteArray,
-    GenericByteViewArray, GenericListArray, MapArray, NullArray, OffsetSizeTrait, PrimitiveArray, RecordBatch, RunArray,
-    StructArray, make_array,
+    GenericByteViewArray, GenericListArray, MapArray, NullArray, OffsetSizeTrait, PrimitiveArray, RecordBatch,
+    RunArray, StructArray, make_array,
 };
-use arrow::datatypes::Field;
+use arrow::datatypes::{Field, FieldRef, Schema};
+use rayon::prelude::*;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::digest::in_pool;
 use crate::key::{Collection, KeyEncoder, Segment, ToKey, column_digest};
 
 fn encode_array(array: &dyn Array, encoder: &mut KeyEncoder) -> Result<()> {
@@ -54,42 +56,73 @@ arrays! {
 impl ToKey for RecordBatch {
     fn encode(&self, encoder: &mut KeyEncoder) -> Result<()> {
         encoder.begin_named("arrow.Table")?;
-        let table = encoder.begin_parts(Collection::Tuple, 2)?;
-        let columns = encoder.begin_parts(Collection::List, self.num_columns())?;
-        for (field, column) in self.schema_ref().fields().iter().zip(self.columns()) {
-            encode_field_column(encoder, field, std::slice::from_ref(column))
-                .inspect_err(|_| encoder.locate(Segment::Name(field.name().clone())))?;
-        }
-        encoder.end(columns)?;
-        encoder.uint128(self.num_rows() as u128);
-        encoder.end(table)?;
+        encode_table(encoder, self.schema_ref(), std::slice::from_ref(self))?;
         encoder.end_named();
         Ok(())
     }
 }
 
-/// Encodes one column of a table: the tuple `(name, nullable, column)`. A column of an Arrow extension type is `62` named
-/// `arrow.extension` around `(name, metadata, column)`.
-pub fn encode_field_column(encoder: &mut KeyEncoder, field: &Field, chunks: &[ArrayRef]) -> Result<()> {
-    let digest = column_digest(chunks, field.data_type())?;
-    let parts = encoder.begin_parts(Collection::Tuple, 3)?;
-    encoder.str(field.name());
-    encoder.bool(field.is_nullable());
-    match field.extension_type_name() {
-        None => encoder.column(&digest),
-        Some(name) => {
-            encoder.begin_named("arrow.extension")?;
-            let extension = encoder.begin_parts(Collection::Tuple, 3)?;
-            encoder.str(name);
-            match field.extension_type_metadata() {
-                Some(metadata) => encoder.str(metadata),
-                None => encoder.none(),
-            }
-            encoder.column(&digest);
-            encoder.end(extension)?;
-            encoder.end_named();
-        }
+/// Encodes the content of a table that is cut into `batches`: the tuple of the list of `(name, nullable, column)` and the
+/// number of rows. Columns are hashed in parallel.
+///
+/// # Errors
+/// Where a column has no stable encoding, or the batches are of another schema.
+pub fn encode_table(encoder: &mut KeyEncoder, schema: &Schema, batches: &[RecordBatch]) -> Result<()> {
+    if let Some(other) = batches.iter().find(|batch| batch.num_columns() != schema.fields().len()) {
+        let sentence = format!("a batch of {} columns is not part of the table", other.num_columns());
+        return Err(Error::new(ErrorKind::InvalidInput, sentence));
     }
-    encoder.end(parts)
+    let columns: Vec<Vec<ArrayRef>> =
+        (0..schema.fields().len()).map(|i| batches.iter().map(|batch| Arc::clone(batch.column(i))).collect()).collect();
+    let digest = |(field, chunks): (&FieldRef, &Vec<ArrayRef>)| column_digest(chunks, field.data_type());
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    let pairs = schema.fields().iter().zip(&columns);
+    let digests: Vec<Result<[u8; 32]>> = if rows < 16 * 1024 {
+        pairs.map(digest).collect()
+    } else {
+        let pairs: Vec<_> = pairs.collect();
+        in_pool(|| pairs.into_par_iter().map(digest).collect())
+    };
+
+    let table = encoder.begin_parts(Collection::Tuple, 2)?;
+    let list = encoder.begin_parts(Collection::List, columns.len())?;
+    for (field, digest) in schema.fields().iter().zip(digests) {
+        let digest = digest.inspect_err(|_| encoder.locate(Segment::Name(field.name().clone())))?;
+        let parts = encoder.begin_parts(Collection::Tuple, 3)?;
+        encoder.str(field.name());
+        encoder.bool(field.is_nullable());
+        encode_digest(encoder, field, &digest)?;
+        encoder.end(parts)?;
+    }
+    encoder.end(list)?;
+    encoder.uint128(rows as u128);
+    encoder.end(table)
 }
 
+/// Encodes one column that is cut into `chunks`. A column of an Arrow extension type is `62` named `arrow.extension`
+/// around `(name, metadata, column)`.
+///
+/// # Errors
+/// As [`column_digest`].
+pub fn encode_column(encoder: &mut KeyEncoder, field: &Field, chunks: &[ArrayRef]) -> Result<()> {
+    let digest = column_digest(chunks, field.data_type())?;
+    encode_digest(encoder, field, &digest)
+}
+
+fn encode_digest(encoder: &mut KeyEncoder, field: &Field, digest: &[u8; 32]) -> Result<()> {
+    let Some(name) = field.extension_type_name() else {
+        encoder.column(digest);
+        return Ok(());
+    };
+    encoder.begin_named("arrow.extension")?;
+    let extension = encoder.begin_parts(Collection::Tuple, 3)?;
+    encoder.str(name);
+    match field.extension_type_metadata() {
+        Some(metadata) => encoder.str(metadata),
+        None => encoder.none(),
+    }
+    encoder.column(digest);
+    encoder.end(extension)?;
+    encoder.end_named();
+    Ok(())
+}

@@ -74,8 +74,11 @@ fn wall(time: NaiveDateTime) -> Result<(i64, u32)> {
 fn time_of_day(time: NaiveTime) -> Result<(i64, u32)> {
     let nanos = time.nanosecond();
     if nanos >= 1_000_000_000 {
-        return Err(Error::new(ErrorKind::KeyEncoding, format!("{time} is a leap second, which has no stable encoding"))
-            .with_hint("pass the time as a string"));
+        return Err(Error::new(
+            ErrorKind::KeyEncoding,
+            format!("{time} is a leap second, which has no stable encoding"),
+        )
+        .with_hint("pass the time as a string"));
     }
     let micros = i64::from(time.num_seconds_from_midnight()) * 1_000_000 + i64::from(nanos / 1000);
     Ok((micros, nanos % 1000))

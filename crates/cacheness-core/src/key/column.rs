@@ -61,7 +61,9 @@ pub fn type_notation(data_type: &DataType) -> Result<String> {
         T::Float32 => "float32".into(),
         T::Float64 => "float64".into(),
         T::Timestamp(unit, None) => format!("timestamp[{}]", unit_name(*unit)),
-        T::Timestamp(unit, Some(zone)) => format!("timestamp[{}, {}]", unit_name(*unit), quoted(zone, "+-/:")),
+        T::Timestamp(unit, Some(zone)) => {
+            format!("timestamp[{}, {}]", unit_name(*unit), quoted(zone, "+-/:"))
+        }
         T::Date32 => "date32".into(),
         T::Date64 => "date64".into(),
         T::Time32(unit) => format!("time32[{}]", unit_name(*unit)),
@@ -89,7 +91,9 @@ pub fn type_notation(data_type: &DataType) -> Result<String> {
             format!("map<key: {}, value: {}>", type_notation(key.data_type())?, type_notation(value.data_type())?)
         }
         T::Dictionary(_, values) => format!("dictionary<{}>", type_notation(values)?),
-        T::RunEndEncoded(_, values) => format!("run_end_encoded<{}>", type_notation(values.data_type())?),
+        T::RunEndEncoded(_, values) => {
+            format!("run_end_encoded<{}>", type_notation(values.data_type())?)
+        }
         T::Decimal32(precision, scale) => format!("decimal32[{precision}, {scale}]"),
         T::Decimal64(precision, scale) => format!("decimal64[{precision}, {scale}]"),
         T::Decimal128(precision, scale) => format!("decimal128[{precision}, {scale}]"),

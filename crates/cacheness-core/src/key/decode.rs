@@ -99,7 +99,9 @@ impl<'a> Reader<'a> {
     pub(crate) fn int(&mut self) -> Result<&'a [u8]> {
         let raw = self.raw()?;
         match raw {
-            [0] | [0, 0..0x80, ..] | [0xff, 0x80..=0xff, ..] => Err(self.invalid("an integer is not in its shortest form")),
+            [0] | [0, 0..0x80, ..] | [0xff, 0x80..=0xff, ..] => {
+                Err(self.invalid("an integer is not in its shortest form"))
+            }
             _ => Ok(raw),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::config::SerializationConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ToKey, digest, tag};
+use crate::key::{Segment, digest, tag};
 
 /// A kind of collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,19 +45,6 @@ impl Collection {
     }
 }
 
-/// One step of the way to the part of a parameter that could not be encoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Segment {
-    /// A parameter, field or key with this name.
-    Name(String),
-    /// An element.
-    Index(usize),
-    /// A key that is not a string, as people would write it.
-    Key(String),
-    /// The key itself could not be encoded.
-    InKey,
-}
-
 /// An open collection: what [`KeyEncoder::begin`] returns and [`KeyEncoder::end`] wants back.
 #[derive(Debug)]
 #[must_use = "give it back to KeyEncoder::end"]
@@ -83,10 +70,10 @@ struct Span {
 /// failed.
 #[derive(Debug)]
 pub struct KeyEncoder {
-    out: Vec<u8>,
+    pub(super) out: Vec<u8>,
     spans: Vec<Span>,
     scratch: Vec<u8>,
-    path: Vec<Segment>,
+    pub(super) path: Vec<Segment>,
     levels: usize,
     depth: usize,
     tuple_depth: usize,
@@ -483,104 +470,10 @@ impl KeyEncoder {
         Ok(())
     }
 
-    // ----- whole values
-
-    /// A list of values that can be encoded.
-    pub fn list<T: ToKey>(&mut self, items: impl ExactSizeIterator<Item = T>) -> Result<()> {
-        let frame = self.begin(Collection::List, items.len())?;
-        for (i, item) in items.enumerate() {
-            item.encode(self).inspect_err(|_| self.locate(Segment::Index(i)))?;
-        }
-        self.end(frame)
-    }
-
-    /// A tuple of values that can be encoded.
-    pub fn tuple(&mut self, items: &[&dyn ToKey]) -> Result<()> {
-        let frame = self.begin(Collection::Tuple, items.len())?;
-        for (i, item) in items.iter().enumerate() {
-            item.encode(self).inspect_err(|_| self.locate(Segment::Index(i)))?;
-        }
-        self.end(frame)
-    }
-
-    /// A set of values that can be encoded.
-    pub fn set<T: ToKey>(&mut self, items: impl ExactSizeIterator<Item = T>) -> Result<()> {
-        let frame = self.begin(Collection::Set, items.len())?;
-        for item in items {
-            self.member();
-            item.encode(self).inspect_err(|_| self.locate(Segment::InKey))?;
-        }
-        self.end(frame)
-    }
-
-    /// A mapping of values that can be encoded.
-    pub fn mapping<K: ToKey, V: ToKey>(&mut self, pairs: impl ExactSizeIterator<Item = (K, V)>) -> Result<()> {
-        let frame = self.begin(Collection::Mapping, pairs.len())?;
-        for (key, value) in pairs {
-            self.pair(&key, &value)?;
-        }
-        self.end(frame)
-    }
-
-    /// One pair of an open mapping.
-    pub(crate) fn pair(&mut self, key: &dyn ToKey, value: &dyn ToKey) -> Result<()> {
-        self.member();
-        let start = self.position();
-        key.encode(self).inspect_err(|_| self.locate(Segment::InKey))?;
-        let end = self.position();
-        self.mapped();
-        value.encode(self).inspect_err(|_| self.locate_key(start..end))
-    }
-
-    /// A value with a type of its own, such as `my_crate::Model`, around what identifies it.
-    pub fn named(&mut self, type_name: &str, value: &dyn ToKey) -> Result<()> {
-        self.begin_named(type_name)?;
-        value.encode(self)?;
-        self.end_named();
-        Ok(())
-    }
-
-    // ----- errors
-
-    /// Records one step of the way to the part that failed; called from the inside out while an error unwinds.
-    pub fn locate(&mut self, segment: Segment) {
-        self.path.push(segment);
-    }
-
     /// How many bytes have been written: where the next value starts.
     #[must_use]
     pub fn position(&self) -> usize {
         self.out.len()
-    }
-
-    /// Records that the value failed whose key is encoded at `key`, as [`position`](Self::position) counted before and
-    /// after the key.
-    pub fn locate_key(&mut self, key: std::ops::Range<usize>) {
-        let segment = match super::render::render_value(&self.out[key]) {
-            Ok(serde_json::Value::String(name)) => Segment::Name(name),
-            Ok(other) => Segment::Key(other.to_string()),
-            Err(_) => Segment::Key("…".into()),
-        };
-        self.path.push(segment);
-    }
-
-    /// The way to the part that failed, from `root` on: `params.config.callbacks[2]`.
-    #[must_use]
-    pub fn place(&self, root: &str) -> String {
-        let mut place = root.to_owned();
-        for segment in self.path.iter().rev() {
-            match segment {
-                Segment::Name(name) if is_identifier(name) => {
-                    place.push('.');
-                    place.push_str(name);
-                }
-                Segment::Name(name) => place.push_str(&format!("[{:?}]", shorten(name))),
-                Segment::Index(index) => place.push_str(&format!("[{index}]")),
-                Segment::Key(key) => place.push_str(&format!("[{}]", shorten(key))),
-                Segment::InKey => place.push_str(" (in a key)"),
-            }
-        }
-        place
     }
 
     // ----- building blocks
@@ -625,22 +518,9 @@ pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push((value & 0x7f) as u8);
 }
 
 fn refused(sentence: String) -> Error {
     Error::new(ErrorKind::KeyEncoding, sentence)
-}
-
-fn is_identifier(name: &str) -> bool {
-    let mut chars = name.chars();
-    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_') && chars.all(|c| c.is_alphanumeric() || c == '_')
-}
-
-/// Names in sentences are cut, not the sentences.
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }

@@ -3,6 +3,7 @@
 //! | module | is for |
 //! |---|---|
 //! | [`encoder`](KeyEncoder) | writes encodings, one method per tag |
+//! | [`place`](Segment) | names the part that has no encoding |
 //! | [`to_key`](ToKey) | how the types of Rust are encoded |
 //! | [`params`](Params) | named parameters and the `params!` macro |
 //! | [`digest`] | BLAKE3 of contents, on all cores, safe across `fork()` |
@@ -36,19 +37,22 @@ mod encoder;
 mod ndarray_impls;
 mod params;
 pub mod path;
+mod place;
 mod render;
 pub(crate) mod tag;
 mod to_key;
+mod whole;
 
 #[cfg(feature = "arrow")]
-pub use arrow_impls::encode_field_column;
+pub use arrow_impls::{encode_column, encode_table};
 #[cfg(feature = "arrow")]
 pub use column::{column_digest, type_notation};
-pub use encoder::{Collection, Frame, KeyEncoder, Segment};
+pub use encoder::{Collection, Frame, KeyEncoder};
 pub use params::Params;
 #[doc(hidden)]
 pub use params::identifier as __identifier;
 pub use path::hash_path;
+pub use place::Segment;
 pub use render::{decode, render};
 pub use to_key::{Bytes, ToKey};
 

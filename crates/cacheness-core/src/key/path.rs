@@ -70,7 +70,8 @@ fn cannot_read(path: &Path) -> String {
 }
 
 fn special(path: &Path) -> Error {
-    let sentence = format!("{} is neither a file nor a directory, so it has no content to make a key from", path.display());
+    let sentence =
+        format!("{} is neither a file nor a directory, so it has no content to make a key from", path.display());
     Error::new(ErrorKind::KeyEncoding, sentence)
         .with_hint("set hash_path_content to false, or pass the path as a string")
 }

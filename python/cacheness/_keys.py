@@ -1,0 +1,283 @@
+"""Reduces what is not a builtin to parts that the encoder in Rust knows; called from there, never from user code.
+
+:func:`reduce` returns the object's parts, built from the classes below; everything inside them that is not one of these
+classes is a value of the user's and is encoded like any other. The rules are those of ``docs/formats/keys.md``.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
+import functools
+import pathlib
+import re
+import sys
+import types
+import uuid
+from typing import Any
+
+from cacheness._keys_parts import (
+    HINT,
+    ListParts,
+    MapParts,
+    Member,
+    Named,
+    Ref,
+    TupleParts,
+    Unencodable,
+    around,
+    attributes,
+    class_name,
+    noun,
+    reference,
+    stable_name,
+    unencodable,
+)
+
+__all__ = ["reduce"]
+
+
+def reduce(value: Any, introspect: bool) -> Any:
+    """The parts of ``value``, which is not of an exact builtin type."""
+    if isinstance(value, type):
+        return reference(value)
+    cls = type(value)
+    hook = getattr(cls, "__cache_key__", None)
+    if hook is not None:
+        return Named(class_name(cls), hook(value))
+    for package, reducer in _PACKAGES:
+        # A value of a package that nobody has imported cannot exist.
+        if package in sys.modules:
+            parts = reducer(value, cls)
+            if parts is not None:
+                return parts
+    if isinstance(value, enum.Enum):
+        return _enum_member(value, cls)
+    parts = _callable(value, cls)
+    if parts is not None:
+        return parts
+    parts = _standard(value, cls)
+    if parts is not None:
+        return parts
+    parts = _subclass(value, cls)
+    if parts is not None:
+        return parts
+    parts = _record(value, cls)
+    if parts is not None:
+        return parts
+    return _introspected(value, cls, introspect)
+
+
+def _numpy(value: Any, cls: type) -> Any:
+    from cacheness import _keys_arrays
+
+    return _keys_arrays.reduce(value)
+
+
+def _tables(package: str) -> Any:
+    def reducer(value: Any, cls: type) -> Any:
+        from cacheness import _keys_tables
+
+        return getattr(_keys_tables, package)(value, cls)
+
+    return reducer
+
+
+_PACKAGES = (
+    ("numpy", _numpy),
+    ("pandas", _tables("pandas")),
+    ("polars", _tables("polars")),
+    ("pyarrow", _tables("pyarrow")),
+)
+
+
+def _enum_member(value: enum.Enum, cls: type) -> Any:
+    name = value.name
+    if isinstance(name, str) and name in cls.__members__:  # type: ignore[attr-defined]
+        return Member((class_name(cls), name))
+    # A combination of flags has no name of its own.
+    return Named(class_name(cls), value.value)
+
+
+def _callable(value: Any, cls: type) -> Any:
+    if cls is types.FunctionType:
+        return reference(value)
+    if cls is types.ModuleType:
+        return Ref(f"{value.__name__}:")
+    if cls is types.MethodType:
+        return Named("builtins.method", TupleParts((value.__func__, value.__self__)))
+    if cls is types.BuiltinFunctionType:
+        owner = value.__self__
+        if owner is None or isinstance(owner, types.ModuleType):
+            module = value.__module__ or getattr(owner, "__name__", None)
+            stable_name(module, value.__qualname__, noun(value))
+            return Ref(f"{module}:{value.__qualname__}")
+        if isinstance(owner, type):
+            return Ref(f"{owner.__module__}:{owner.__qualname__}.{value.__name__}")
+        function = Ref(f"{type(owner).__module__}:{type(owner).__qualname__}.{value.__name__}")
+        return Named("builtins.method", TupleParts((function, owner)))
+    if cls in (types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType):
+        return Ref(f"{value.__objclass__.__module__}:{value.__qualname__}")
+    if cls is functools.partial:
+        return Named("functools.partial", TupleParts((value.func, TupleParts(value.args), MapParts(value.keywords))))
+    return None
+
+
+def _standard(value: Any, cls: type) -> Any:
+    if cls is range:
+        return Named("builtins.range", TupleParts((value.start, value.stop, value.step)))
+    if cls is slice:
+        return Named("builtins.slice", TupleParts((value.start, value.stop, value.step)))
+    if cls is bytearray:
+        return Named("builtins.bytearray", bytes(value))
+    if cls is memoryview:
+        if value.format == "B" and value.ndim == 1:
+            return Named("builtins.memoryview", value.tobytes())
+        return Named("builtins.memoryview", TupleParts((value.format, TupleParts(value.shape or ()), value.tobytes())))
+    if cls is fractions.Fraction:
+        return Named("fractions.Fraction", TupleParts((value.numerator, value.denominator)))
+    if cls is re.Pattern:
+        return Named("re.Pattern", TupleParts((value.pattern, value.flags)))
+    if cls is types.MappingProxyType:
+        return Named("builtins.mappingproxy", dict(value))
+    if cls is collections.OrderedDict:
+        return Named(
+            "collections.OrderedDict", ListParts(TupleParts(pair) for pair in collections.OrderedDict.items(value))
+        )
+    if cls is collections.defaultdict:
+        return Named(
+            "collections.defaultdict",
+            TupleParts((MapParts(value), MapParts(default_factory=value.default_factory))),
+        )
+    return None
+
+
+def _datetime_content(value: datetime.datetime) -> datetime.datetime:
+    return datetime.datetime(
+        value.year,
+        value.month,
+        value.day,
+        value.hour,
+        value.minute,
+        value.second,
+        value.microsecond,
+        value.tzinfo,
+        fold=value.fold,
+    )
+
+
+def _time_content(value: datetime.time) -> datetime.time:
+    return datetime.time(value.hour, value.minute, value.second, value.microsecond, value.tzinfo, fold=value.fold)
+
+
+# A datetime is a date, so it stands before it.
+_BASES: tuple[tuple[type, Any], ...] = (
+    (str, lambda v: str.__str__(v)),
+    (int, lambda v: int.__index__(v)),
+    (float, lambda v: float.__float__(v)),
+    (complex, lambda v: complex(v.real, v.imag)),
+    (bytes, lambda v: bytes.__getitem__(v, slice(None))),
+    (bytearray, lambda v: bytes(memoryview(v))),
+    (list, lambda v: list(list.__iter__(v))),
+    (tuple, lambda v: tuple(tuple.__iter__(v))),
+    (dict, lambda v: dict(dict.items(v))),
+    (set, lambda v: set(set.__iter__(v))),
+    (frozenset, lambda v: frozenset(frozenset.__iter__(v))),
+    (datetime.datetime, _datetime_content),
+    (datetime.date, lambda v: datetime.date(v.year, v.month, v.day)),
+    (datetime.time, _time_content),
+    (datetime.timedelta, lambda v: datetime.timedelta(v.days, v.seconds, v.microseconds)),
+    (decimal.Decimal, lambda v: decimal.Decimal(v.as_tuple())),
+    (fractions.Fraction, lambda v: fractions.Fraction(v.numerator, v.denominator)),
+    (uuid.UUID, lambda v: uuid.UUID(int=v.int)),
+    (pathlib.Path, lambda v: pathlib.Path(str(v))),
+    (pathlib.PurePath, lambda v: pathlib.PurePosixPath(v.as_posix())),
+)
+
+
+def _subclass(value: Any, cls: type) -> Any:
+    if isinstance(value, tuple):
+        fields = getattr(cls, "_fields", None)
+        if isinstance(fields, tuple) and len(fields) == tuple.__len__(value):
+            return Named(class_name(cls), MapParts(zip(fields, tuple.__iter__(value), strict=True)))
+    if isinstance(value, collections.OrderedDict):
+        pairs = ListParts(TupleParts(pair) for pair in collections.OrderedDict.items(value))
+        return around(value, cls, collections.OrderedDict, pairs)
+    if isinstance(value, collections.defaultdict):
+        found = attributes(value, cls, collections.defaultdict)
+        found["default_factory"] = value.default_factory
+        return Named(class_name(cls), TupleParts((dict(dict.items(value)), found)))
+    for base, content in _BASES:
+        if isinstance(value, base):
+            return around(value, cls, base, content(value))
+    return None
+
+
+def _record(value: Any, cls: type) -> Any:
+    if dataclasses.is_dataclass(cls):
+        return Named(
+            class_name(cls),
+            MapParts((field.name, getattr(value, field.name)) for field in dataclasses.fields(value)),
+        )
+    attrs_fields = getattr(cls, "__attrs_attrs__", None)
+    if attrs_fields is not None:
+        return Named(class_name(cls), MapParts((field.name, getattr(value, field.name)) for field in attrs_fields))
+    pydantic = sys.modules.get("pydantic")
+    if pydantic is not None and isinstance(value, getattr(pydantic, "BaseModel", ())):
+        fields = MapParts((name, getattr(value, name)) for name in cls.model_fields)  # type: ignore[attr-defined]
+        fields.update(getattr(value, "__pydantic_extra__", None) or {})
+        fields.update(getattr(value, "__pydantic_private__", None) or {})
+        return Named(class_name(cls), fields)
+    return None
+
+
+def _introspected(value: Any, cls: type, introspect: bool) -> Any:
+    if not introspect:
+        raise Unencodable(
+            f"{noun(value)} has no encoding of its own",
+            "give its class a __cache_key__() method, or set enable_object_introspection",
+        )
+    if cls is object:
+        raise Unencodable("a bare object() has nothing that tells it from another", HINT)
+    name = class_name(cls)
+    try:
+        reduced = value.__reduce_ex__(2)
+    except Exception as error:
+        raise unencodable(value) from error
+    if isinstance(reduced, str):
+        module = getattr(value, "__module__", None) or cls.__module__
+        return Ref("{}:{}".format(*stable_name(module, reduced, noun(value))))
+    if not isinstance(reduced, tuple) or not 2 <= len(reduced) <= 6:
+        raise unencodable(value)
+    function, arguments, state, items, pairs, setter = (*reduced, None, None, None, None)[:6]
+    if setter is not None:
+        raise unencodable(value)
+    return Named(
+        name,
+        TupleParts(
+            (
+                function,
+                TupleParts(arguments),
+                _state(state, cls),
+                None if items is None else ListParts(items),
+                None if pairs is None else MapParts(pairs),
+            )
+        ),
+    )
+
+
+def _state(state: Any, cls: type) -> Any:
+    if type(state) is dict:
+        # What a cached_property has computed follows from the rest, and is there only once somebody has asked.
+        return MapParts(
+            (name, part)
+            for name, part in state.items()
+            if not (isinstance(name, str) and isinstance(getattr(cls, name, None), functools.cached_property))
+        )
+    if type(state) is tuple and len(state) == 2 and type(state[1]) is dict and isinstance(state[0], (dict, type(None))):
+        return TupleParts((_state(state[0], cls), MapParts(state[1])))
+    return state

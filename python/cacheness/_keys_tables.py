@@ -1,0 +1,172 @@
+"""Objects of pandas, Polars and PyArrow as parts for keys. None is imported here: whoever made the value has."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from cacheness._keys_parts import (
+    Column,
+    ListParts,
+    MapParts,
+    Named,
+    Table,
+    Text,
+    TupleParts,
+    Unencodable,
+    class_name,
+    zone_name,
+)
+
+
+def pandas(value: Any, cls: type) -> Any:
+    pd = sys.modules["pandas"]
+    if not hasattr(pd, "DataFrame"):
+        return None
+    if value is pd.NaT:
+        return Named("pandas.NaT", None)
+    if value is pd.NA:
+        return Named("pandas.NA", None)
+    if cls is pd.Timestamp:
+        nanoseconds = _nanoseconds(value.to_datetime64())
+        zone = value.tzinfo
+        if zone is not None:
+            offset = value.utcoffset()
+            zone = zone_name(zone) or (offset if offset else "UTC")
+        return Named("pandas.Timestamp", TupleParts((nanoseconds, zone)))
+    if cls is pd.Timedelta:
+        return Named("pandas.Timedelta", _nanoseconds(value.to_timedelta64()))
+    if cls is pd.Period:
+        return Named("pandas.Period", TupleParts((value.ordinal, value.freqstr)))
+    if cls is pd.Interval:
+        return Named("pandas.Interval", TupleParts((value.left, value.right, value.closed)))
+    if isinstance(value, pd.DataFrame):
+        columns = ListParts(_pandas_values(column) for _, column in value.items())
+        parts = TupleParts((_pandas_index(value.columns), _pandas_index(value.index), columns, _metadata(value)))
+        return Named("pandas.DataFrame" if cls is pd.DataFrame else class_name(cls), parts)
+    if isinstance(value, pd.Series):
+        parts = TupleParts((value.name, _pandas_index(value.index), _pandas_values(value), _metadata(value)))
+        return Named("pandas.Series" if cls is pd.Series else class_name(cls), parts)
+    if isinstance(value, pd.Index):
+        return _pandas_index(value)
+    if isinstance(value, pd.api.extensions.ExtensionArray):
+        return Named("pandas.array", _pandas_values(pd.Series(value)))
+    return None
+
+
+def _nanoseconds(value: Any) -> int:
+    """A NumPy datetime or timedelta as an integer of nanoseconds, also beyond 64 bits."""
+    import numpy as np
+
+    unit, count = np.datetime_data(value.dtype)
+    return int(value.view("i8")) * count * {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}[unit]
+
+
+def _metadata(value: Any) -> MapParts:
+    """``attrs``, and what subclasses such as GeoDataFrame keep beside the data."""
+    metadata = MapParts()
+    if value.attrs:
+        metadata["attrs"] = MapParts(value.attrs)
+    for name in value._metadata:
+        if name not in ("_name", "name"):
+            metadata[name] = getattr(value, name, None)
+    return metadata
+
+
+def _pandas_index(index: Any) -> Any:
+    pd = sys.modules["pandas"]
+    if isinstance(index, pd.MultiIndex):
+        levels = ListParts(_pandas_values(index.get_level_values(i).to_series()) for i in range(index.nlevels))
+        return Named("pandas.MultiIndex", TupleParts((ListParts(index.names), levels)))
+    if isinstance(index, pd.RangeIndex):
+        return Named("pandas.RangeIndex", TupleParts((index.name, index.start, index.stop, index.step)))
+    return Named("pandas.Index", TupleParts((index.name, _pandas_values(index.to_series()))))
+
+
+def _pandas_values(series: Any) -> TupleParts:
+    """Name of the dtype, and the content."""
+    import numpy as np
+
+    pd = sys.modules["pandas"]
+    dtype = series.dtype
+    array = series.array
+    if isinstance(dtype, np.dtype):
+        return TupleParts((str(dtype), series.to_numpy()))
+    if isinstance(dtype, pd.CategoricalDtype):
+        codes = np.asarray(array.codes)
+        return TupleParts(("category", TupleParts((_pandas_index(dtype.categories), bool(dtype.ordered), codes))))
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        zone = zone_name(dtype.tz) or str(dtype.tz)
+        content = array.tz_convert(None).to_numpy()
+        return TupleParts((f"datetime64[{dtype.unit}, tz]", TupleParts((zone, content))))
+    if isinstance(dtype, pd.PeriodDtype):
+        return TupleParts((str(dtype), np.asarray(array.asi8)))
+    if isinstance(dtype, pd.IntervalDtype):
+        parts = TupleParts((_pandas_index(array.left), _pandas_index(array.right), array.closed))
+        return TupleParts(("interval", parts))
+    if isinstance(dtype, pd.SparseDtype):
+        return TupleParts((str(dtype), array.to_dense()))
+    if isinstance(dtype, pd.StringDtype):
+        # One name whether the strings are kept by Python or by Arrow; the missing value is part of the type.
+        name = "str" if dtype.na_value is not pd.NA else "string"
+        if dtype.storage == "pyarrow":
+            return TupleParts((name, Column((array.__arrow_array__(),))))
+        return TupleParts((name, Text(array.to_numpy(dtype=object, na_value=None).tolist())))
+    if isinstance(dtype, pd.ArrowDtype):
+        return TupleParts((str(dtype), Column((array.__arrow_array__(),))))
+    numpy_dtype = getattr(dtype, "numpy_dtype", None)
+    if isinstance(numpy_dtype, np.dtype) and type(array).__module__.startswith("pandas."):
+        missing = np.asarray(array.isna())
+        values = array.to_numpy(dtype=numpy_dtype, na_value=numpy_dtype.type(0))
+        return TupleParts((str(dtype), TupleParts((values, missing))))
+    # An extension of somebody else's: its scalars, whatever they are.
+    return TupleParts((f"{class_name(type(dtype))}: {dtype}", array.to_numpy(dtype=object)))
+
+
+# ----- Polars, Arrow
+
+
+def polars(value: Any, cls: type) -> Any:
+    pl = sys.modules["polars"]
+    if not hasattr(pl, "DataFrame"):
+        return None
+    if isinstance(value, pl.LazyFrame):
+        raise Unencodable("a Polars LazyFrame has no content yet", "collect() it, or pass cache_key=…")
+    if isinstance(value, pl.Expr):
+        raise Unencodable("a Polars expression has no stable encoding", "pass its text instead")
+    if isinstance(value, pl.DataFrame):
+        name = "polars.DataFrame" if cls is pl.DataFrame else class_name(cls)
+        types = MapParts((column, _polars_type(dtype, pl)) for column, dtype in value.schema.items())
+        return Named(name, TupleParts((Table((value,)), MapParts((k, v) for k, v in types.items() if v is not None))))
+    if isinstance(value, pl.Series):
+        name = "polars.Series" if cls is pl.Series else class_name(cls)
+        return Named(name, TupleParts((value.name, Column((value,)), _polars_type(value.dtype, pl))))
+    return None
+
+
+def _polars_type(dtype: Any, pl: Any) -> Any:
+    """What the Arrow type does not say."""
+    if isinstance(dtype, pl.Enum):
+        return TupleParts(("Enum", ListParts(dtype.categories.to_list())))
+    if isinstance(dtype, pl.Categorical):
+        return TupleParts(("Categorical",))
+    if isinstance(dtype, pl.Object):
+        raise Unencodable("a Polars column of Python objects has no stable encoding", "cast it, or pass cache_key=…")
+    return None
+
+
+def pyarrow(value: Any, cls: type) -> Any:
+    pa = sys.modules["pyarrow"]
+    if not hasattr(pa, "Table"):
+        return None
+    if isinstance(value, (pa.Table, pa.RecordBatch)):
+        return Named("arrow.Table", Table((value,)))
+    if isinstance(value, (pa.Array, pa.ChunkedArray)):
+        return Column((value,))
+    if isinstance(value, pa.Scalar):
+        return Named("arrow.Scalar", Column((pa.array([value.as_py()], type=value.type),)))
+    if isinstance(value, pa.RecordBatchReader):
+        raise Unencodable("an Arrow stream can be read only once", "read_all() it first, or pass cache_key=…")
+    if isinstance(value, pa.DataType):
+        return Named("arrow.DataType", str(value))
+    return None
