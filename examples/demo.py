@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from cacheness import Cache, CacheConfig
+from cacheness import Cache
 from summaries import bits
 
 HERE = Path(__file__).resolve().parent
@@ -180,7 +180,7 @@ def main() -> int:
             compare_runs(first, second)
         headline("3. What is in the store")
         list_with_command(args.store)
-        with Cache(CacheConfig(cache_dir=str(args.store))) as cache:
+        with Cache(str(args.store)) as cache:
             headline("4. A Rust program reads what Python wrote")
             read_with_rust(args.reader, args.store, expected_by_rust(cache))
             headline("Summary")

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from cacheness import Cache, CacheConfig, cached
+from cacheness import Cache, cached
 from summaries import summarize
 
 YEAR = 2013
@@ -281,7 +281,7 @@ def main() -> None:
     args = parser.parse_args()
 
     start = time.perf_counter()
-    with Cache(CacheConfig(cache_dir=str(args.store))) as cache:
+    with Cache(str(args.store)) as cache:
         pipeline = Pipeline(cache)
         run_flights(pipeline)
         run_grid(pipeline)
