@@ -9,18 +9,20 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt32Type};
 use cacheness::prelude::*;
 use ndarray::ArrayD;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 type Failure = Box<dyn std::error::Error>;
 
 /// The part of a fold's scores that this program cares about; the probabilities stay where they are.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Scores {
     auc: f64,
     accuracy: f64,
     rows: u64,
 }
+
+impl Plain for Scores {}
 
 fn main() -> Result<(), Failure> {
     let directory = std::env::args_os().nth(1).ok_or("usage: read_demo STORE")?;
@@ -54,7 +56,7 @@ fn main() -> Result<(), Failure> {
         // Four fields in Python: the struct leaves out the probabilities.
         Ok(json!({ "shape": [4], "sum": scores.auc }))
     })?;
-    report("model", "nothing", || match cache.get::<Value>(params! { step: "model", model: "boosting" }) {
+    report("model", "nothing", || match cache.get::<Serde<Value>>(params! { step: "model", model: "boosting" }) {
         Err(error) => Ok(json!({ "error": error.to_string() })),
         Ok(_) => Err("a pickle was read as plain data".into()),
     })
