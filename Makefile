@@ -1,0 +1,31 @@
+# Every target prepares what it needs, on a machine with Rust, Python ≥ 3.11, make and a C compiler.
+# Build artefacts go to CARGO_TARGET_DIR, by default a folder of the user's cache that all clones share.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench fmt clean
+
+help: ## this list
+	@printf 'cacheness: make TARGET\n\n'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-8s %s\n' "$$name" "$$text"; done
+
+setup: ## .venv with all that the other targets need
+	@scripts/setup.sh
+
+demo: ## a real pipeline on real data: computed, then found again from Python and from Rust
+	@scripts/demo.sh $(ARGS)
+
+test: ## every test, in Rust and in Python
+	@scripts/test.sh $(ARGS)
+
+check: ## formatting, lints, licences, types, stubs, documentation
+	@scripts/check.sh $(ARGS)
+
+bench: ## cacheness beside its peers; ARGS="--quick" for a first look
+	@scripts/bench.sh $(ARGS)
+
+fmt: setup ## format the Rust and the Python code
+	@cargo fmt --all
+	@.venv/bin/ruff check --quiet --fix-only . ; .venv/bin/ruff format --quiet .
+
+clean: ## remove what setup and the demo made; shared build artefacts stay
+	@rm -rf .venv demo_store benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis python/cacheness/_core*.so

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Builds the extension module and installs the package into .venv, in place: python/cacheness is imported as it stands.
+# usage: scripts/build.sh [PROFILE]      `release` (default) is what users get, `checked` is what the tests run.
+set -euo pipefail
+# shellcheck source=scripts/env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+profile=${1:-release}
+"$ROOT/scripts/setup.sh"
+say "Building the extension module ($profile)"
+mkdir -p "$CARGO_TARGET_DIR"
+cd "$ROOT"
+VIRTUAL_ENV="$VENV" "$VENV/bin/maturin" develop --quiet --profile "$profile" --locked

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Everything that can be said about the code without running it. Goes through all checks, then says which failed.
+# usage: scripts/check.sh [NAME...]      all by default; the names are those of the list at the end
+set -uo pipefail
+# shellcheck source=scripts/env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+cd "$ROOT" || exit 1
+
+# cargo-deny has no package that is both current and everywhere. It is compiled once, beside the build artefacts, and
+# without optimisation, which halves the wait and costs a second when it runs.
+CARGO_DENY_VERSION=0.20.2
+ensure_cargo_deny() {
+    cargo deny --version >/dev/null 2>&1 && return
+    say "Compiling cargo-deny (once; some minutes)"
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 \
+        CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_STRIP=debuginfo \
+        cargo install cargo-deny --version "$CARGO_DENY_VERSION" --locked --quiet \
+        --root "$CACHENESS_TOOLS" --target-dir "$CACHENESS_TOOLS/build" &&
+        rm -rf "$CACHENESS_TOOLS/build"
+}
+
+check_fmt() { cargo fmt --all --check; }
+check_clippy() { cargo clippy --workspace --all-features --all-targets --locked --quiet -- -D warnings; }
+check_deny() { ensure_cargo_deny && cargo deny --log-level error check licenses bans sources; }
+check_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --locked --quiet; }
+check_ruff() { "$VENV/bin/ruff" check --quiet . && "$VENV/bin/ruff" format --check --quiet .; }
+check_types() {
+    "$VENV/bin/mypy" &&
+        "$VENV/bin/mypy" --strict scripts/no_skips.py &&
+        "$VENV/bin/mypy" benchmarks examples
+}
+# The stubs say what the module has. stubtest imports it, so it is built first, as the tests want it.
+check_stubs() {
+    "$ROOT/scripts/build.sh" checked && MYPYPATH=python "$VENV/bin/python" -m mypy.stubtest cacheness
+}
+
+"$ROOT/scripts/setup.sh" || exit 1
+names=("$@")
+[ ${#names[@]} -gt 0 ] || names=(fmt ruff deny clippy docs types stubs)
+failed=()
+for name in "${names[@]}"; do
+    say "check: $name"
+    "check_$name" || failed+=("$name")
+done
+if [ ${#failed[@]} -gt 0 ]; then die "Failed checks: ${failed[*]}"; fi
+say "All checks passed: ${names[*]}"

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Builds what users get, then runs the demo (examples/demo.py) on a store that it makes anew.
+set -euo pipefail
+# shellcheck source=scripts/env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+cd "$ROOT"
+"$ROOT/scripts/build.sh" release
+say "Building the Rust program that reads what Python wrote"
+cargo build --quiet --release --locked --all-features --package cacheness --example read_demo
+exec "$VENV/bin/python" examples/demo.py --reader "$CARGO_TARGET_DIR/release/examples/read_demo" "$@"

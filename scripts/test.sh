@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Every test, in Rust and in Python. A test that cannot run fails; nothing passes by being skipped.
+# usage: scripts/test.sh [rust|python]      both by default
+set -euo pipefail
+# shellcheck source=scripts/env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+what=${1:-all}
+cd "$ROOT"
+"$ROOT/scripts/build.sh" checked
+
+# The extension module is a library for an interpreter: its tests are the Python ones. Rust tests that compare both
+# languages start the interpreter of .venv, where the package is installed.
+export CACHENESS_PYTHON="$VENV/bin/python"
+
+if [ "$what" = all ] || [ "$what" = rust ]; then
+    selection=(--workspace --exclude cacheness-python --all-features --locked)
+    say "Rust tests"
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run "${selection[@]}" --cargo-profile checked
+    else
+        cargo test "${selection[@]}" --profile checked --lib --bins --tests --examples
+    fi
+    say "Rust examples in the documentation"
+    cargo test "${selection[@]}" --profile checked --doc --quiet
+fi
+
+if [ "$what" = all ] || [ "$what" = python ]; then
+    say "Python tests"
+    PYTHONPATH="$ROOT/scripts" "$VENV/bin/python" -m pytest -p no_skips
+fi
