@@ -1,7 +1,48 @@
-//! (skeleton)
+//! Plain values: Python objects to MessagePack with exact types and back, as `docs/formats/plain.md` specifies.
+
+mod dump;
+mod ffi;
+mod load;
+mod metadata;
+mod numpy;
+mod types;
 
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
 
-pub(crate) fn register(_m: &Bound<'_, PyModule>) -> PyResult<()> {
+pub(crate) use dump::dump;
+pub(crate) use load::load;
+pub(crate) use metadata::{json_to_metadata, metadata_to_json};
+
+/// The encoding of a plain value, or `None` if it is not plain.
+#[pyfunction]
+fn plain_dumps<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let mut out = Vec::with_capacity(256);
+    Ok(dump(value, &mut out)?.then(|| PyBytes::new(py, &out)))
+}
+
+/// The value of an encoding.
+#[pyfunction]
+fn plain_loads<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    load(py, data)
+}
+
+/// The JSON text of metadata.
+#[pyfunction]
+fn metadata_dumps(metadata: &Bound<'_, PyDict>) -> PyResult<String> {
+    metadata_to_json(metadata)
+}
+
+/// The metadata of a JSON text.
+#[pyfunction]
+fn metadata_loads<'py>(py: Python<'py>, json: &str) -> PyResult<Bound<'py, PyAny>> {
+    json_to_metadata(py, json)
+}
+
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(plain_dumps, m)?)?;
+    m.add_function(wrap_pyfunction!(plain_loads, m)?)?;
+    m.add_function(wrap_pyfunction!(metadata_dumps, m)?)?;
+    m.add_function(wrap_pyfunction!(metadata_loads, m)?)?;
     Ok(())
 }
