@@ -1,0 +1,653 @@
+//! Blobs as plain files in a directory, that other tools open.
+//!
+//! ```text
+//! <dir>/                                 0700, made when the first blob is written
+//!   tmp/<name>                           a blob being written; deleted when its writer is dropped
+//!   blobs/[<shard>/]<name>               a blob; <name> is <stem>-<12 random hexadecimal digits>[.<extension>]
+//! ```
+//!
+//! A blob is written under `tmp/` and renamed into its place, where no file of that name may be: nothing is ever
+//! overwritten. With [`Durability::Full`] the file is synced before the rename and its directory after it.
+//!
+//! All paths are resolved below an open descriptor of the directory without following a symbolic link, so that no
+//! locator and no link makes the store touch a file elsewhere. Several processes may use the same directory.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::locator::{BLOBS, Locator, new_name, shard_of};
+use crate::blob::{BlobBackend, BlobHint, BlobReader, BlobWriter};
+use crate::config::Durability;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Where blobs are while they are written, relative to the store's directory.
+const TMP: &str = "tmp";
+/// Bytes gathered before they are written; larger pieces are written straight through.
+const WRITE_BUFFER: usize = 128 << 10;
+/// How often another random name is tried. With 48 random bits even the second is next to impossible.
+const ATTEMPTS: usize = 8;
+
+const DIRECTORY_MODE: Mode = Mode::RWXU;
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// Options of [`FilesystemBlobs`].
+#[derive(Clone, Copy, Debug)]
+pub struct FilesystemOptions {
+    /// How many characters of a blob's name are the directory it is put in; 0 to 4. Blobs that were put with another
+    /// number are still found: a locator says where its file is.
+    pub shard_chars: u8,
+    /// What a committed blob survives.
+    pub durability: Durability,
+}
+
+impl Default for FilesystemOptions {
+    fn default() -> Self {
+        Self { shard_chars: 2, durability: Durability::Normal }
+    }
+}
+
+/// Keeps blobs as files.
+pub struct FilesystemBlobs {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    root: PathBuf,
+    options: FilesystemOptions,
+    /// The directory, opened when it is first needed and found.
+    directory: OnceLock<OwnedFd>,
+    /// Directories whose own entry in their parent has been synced by this process.
+    synced: Mutex<HashSet<String>>,
+}
+
+impl FilesystemBlobs {
+    /// Blobs below the directory `root`, which is made when the first blob is written.
+    pub fn new(root: impl Into<PathBuf>, options: FilesystemOptions) -> Result<Self> {
+        if options.shard_chars > 4 {
+            return Err(Error::new(ErrorKind::InvalidInput, format!("shard_chars is {}", options.shard_chars))
+                .with_hint("shard_chars is a number from 0 to 4"));
+        }
+        let root = std::path::absolute(root.into()).map_err(|e| Error::io("cannot find the current directory", e))?;
+        let (directory, synced) = (OnceLock::new(), Mutex::default());
+        Ok(Self { shared: Arc::new(Shared { root, options, directory, synced }) })
+    }
+
+    /// The store's directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.shared.root
+    }
+
+    /// The directory for files that handlers write before the store takes them over; on the same file system as the
+    /// blobs. It is made if it is not there.
+    pub fn temp_dir(&self) -> Result<PathBuf> {
+        let directory = self.shared.make_root()?;
+        self.shared.make_directory(directory, TMP)?;
+        Ok(self.shared.root.join(TMP))
+    }
+}
+
+impl fmt::Debug for FilesystemBlobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FilesystemBlobs").field("root", &self.shared.root).finish_non_exhaustive()
+    }
+}
+
+/// Whether an error says that there is no such file. A component that is no directory says so too.
+fn is_missing(error: Errno) -> bool {
+    matches!(error, Errno::NOENT | Errno::NOTDIR)
+}
+
+fn refused_link(path: &str) -> Error {
+    Error::new(ErrorKind::Integrity, format!("{path} is reached through a symbolic link; nothing was opened"))
+        .with_hint("the store never makes links: somebody else has changed its directory")
+}
+
+/// Opens `path` below `directory`. No symbolic link is followed, and the result is never outside of `directory`.
+fn open_beneath(directory: impl AsFd, path: &str, flags: OFlags, mode: Mode) -> std::result::Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    match rustix::fs::openat2(directory.as_fd(), path, flags, mode, resolve) {
+        // Kernels before 5.6, and sandboxes that do not know this call.
+        Err(Errno::NOSYS | Errno::PERM) => open_by_component(directory, path, flags, mode),
+        // Somebody renames directories at this moment, which may let a path escape: the caller may try again.
+        Err(Errno::AGAIN) => rustix::fs::openat2(directory.as_fd(), path, flags, mode, resolve),
+        result => result,
+    }
+}
+
+/// As [`open_beneath`], one component at a time. `path` is a locator's or one of this module's own: it has no `..`.
+fn open_by_component(
+    directory: impl AsFd,
+    path: &str,
+    flags: OFlags,
+    mode: Mode,
+) -> std::result::Result<OwnedFd, Errno> {
+    let Some((parents, name)) = path.rsplit_once('/') else {
+        return rustix::fs::openat(directory, path, flags, mode);
+    };
+    let flags_of_parent = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let parent = open_by_component(directory, parents, flags_of_parent, Mode::empty())?;
+    rustix::fs::openat(parent, name, flags, mode)
+}
+
+impl Shared {
+    /// The store's directory, or `None` where there is none.
+    fn open_root(&self) -> Result<Option<&OwnedFd>> {
+        if let Some(directory) = self.directory.get() {
+            return Ok(Some(directory));
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match rustix::fs::open(&self.root, flags, Mode::empty()) {
+            Ok(directory) => Ok(Some(self.directory.get_or_init(|| directory))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::NOTDIR) => Err(Error::new(
+                ErrorKind::NotAStore,
+                format!("{} is not a directory", self.root.display()),
+            )
+            .with_hint("give the directory of a store, or one that does not exist yet")),
+            Err(error) => Err(Error::io(format_args!("cannot open {}", self.root.display()), error.into())),
+        }
+    }
+
+    /// The store's directory, made if it is not there.
+    fn make_root(&self) -> Result<&OwnedFd> {
+        if let Some(directory) = self.open_root()? {
+            return Ok(directory);
+        }
+        use std::os::unix::fs::DirBuilderExt;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root);
+        made.map_err(|e| Error::io(format_args!("cannot make the directory {}", self.root.display()), e))?;
+        let gone = || Error::new(ErrorKind::Storage, format!("{} has just been removed", self.root.display()));
+        self.open_root()?.ok_or_else(gone)
+    }
+
+    /// Makes `path` and what is above it, below the store's directory.
+    fn make_directory(&self, directory: &OwnedFd, path: &str) -> Result<()> {
+        if let Some((parent, _)) = path.rsplit_once('/') {
+            self.make_directory(directory, parent)?;
+        }
+        match rustix::fs::mkdirat(directory, path, DIRECTORY_MODE) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(Error::io(format_args!("cannot make the directory {path}"), error.into())),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.options.durability == Durability::Full
+    }
+
+    /// Syncs the entries of the directory `path`; an empty `path` is the store's directory.
+    fn sync_directory(&self, directory: &OwnedFd, path: &str) -> Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let name = if path.is_empty() { "." } else { path };
+        let synced = open_beneath(directory, name, flags, Mode::empty()).and_then(rustix::fs::fsync);
+        synced.map_err(|e| Error::io(format_args!("cannot sync the directory {name}"), e.into()))
+    }
+
+    /// Makes the entry of a file just renamed into `path` durable, and once the entries of the directories above it:
+    /// another process may have made them and not synced them yet.
+    fn sync_up(&self, directory: &OwnedFd, path: &str) -> Result<()> {
+        self.sync_directory(directory, path)?;
+        let known = self.synced.lock().unwrap_or_else(PoisonError::into_inner).contains(path);
+        if known {
+            return Ok(());
+        }
+        let mut above = path;
+        while !above.is_empty() {
+            above = above.rsplit_once('/').map_or("", |(parent, _)| parent);
+            self.sync_directory(directory, above)?;
+        }
+        if let Some(parent) = self.root.parent() {
+            let synced = File::open(parent).and_then(|parent| parent.sync_all());
+            synced.map_err(|e| Error::io(format_args!("cannot sync the directory {}", parent.display()), e))?;
+        }
+        self.synced.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        Ok(())
+    }
+}
+
+/// A blob being written under `tmp/`.
+struct FileWriter {
+    shared: Arc<Shared>,
+    /// Its name, under `tmp/` and later in its shard.
+    name: String,
+    extension: String,
+    stem: String,
+    path: PathBuf,
+    file: BufWriter<File>,
+    /// The process that made it: a forked child must not delete the file of its parent.
+    process: rustix::process::Pid,
+    committed: bool,
+}
+
+impl FileWriter {
+    fn directory(&self) -> &OwnedFd {
+        self.shared.directory.get().expect("opened when the writer was made")
+    }
+
+    fn temporary(&self) -> String {
+        format!("{TMP}/{}", self.name)
+    }
+
+    /// Takes over a file that an encoder has put in the place of ours, and syncs whichever is there.
+    fn settle(&self) -> Result<()> {
+        let temporary = self.temporary();
+        let failed = |what: &str, error: Errno| Error::io(format_args!("cannot {what} {temporary}"), error.into());
+        let ours = rustix::fs::fstat(self.file.get_ref()).map_err(|e| failed("look at", e))?;
+        let found = rustix::fs::statat(self.directory(), temporary.as_str(), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|e| failed("look at", e))?;
+        if (ours.st_dev, ours.st_ino) == (found.st_dev, found.st_ino) {
+            if self.shared.is_full() {
+                rustix::fs::fsync(self.file.get_ref()).map_err(|e| failed("sync", e))?;
+            }
+            return Ok(());
+        }
+        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
+            return Err(Error::new(ErrorKind::Storage, format!("{temporary} is not a regular file any more")));
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let adopted = open_beneath(self.directory(), &temporary, flags, Mode::empty()).map_err(|e| failed("open", e))?;
+        rustix::fs::fchmod(&adopted, FILE_MODE).map_err(|e| failed("change the mode of", e))?;
+        if self.shared.is_full() {
+            rustix::fs::fsync(&adopted).map_err(|e| failed("sync", e))?;
+        }
+        Ok(())
+    }
+
+    /// Renames the file to `locator`; `false` if there is a file of this name.
+    fn place(&self, locator: Locator<'_>) -> Result<bool> {
+        let (directory, from) = (self.directory(), self.temporary());
+        let failed = |error: Errno| Error::io(format_args!("cannot rename {from} to {}", locator.text()), error.into());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let parent = match open_beneath(directory, &locator.directory(), flags, Mode::empty()) {
+            Err(Errno::NOENT) => {
+                self.shared.make_directory(directory, &locator.directory())?;
+                open_beneath(directory, &locator.directory(), flags, Mode::empty())
+            }
+            result => result,
+        };
+        let parent = match parent {
+            Err(Errno::LOOP | Errno::NOTDIR) => return Err(refused_link(&locator.directory())),
+            result => result.map_err(failed)?,
+        };
+        match rustix::fs::renameat_with(directory, from.as_str(), &parent, locator.name, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            // File systems without this flag: the name is random, so looking first is enough.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                match rustix::fs::statat(&parent, locator.name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(_) => Ok(false),
+                    Err(Errno::NOENT) => {
+                        rustix::fs::renameat(directory, from.as_str(), &parent, locator.name).map_err(failed)?;
+                        Ok(true)
+                    }
+                    Err(error) => Err(failed(error)),
+                }
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+impl io::Write for FileWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl BlobWriter for FileWriter {
+    fn local_path(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<String> {
+        let flushed = self.file.flush();
+        flushed.map_err(|e| Error::io(format_args!("cannot write {}", self.temporary()), e))?;
+        self.settle()?;
+        let mut name = self.name.clone();
+        for _ in 0..ATTEMPTS {
+            let locator = Locator { shard: shard_of(&name, self.shared.options.shard_chars), name: &name };
+            if self.place(locator)? {
+                // From here on the file is a blob: if a sync fails it is an orphan, which nobody may delete under
+                // the feet of a reader of the directory, and `repair` finds it.
+                self.committed = true;
+                if self.shared.is_full() {
+                    self.shared.sync_up(self.directory(), &locator.directory())?;
+                }
+                return Ok(locator.text());
+            }
+            name = new_name(&self.stem, &self.extension)?;
+        }
+        Err(Error::new(ErrorKind::Storage, format!("no free name for a blob that starts with {:?}", self.stem)))
+    }
+}
+
+impl Drop for FileWriter {
+    fn drop(&mut self) {
+        if self.committed || rustix::process::getpid() != self.process {
+            return;
+        }
+        // What is still in the buffer is of no use to anybody.
+        match rustix::fs::unlinkat(self.directory(), self.temporary().as_str(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => log::warn!("cannot delete {}: {error}", self.temporary()),
+        }
+    }
+}
+
+/// An open blob. The file stays readable when it is deleted or replaced.
+struct FileReader {
+    file: File,
+    size: u64,
+    path: PathBuf,
+}
+
+impl BlobReader for FileReader {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        self.file.read_exact_at(buffer, offset).map_err(|error| {
+            let name = self.path.file_name().unwrap_or_default().display();
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                let end = offset.saturating_add(buffer.len() as u64);
+                Error::new(ErrorKind::Integrity, format!("blob {name} ends before byte {end}"))
+            } else {
+                Error::io(format_args!("cannot read blob {name}"), error)
+            }
+        })
+    }
+
+    fn file(&self) -> Option<&File> {
+        Some(&self.file)
+    }
+
+    fn local_path(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+}
+
+impl BlobBackend for FilesystemBlobs {
+    fn name(&self) -> &'static str {
+        "filesystem"
+    }
+
+    fn create(&self, hint: BlobHint<'_>) -> Result<Box<dyn BlobWriter>> {
+        let directory = self.shared.make_root()?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        for _ in 0..ATTEMPTS {
+            let name = new_name(hint.stem, hint.extension)?;
+            let temporary = format!("{TMP}/{name}");
+            let opened = match open_beneath(directory, &temporary, flags, FILE_MODE) {
+                Err(Errno::NOENT) => {
+                    self.shared.make_directory(directory, TMP)?;
+                    open_beneath(directory, &temporary, flags, FILE_MODE)
+                }
+                result => result,
+            };
+            let file = match opened {
+                Ok(file) => File::from(file),
+                Err(Errno::EXIST) => continue,
+                Err(Errno::LOOP | Errno::NOTDIR) => return Err(refused_link(TMP)),
+                Err(error) => return Err(Error::io(format_args!("cannot create {temporary}"), error.into())),
+            };
+            return Ok(Box::new(FileWriter {
+                shared: Arc::clone(&self.shared),
+                path: self.shared.root.join(TMP).join(&name),
+                name,
+                extension: hint.extension.to_owned(),
+                stem: hint.stem.to_owned(),
+                file: BufWriter::with_capacity(WRITE_BUFFER, file),
+                process: rustix::process::getpid(),
+                committed: false,
+            }));
+        }
+        Err(Error::new(ErrorKind::Storage, format!("no free name for a blob that starts with {:?}", hint.stem)))
+    }
+
+    fn open(&self, locator: &str) -> Result<Option<Box<dyn BlobReader>>> {
+        Locator::parse(locator)?;
+        let Some(directory) = self.shared.open_root()? else { return Ok(None) };
+        // Without NONBLOCK, opening a pipe that somebody put here would wait for ever.
+        let file = match open_beneath(directory, locator, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(error) if is_missing(error) => return Ok(None),
+            Err(Errno::LOOP) => return Err(refused_link(locator)),
+            Err(error) => return Err(Error::io(format_args!("cannot open {locator}"), error.into())),
+        };
+        let found = file.metadata().map_err(|e| Error::io(format_args!("cannot look at {locator}"), e))?;
+        if !found.is_file() {
+            return Err(Error::new(ErrorKind::Integrity, format!("{locator} is not a regular file")));
+        }
+        let path = self.shared.root.join(locator);
+        Ok(Some(Box::new(FileReader { file, size: found.len(), path })))
+    }
+
+    fn delete(&self, locator: &str) -> Result<bool> {
+        let parsed = Locator::parse(locator)?;
+        let Some(directory) = self.shared.open_root()? else { return Ok(false) };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let parent = match open_beneath(directory, &parsed.directory(), flags, Mode::empty()) {
+            Ok(parent) => parent,
+            Err(Errno::LOOP) => return Err(refused_link(&parsed.directory())),
+            Err(error) if is_missing(error) => return Ok(false),
+            Err(error) => return Err(Error::io(format_args!("cannot delete {locator}"), error.into())),
+        };
+        match rustix::fs::unlinkat(parent, parsed.name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(Error::io(format_args!("cannot delete {locator}"), error.into())),
+        }
+    }
+
+    fn list(&self, visit: &mut dyn FnMut(&str, u64) -> Result<()>) -> Result<()> {
+        list_directory(&self.shared.root.join(BLOBS), "", visit)
+    }
+}
+
+/// Visits the blobs in `path`, and in the shards below it if it is not one itself. What is no blob is passed over.
+fn list_directory(path: &Path, shard: &str, visit: &mut dyn FnMut(&str, u64) -> Result<()>) -> Result<()> {
+    let shown = if shard.is_empty() { BLOBS.to_owned() } else { format!("{BLOBS}/{shard}") };
+    let failed = |error: io::Error| Error::io(format_args!("cannot list {shown}"), error);
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+        result => result.map_err(failed)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let (name, kind) = (entry.file_name(), entry.file_type().map_err(failed)?);
+        let Some(name) = name.to_str() else { continue };
+        if kind.is_dir() && shard.is_empty() {
+            list_directory(&entry.path(), name, visit)?;
+        } else if kind.is_file() {
+            let locator = Locator { shard, name }.text();
+            if Locator::parse(&locator).is_err() {
+                continue;
+            }
+            match entry.metadata() {
+                Ok(metadata) => visit(&locator, metadata.len())?,
+                // Deleted since the directory was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blobs(shard_chars: u8, durability: Durability) -> (tempfile::TempDir, FilesystemBlobs) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let options = FilesystemOptions { shard_chars, durability };
+        let blobs = FilesystemBlobs::new(dir.path().join("store"), options).expect("valid options");
+        (dir, blobs)
+    }
+
+    fn put(blobs: &FilesystemBlobs, bytes: &[u8]) -> String {
+        let hint = BlobHint { stem: "00c0ffee", extension: "bin", size: None };
+        let mut writer = blobs.create(hint).expect("a writer");
+        writer.write_all(bytes).expect("written");
+        writer.commit().expect("committed")
+    }
+
+    fn mode(path: &Path) -> u32 {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::metadata(path).expect("there").permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn only_the_owner_can_read_what_is_made() {
+        for durability in [Durability::Normal, Durability::Full] {
+            let (_dir, blobs) = blobs(2, durability);
+            let locator = put(&blobs, b"abc");
+            assert!(locator.starts_with("blobs/00/00c0ffee-"), "{locator}");
+            assert_eq!(mode(blobs.root()), 0o700);
+            assert_eq!(mode(&blobs.root().join("blobs/00")), 0o700);
+            assert_eq!(mode(&blobs.root().join("tmp")), 0o700);
+            assert_eq!(mode(&blobs.root().join(&locator)), 0o600);
+            assert_eq!(std::fs::read_dir(blobs.root().join("tmp")).expect("there").count(), 0);
+        }
+    }
+
+    #[test]
+    fn links_are_never_followed() {
+        let (dir, blobs) = blobs(2, Durability::Normal);
+        let locator = put(&blobs, b"secret");
+        let elsewhere = dir.path().join("elsewhere");
+        std::fs::rename(blobs.root().join("blobs/00"), &elsewhere).expect("moved");
+        std::os::unix::fs::symlink(&elsewhere, blobs.root().join("blobs/00")).expect("linked");
+        assert_eq!(blobs.open(&locator).err().expect("refused").kind(), ErrorKind::Integrity);
+        assert!(blobs.delete(&locator).is_err());
+        assert!(elsewhere.join(locator.rsplit('/').next().expect("a name")).exists(), "nothing was deleted");
+        let mut count = 0;
+        blobs.list(&mut |_, _| { count += 1; Ok(()) }).expect("listed");
+        assert_eq!(count, 0);
+        let hint = BlobHint { stem: "00c0ffee", extension: "bin", size: None };
+        let error = blobs.create(hint).expect("a writer").commit().expect_err("not through the link");
+        assert_eq!(error.kind(), ErrorKind::Integrity);
+
+        std::fs::remove_file(blobs.root().join("blobs/00")).expect("unlinked");
+        std::fs::create_dir(blobs.root().join("blobs/00")).expect("made");
+        std::os::unix::fs::symlink("/etc/passwd", blobs.root().join(&locator)).expect("linked");
+        assert_eq!(blobs.open(&locator).err().expect("refused").kind(), ErrorKind::Integrity);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused() {
+        let (_dir, blobs) = blobs(2, Durability::Normal);
+        let locator = put(&blobs, b"x");
+        assert!(blobs.delete(&locator).expect("deleted"));
+        let path = blobs.root().join(&locator);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, FILE_MODE, 0).expect("a pipe");
+        assert_eq!(blobs.open(&locator).err().expect("refused").kind(), ErrorKind::Integrity);
+        std::fs::remove_file(&path).expect("removed");
+        std::fs::create_dir(&path).expect("made");
+        assert_eq!(blobs.open(&locator).err().expect("refused").kind(), ErrorKind::Integrity);
+        assert!(blobs.delete(&locator).is_err());
+    }
+
+    #[test]
+    fn a_file_written_elsewhere_is_adopted() {
+        for durability in [Durability::Normal, Durability::Full] {
+            let (_dir, blobs) = blobs(1, durability);
+            let made = blobs.temp_dir().expect("a directory").join("made-by-a-handler");
+            std::fs::write(&made, b"adopted").expect("written");
+            let writer =
+                blobs.create(BlobHint { stem: "ab", extension: "parquet", size: Some(7) }).expect("a writer");
+            std::fs::rename(&made, writer.local_path().expect("a file")).expect("renamed");
+            let locator = writer.commit().expect("committed");
+            let reader = blobs.open(&locator).expect("opened").expect("there");
+            let mut bytes = [0; 7];
+            reader.read_exact_at(&mut bytes, 0).expect("read");
+            assert_eq!(&bytes, b"adopted");
+            assert_eq!(mode(&blobs.root().join(&locator)), 0o600);
+        }
+    }
+
+    #[test]
+    fn foreign_files_are_passed_over() {
+        let (_dir, blobs) = blobs(2, Durability::Normal);
+        let locator = put(&blobs, b"1234");
+        for foreign in ["blobs/.DS_Store", "blobs/00/notes.txt", "blobs/README"] {
+            std::fs::write(blobs.root().join(foreign), b"x").expect("written");
+        }
+        std::fs::create_dir_all(blobs.root().join("blobs/00/deeper")).expect("made");
+        std::fs::create_dir_all(blobs.root().join("blobs/toolong")).expect("made");
+        let mut found = Vec::new();
+        blobs.list(&mut |locator, size| { found.push((locator.to_owned(), size)); Ok(()) }).expect("listed");
+        assert_eq!(found, [(locator, 4)]);
+    }
+
+    #[test]
+    fn a_full_disk_is_a_typed_error_and_leaves_nothing() {
+        // /dev/full answers every write with ENOSPC; the writer's own file is exchanged for it.
+        let (_dir, blobs) = blobs(2, Durability::Normal);
+        let hint = BlobHint { stem: "ab", extension: "bin", size: None };
+        drop(blobs.create(hint).expect("a writer"));
+        let shared = Arc::clone(&blobs.shared);
+        let full = File::options().write(true).open("/dev/full").expect("Linux has it");
+        let mut writer = Box::new(FileWriter {
+            name: new_name("ab", "bin").expect("valid"),
+            path: PathBuf::new(),
+            shared,
+            extension: "bin".into(),
+            stem: "ab".into(),
+            file: BufWriter::with_capacity(16, full),
+            process: rustix::process::getpid(),
+            committed: false,
+        });
+        writer.write_all(b"abc").expect("gathered");
+        let error = writer.commit().expect_err("no space");
+        assert_eq!(error.kind(), ErrorKind::Storage);
+        assert!(error.hint().expect("a hint").contains("space"), "{error:?}");
+        assert!(!error.to_string().contains(blobs.root().to_str().expect("UTF-8")), "{error}");
+        assert_eq!(std::fs::read_dir(blobs.root().join("tmp")).expect("there").count(), 0);
+    }
+
+    #[test]
+    fn a_directory_that_is_a_file_is_not_a_store() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        std::fs::write(&path, b"x").expect("written");
+        let blobs = FilesystemBlobs::new(&path, FilesystemOptions::default()).expect("valid options");
+        let hint = BlobHint { stem: "ab", extension: "bin", size: None };
+        assert_eq!(blobs.create(hint).err().expect("refused").kind(), ErrorKind::NotAStore);
+        assert_eq!(blobs.open("blobs/ab-0123456789ab").err().expect("refused").kind(), ErrorKind::NotAStore);
+        assert!(FilesystemBlobs::new("x", FilesystemOptions { shard_chars: 5, ..Default::default() }).is_err());
+    }
+
+    #[test]
+    fn the_fallback_follows_no_link_either() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(dir.path().join("real")).expect("made");
+        std::fs::write(dir.path().join("real/file"), b"x").expect("written");
+        std::os::unix::fs::symlink("real", dir.path().join("link")).expect("linked");
+        let root = File::open(dir.path()).expect("opened");
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        open_by_component(&root, "real/file", flags, Mode::empty()).expect("opened");
+        let error = open_by_component(&root, "link/file", flags, Mode::empty()).expect_err("a link");
+        assert!(matches!(error, Errno::LOOP | Errno::NOTDIR), "{error}");
+    }
+}

@@ -1,0 +1,10 @@
+//! Backends that need nothing but this crate: memory for tests and throw-away caches, plain files for everything else.
+//!
+//! Nothing here reads an entry and a blob at the same time; only the engine knows both.
+
+mod filesystem;
+mod locator;
+mod memory;
+
+pub use filesystem::{FilesystemBlobs, FilesystemOptions};
+pub use memory::{MemoryBlobs, MemoryMetadata};

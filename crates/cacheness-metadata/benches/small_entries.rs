@@ -1,0 +1,2 @@
+//! Puts and gets of small entries against the same through bare rusqlite.
+fn main() {}

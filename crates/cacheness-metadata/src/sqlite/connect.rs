@@ -1,0 +1,421 @@
+//! Opening the database: what is there, in which mode it can be used, its schema.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use cacheness_core::config::Durability;
+use cacheness_core::{Error, ErrorKind, Result};
+use rusqlite::ffi::ErrorCode;
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use super::error::translate;
+use super::pool::Pooled;
+use super::{Access, SqliteOptions};
+use crate::fork::{self, OpenLog};
+use crate::mount::FilesystemKind;
+
+/// `application_id` of our databases: "cach".
+const APPLICATION_ID: i64 = 0x6361_6368;
+/// `user_version` of the schema that this release reads and writes: the number of the last migration.
+const SCHEMA_VERSION: i64 = 1;
+/// What an idle connection may keep in its own page cache, in KiB.
+const CACHE_KIB: i64 = 8 * 1024;
+/// How much of the database is read through a memory map, in bytes.
+const MMAP_BYTES: i64 = 1 << 30;
+/// Pages in the write-ahead log before they are moved into the database: 16 MiB. Two syncs then serve some thousand puts.
+const CHECKPOINT_PAGES: i64 = 4_000;
+/// What the log is cut back to after it has grown beyond, in bytes.
+const LOG_LIMIT_BYTES: i64 = 32 << 20;
+
+mod embedded {
+    #![allow(unreachable_pub, missing_docs)]
+    refinery::embed_migrations!("migrations");
+}
+
+/// How the database is used, decided once when it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Readers and a writer at once, through a write-ahead log in shared memory.
+    Wal,
+    /// A rollback journal: for file systems that share no memory.
+    Rollback,
+    /// Reading, with SQLite's locks.
+    ReadOnly,
+    /// Reading a file that nobody can be writing, without locks.
+    Immutable,
+    /// No file at all.
+    Memory,
+}
+
+impl Mode {
+    pub(super) fn is_read_only(self) -> bool {
+        matches!(self, Self::ReadOnly | Self::Immutable)
+    }
+}
+
+/// What is needed to open one more connection.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) path: PathBuf,
+    pub(super) mode: Mode,
+    durability: Durability,
+    pub(super) busy_timeout: Duration,
+}
+
+/// Opens the database of `options` and makes or migrates its schema. Call it after [`fork::enter`].
+pub(super) fn open(options: &SqliteOptions, kind_seen: &mut Option<FilesystemKind>) -> Result<(Target, Pooled)> {
+    let path = std::path::absolute(&options.path).map_err(|e| Error::io("cannot find the current directory", e))?;
+    let exists = look_at(&path)?;
+    let parent = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let read_only = match options.access {
+        Access::ReadOnly => true,
+        Access::ReadWrite => false,
+        Access::Auto => exists && !(is_writable(&path) && is_writable(&parent)),
+    };
+    let mut target =
+        Target { path, mode: Mode::Wal, durability: options.durability, busy_timeout: options.busy_timeout };
+    if read_only {
+        return open_read_only(target, exists);
+    }
+    if !exists {
+        create(&target.path, &parent)?;
+    }
+    let kind = options.filesystem.unwrap_or_else(|| FilesystemKind::of(&parent));
+    *kind_seen = Some(kind);
+    if kind != FilesystemKind::Local {
+        target.mode = Mode::Rollback;
+    }
+    let mut connection = target.connect()?;
+    if !is_current(&connection, target.mode)? {
+        set_up(&target, &mut connection, &parent)?;
+    }
+    let pooled = target.register(connection)?;
+    Ok((target, pooled))
+}
+
+/// Opens a database in memory. It has one connection: nobody else could see it.
+pub(super) fn open_in_memory() -> Result<(Target, Pooled)> {
+    let failed = |e| translate("cannot open a database", e);
+    let mut connection = Connection::open_in_memory_with_flags(OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE)
+    .map_err(failed)?;
+    connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON").map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(super::STATEMENTS);
+    migrate(&mut connection)?;
+    let target = Target {
+        path: PathBuf::new(),
+        mode: Mode::Memory,
+        durability: Durability::Normal,
+        busy_timeout: Duration::ZERO,
+    };
+    Ok((target, Pooled::in_memory(connection)))
+}
+
+/// Whether there is a file at `path`; anything else there is refused.
+fn look_at(path: &Path) -> Result<bool> {
+    let refused = |what: &str| {
+        Err(Error::new(ErrorKind::NotAStore, format!("{} is {what}", path.display()))
+            .with_hint("the metadata database has to be a regular file in the store's directory"))
+    };
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => Ok(true),
+        Ok(found) if found.is_dir() => refused("a directory"),
+        Ok(found) if found.is_symlink() => refused("a symbolic link"),
+        Ok(_) => refused("no regular file"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => refused("below a file"),
+        Err(error) => Err(Error::io(format_args!("cannot look at {}", path.display()), error)),
+    }
+}
+
+fn is_writable(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
+/// Makes an empty file that only its owner can read. It is a new file, so that closing it here drops nobody's locks.
+fn create(path: &Path, parent: &Path) -> Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent);
+    made.map_err(|e| Error::io(format_args!("cannot make the directory {}", parent.display()), e))?;
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(Error::io(format_args!("cannot create {}", path.display()), error)),
+    }
+}
+
+impl Target {
+    /// Opens one more connection to a database that [`open`] has looked at. Call it after [`fork::enter`].
+    pub(super) fn open(&self) -> Result<Pooled> {
+        let connection = self.connect()?;
+        self.register(connection)
+    }
+
+    /// Lets a fork know of the connection, where its locks outlive an operation.
+    fn register(&self, connection: Connection) -> Result<Pooled> {
+        if !matches!(self.mode, Mode::Wal | Mode::ReadOnly) {
+            return Ok(Pooled::new(connection, None));
+        }
+        let log = OpenLog::register(&self.path)
+            .map_err(|e| Error::io(format_args!("cannot look at {}", self.path.display()), e))?;
+        if log.is_lost() { Err(lost()) } else { Ok(Pooled::new(connection, Some(log))) }
+    }
+
+    /// A connection with this package's settings. The file is not read yet.
+    fn connect(&self) -> Result<Connection> {
+        let failed = |e| translate("cannot open a connection", e);
+        let access = if self.mode.is_read_only() {
+            OpenFlags::SQLITE_OPEN_READ_ONLY
+        } else {
+            // Without CREATE: a database that has been deleted is an error, not an empty store.
+            OpenFlags::SQLITE_OPEN_READ_WRITE
+        };
+        let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = if self.mode == Mode::Immutable {
+            Connection::open_with_flags(immutable_uri(&self.path), flags | OpenFlags::SQLITE_OPEN_URI)
+        } else {
+            Connection::open_with_flags(&self.path, flags)
+        };
+        let mut connection = opened.map_err(failed)?;
+        connection.busy_handler(Some(patience(self.busy_timeout))).map_err(failed)?;
+        connection.set_prepared_statement_cache_capacity(super::STATEMENTS);
+        let synchronous = match self.durability {
+            Durability::Normal => "NORMAL",
+            Durability::Full => "FULL",
+        };
+        let mmap = if self.mode == Mode::Rollback { 0 } else { MMAP_BYTES };
+        let mut settings = format!(
+            "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA foreign_keys = ON; \
+             PRAGMA synchronous = {synchronous}; PRAGMA cache_size = -{CACHE_KIB}; PRAGMA mmap_size = {mmap}; \
+             PRAGMA journal_size_limit = {LOG_LIMIT_BYTES}"
+        );
+        match self.mode {
+            Mode::Wal => settings.push_str(&format!("; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")),
+            // Until it is changed below, a log left by another mode is read without shared memory.
+            Mode::Rollback => settings.push_str("; PRAGMA locking_mode = EXCLUSIVE"),
+            Mode::ReadOnly | Mode::Immutable => settings.push_str("; PRAGMA query_only = ON"),
+            Mode::Memory => {}
+        }
+        connection.execute_batch(&settings).map_err(failed)?;
+        if self.mode == Mode::Rollback {
+            let mode = self.retry(|| set_journal_mode(&connection, "TRUNCATE"))?;
+            if mode != "truncate" {
+                return Err(Error::new(ErrorKind::Metadata, format!("the database stays in journal mode {mode}")));
+            }
+            // The lock goes with the next read.
+            connection
+                .execute_batch("PRAGMA locking_mode = NORMAL; SELECT count(*) FROM sqlite_schema")
+                .map_err(failed)?;
+        }
+        Ok(connection)
+    }
+
+    /// Tries again while `attempt` finds the database busy, for the steps that SQLite asks no busy handler for.
+    fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+        let mut wait = patience(self.busy_timeout);
+        let mut count = 0;
+        loop {
+            match attempt() {
+                Err(error) if error.kind() == ErrorKind::Busy && wait(count) => count += 1,
+                result => return result,
+            }
+        }
+    }
+}
+
+fn lost() -> Error {
+    Error::new(ErrorKind::Metadata, "the store was closed in the parent while this process was forked from it")
+        .with_hint("open the store after the fork, or keep it open in the parent until the fork is done")
+}
+
+fn set_journal_mode(connection: &Connection, mode: &str) -> Result<String> {
+    connection
+        .query_row(&format!("PRAGMA journal_mode = {mode}"), (), |row| row.get(0))
+        .map_err(|e| translate("cannot change the journal mode", e))
+}
+
+/// `file:` and the path, with everything escaped that has a meaning in a URI.
+fn immutable_uri(path: &Path) -> String {
+    use std::fmt::Write;
+    use std::os::unix::ffi::OsStrExt;
+    let mut uri = String::from("file:");
+    for &byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_' | b'~') {
+            uri.push(char::from(byte));
+        } else {
+            write!(uri, "%{byte:02x}").expect("writing into a String never fails");
+        }
+    }
+    uri + "?immutable=1"
+}
+
+/// A busy handler: waits a little longer each time, by chance, until `timeout` has passed or a fork wants everybody out.
+fn patience(timeout: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
+    let mut started = Instant::now();
+    // Enough to spread out waiters that woke up together; seeded so that no two connections agree.
+    let mut random = getrandom::u64().unwrap_or(0x9e37_79b9_7f4a_7c15) | 1;
+    move |count| {
+        if count == 0 {
+            started = Instant::now();
+        }
+        if started.elapsed() >= timeout || fork::is_waiting() {
+            return false;
+        }
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let longest = 50_u64 << count.clamp(0, 5);
+        std::thread::sleep(Duration::from_micros(longest / 2 + random % longest));
+        true
+    }
+}
+
+fn pragma(connection: &Connection, name: &str) -> Result<i64> {
+    connection
+        .query_row(&format!("PRAGMA {name}"), (), |row| row.get(0))
+        .map_err(|e| translate("cannot read the header", e))
+}
+
+/// Whether the database is ours, has the current schema and the right journal: then there is nothing to do. A database
+/// that is not ours, or of a newer release, is refused.
+fn is_current(connection: &Connection, mode: Mode) -> Result<bool> {
+    let (application, version) = (pragma(connection, "application_id")?, pragma(connection, "user_version")?);
+    if application == APPLICATION_ID && version > SCHEMA_VERSION {
+        return Err(newer(connection, version));
+    }
+    if application != APPLICATION_ID {
+        let tables: i64 = connection
+            .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
+            .map_err(|e| translate("cannot read the schema", e))?;
+        if application != 0 || version != 0 || tables != 0 {
+            return Err(Error::new(ErrorKind::NotAStore, "the database belongs to another program")
+                .with_hint("give another directory: cacheness keeps to databases that it has made"));
+        }
+        return Ok(false);
+    }
+    if mode == Mode::Wal && version == SCHEMA_VERSION {
+        let journal: String = connection
+            .query_row("PRAGMA journal_mode", (), |row| row.get(0))
+            .map_err(|e| translate("cannot read the journal mode", e))?;
+        return Ok(journal == "wal");
+    }
+    Ok(version == SCHEMA_VERSION)
+}
+
+fn newer(connection: &Connection, version: i64) -> Error {
+    let release: Option<String> = connection
+        .query_row("SELECT value FROM cache_info WHERE name = 'written_by'", (), |row| row.get(0))
+        .optional()
+        .unwrap_or(None);
+    let by = release.map_or_else(|| "a newer release".to_owned(), |release| format!("cacheness {release}"));
+    Error::new(
+        ErrorKind::NewerFormat,
+        format!(
+            "the store was written by {by} in format {version}; this release, {}, reads formats up to {SCHEMA_VERSION}",
+            env!("CARGO_PKG_VERSION")
+        ),
+    )
+    .with_hint(format!("install {by}, or use another directory"))
+}
+
+/// Makes or migrates the schema, one process at a time.
+fn set_up(target: &Target, connection: &mut Connection, parent: &Path) -> Result<()> {
+    let directory = File::open(parent).map_err(|e| Error::io("cannot open the store's directory", e))?;
+    // Where directories cannot be locked, SQLite's own locks still keep every step whole, and `retry` lets the others wait.
+    let _ = directory.lock();
+    target.retry(|| {
+        if target.mode == Mode::Wal {
+            let journal = set_journal_mode(connection, "WAL")?;
+            if journal != "wal" {
+                return Err(Error::new(ErrorKind::Metadata, format!("the database stays in journal mode {journal}")));
+            }
+        }
+        Ok(())
+    })?;
+    target.retry(|| if is_current(connection, target.mode)? { Ok(()) } else { migrate(connection) })?;
+    if target.durability == Durability::Full {
+        directory.sync_all().map_err(|e| Error::io("cannot sync the store's directory", e))?;
+    }
+    Ok(())
+}
+
+fn migrate(connection: &mut Connection) -> Result<()> {
+    embedded::migrations::runner().set_grouped(true).run(connection).map_err(|error| {
+        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        let mut busy = false;
+        while let Some(cause) = source {
+            let code = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+            busy |= matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked));
+            source = cause.source();
+        }
+        let kind = if busy { ErrorKind::Busy } else { ErrorKind::Metadata };
+        Error::new(kind, "cannot bring the metadata database to this release's format").with_source(error)
+    })?;
+    let release = env!("CARGO_PKG_VERSION");
+    connection
+        .execute("INSERT OR REPLACE INTO cache_info (name, value) VALUES ('written_by', ?1)", [release])
+        .map_err(|e| translate("cannot write the release", e))?;
+    Ok(())
+}
+
+/// Whether a file of this name beside the database has content.
+fn has_content(path: &Path, suffix: &str) -> bool {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    std::fs::metadata(name).is_ok_and(|found| found.len() > 0)
+}
+
+fn open_read_only(mut target: Target, exists: bool) -> Result<(Target, Pooled)> {
+    if !exists {
+        return Err(Error::new(ErrorKind::ReadOnly, format!("{} does not exist", target.path.display()))
+            .with_hint("a store that is not there yet cannot be opened for reading only"));
+    }
+    let check = |target: &Target| -> Result<Pooled> {
+        let pooled = target.open()?;
+        if is_current(&pooled, target.mode)? {
+            return Ok(pooled);
+        }
+        Err(Error::new(ErrorKind::ReadOnly, "the metadata database is empty or of an older format")
+            .with_hint("open the store once where it can be written, so that it is brought to this release's format"))
+    };
+    target.mode = Mode::ReadOnly;
+    let error = match check(&target) {
+        Ok(pooled) => return Ok((target, pooled)),
+        Err(error) => error,
+    };
+    // SQLite wants to make a `-shm` file beside a database with a write-ahead log, and cannot. As long as no log has
+    // content, the database file is all there is.
+    let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<rusqlite::Error>());
+    let code = cause.and_then(rusqlite::Error::sqlite_error_code);
+    if !matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::SystemIoFailure)) {
+        return Err(error);
+    }
+    if has_content(&target.path, "-wal") || has_content(&target.path, "-journal") {
+        return Err(error.with_kind(ErrorKind::ReadOnly).with_hint(
+            "the last changes are still in the log beside the database; open the store once where it can be written",
+        ));
+    }
+    target.mode = Mode::Immutable;
+    let pooled = check(&target)?;
+    Ok((target, pooled))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_escaped_in_a_uri() {
+        assert_eq!(immutable_uri(Path::new("/a b/c?d#e%.db")), "file:/a%20b/c%3fd%23e%25.db?immutable=1");
+    }
+
+    #[test]
+    fn the_migrations_end_at_the_current_schema() {
+        let (_, connection) = open_in_memory().expect("opened");
+        assert_eq!(pragma(&connection, "user_version").expect("read"), SCHEMA_VERSION);
+        assert_eq!(pragma(&connection, "application_id").expect("read"), APPLICATION_ID);
+    }
+}

@@ -1,0 +1,50 @@
+//! SQLite's errors in the words of the engine.
+
+use cacheness_core::{Error, ErrorKind};
+use rusqlite::ffi::ErrorCode;
+
+/// Turns an error of SQLite, met while doing `action` (`"cannot read an entry"`), into one of the engine.
+pub(super) fn translate(action: &str, error: rusqlite::Error) -> Error {
+    let (kind, hint) = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => (
+            ErrorKind::Busy,
+            Some("another process holds the metadata database; try again, or look for a process that hangs"),
+        ),
+        Some(ErrorCode::ReadOnly) => {
+            (ErrorKind::ReadOnly, Some("check who owns the store's directory, its permissions and its file system"))
+        }
+        Some(ErrorCode::DiskFull) => (
+            ErrorKind::Storage,
+            Some("free some space on this file system, or move the store to another one"),
+        ),
+        Some(ErrorCode::NotADatabase) => {
+            (ErrorKind::NotAStore, Some("the file is no SQLite database: give another directory"))
+        }
+        Some(ErrorCode::DatabaseCorrupt) => (
+            ErrorKind::Metadata,
+            Some(
+                "the metadata database is damaged: copy the directory, then let `sqlite3 FILE .recover` save what it \
+                 can, or restore a backup; the blobs are not affected",
+            ),
+        ),
+        Some(ErrorCode::CannotOpen) => {
+            (ErrorKind::Metadata, Some("check that the store's directory exists and its permissions"))
+        }
+        Some(ErrorCode::TooBig) => (
+            ErrorKind::InvalidInput,
+            Some("an entry's key, metadata and inline payload have to stay below 1 GB together"),
+        ),
+        _ => (ErrorKind::Metadata, None),
+    };
+    let result = Error::new(kind, format!("{action} in the metadata database")).with_source(error);
+    match hint {
+        Some(hint) => result.with_hint(hint),
+        None => result,
+    }
+}
+
+/// A row that this release could not have written.
+pub(super) fn malformed(key: &str, what: &str) -> Error {
+    Error::new(ErrorKind::Integrity, format!("entry {key}: its {what} is malformed"))
+        .with_hint("the row has been damaged or changed by another program; delete the entry")
+}

@@ -1,0 +1,558 @@
+//! Entries in a SQLite database.
+//!
+//! Threads read in parallel, each on a connection of its own; writers of one process queue, and writers of several
+//! processes wait for each other with a growing, random delay. Every method is one transaction. Statements are prepared
+//! once per connection. A forked child goes on with connections of its own (see `fork`).
+
+mod connect;
+mod error;
+mod names;
+mod pool;
+mod rows;
+mod spool;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use cacheness_core::clock::Timestamp;
+use cacheness_core::config::Durability;
+use cacheness_core::entry::{Entry, EntrySummary, Location, Totals};
+use cacheness_core::metadata::{self, EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Scan};
+use cacheness_core::{Error, ErrorKind, Result};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+
+use self::connect::{Mode, Target};
+use self::error::translate;
+use self::pool::{Pool, Pooled};
+use self::rows::columns;
+use self::spool::Spool;
+use crate::fork;
+use crate::mount::FilesystemKind;
+
+/// Prepared statements that a connection keeps: more than this module has.
+const STATEMENTS: usize = 48;
+/// Up to this many expired entries are found by their expiry and sorted; more are met on the way through all keys.
+const FEW_EXPIRED: i64 = 10_000;
+/// Bytes of locators of a cleared store that are kept in memory; more go to an unnamed temporary file.
+const SPOOL: usize = 1 << 20;
+
+/// Whether a database may be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Written where permissions and the file system allow it, else only read.
+    #[default]
+    Auto,
+    /// Written; what stands in the way is an error.
+    ReadWrite,
+    /// Only read.
+    ReadOnly,
+}
+
+/// Options of [`SqliteMetadata::open`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SqliteOptions {
+    /// The database file. It is made, and the directory it is in, if it is not there.
+    pub path: PathBuf,
+    /// What a committed entry survives.
+    pub durability: Durability,
+    /// Whether the database may be written.
+    pub access: Access,
+    /// How long an operation waits for other processes before it fails with [`ErrorKind::Busy`].
+    pub busy_timeout: Duration,
+    /// The kind of file system; `None` asks the system.
+    pub filesystem: Option<FilesystemKind>,
+}
+
+impl SqliteOptions {
+    /// The default options for the database at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            durability: Durability::Normal,
+            access: Access::Auto,
+            busy_timeout: Duration::from_secs(30),
+            filesystem: None,
+        }
+    }
+
+    /// Sets what a committed entry survives.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Sets whether the database may be written.
+    #[must_use]
+    pub fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// Sets how long an operation waits for other processes.
+    #[must_use]
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.busy_timeout = timeout;
+        self
+    }
+
+    /// Sets the kind of file system instead of asking the system.
+    #[must_use]
+    pub fn filesystem(mut self, kind: FilesystemKind) -> Self {
+        self.filesystem = Some(kind);
+        self
+    }
+}
+
+/// Keeps entries in a SQLite database.
+pub struct SqliteMetadata {
+    target: Target,
+    pool: Pool,
+    closed: AtomicBool,
+}
+
+impl fmt::Debug for SqliteMetadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteMetadata")
+            .field("path", &self.target.path)
+            .field("mode", &self.target.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for SqliteMetadata {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}
+
+impl SqliteMetadata {
+    /// Opens the database, and makes or migrates its schema where that is needed.
+    ///
+    /// # Errors
+    /// `NotAStore` for a file that is something else, `NewerFormat` for one of a newer release, `ReadOnly` where a
+    /// database would have to be made or migrated and cannot be, `Busy` where another process keeps it locked,
+    /// `Metadata` for a damaged one.
+    pub fn open(options: SqliteOptions) -> Result<Self> {
+        let mut kind = None;
+        let opened = {
+            let _passage = fork::enter();
+            connect::open(&options, &mut kind)
+        };
+        // Outside of the passage: a logger is code of others.
+        if let Some(FilesystemKind::Network(name)) = kind {
+            log::warn!(
+                "{} is on a file system of type {name}: using a rollback journal, which is slower than on a local disk",
+                options.path.display()
+            );
+        }
+        let (target, first) = opened.map_err(|error| error.within(options.path.display()))?;
+        Ok(Self::with_connection(target, first))
+    }
+
+    /// A database in memory that nobody else sees and that ends with this value. A forked child has a copy.
+    pub fn open_in_memory() -> Result<Self> {
+        let (target, first) = connect::open_in_memory()?;
+        Ok(Self::with_connection(target, first))
+    }
+
+    fn with_connection(target: Target, first: Pooled) -> Self {
+        let pool = Pool::new();
+        pool.put_back(first);
+        Self { target, pool, closed: AtomicBool::new(false) }
+    }
+
+    /// The database file; `None` for a database in memory.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        (self.target.mode != Mode::Memory).then_some(self.target.path.as_path())
+    }
+
+    fn shut(&self) {
+        let _passage = fork::enter();
+        self.closed.store(true, Ordering::Release);
+        self.pool().close_idle();
+    }
+
+    /// The pool of this process. A database in memory has one for ever: its connection cannot be opened again.
+    fn pool(&self) -> &Pool {
+        if self.target.mode == Mode::Memory { &self.pool } else { self.pool.current() }
+    }
+
+    fn take(&self, pool: &Pool) -> Result<Pooled> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the store has been closed"));
+        }
+        pool.take(|| self.target.open())
+    }
+
+    fn put_back(&self, pool: &Pool, connection: Pooled) {
+        // In this order: a `close` that comes between finds either the connection or nothing to do.
+        pool.put_back(connection);
+        if self.closed.load(Ordering::Acquire) {
+            pool.close_idle();
+        }
+    }
+
+    /// Runs `operation` on a connection, again if it gave way to a fork.
+    fn run<T>(&self, writes: bool, mut operation: impl FnMut(&Connection) -> Result<T>) -> Result<T> {
+        let mut started = None;
+        loop {
+            let result = {
+                let _passage = fork::enter();
+                let pool = self.pool();
+                // The one connection to a database in memory is handed round like the right to write.
+                let _turn = (writes || self.target.mode == Mode::Memory).then(|| pool.writer());
+                let connection = self.take(pool)?;
+                let result = operation(&connection);
+                self.put_back(pool, connection);
+                result
+            };
+            match result {
+                Err(error) if error.kind() == ErrorKind::Busy => {
+                    let started: &mut Instant = started.get_or_insert_with(Instant::now);
+                    // A busy handler that had all its time is not asked again.
+                    if !fork::is_waiting() || started.elapsed() >= self.target.busy_timeout {
+                        return Err(error);
+                    }
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn read<T>(&self, operation: impl FnMut(&Connection) -> Result<T>) -> Result<T> {
+        self.run(false, operation)
+    }
+
+    /// Runs `operation` in one transaction that has the right to write from its first statement on.
+    fn write<T>(&self, mut operation: impl FnMut(&Connection) -> Result<T>) -> Result<T> {
+        if self.target.mode.is_read_only() && !self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::ReadOnly, "the store is open for reading only")
+                .with_hint("check who owns the store's directory, its permissions and its file system"));
+        }
+        self.run(true, |connection| {
+            step(connection, "BEGIN IMMEDIATE")?;
+            let result = operation(connection).and_then(|value| step(connection, "COMMIT").map(|()| value));
+            if result.is_err() && !connection.is_autocommit() {
+                // If even this fails the connection is not used again, and closing it rolls back.
+                let _ = step(connection, "ROLLBACK");
+            }
+            result
+        })
+    }
+}
+
+fn prepare<'a>(connection: &'a Connection, sql: &str) -> Result<CachedStatement<'a>> {
+    connection.prepare_cached(sql).map_err(|e| translate("cannot prepare a statement", e))
+}
+
+fn step(connection: &Connection, sql: &str) -> Result<()> {
+    let mut statement = prepare(connection, sql)?;
+    statement.raw_execute().map_err(|e| translate("cannot complete a transaction", e))?;
+    Ok(())
+}
+
+/// What a put or a delete needs to know of the row that was there.
+struct Former {
+    id: i64,
+    size: i64,
+    locator: Option<String>,
+}
+
+impl Former {
+    const COLUMNS: &str = "id, file_size, locator";
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { id: row.get(0)?, size: row.get(1)?, locator: row.get(2)? })
+    }
+}
+
+fn find_former(connection: &Connection, key: &str) -> Result<Option<Former>> {
+    let mut statement = prepare(connection, "SELECT id, file_size, locator FROM cache_entries WHERE cache_key = ?1")?;
+    statement.query_row([key], Former::from_row).optional().map_err(|e| translate("cannot find an entry", e))
+}
+
+/// Adds to the totals; nothing is written where nothing changes.
+fn add_to_totals(connection: &Connection, entries: i64, bytes: i64) -> Result<()> {
+    if (entries, bytes) == (0, 0) {
+        return Ok(());
+    }
+    let sql = "UPDATE cache_totals SET entries = entries + ?1, bytes = bytes + ?2 WHERE id = 1";
+    let changed = prepare(connection, sql)?.execute([entries, bytes]);
+    changed.map_err(|e| translate("cannot count an entry", e))?;
+    Ok(())
+}
+
+/// `locator`, unless an entry names it.
+fn if_orphaned(connection: &Connection, locator: Option<String>) -> Result<Option<String>> {
+    let Some(locator) = locator else { return Ok(None) };
+    let mut statement = prepare(connection, "SELECT 1 FROM cache_entries WHERE locator = ?1 LIMIT 1")?;
+    let named = statement.exists([&locator]).map_err(|e| translate("cannot find an entry", e))?;
+    Ok((!named).then_some(locator))
+}
+
+/// The locator of a blob with the digest and size of `entry`, named by an entry of another key.
+fn find_equal_blob(connection: &Connection, entry: &Entry, own: &str) -> Result<Option<String>> {
+    let Some(digest) = &entry.digest else { return Ok(None) };
+    // The order makes the answer the same on every backend.
+    let sql = "SELECT locator FROM cache_entries WHERE digest = ?1 AND locator IS NOT NULL AND file_size = ?2 \
+               AND cache_key <> ?3 AND locator <> ?4 ORDER BY cache_key LIMIT 1";
+    let size = rows::signed_size(entry)?;
+    prepare(connection, sql)?
+        .query_row(params![digest.as_slice(), size, entry.key, own], |row| row.get(0))
+        .optional()
+        .map_err(|e| translate("cannot find an equal blob", e))
+}
+
+const INSERT: &str = concat!(
+    "INSERT INTO cache_entries (cache_key, ",
+    columns!(),
+    ", payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"
+);
+
+/// The parameters of [`INSERT`] and the row's id. The key (?1) is the same and the access count (?6) is kept.
+const REPLACE: &str = "UPDATE cache_entries SET fingerprint = ?2, created_at = ?3, accessed_at = ?4, expires_at = ?5, \
+    handler = ?7, data_type = ?8, storage_format = ?9, compression = ?10, object_type = ?11, handler_meta = ?12, \
+    file_size = ?13, file_hash = ?14, digest = ?15, signature = ?16, description = ?17, metadata = ?18, params = ?19, \
+    locator = ?20, payload = ?21 WHERE id = ?22";
+
+fn put(connection: &Connection, entry: &Entry, options: PutOptions) -> Result<PutOutcome> {
+    let former = find_former(connection, &entry.key)?;
+    let mut outcome = PutOutcome { replaced: former.is_some(), ..PutOutcome::default() };
+    let shared;
+    let mut location = &entry.location;
+    if let (true, Location::Blob(own)) = (options.share_blob, location) {
+        if let Some(locator) = find_equal_blob(connection, entry, own)? {
+            outcome.shared = Some(locator.clone());
+            shared = Location::Blob(locator);
+            location = &shared;
+        }
+    }
+    let mut statement = prepare(connection, if former.is_some() { REPLACE } else { INSERT })?;
+    rows::bind_entry(&mut statement, entry, location)?;
+    if let Some(former) = &former {
+        statement.raw_bind_parameter(22, former.id).map_err(|e| translate("cannot write an entry", e))?;
+    }
+    let written = statement.raw_execute().map_err(|e| translate("cannot write an entry", e))?;
+    debug_assert_eq!(written, 1);
+    drop(statement);
+    let size = rows::signed_size(entry)?;
+    match former {
+        None => add_to_totals(connection, 1, size)?,
+        Some(former) => {
+            add_to_totals(connection, 0, size - former.size)?;
+            if former.locator.as_deref() != location.locator() {
+                outcome.orphaned = if_orphaned(connection, former.locator)?;
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// Removes the row found by `sql`, which returns [`Former::COLUMNS`].
+fn delete(connection: &Connection, sql: &str, values: impl rusqlite::Params) -> Result<Option<PutOutcome>> {
+    let removed = prepare(connection, sql)?.query_row(values, Former::from_row).optional();
+    let Some(former) = removed.map_err(|e| translate("cannot delete an entry", e))? else { return Ok(None) };
+    add_to_totals(connection, -1, -former.size)?;
+    let orphaned = if_orphaned(connection, former.locator)?;
+    Ok(Some(PutOutcome { orphaned, shared: None, replaced: true }))
+}
+
+/// The first string, in the order of bytes, that is greater than all that start with `prefix`; `None` if there is none.
+fn after_prefix(prefix: &str) -> Option<String> {
+    let mut end = prefix.to_owned();
+    while let Some(last) = end.pop() {
+        let next = match last {
+            '\u{d7ff}' => Some('\u{e000}'), // The surrogates between them are no characters.
+            last => char::from_u32(u32::from(last) + 1),
+        };
+        if let Some(next) = next {
+            end.push(next);
+            return Some(end);
+        }
+    }
+    None
+}
+
+fn scan(connection: &Connection, scan: &Scan<'_>) -> Result<Vec<EntrySummary>> {
+    let failed = |e| translate("cannot list entries", e);
+    let (from, operator) = match scan.after {
+        Some(after) if after >= scan.prefix => (after, ">"),
+        _ => (scan.prefix, ">="),
+    };
+    let mut sql = format!(
+        concat!("SELECT ", columns!(), ", cache_key FROM cache_entries WHERE cache_key {operator} ?1"),
+        operator = operator
+    );
+    let end = after_prefix(scan.prefix);
+    if end.is_some() {
+        sql.push_str(" AND cache_key < ?2");
+    }
+    if let Some(Timestamp(time)) = scan.expired_at {
+        let count = "SELECT count(*) FROM (SELECT 1 FROM cache_entries WHERE expires_at <= ?1 LIMIT ?2)";
+        let expired: i64 = prepare(connection, count)?
+            .query_row([time, FEW_EXPIRED + 1], |row| row.get(0))
+            .map_err(failed)?;
+        // A unary plus keeps the planner from using an index on the column behind it.
+        sql = if expired <= FEW_EXPIRED {
+            sql.replace("WHERE cache_key", "WHERE +cache_key").replace("AND cache_key", "AND +cache_key")
+                + " AND expires_at <= ?3"
+        } else {
+            sql + " AND +expires_at <= ?3"
+        };
+    }
+    sql.push_str(" ORDER BY cache_key LIMIT ?4");
+    let mut statement = prepare(connection, &sql)?;
+    let limit = if scan.limit == 0 { -1 } else { i64::try_from(scan.limit).unwrap_or(i64::MAX) };
+    // Parameters that a variant of the statement does not have are not bound.
+    statement.raw_bind_parameter(1, from).map_err(failed)?;
+    if let Some(end) = &end {
+        statement.raw_bind_parameter(2, end.as_str()).map_err(failed)?;
+    }
+    if let Some(Timestamp(time)) = scan.expired_at {
+        statement.raw_bind_parameter(3, time).map_err(failed)?;
+    }
+    statement.raw_bind_parameter(4, limit).map_err(failed)?;
+    let mut rows = statement.raw_query();
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        found.push(rows::summary(row)?);
+    }
+    Ok(found)
+}
+
+fn clear(connection: &Connection) -> Result<(u64, Spool)> {
+    let failed = |e| translate("cannot clear the store", e);
+    let mut spool = Spool::new();
+    {
+        let mut statement = prepare(connection, "SELECT DISTINCT locator FROM cache_entries WHERE locator IS NOT NULL")?;
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let locator = row.get_ref(0).and_then(|value| Ok(value.as_str()?)).map_err(failed)?;
+            spool.push(locator)?;
+        }
+    }
+    let removed = connection.execute("DELETE FROM cache_entries", ()).map_err(failed)?;
+    connection.execute("UPDATE cache_totals SET entries = 0, bytes = 0", ()).map_err(failed)?;
+    Ok((removed as u64, spool))
+}
+
+const GET: &str = concat!("SELECT ", columns!(), ", payload FROM cache_entries WHERE cache_key = ?1");
+const GET_SUMMARY: &str = concat!("SELECT ", columns!(), ", cache_key FROM cache_entries WHERE cache_key = ?1");
+
+fn get<T>(connection: &Connection, sql: &str, key: &str, make: impl Fn(&Row<'_>) -> Result<T>) -> Result<Option<T>> {
+    let failed = |e| translate("cannot read an entry", e);
+    let mut statement = prepare(connection, sql)?;
+    statement.raw_bind_parameter(1, key).map_err(failed)?;
+    let mut rows = statement.raw_query();
+    rows.next().map_err(failed)?.map(make).transpose()
+}
+
+impl MetadataBackend for SqliteMetadata {
+    fn name(&self) -> &'static str {
+        if self.target.mode == Mode::Memory { "sqlite_memory" } else { "sqlite" }
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Entry>> {
+        self.read(|connection| get(connection, GET, key, |row| rows::entry(key, row)))
+    }
+
+    fn get_summary(&self, key: &str) -> Result<Option<EntrySummary>> {
+        self.read(|connection| get(connection, GET_SUMMARY, key, rows::summary))
+    }
+
+    fn put(&self, entry: &Entry, options: PutOptions) -> Result<PutOutcome> {
+        self.write(|connection| put(connection, entry, options))
+    }
+
+    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate) -> Result<bool> {
+        let sql = "UPDATE cache_entries SET created_at = coalesce(?4, created_at), \
+                   expires_at = CASE WHEN ?5 THEN ?6 ELSE expires_at END, \
+                   description = CASE WHEN ?7 THEN ?8 ELSE description END, \
+                   metadata = CASE WHEN ?9 THEN ?10 ELSE metadata END, \
+                   signature = CASE WHEN ?11 THEN ?12 ELSE signature END \
+                   WHERE cache_key = ?1 AND created_at = ?2 AND file_hash = ?3";
+        self.write(|connection| {
+            let changed = prepare(connection, sql)?.execute(params![
+                key,
+                expected.created_at.0,
+                expected.file_hash.cast_signed(),
+                update.created_at.map(|time| time.0),
+                update.expires_at.is_some(),
+                update.expires_at.flatten().map(|time| time.0),
+                update.description.is_some(),
+                update.description.as_ref().and_then(Option::as_deref),
+                update.metadata.is_some(),
+                update.metadata.as_ref().and_then(Option::as_deref),
+                update.signature.is_some(),
+                update.signature.flatten().as_ref().map(<[u8; 32]>::as_slice),
+            ]);
+            Ok(changed.map_err(|e| translate("cannot update an entry", e))? > 0)
+        })
+    }
+
+    fn delete(&self, key: &str) -> Result<Option<PutOutcome>> {
+        let sql = "DELETE FROM cache_entries WHERE cache_key = ?1 RETURNING id, file_size, locator";
+        self.write(|connection| delete(connection, sql, [key]))
+    }
+
+    fn delete_if(&self, expected: &Entry) -> Result<Option<PutOutcome>> {
+        let sql = "DELETE FROM cache_entries WHERE cache_key = ?1 AND created_at = ?2 AND file_hash = ?3 \
+                   RETURNING id, file_size, locator";
+        self.write(|connection| {
+            let hash = expected.file_hash.cast_signed();
+            delete(connection, sql, params![expected.key, expected.created_at.0, hash])
+        })
+    }
+
+    fn clear(&self, orphaned: &mut dyn FnMut(&str)) -> Result<u64> {
+        let (removed, spool) = self.write(clear)?;
+        spool.for_each(orphaned)?;
+        Ok(removed)
+    }
+
+    fn scan(&self, page: &Scan<'_>) -> Result<Vec<EntrySummary>> {
+        self.read(|connection| scan(connection, page))
+    }
+
+    fn record_accesses(&self, accesses: &[metadata::Access]) -> Result<()> {
+        if accesses.is_empty() {
+            return Ok(());
+        }
+        let sql = "UPDATE cache_entries SET accessed_at = max(accessed_at, ?2), \
+                   access_count = access_count + min(?3, 9223372036854775807 - access_count) \
+                   WHERE cache_key = ?1";
+        self.write(|connection| {
+            let mut statement = prepare(connection, sql)?;
+            for access in accesses {
+                let count = i64::try_from(access.count).unwrap_or(i64::MAX);
+                let changed = statement.execute(params![access.key, access.at.0, count]);
+                changed.map_err(|e| translate("cannot write down an access", e))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn totals(&self) -> Result<Totals> {
+        self.read(|connection| {
+            let found = prepare(connection, "SELECT entries, bytes FROM cache_totals WHERE id = 1")?
+                .query_row((), |row| Ok((row.get(0)?, row.get(1)?)));
+            let (entries, bytes): (i64, i64) = found.map_err(|e| translate("cannot read the totals", e))?;
+            let count = |value: i64| u64::try_from(value).unwrap_or(0);
+            Ok(Totals { entries: count(entries), bytes: count(bytes) })
+        })
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.target.mode.is_read_only()
+    }
+
+    fn close(&self) -> Result<()> {
+        self.shut();
+        Ok(())
+    }
+}

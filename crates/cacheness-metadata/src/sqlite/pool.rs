@@ -1,0 +1,133 @@
+//! Connections: who has one, who waits, and what a fork leaves behind.
+
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use cacheness_core::Result;
+use rusqlite::Connection;
+
+use crate::fork::{self, OpenLog};
+
+/// Connections that are kept open while nobody uses them.
+const MAX_IDLE: usize = 16;
+
+/// A connection that is closed when it is dropped, unless a fork lies between: then it is left alone, because SQLite
+/// would release locks that it believes to be this process's own.
+#[derive(Debug)]
+pub(super) struct Pooled {
+    connection: ManuallyDrop<Connection>,
+    log: ManuallyDrop<Option<Arc<OpenLog>>>,
+    /// The generation that opened it; `None` for a database in memory, which a child simply has a copy of.
+    generation: Option<u64>,
+}
+
+impl Pooled {
+    /// A connection opened by this process; `log` where it uses a write-ahead log.
+    pub(super) fn new(connection: Connection, log: Option<Arc<OpenLog>>) -> Self {
+        Self {
+            connection: ManuallyDrop::new(connection),
+            log: ManuallyDrop::new(log),
+            generation: Some(fork::generation()),
+        }
+    }
+
+    /// A connection to a database in memory.
+    pub(super) fn in_memory(connection: Connection) -> Self {
+        Self { connection: ManuallyDrop::new(connection), log: ManuallyDrop::new(None), generation: None }
+    }
+
+    fn is_of_this_process(&self) -> bool {
+        self.generation.is_none_or(|generation| generation == fork::generation())
+    }
+}
+
+impl Deref for Pooled {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        if self.is_of_this_process() {
+            into_inner(&mut self.connection);
+            // After the connection: as long as SQLite has locks, a fork has to know of them.
+            into_inner(&mut self.log);
+        }
+    }
+}
+
+/// Drops what `value` holds.
+#[allow(unsafe_code)]
+fn into_inner<T>(value: &mut ManuallyDrop<T>) {
+    // SAFETY: called once per field, by the `drop` of the struct that owns it, and the field is not used after.
+    unsafe { ManuallyDrop::drop(value) }
+}
+
+/// The connections of one generation of processes.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    generation: u64,
+    /// Last in, first out, so that a thread that works alone always has the connection whose cache is warm.
+    idle: Mutex<Vec<Pooled>>,
+    /// Writers of this process queue here instead of finding the database busy.
+    writer: Mutex<()>,
+    /// The pool of a forked child. It is made between [`fork::enter`] and the drop of its passage, so no fork can find it
+    /// half made.
+    next: OnceLock<Box<Pool>>,
+}
+
+impl Pool {
+    /// A pool without connections.
+    pub(super) fn new() -> Self {
+        Self { generation: fork::generation(), ..Self::default() }
+    }
+
+    /// The pool of this process.
+    #[inline]
+    pub(super) fn current(&self) -> &Self {
+        let now = fork::generation();
+        let mut pool = self;
+        while pool.generation != now {
+            pool = pool.next.get_or_init(|| Box::new(Self::new()));
+        }
+        pool
+    }
+
+    /// Waits until no other thread writes.
+    pub(super) fn writer(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Pooled>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An idle connection, or a new one.
+    #[inline]
+    pub(super) fn take(&self, open: impl FnOnce() -> Result<Pooled>) -> Result<Pooled> {
+        let idle = self.idle().pop();
+        idle.map_or_else(open, Ok)
+    }
+
+    /// Puts a connection back that has no transaction under way; any other is closed.
+    #[inline]
+    pub(super) fn put_back(&self, connection: Pooled) {
+        if !connection.is_of_this_process() || !connection.is_autocommit() {
+            return;
+        }
+        let mut idle = self.idle();
+        if idle.len() < MAX_IDLE {
+            idle.push(connection);
+        }
+    }
+
+    /// Closes the idle connections.
+    pub(super) fn close_idle(&self) {
+        let idle = std::mem::take(&mut *self.idle());
+        drop(idle);
+    }
+}
