@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Ls, out: &mut dyn Write) -> Result<(), Failure> {
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["KEY", "TYPE", "FORMAT", "SIZE", "CREATED", "PARAMETERS", "METADATA"]);
     let now = cacheness::Clock::system().now();
     for entry in &entries {
