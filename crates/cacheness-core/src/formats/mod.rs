@@ -1,1 +1,3 @@
 //! Payload codecs. Each module knows one format; none knows entries or storage.
+
+pub mod array;
