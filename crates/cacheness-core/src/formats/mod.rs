@@ -1,5 +1,6 @@
 //! Payload codecs. Each module knows one format; none knows entries or storage.
 
+pub mod array;
 pub mod compress;
 pub mod metadata;
 pub mod plain;

@@ -11,6 +11,8 @@
 //! | `ndarray::Array<A, D>` (feature `ndarray`) | Blosc2 or `.npy` |
 //! | `arrow::RecordBatch` (feature `arrow`) | Parquet or Arrow IPC |
 
+#[cfg(feature = "ndarray")]
+mod arrays;
 #[cfg(feature = "arrow")]
 mod tables;
 

@@ -1,0 +1,155 @@
+//! Chunks of Blosc2 frames: compressing and decompressing one, and sampling an array for how well it compresses.
+
+use blosc2::chunk::{Decoder, Encoder};
+use blosc2::{CParams, CompressAlgo, DParams, Filter};
+
+use super::{ArrayView, bad, cast};
+use crate::config::{ArrayCodec, CompressionConfig};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Bytes of a chunk's header.
+pub(super) const CHUNK_HEADER: usize = 32;
+
+/// The largest item that a chunk treats as such; larger ones are bytes to it.
+pub(super) const MAX_TYPESIZE: usize = 255;
+
+/// Bytes of one sample, and into how many parts of the array they are taken from.
+const SAMPLE: usize = 32 << 10;
+const SAMPLES: usize = 4;
+
+fn failed(error: &blosc2::Error) -> Error {
+    Error::new(ErrorKind::Compression, format!("c-blosc2 failed to compress an array: {error}"))
+}
+
+/// The numbers that the header of a frame has for a codec.
+pub(super) fn codec_code(codec: ArrayCodec) -> u8 {
+    match codec {
+        ArrayCodec::Blosclz => 0,
+        ArrayCodec::Lz4 => 1,
+        ArrayCodec::Lz4hc => 2,
+        ArrayCodec::Zlib => 4,
+        ArrayCodec::Zstd => 5,
+    }
+}
+
+/// The size of an item as a chunk of such items has it.
+pub(super) fn typesize(itemsize: usize) -> usize {
+    if (1..=MAX_TYPESIZE).contains(&itemsize) { itemsize } else { 1 }
+}
+
+/// An encoder for chunks of items of `itemsize` bytes, cut into blocks of `block` bytes.
+pub(super) fn encoder(config: &CompressionConfig, itemsize: usize, block: usize) -> Result<Encoder> {
+    let algorithm = match config.blosc2_array_codec {
+        ArrayCodec::Lz4 => CompressAlgo::Lz4,
+        ArrayCodec::Lz4hc => CompressAlgo::Lz4hc,
+        ArrayCodec::Blosclz => CompressAlgo::Blosclz,
+        ArrayCodec::Zstd => CompressAlgo::Zstd,
+        ArrayCodec::Zlib => CompressAlgo::Zlib,
+    };
+    let mut params = CParams::default();
+    params.compressor(algorithm).clevel(u32::from(config.blosc2_array_compression_level.min(9)));
+    // Arrays are spread over threads chunk by chunk; threads inside c-blosc2 would not survive a fork.
+    params.nthreads(1).blocksize(Some(block));
+    params.typesize(typesize(itemsize)).and_then(|p| p.filters(&[Filter::ByteShuffle])).map_err(|e| failed(&e))?;
+    Encoder::new(params).map_err(|e| failed(&e))
+}
+
+/// Compresses one chunk.
+pub(super) fn compress(encoder: &mut Encoder, items: &[u8]) -> Result<Vec<u8>> {
+    let chunk = encoder.compress(items).map_err(|e| failed(&e))?;
+    let mut bytes = chunk.into_bytes().into_vec();
+    bytes.shrink_to_fit();
+    Ok(bytes)
+}
+
+/// The part of its size that samples of an array compress to.
+pub(super) fn sample_ratio(view: &ArrayView<'_>, config: &CompressionConfig) -> Result<f64> {
+    let itemsize = view.itemsize;
+    let count = (SAMPLE / itemsize).max(1) * itemsize;
+    let mut encoder = encoder(config, itemsize, count)?;
+    let mut ratio =
+        |sample: &[u8]| -> Result<(usize, usize)> { Ok((compress(&mut encoder, sample)?.len(), sample.len())) };
+    let (mut compressed, mut total) = (0, 0);
+    if view.data.len() <= SAMPLES * count {
+        (compressed, total) = ratio(&view.data[..count.min(view.data.len())])?;
+    } else {
+        let items = (view.data.len() - count) / itemsize;
+        for i in 0..SAMPLES {
+            let start = items / (SAMPLES - 1) * i * itemsize;
+            let (part, whole) = ratio(&view.data[start..start + count])?;
+            compressed += part;
+            total += whole;
+        }
+    }
+    Ok(compressed as f64 / total as f64)
+}
+
+/// A decoder of chunks.
+pub(super) fn decoder() -> Result<Decoder> {
+    Decoder::new(DParams::default()).map_err(|e| bad(format_args!("c-blosc2 gives no decoder: {e}")))
+}
+
+/// Bytes of the chunk that begins with `header`.
+pub(super) fn chunk_length(header: &[u8]) -> Result<usize> {
+    let length = header.get(12..16).and_then(|bytes| bytes.try_into().ok()).map(i32::from_le_bytes);
+    match length.map(usize::try_from) {
+        Some(Ok(length)) if length >= CHUNK_HEADER => Ok(length),
+        _ => Err(bad("a chunk of it has no sensible length")),
+    }
+}
+
+/// Decompresses a chunk that must fill `destination` exactly.
+///
+/// The header is checked first: c-blosc2 is only shown chunks that stand by themselves (not "lazy" ones, which name
+/// another file), use codecs and filters that are built in, and have the promised size. It checks every offset and
+/// length inside the chunk against the ends of both buffers.
+pub(super) fn decompress(decoder: &mut Decoder, chunk: &[u8], destination: &mut [u8]) -> Result<()> {
+    let header: &[u8; CHUNK_HEADER] =
+        chunk.first_chunk().ok_or_else(|| bad("a chunk of it is shorter than its header"))?;
+    let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let (flags, typesize, filters, metas, more) = (header[2], header[3], &header[16..22], &header[24..30], header[31]);
+    let length = chunk_length(header)?;
+    let chunk = chunk.get(..length).ok_or_else(|| bad("a chunk of it ends too early"))?;
+    if number(4) as usize != destination.len() {
+        return Err(bad(format_args!("a chunk of it has {} bytes instead of {}", number(4), destination.len())));
+    }
+    let unsupported = |what: &str| {
+        Error::new(ErrorKind::Unsupported, format!("a chunk of it uses {what}, which is not supported"))
+            .with_hint("write the array again with one of the codecs of Blosc2 and no filter but shuffle")
+    };
+    // Both shuffle bits together say that the header has 32 bytes.
+    if header[0] > 5 || flags & 0b101 != 0b101 {
+        return Err(unsupported("another version of the chunk format"));
+    }
+    if more & 0b1000_1000 != 0 {
+        return Err(unsupported("lazy or instrumented blocks"));
+    }
+    if !matches!(flags >> 5, 0 | 1 | 3 | 4) {
+        return Err(unsupported("a codec of a plug-in"));
+    }
+    // The meta byte of a shuffle filter is the width it shuffles by, in releases that know it.
+    let known = |(&filter, &meta): (&u8, &u8)| filter == 0 || filter == 4 || (filter <= 3 && meta == 0);
+    if !filters.iter().zip(metas).all(known) {
+        return Err(unsupported("a filter of a plug-in or of a newer release"));
+    }
+    let block = number(8) as usize;
+    if typesize == 0 || block == 0 || block > destination.len() {
+        return Err(bad("a chunk of it has a header that makes no sense"));
+    }
+    match (more >> 4) & 0b111 {
+        0 | 2 | 3 => {
+            let written = decoder.decompress_into(chunk, cast::as_uninit(destination));
+            match written {
+                Ok(written) if written == destination.len() => Ok(()),
+                Ok(written) => Err(bad(format_args!("a chunk of it gave {written} bytes"))),
+                Err(error) => Err(bad(format_args!("a chunk of it is damaged: {error}"))),
+            }
+        }
+        // All zeros, or items that were never written: those must not become whatever the memory held before.
+        1 | 4 => {
+            destination.fill(0);
+            Ok(())
+        }
+        _ => Err(unsupported("an unknown kind of repeated value")),
+    }
+}

@@ -1,0 +1,182 @@
+//! Parts of stored arrays, read without the rest.
+
+use std::ops::Range;
+
+use super::source::Source;
+use super::{ArrayHeader, Kind, Order, bad, open_header, within};
+use crate::error::{Error, ErrorKind, Result};
+use crate::payload::{Buffer, Stored};
+
+/// Runs of items that lie closer together than this are read with what is between them.
+const GAP: usize = 4 << 10;
+
+/// Bytes that are read at a time where runs lie close together.
+const WINDOW: usize = 256 << 10;
+
+enum Bytes {
+    /// Read piece by piece, not verified.
+    Stored(Box<Stored>),
+    /// Read and verified as a whole.
+    Verified(Buffer),
+}
+
+/// A stored array that parts are read from.
+pub struct ArraySlicer {
+    bytes: Bytes,
+    header: ArrayHeader,
+    /// Where the items begin, if they are not compressed.
+    items: Option<u64>,
+    place: String,
+}
+
+impl ArraySlicer {
+    /// Opens a stored array.
+    ///
+    /// With `verify` the whole payload is read and its hash checked first. Without, only the parts that are asked for
+    /// are read, and nothing but their own structure is checked: a Blosc2 chunk that is damaged may be noticed, a
+    /// damaged item of a `.npy` file is not.
+    pub fn open(stored: Stored, verify: bool) -> Result<Self> {
+        let (header, kind) = open_header(&stored).map_err(|error| within(&stored, error))?;
+        let items = match kind {
+            Kind::Npy(start) => Some(start.len() as u64),
+            #[cfg(feature = "blosc2")]
+            Kind::Blosc => None,
+        };
+        let place = format!("entry {}: cannot decode its {} payload", stored.key(), stored.format().storage_format);
+        let bytes = if verify { Bytes::Verified(stored.into_bytes()?) } else { Bytes::Stored(Box::new(stored)) };
+        let slicer = Self { bytes, header, items, place };
+        if let Bytes::Verified(bytes) = &slicer.bytes
+            && super::header_of_part(bytes).map_err(|error| error.within(&slicer.place))? != slicer.header
+        {
+            return Err(bad("its header changed while it was read").within(&slicer.place));
+        }
+        Ok(slicer)
+    }
+
+    /// What the whole array is.
+    #[must_use]
+    pub fn header(&self) -> &ArrayHeader {
+        &self.header
+    }
+
+    /// What the items in `ranges`, one for each dimension, are: an array in the order of the whole one.
+    ///
+    /// Fails with `InvalidInput` where a range is outside the array.
+    pub fn part(&self, ranges: &[Range<u64>]) -> Result<ArrayHeader> {
+        let shape = self.usable(ranges)?.iter().map(Range::len).collect();
+        Ok(ArrayHeader { shape, ..self.header.clone() })
+    }
+
+    fn usable(&self, ranges: &[Range<u64>]) -> Result<Vec<Range<usize>>> {
+        let refused = |why: String| Error::new(ErrorKind::InvalidInput, why);
+        let shape = &self.header.shape;
+        if ranges.len() != shape.len() {
+            return Err(refused(format!("{} ranges for an array of {} dimensions", ranges.len(), shape.len())));
+        }
+        let usable = ranges.iter().zip(shape).enumerate().map(|(axis, (range, &extent))| {
+            if range.start > range.end || range.end > extent as u64 {
+                return Err(refused(format!("{range:?} is outside dimension {axis}, which has {extent} items")));
+            }
+            // Both ends are at most an extent, which is a usize.
+            let narrow = |at: u64| usize::try_from(at).unwrap_or(extent);
+            Ok(narrow(range.start)..narrow(range.end))
+        });
+        usable.collect()
+    }
+
+    /// Reads the items in `ranges` into `destination`, which must have the bytes of [`ArraySlicer::part`].
+    pub fn read_into(&self, ranges: &[Range<u64>], destination: &mut [u8]) -> Result<()> {
+        let part = self.part(ranges)?;
+        if destination.len() != part.nbytes() {
+            let why = format!("a part of {} bytes does not fit into {}", part.nbytes(), destination.len());
+            return Err(Error::new(ErrorKind::InvalidInput, why));
+        }
+        let mut wanted = self.usable(ranges)?;
+        if self.header.order == Order::F {
+            wanted.reverse();
+        }
+        let outcome = match &self.bytes {
+            Bytes::Stored(stored) => self.read_box::<Stored>(stored, &wanted, destination),
+            Bytes::Verified(bytes) => self.read_box::<[u8]>(bytes, &wanted, destination),
+        };
+        outcome.map_err(|error| error.within(&self.place))
+    }
+
+    fn read_box<S: Source + ?Sized>(&self, source: &S, wanted: &[Range<usize>], destination: &mut [u8]) -> Result<()> {
+        if destination.is_empty() {
+            return Ok(());
+        }
+        if let Some(items) = self.items {
+            let mut shape = self.header.shape.clone();
+            if self.header.order == Order::F {
+                shape.reverse();
+            }
+            return read_runs(source, items, &shape, self.header.itemsize, wanted, destination);
+        }
+        #[cfg(feature = "blosc2")]
+        return super::frame::Frame::open(source)?.read_box(wanted, destination);
+        #[cfg(not(feature = "blosc2"))]
+        Err(bad("it is no .npy file"))
+    }
+}
+
+/// Reads the `wanted` box of an uncompressed C-ordered array whose items begin at `items`.
+fn read_runs<S: Source + ?Sized>(
+    source: &S,
+    items: u64,
+    shape: &[usize],
+    itemsize: usize,
+    wanted: &[Range<usize>],
+    destination: &mut [u8],
+) -> Result<()> {
+    // Dimensions that are wanted whole belong to one run, with the dimension before them.
+    let whole = wanted.iter().zip(shape).rev().take_while(|(range, extent)| range.len() == **extent).count();
+    let outer = shape.len().saturating_sub(whole + 1);
+    let run = wanted[outer..].iter().map(Range::len).product::<usize>() * itemsize;
+    let first_items = wanted.iter().zip(shape).fold(0usize, |at, (range, extent)| at * extent + range.start);
+    let last_items = wanted.iter().zip(shape).fold(0usize, |at, (range, extent)| at * extent + range.end - 1);
+    let end = items + ((last_items + 1) * itemsize) as u64;
+    let mut position = items + (first_items * itemsize) as u64;
+    let step = shape.get(outer..).map_or(0, |inner| inner.iter().product::<usize>()) * itemsize;
+    let close = run < WINDOW && step.saturating_sub(run) < GAP;
+
+    let mut window: (u64, Vec<u8>) = (0, Vec::new());
+    let mut index: Vec<usize> = wanted[..outer].iter().map(|range| range.start).collect();
+    for target in destination.chunks_exact_mut(run) {
+        if close {
+            let inside = position.checked_sub(window.0).and_then(|at| usize::try_from(at).ok());
+            let available = inside.and_then(|at| window.1.get(at..)?.get(..run));
+            if let Some(bytes) = available {
+                target.copy_from_slice(bytes);
+            } else {
+                let count = usize::try_from(end - position).unwrap_or(WINDOW).min(WINDOW);
+                window.0 = position;
+                window.1.resize(count, 0);
+                source.read(&mut window.1, position)?;
+                target.copy_from_slice(&window.1[..run]);
+            }
+        } else {
+            source.read(target, position)?;
+        }
+        let Some(axis) = (0..outer).rev().find(|&axis| index[axis] + 1 < wanted[axis].end) else {
+            break;
+        };
+        index[axis] += 1;
+        for (at, range) in index[axis + 1..].iter_mut().zip(&wanted[axis + 1..outer]) {
+            *at = range.start;
+        }
+        let at = index.iter().chain(wanted[outer..].iter().map(|range| &range.start)).zip(shape);
+        let at = at.fold(0usize, |at, (index, extent)| at * extent + index);
+        position = items + (at * itemsize) as u64;
+    }
+    Ok(())
+}
+
+/// Reads the items in `ranges`, one for each dimension, and what they are. See [`ArraySlicer::open`] for `verify`.
+pub fn slice(stored: Stored, ranges: &[Range<u64>], verify: bool) -> Result<(ArrayHeader, Vec<u8>)> {
+    let slicer = ArraySlicer::open(stored, verify)?;
+    let part = slicer.part(ranges)?;
+    let mut items = vec![0; part.nbytes()];
+    slicer.read_into(ranges, &mut items)?;
+    Ok((part, items))
+}
