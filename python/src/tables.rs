@@ -1,7 +1,295 @@
-//! (skeleton)
+//! Tables: pandas, Polars and Arrow objects to and from the formats of `cacheness_core::formats::table`.
+//!
+//! What is Python about them (indexes, dtypes, attributes) lives in `cacheness._tables`; this module moves Arrow data
+//! across without copying it, and releases the GIL while it is encoded and decoded.
 
+mod column;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StructArray};
+use arrow::datatypes::{Field, SchemaRef};
+use cacheness_core::config::{CompressionConfig, TableFormat};
+use cacheness_core::entry::Format;
+use cacheness_core::formats::table::{self, TableOptions};
+use cacheness_core::payload::{Encoded, Payload, Stored};
+use cacheness_core::{Error, ErrorKind};
+use column::Column;
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyIndexError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyCapsule, PyDict, PyType};
+use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
+use pyo3_arrow::input::AnyRecordBatch;
 
-pub(crate) fn register(_m: &Bound<'_, PyModule>) -> PyResult<()> {
+use crate::errors::IntoPyResult;
+
+/// The Python module that knows pandas, Polars and PyArrow.
+const MODULE: &str = "cacheness._tables";
+
+/// Whether values of `class` are for [`encode`]: a cheap look at where the class comes from.
+pub(crate) fn is_table_class(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let module = class.getattr(intern!(class.py(), "__module__"))?;
+    let Ok(module) = module.extract::<&str>() else { return Ok(false) };
+    let root = module.split('.').next().unwrap_or_default();
+    Ok(matches!(root, "pandas" | "polars" | "pyarrow"))
+}
+
+/// Encodes a pandas, Polars or Arrow object; `None` where its handlers cannot bring it back as it is.
+pub(crate) fn encode(
+    value: &Bound<'_, PyAny>,
+    config: &CompressionConfig,
+) -> PyResult<Option<Encoded<'static>>> {
+    let py = value.py();
+    let described = py.import(MODULE)?.call_method1(intern!(py, "encode"), (value,))?;
+    if described.is_none() {
+        return Ok(None);
+    }
+    let Described { stream, description, handler, data_type, object_type, by_value, arrow_only } = described.extract()?;
+    let options = TableOptions {
+        handler: known(&handler),
+        data_type: known(&data_type),
+        object_type: object_type.into(),
+        description: Some(description.into()),
+        dictionaries_by_value: by_value && !arrow_only,
+        nullability_by_value: by_value,
+    };
+    let config = match arrow_only {
+        true => CompressionConfig { dataframe_format: TableFormat::Arrow, ..config.clone() },
+        false => config.clone(),
+    };
+    let (schema, batches) = import(stream.bind(py))?;
+    py.detach(|| table::encode(&schema, batches, &config, &options)).into_py_result().map(Some)
+}
+
+/// Decodes what [`encode`] encoded, or record batches that Rust wrote. The result belongs to the caller alone.
+pub(crate) fn decode(py: Python<'_>, stored: Stored) -> PyResult<Py<PyAny>> {
+    let object_type = stored.format().object_type.to_string();
+    let table = py.detach(|| table::decode(stored)).into_py_result()?;
+    rebuild(py, table, &object_type)
+}
+
+/// Maps an Arrow file instead of reading it; `None` where the payload is none. What comes back is read-only.
+#[allow(dead_code)] // called by the store's binding
+pub(crate) fn decode_mmap(py: Python<'_>, stored: &Stored) -> PyResult<Option<Py<PyAny>>> {
+    let object_type = stored.format().object_type.to_string();
+    match py.detach(|| table::decode_mmap(stored)).into_py_result()? {
+        Some(table) => rebuild(py, table, &object_type).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn rebuild(py: Python<'_>, decoded: table::Table, object_type: &str) -> PyResult<Py<PyAny>> {
+    let table = Bound::new(py, Table::new(decoded))?;
+    Ok(py.import(MODULE)?.call_method1(intern!(py, "decode"), (table, object_type))?.unbind())
+}
+
+/// What `cacheness._tables.encode` returns.
+#[derive(FromPyObject)]
+struct Described {
+    stream: Py<PyAny>,
+    description: String,
+    handler: String,
+    data_type: String,
+    object_type: String,
+    by_value: bool,
+    arrow_only: bool,
+}
+
+fn known(name: &str) -> cacheness_core::entry::Name {
+    const KNOWN: [&str; 8] = [
+        "pandas_dataframes",
+        "pandas_series",
+        "polars_dataframes",
+        "polars_series",
+        "arrow_tables",
+        "dataframe",
+        "series",
+        "table",
+    ];
+    match KNOWN.iter().find(|known| **known == name) {
+        Some(known) => (*known).into(),
+        None => name.to_owned().into(),
+    }
+}
+
+/// The schema and batches of an object with the Arrow C interface. Arrow data is shared, not copied.
+fn import(stream: &Bound<'_, PyAny>) -> PyResult<(SchemaRef, Vec<RecordBatch>)> {
+    let reader = stream.extract::<AnyRecordBatch>().and_then(AnyRecordBatch::into_reader).map_err(unsupported)?;
+    let py = stream.py();
+    py.detach(|| {
+        let schema = reader.schema();
+        let batches = reader.collect::<Result<Vec<_>, _>>();
+        batches.map(|batches| (schema, batches)).map_err(|error| unsupported(PyValueError::new_err(error.to_string())))
+    })
+}
+
+fn unsupported(error: PyErr) -> PyErr {
+    let error = Error::new(ErrorKind::Serialization, "the table has Arrow data that cannot be stored").with_source(error);
+    crate::errors::to_py(error)
+}
+
+/// A table on its way to or from Python, with the Arrow C stream interface.
+///
+/// Columns can be taken out one by one; the stream has those that are left.
+#[pyclass(module = "cacheness._core", frozen)]
+pub(crate) struct Table {
+    schema: SchemaRef,
+    description: Option<String>,
+    num_rows: usize,
+    /// `None` once its columns have been taken.
+    columns: Mutex<Option<Vec<Vec<ArrayRef>>>>,
+    batches: Mutex<Vec<RecordBatch>>,
+}
+
+impl Table {
+    fn new(table: table::Table) -> Self {
+        Self {
+            num_rows: table.num_rows(),
+            schema: table.schema,
+            description: table.description,
+            columns: Mutex::new(None),
+            batches: Mutex::new(table.batches),
+        }
+    }
+}
+
+#[pymethods]
+impl Table {
+    /// The table that comes back from `stream` if it has no rows: shows whether its types survive.
+    #[staticmethod]
+    fn empty_like(stream: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let (schema, _) = import(stream)?;
+        Ok(Self::new(table::Table { schema, batches: Vec::new(), description: None }))
+    }
+
+    /// The description that travelled with the table, or `None`.
+    #[getter]
+    fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// Rows.
+    #[getter]
+    fn num_rows(&self) -> usize {
+        self.num_rows
+    }
+
+    /// Columns.
+    #[getter]
+    fn num_columns(&self) -> usize {
+        self.schema.fields().len()
+    }
+
+    /// Takes column `index` out: its memory is then the caller's alone. After this the table exports no stream.
+    fn take(&self, index: usize) -> PyResult<Column> {
+        let mut columns = self.columns.lock();
+        let columns = columns.get_or_insert_with(|| {
+            let mut columns: Vec<Vec<ArrayRef>> = self.schema.fields().iter().map(|_| Vec::new()).collect();
+            for batch in std::mem::take(&mut *self.batches.lock()) {
+                for (chunks, array) in columns.iter_mut().zip(batch.into_parts().1) {
+                    chunks.push(array);
+                }
+            }
+            columns
+        });
+        let chunks = columns.get_mut(index).ok_or_else(|| PyIndexError::new_err("no such column"))?;
+        Ok(Column::new(Arc::clone(&self.schema.fields()[index]), std::mem::take(chunks)))
+    }
+
+    /// The Arrow C stream of all rows.
+    #[pyo3(signature = (requested_schema = None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyCapsule>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        if self.columns.lock().is_some() {
+            return Err(PyValueError::new_err("columns have been taken out of this table"));
+        }
+        let batches = self.batches.lock().clone();
+        let arrays = batches.into_iter().map(|batch| Ok(Arc::new(StructArray::from(batch)) as ArrayRef));
+        let field = Field::new_struct("", self.schema.fields().clone(), false)
+            .with_metadata(self.schema.metadata().clone());
+        Ok(to_stream_pycapsule(py, Box::new(ArrayIterator::new(arrays, field.into())), requested_schema)?)
+    }
+}
+
+/// Encodes a table, for tests of the format: a dictionary that describes it, and the payload; `None` where it is not
+/// for the table handlers.
+#[pyfunction]
+#[pyo3(signature = (value, config_json = None))]
+fn table_dumps<'py>(
+    value: &Bound<'py, PyAny>,
+    config_json: Option<&str>,
+) -> PyResult<Option<(Bound<'py, PyDict>, Bound<'py, PyBytes>)>> {
+    let py = value.py();
+    let config: CompressionConfig = match config_json {
+        Some(text) => serde_json::from_str(text).map_err(|e| PyValueError::new_err(e.to_string()))?,
+        None => CompressionConfig::default(),
+    };
+    let Some(Encoded { format, extension, payload }) = encode(value, &config)? else { return Ok(None) };
+    let bytes = match payload {
+        Payload::Bytes(bytes) => bytes.into_owned(),
+        Payload::Stream(stream) => py.detach(|| {
+            let mut memory = Memory(Vec::new());
+            stream(&mut memory).into_py_result().map(|()| memory.0)
+        })?,
+        Payload::Segments(_) | Payload::File(_) => return Err(PyValueError::new_err("not in one piece")),
+    };
+    let meta = PyDict::new(py);
+    meta.set_item("handler", format.handler.as_ref())?;
+    meta.set_item("data_type", format.data_type.as_ref())?;
+    meta.set_item("storage_format", format.storage_format.as_ref())?;
+    meta.set_item("compression", format.compression.as_ref())?;
+    meta.set_item("object_type", format.object_type.as_ref())?;
+    meta.set_item("extension", extension.as_ref())?;
+    Ok(Some((meta, PyBytes::new(py, &bytes))))
+}
+
+/// Decodes what [`table_dumps`] returned.
+#[pyfunction]
+fn table_loads(py: Python<'_>, meta: &Bound<'_, PyDict>, payload: Vec<u8>) -> PyResult<Py<PyAny>> {
+    let field = |name: &str| -> PyResult<cacheness_core::entry::Name> {
+        let value = meta.get_item(name)?.ok_or_else(|| PyValueError::new_err(format!("{name} is missing")))?;
+        Ok(value.extract::<String>()?.into())
+    };
+    let format = Format {
+        handler: field("handler")?,
+        data_type: field("data_type")?,
+        storage_format: field("storage_format")?,
+        compression: field("compression")?,
+        object_type: field("object_type")?,
+        handler_meta: Vec::new(),
+    };
+    decode(py, Stored::from_bytes(format, payload))
+}
+
+/// A blob in memory.
+struct Memory(Vec<u8>);
+
+impl std::io::Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl cacheness_core::blob::BlobWriter for Memory {
+    fn commit(self: Box<Self>) -> cacheness_core::Result<String> {
+        Ok(String::new())
+    }
+}
+
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<Table>()?;
+    m.add_class::<Column>()?;
+    m.add_function(wrap_pyfunction!(table_dumps, m)?)?;
+    m.add_function(wrap_pyfunction!(table_loads, m)?)?;
     Ok(())
 }

@@ -1,0 +1,111 @@
+"""Names, labels and attributes as JSON with exact types: what stands beside the columns of a table."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import sys
+from typing import Any
+
+__all__ = ["Unsupported", "dump", "load"]
+
+_MAX_DEPTH = 32
+_EXACT_INT = 1 << 53
+
+
+class Unsupported(Exception):
+    """A part of a value that its table would not bring back as it is."""
+
+
+def dump(value: Any, depth: int = 0) -> Any:
+    """``value`` as JSON data that :func:`load` turns back into an equal value of the same types.
+
+    Raises:
+        Unsupported: if it has a part of another type.
+    """
+    if depth > _MAX_DEPTH:
+        raise Unsupported("nested too deeply")
+    cls = type(value)
+    if value is None or cls is bool or cls is str:
+        return value
+    if cls is int:
+        return value if abs(value) < _EXACT_INT else {"int": hex(value)}
+    if cls is float:
+        return {"float": value.hex()}
+    if cls is tuple or cls is list:
+        return {cls.__name__: [dump(item, depth + 1) for item in value]}
+    if cls is dict:
+        return {"dict": [[dump(key, depth + 1), dump(item, depth + 1)] for key, item in value.items()]}
+    if cls is bytes:
+        return {"bytes": base64.b64encode(value).decode()}
+    if cls is dt.date:
+        return {"date": value.isoformat()}
+    if cls is dt.datetime and value.tzinfo is None and value.fold == 0:
+        return {"datetime": value.isoformat()}
+    if cls.__module__ == "numpy":
+        np = sys.modules["numpy"]
+        if isinstance(value, np.generic) and value.dtype.kind in "biufcmMSU" and cls is value.dtype.type:
+            return {"numpy": [value.dtype.str, base64.b64encode(value.tobytes()).decode()]}
+    if cls.__module__.startswith("pandas."):
+        return _dump_pandas(value, cls)
+    raise Unsupported(f"a label of type {cls.__module__}.{cls.__qualname__}")
+
+
+def _dump_pandas(value: Any, cls: type) -> Any:
+    pd = sys.modules["pandas"]
+    if value is pd.NaT:
+        return {"NaT": None}
+    if value is pd.NA:
+        return {"NA": None}
+    if cls is pd.Timestamp and value.tzinfo is None and value.fold == 0:
+        return {"Timestamp": [value.to_datetime64().astype("int64").item(), value.unit]}
+    if cls is pd.Timedelta:
+        return {"Timedelta": [value.to_timedelta64().astype("int64").item(), value.unit]}
+    raise Unsupported(f"a label of type {cls.__module__}.{cls.__qualname__}")
+
+
+def load(data: Any) -> Any:
+    """The value that :func:`dump` made ``data`` from."""
+    if not isinstance(data, dict):
+        return data
+    ((tag, body),) = data.items()
+    match tag:
+        case "int":
+            return int(body, 16)
+        case "float":
+            return float.fromhex(body)
+        case "tuple":
+            return tuple(load(item) for item in body)
+        case "list":
+            return [load(item) for item in body]
+        case "dict":
+            return {load(key): load(item) for key, item in body}
+        case "bytes":
+            return base64.b64decode(body)
+        case "date":
+            return dt.date.fromisoformat(body)
+        case "datetime":
+            return dt.datetime.fromisoformat(body)
+        case "numpy":
+            import numpy as np
+
+            return np.frombuffer(base64.b64decode(body[1]), dtype=body[0])[0]
+        case "NaT" | "NA":
+            import pandas as pd
+
+            return getattr(pd, tag)
+        case "Timestamp":
+            import pandas as pd
+
+            return pd.Timestamp(_datetime64("datetime64", *body))
+        case "Timedelta":
+            import pandas as pd
+
+            return pd.Timedelta(_datetime64("timedelta64", *body))
+    raise ValueError(f"unknown label {tag!r}")
+
+
+def _datetime64(kind: str, ticks: int, unit: str) -> Any:
+    import numpy as np
+
+    return getattr(np, kind)(ticks, unit)

@@ -1,0 +1,448 @@
+"""One column of pandas to Arrow and back: a rule for each dtype that survives, and none for any other."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import math
+import zoneinfo
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from cacheness import _core
+from cacheness._labels import Unsupported
+from cacheness.errors import CacheSerializationError
+
+__all__ = ["Columns", "Source", "dump_array", "load_array"]
+
+_NUMBERS = {"bool", "float16", "float32", "float64"} | {f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)}
+_UNITS = ("s", "ms", "us", "ns")
+_NAT = np.iinfo(np.int64).min
+#: Categories beyond this number travel as an Arrow dictionary, not in the description.
+MAX_CATEGORIES = 10_000
+
+
+class Columns:
+    """The Arrow columns of a table that is being described."""
+
+    def __init__(self) -> None:
+        self.arrays: list[Any] = []
+        self.names: list[str] = []
+        self.arrow_only = False
+
+    def add(self, array: Any, name: str) -> int:
+        """Append a column; its name is made unique."""
+        self.arrays.append(array)
+        self.names.append(name)
+        return len(self.arrays) - 1
+
+    def table(self, rows: int) -> pa.Table:
+        """All columns, under unique names."""
+        taken = set(self.names)
+        seen: set[str] = set()
+        names = []
+        for name in self.names:
+            unique, count = name, 1
+            while unique in seen or (count > 1 and unique in taken):
+                count += 1
+                unique = f"{name}_{count}"
+            seen.add(unique)
+            names.append(unique)
+        try:
+            table = pa.Table.from_arrays(self.arrays, names=names)
+        except (UnicodeEncodeError, pa.ArrowException) as error:
+            raise Unsupported(str(error)) from error
+        if self.arrays and table.num_rows != rows:
+            raise Unsupported("columns of different lengths")
+        return table
+
+
+class Source:
+    """The columns of a table that is being rebuilt."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def column(self, index: int) -> Any:
+        """The column, once."""
+        return self._table.take(index)
+
+
+def dump_array(values: Any, columns: Columns, name: str) -> dict[str, Any]:
+    """Append the values of a series, an index or an extension array as columns, and return how to rebuild them.
+
+    Raises:
+        Unsupported: if they would not come back as they are.
+    """
+    dtype = values.dtype
+    try:
+        if isinstance(dtype, np.dtype):
+            spec, array = _dump_numpy(np.asarray(values.to_numpy(copy=False)) if hasattr(values, "to_numpy") else values)
+        else:
+            spec, array = _dump_extension(getattr(values, "array", values), dtype, columns)
+    except (pa.ArrowException, UnicodeEncodeError, OverflowError) as error:
+        raise Unsupported(str(error)) from error
+    spec["column"] = columns.add(array, name)
+    return spec
+
+
+def load_array(spec: dict[str, Any], source: Source, rows: int | None = None) -> Any:
+    """The NumPy or extension array that :func:`dump_array` described; its memory is the caller's own."""
+    return _load(spec, source.column(spec["column"]))
+
+
+def _dump_numpy(values: np.ndarray) -> tuple[dict[str, Any], Any]:
+    dtype = values.dtype
+    if dtype == object:
+        return _dump_objects(values)
+    if not dtype.isnative:
+        raise Unsupported(f"byte order of {dtype.str}")
+    if dtype.name in _NUMBERS:
+        return {"type": dtype.name}, pa.array(values, from_pandas=False)
+    if dtype.kind in "mM" and np.datetime_data(dtype)[0] in _UNITS and np.datetime_data(dtype)[1] == 1:
+        return {"type": dtype.name}, pa.array(values)
+    if dtype.name in ("complex64", "complex128"):
+        parts = np.ascontiguousarray(values).view(f"float{dtype.itemsize * 4}")
+        return {"type": dtype.name}, pa.FixedSizeListArray.from_arrays(pa.array(parts, from_pandas=False), 2)
+    raise Unsupported(f"dtype {dtype}")
+
+
+def _dump_extension(values: Any, dtype: Any, columns: Columns) -> tuple[dict[str, Any], Any]:
+    kind = type(dtype)
+    if kind is pd.DatetimeTZDtype:
+        zone = dump_zone(dtype.tz)
+        return (
+            {"type": "datetimetz", "unit": dtype.unit, "zone": zone},
+            pa.array(values.asi8.view(f"M8[{dtype.unit}]")).cast(pa.timestamp(dtype.unit, tz=arrow_zone(zone))),
+        )
+    if kind is pd.PeriodDtype:
+        freq = check_freq(dtype.freq)
+        ordinals = values.asi8
+        return {"type": "period", "freq": freq}, pa.array(ordinals, mask=ordinals == _NAT)
+    if kind is pd.StringDtype:
+        if dtype.storage == "python":
+            _, array = _dump_strings(values.to_numpy(dtype=object, na_value=None))
+        else:
+            array = pa.chunked_array(values.__arrow_array__())
+            if array.type != pa.large_string():
+                # What an older pandas holds as strings of 32 bits reads the same.
+                array = array.cast(pa.large_string())
+        missing = "NA" if dtype.na_value is pd.NA else "nan"
+        return {"type": "string", "storage": dtype.storage, "missing": missing}, array
+    if kind is pd.ArrowDtype:
+        return {"type": "arrow"}, _dump_arrow(values, dtype, columns)
+    if kind is pd.CategoricalDtype:
+        return dump_codes(values.codes, dtype.categories, columns, ordered=bool(dtype.ordered))
+    if kind is pd.IntervalDtype:
+        parts = Columns()
+        spec = {
+            "type": "interval",
+            "closed": dtype.closed,
+            "left": dump_array(values.left, parts, "left"),
+            "right": dump_array(values.right, parts, "right"),
+        }
+        columns.arrow_only |= parts.arrow_only
+        return spec, pa.StructArray.from_arrays([_one(array) for array in parts.arrays], names=parts.names)
+    if isinstance(dtype, _MASKED) and kind.__module__.startswith("pandas."):
+        return {"type": dtype.name}, pa.array(values._data, mask=values._mask, from_pandas=False)
+    raise Unsupported(f"dtype {dtype}")
+
+
+_MASKED = tuple(
+    getattr(pd, name)
+    for name in (
+        "BooleanDtype Int8Dtype Int16Dtype Int32Dtype Int64Dtype UInt8Dtype UInt16Dtype UInt32Dtype UInt64Dtype "
+        "Float32Dtype Float64Dtype"
+    ).split()
+)
+_MASKED_BY_NAME = {cls().name: cls for cls in _MASKED}
+
+
+def _dump_arrow(values: Any, dtype: pd.ArrowDtype, columns: Columns) -> Any:
+    from cacheness._tables_arrow import has_dictionary, survives
+
+    array = values.__arrow_array__()
+    array = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+    if array.type != dtype.pyarrow_dtype or not survives(pa.schema([("column", array.type)])):
+        raise Unsupported(f"dtype {dtype}")
+    if has_dictionary(array.type):
+        if array.num_chunks > 1:
+            raise Unsupported("dictionaries in chunks")
+        columns.arrow_only = True
+    return array
+
+
+def dump_codes(codes: Any, categories: pd.Index, columns: Columns, *, ordered: bool) -> tuple[dict[str, Any], Any]:
+    """Codes into categories. Those of strings are stored as the strings, any other as the codes."""
+    from cacheness._pandas_index import dump_index, embed_index
+
+    codes = np.asarray(codes)
+    missing = codes < 0
+    mask = missing if missing.any() else None
+    text = isinstance(categories.dtype, pd.StringDtype) and type(categories) is pd.Index
+    if len(categories) <= MAX_CATEGORIES:
+        spec = {"type": "category", "ordered": ordered, "categories": embed_index(categories)}
+        if not text:
+            return spec | {"as": "codes"}, pa.array(codes, mask=mask)
+        names = pa.array(categories.to_numpy(dtype=object), type=pa.large_string())
+        return spec | {"as": "values"}, pa.DictionaryArray.from_arrays(pa.array(codes, mask=mask), names)
+    parts = Columns()
+    described = dump_index(categories, parts)
+    if len(parts.arrays) != 1:
+        raise Unsupported("many categories of this kind")
+    # An Arrow file keeps a dictionary as it is, Parquet does not.
+    columns.arrow_only = True
+    array = pa.DictionaryArray.from_arrays(pa.array(codes, mask=mask), _one(parts.arrays[0]), safe=False)
+    return {"type": "category", "ordered": ordered, "categories": described, "as": "dictionary"}, array
+
+
+def load_codes(spec: dict[str, Any], column: Any) -> tuple[np.ndarray, pd.Index]:
+    """The codes and categories of :func:`dump_codes`."""
+    from cacheness._pandas_index import load_embedded, load_index
+
+    if spec["as"] == "codes":
+        codes, missing = column.numpy()
+        if missing is not None:
+            codes[missing] = -1
+        return codes, load_embedded(spec["categories"])
+    array = pa.chunked_array(column)
+    if spec["as"] == "dictionary":
+        names = array.chunk(0).dictionary if array.num_chunks else pa.array([], array.type.value_type)
+        categories = load_index(spec["categories"], _Given(names))
+        return _concat(_indices(chunk) for chunk in array.chunks), categories
+    categories = load_embedded(spec["categories"])
+    codes = []
+    for chunk in array.chunks:
+        if not pa.types.is_dictionary(chunk.type):
+            chunk = chunk.dictionary_encode()
+        # The file has the values that occur, in an order of its own.
+        places = categories.get_indexer(pd.Index(chunk.dictionary.to_numpy(zero_copy_only=False), dtype=object))
+        if len(places) and places.min() < 0:
+            raise CacheSerializationError("a column has a value that is none of its categories")
+        places = np.append(places, -1)  # what the index -1 of missing values leads to
+        codes.append(places[_indices(chunk)])
+    return _concat(codes), categories
+
+
+def _indices(chunk: Any) -> np.ndarray:
+    indices, missing = _core.TableColumn.from_arrow(pa.chunked_array([chunk.indices])).numpy()
+    if missing is None:
+        return indices
+    indices = indices.astype(np.int64)
+    indices[missing] = -1
+    return indices
+
+
+class _Given(Source):
+    """A source of one column that is at hand."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def column(self, index: int) -> Any:
+        return _core.TableColumn.from_arrow(pa.chunked_array([self._array]))
+
+
+def _concat(parts: Iterable[np.ndarray]) -> np.ndarray:
+    arrays = list(parts)
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays) if arrays else np.array([], np.int64)
+
+
+def _one(array: Any) -> Any:
+    if not isinstance(array, pa.ChunkedArray):
+        return array
+    return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
+
+
+def _load(spec: dict[str, Any], column: Any) -> Any:
+    kind = spec["type"]
+    if kind in _NUMBERS or kind.startswith(("datetime64", "timedelta64")):
+        values, missing = column.numpy()
+        values = values.view(kind)
+        if missing is not None:
+            values[missing] = np.timedelta64("NaT") if kind[0] == "t" else np.datetime64("NaT")
+        return values
+    if kind in _MASKED_BY_NAME:
+        values, missing = column.numpy()
+        make = _MASKED_BY_NAME[kind]().construct_array_type()
+        return make(values, np.zeros(len(values), bool) if missing is None else missing)
+    match kind:
+        case "complex64" | "complex128":
+            parts, _ = _core.TableColumn.from_arrow(pa.chunked_array(c.flatten() for c in _chunks(column))).numpy()
+            return parts.view(kind)
+        case "string":
+            return _string_dtype(spec).__from_arrow__(pa.chunked_array(column))
+        case "arrow":
+            array = pa.chunked_array(column)
+            return pd.ArrowDtype(array.type).__from_arrow__(array)
+        case "datetimetz":
+            dtype = pd.DatetimeTZDtype(spec["unit"], load_zone(spec["zone"]))
+            values, missing = column.numpy()
+            if missing is not None:
+                values[missing] = _NAT
+            return pd.DatetimeIndex(values.view(f"M8[{spec['unit']}]")).tz_localize("UTC").tz_convert(dtype.tz).array
+        case "period":
+            values, missing = column.numpy()
+            if missing is not None:
+                values[missing] = _NAT
+            return pd.arrays.PeriodArray(values, dtype=pd.PeriodDtype(spec["freq"]))
+        case "category":
+            codes, categories = load_codes(spec, column)
+            return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(categories, spec["ordered"]))
+        case "interval":
+            array = pa.chunked_array(column).combine_chunks()
+            chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+            sides = [
+                pd.Index(_load(spec[side], _Given(pa.concat_arrays([c.field(i) for c in chunks])).column(0)))
+                for i, side in enumerate(("left", "right"))
+            ]
+            return pd.arrays.IntervalArray.from_arrays(*sides, closed=spec["closed"])
+        case "object":
+            return _load_objects(spec, column)
+    raise CacheSerializationError(f"unknown type of column {kind!r}")
+
+
+def _chunks(column: Any) -> list[Any]:
+    array = pa.chunked_array(column)
+    return array.chunks or [pa.array([], array.type)]
+
+
+def _string_dtype(spec: dict[str, Any]) -> pd.StringDtype:
+    if spec["missing"] == "NA":
+        return pd.StringDtype(spec["storage"])
+    return pd.StringDtype(spec["storage"], na_value=np.nan)
+
+
+def _dump_strings(values: np.ndarray) -> tuple[str | None, Any]:
+    if not set(map(type, values.tolist())) <= {str, type(None)}:
+        raise Unsupported("strings of other types")
+    return None, pa.array(values, type=pa.large_string(), from_pandas=True)
+
+
+_OBJECTS: dict[type, tuple[str, Any]] = {
+    str: ("str", pa.large_string()),
+    bytes: ("bytes", pa.large_binary()),
+    bool: ("bool", pa.bool_()),
+    int: ("int", pa.int64()),
+    float: ("float", pa.float64()),
+    decimal.Decimal: ("Decimal", None),
+    dt.date: ("date", pa.date32()),
+    dt.time: ("time", pa.time64("us")),
+}
+
+
+def _dump_objects(values: np.ndarray) -> tuple[dict[str, Any], Any]:
+    """Objects of one builtin type, and missing values of one kind among them."""
+    items = values.tolist()
+    types = set(map(type, items))
+    missing = None
+    for sentinel, name in ((type(None), "None"), (type(pd.NA), "NA")):
+        if sentinel in types and missing is None:
+            types.discard(sentinel)
+            missing = name
+    if float in types and len(types) == 2 and missing is None:
+        if not all(math.isnan(item) for item in items if type(item) is float):
+            raise Unsupported("objects of several types")
+        types.discard(float)
+        missing = "nan"
+        items = [None if type(item) is float else item for item in items]
+    elif missing == "NA":
+        items = [None if item is pd.NA else item for item in items]
+    if not types:
+        return {"type": "object", "of": "nothing", "missing": missing}, pa.nulls(len(items))
+    if len(types) > 1:
+        raise Unsupported("objects of several types")
+    (cls,) = types
+    if cls not in _OBJECTS:
+        raise Unsupported(f"objects of {cls.__module__}.{cls.__qualname__}")
+    name, arrow_type = _OBJECTS[cls]
+    if cls is decimal.Decimal:
+        exponents = {item.as_tuple().exponent for item in items if item is not None}
+        if len(exponents) != 1 or not isinstance(exponent := exponents.pop(), int) or exponent > 0:
+            raise Unsupported("decimals of several scales")
+        if any(item is not None and not item and item.is_signed() for item in items):
+            raise Unsupported("a negative zero")
+        arrow_type = pa.decimal128(38, -exponent) if exponent >= -38 else None
+        if arrow_type is None:
+            raise Unsupported("decimals of many digits")
+    elif cls is dt.time and any(item is not None and (item.tzinfo or item.fold) for item in items):
+        raise Unsupported("times with a zone")
+    return {"type": "object", "of": name, "missing": missing}, pa.array(items, type=arrow_type, from_pandas=False)
+
+
+def _load_objects(spec: dict[str, Any], column: Any) -> np.ndarray:
+    array = pa.chunked_array(column)
+    values = np.empty(len(array), dtype=object)
+    if spec["of"] in ("str", "bytes"):
+        values[:] = array.to_numpy()
+    else:
+        values[:] = array.to_pylist()
+    if spec["missing"] in ("nan", "NA"):
+        values[pd.isna(values)] = pd.NA if spec["missing"] == "NA" else np.nan
+    return values
+
+
+def check_freq(freq: Any) -> str | None:
+    """The text of a frequency that says all of it."""
+    if freq is None:
+        return None
+    if pd.tseries.frequencies.to_offset(freq.freqstr) != freq:
+        raise Unsupported(f"frequency {freq!r}")
+    return freq.freqstr
+
+
+def dump_zone(zone: Any) -> list[Any]:
+    """A time zone as its kind and name, if that is all of it."""
+    cls = type(zone)
+    if cls is dt.timezone and zone == dt.timezone.utc:
+        described: list[Any] = ["utc"]
+    elif cls is dt.timezone:
+        offset = zone.utcoffset(None)
+        described = ["offset", offset // dt.timedelta(microseconds=1)]
+        if zone.tzname(None) != dt.timezone(offset).tzname(None):
+            raise Unsupported("a fixed offset with a name")
+    elif cls is zoneinfo.ZoneInfo and zone.key:
+        described = ["zoneinfo", zone.key]
+    elif cls.__module__.partition(".")[0] == "pytz" and getattr(zone, "zone", None):
+        described = ["pytz", zone.zone]
+    else:
+        raise Unsupported(f"time zone {zone!r}")
+    back = load_zone(described)
+    if back is not zone and back != zone:
+        raise Unsupported(f"time zone {zone!r}")
+    return described
+
+
+def load_zone(described: list[Any]) -> dt.tzinfo:
+    """The time zone of :func:`dump_zone`."""
+    match described:
+        case ["utc"]:
+            return dt.timezone.utc
+        case ["offset", microseconds]:
+            return dt.timezone(dt.timedelta(microseconds=microseconds))
+        case ["zoneinfo", key]:
+            return zoneinfo.ZoneInfo(key)
+        case ["pytz", key]:
+            import pytz
+
+            return pytz.timezone(key)
+    raise CacheSerializationError(f"unknown time zone {described!r}")
+
+
+def arrow_zone(described: list[Any]) -> str:
+    """The name of a time zone in Arrow."""
+    match described:
+        case ["utc"]:
+            return "UTC"
+        case ["offset", microseconds]:
+            minutes, rest = divmod(abs(microseconds), 60_000_000)
+            if rest:
+                raise Unsupported("an offset of fractions of a minute")
+            return f"{'-' if microseconds < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}"
+        case [_, key]:
+            return key
+    raise CacheSerializationError(f"unknown time zone {described!r}")

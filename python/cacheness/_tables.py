@@ -1,0 +1,105 @@
+"""Tables of pandas, Polars and PyArrow, to Arrow data with a description and back.
+
+:func:`encode` returns ``None`` for whatever it cannot bring back equal, with the same type, dtypes, index, categories,
+time zones and order: the caller then takes another format. The rules are in ``docs/formats/tables.md``.
+
+None of the three packages is imported before a value of theirs is stored or read.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import Any, NamedTuple
+
+from cacheness._labels import Unsupported
+from cacheness.errors import CacheSerializationError, CacheUnsupportedError, CacheVersionError
+
+__all__ = ["Encoded", "decode", "encode"]
+
+VERSION = 1
+
+_DECODERS = {
+    "pandas": "cacheness._tables_pandas",
+    "polars": "cacheness._tables_polars",
+    "pyarrow": "cacheness._tables_arrow",
+}
+
+
+class Encoded(NamedTuple):
+    """A table as Arrow data, and what else must be known of it."""
+
+    stream: Any
+    """An object with the Arrow C stream interface."""
+    description: str
+    """JSON; travels in the schema metadata of the file."""
+    handler: str
+    data_type: str
+    object_type: str
+    by_value: bool
+    """The description keeps the nullability of columns and the categories of dictionaries; the file need not."""
+    arrow_only: bool
+    """Parquet would lose something of this table."""
+
+
+def encode(value: Any) -> Encoded | None:
+    """Describe ``value``, or return ``None`` if it is no table or if a part of it would not come back as it is.
+
+    Raises:
+        CacheSerializationError: for a Polars ``LazyFrame``, which is a query and not a table.
+        CacheUnsupportedError: if ``value`` needs PyArrow and it is not installed.
+    """
+    package = type(value).__module__.partition(".")[0]
+    module = _DECODERS.get(package)
+    if module is None or package not in sys.modules:
+        return None
+    try:
+        found = _import(module, package).describe(value)
+    except Unsupported:
+        return None
+    if found is None:
+        return None
+    description, encoded = found
+    cls = type(value)
+    text = json.dumps({"version": VERSION, "package": package, **description}, allow_nan=False, separators=(",", ":"))
+    return encoded._replace(description=text, object_type=f"{cls.__module__}.{cls.__qualname__}")
+
+
+def decode(table: Any, object_type: str) -> Any:
+    """Rebuild the value from the ``_core.Table`` that was read.
+
+    Raises:
+        CacheUnsupportedError: if its package is not installed.
+        CacheVersionError: if a newer release wrote it.
+        CacheSerializationError: if the description does not fit the columns.
+    """
+    if table.description is None:
+        return _import("cacheness._tables_arrow", "pyarrow").from_rust(table)
+    try:
+        description = json.loads(table.description)
+        version, package = description["version"], description["package"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise CacheSerializationError(f"the table's description cannot be read: {error!r}") from error
+    if version != VERSION:
+        raise CacheVersionError(f"the table's description has version {version}", "a newer release of cacheness reads it")
+    module = _DECODERS.get(package)
+    if module is None:
+        raise CacheUnsupportedError(f"a table of {package!r} ({object_type}) cannot be read by this release")
+    decoder = _import(module, package)
+    try:
+        return decoder.rebuild(description, table)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, CacheSerializationError):
+            raise
+        raise CacheSerializationError(f"the table's description does not fit its columns: {error!r}") from error
+
+
+def _import(module: str, package: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise CacheUnsupportedError(
+            f"{package} tables need {error.name or package}, which cannot be imported: {error}",
+            "pip install 'cacheness[dataframes]'",
+        ) from error

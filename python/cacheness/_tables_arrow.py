@@ -1,0 +1,135 @@
+"""PyArrow tables, record batches, chunked arrays and arrays."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pyarrow as pa
+
+from cacheness import _core
+from cacheness._labels import Unsupported
+from cacheness._tables import Encoded
+from cacheness.errors import CacheSerializationError
+
+__all__ = ["describe", "from_rust", "rebuild"]
+
+
+def describe(value: Any) -> tuple[dict[str, Any], Encoded] | None:
+    """The description of an Arrow object, and its columns."""
+    cls = type(value)
+    if cls is pa.Table:
+        kind, table = "Table", value
+    elif cls is pa.RecordBatch:
+        kind, table = "RecordBatch", pa.Table.from_batches([value])
+    elif cls is pa.ChunkedArray:
+        kind, table = "ChunkedArray", pa.table({"values": value})
+    elif isinstance(value, pa.Array) and cls.__module__ == "pyarrow.lib":
+        kind, table = "Array", pa.table({"values": value})
+    else:
+        return None
+    schema = table.schema
+    for column in table.columns:
+        if column.num_chunks > 1 and has_dictionary(column.type) and not _one_dictionary(column):
+            raise Unsupported("chunks with different dictionaries")
+    description: dict[str, Any] = {"kind": kind, "rows": table.num_rows}
+    if not _is_plain(schema.metadata) or not all(_is_plain_field(field) for field in schema):
+        # Metadata in an order of its own, or that is no text: kept as Arrow's own encoding of the schema.
+        description["schema"] = base64.b64encode(schema.serialize().to_pybytes()).decode()
+        table = pa.Table.from_arrays(table.columns, schema=_without_metadata(schema))
+        schema = table.schema
+    if not survives(schema):
+        raise Unsupported("types that another implementation of Arrow changes")
+    return description, Encoded(table, "", "arrow_tables", "table", "", by_value=False, arrow_only=False)
+
+
+def rebuild(description: dict[str, Any], table: Any) -> Any:
+    """The Arrow object that was stored."""
+    rows = description["rows"]
+    result = pa.RecordBatchReader.from_stream(table).read_all()
+    schema = result.schema
+    if "schema" in description:
+        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(description["schema"])))
+    if result.num_columns:
+        result = pa.Table.from_arrays(result.columns, schema=schema)
+    else:
+        # A table without columns has rows only as the selection of nothing from one that has some.
+        result = pa.table({"rows": pa.nulls(rows)}).replace_schema_metadata(schema.metadata).select([])
+    if result.num_rows != rows:
+        raise CacheSerializationError(f"the table has {result.num_rows} rows instead of {rows}")
+    match description["kind"]:
+        case "Table":
+            return result
+        case "RecordBatch":
+            return _one_batch(result)
+        case "ChunkedArray":
+            return result.column(0)
+        case "Array":
+            return result.column(0).combine_chunks() if result.column(0).num_chunks != 1 else result.column(0).chunk(0)
+        case kind:
+            raise CacheSerializationError(f"unknown kind of Arrow object {kind!r}")
+
+
+def from_rust(table: Any) -> pa.Table:
+    """Record batches that Rust stored, as a table."""
+    return pa.RecordBatchReader.from_stream(table).read_all()
+
+
+def survives(schema: pa.Schema) -> bool:
+    """Whether the schema comes back from the Rust implementation of Arrow as it is."""
+    try:
+        back = pa.RecordBatchReader.from_stream(_core.Table.empty_like(schema.empty_table())).schema
+    except (CacheSerializationError, pa.ArrowException, ValueError, TypeError):
+        return False
+    return back.equals(schema, check_metadata=True)
+
+
+def has_dictionary(data_type: pa.DataType) -> bool:
+    """Whether a type is a dictionary or has one inside."""
+    if pa.types.is_dictionary(data_type):
+        return True
+    if isinstance(data_type, pa.BaseExtensionType):
+        return has_dictionary(data_type.storage_type)
+    return any(has_dictionary(data_type.field(i).type) for i in range(data_type.num_fields))
+
+
+def _one_dictionary(column: pa.ChunkedArray) -> bool:
+    if not pa.types.is_dictionary(column.type):
+        return False
+    first = column.chunk(0).dictionary
+    return all(chunk.dictionary.equals(first) for chunk in column.chunks)
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    if len(batches) == 1:
+        return batches[0]
+    if not batches:
+        arrays = [pa.array([], field.type) for field in table.schema]
+        return pa.RecordBatch.from_arrays(arrays, schema=table.schema)
+    raise CacheSerializationError("the record batch comes back in pieces")
+
+
+def _is_plain(metadata: Any) -> bool:
+    if not metadata:
+        return True
+    if len(metadata) > 1:
+        return False
+    try:
+        return all(part.decode() and True for item in metadata.items() for part in item)
+    except UnicodeDecodeError:
+        return False
+
+
+def _is_plain_field(field: pa.Field) -> bool:
+    children = (field.type.field(i) for i in range(field.type.num_fields))
+    return _is_plain(field.metadata) and all(_is_plain_field(child) for child in children)
+
+
+def _without_metadata(schema: pa.Schema) -> pa.Schema:
+    """The schema with what :func:`_is_plain` accepts only. Extension types keep theirs: it is part of the type."""
+    fields = [field if _is_plain(field.metadata) else field.remove_metadata() for field in schema]
+    for field in fields:
+        if not _is_plain_field(field):
+            raise Unsupported("metadata of nested fields that is no text or has an order")
+    return pa.schema(fields, metadata=schema.metadata if _is_plain(schema.metadata) else None)

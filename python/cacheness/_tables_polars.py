@@ -1,0 +1,83 @@
+"""Polars frames and series."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from cacheness import _core
+from cacheness._labels import Unsupported
+from cacheness._tables import Encoded
+from cacheness.errors import CacheSerializationError
+
+__all__ = ["describe", "rebuild"]
+
+
+def describe(value: Any) -> tuple[dict[str, Any], Encoded] | None:
+    """The description of a Polars object, and its columns."""
+    cls = type(value)
+    if cls is pl.LazyFrame:
+        raise CacheSerializationError(
+            "a polars.LazyFrame is a query, not a table: it cannot be stored",
+            "store the result of its .collect()",
+        )
+    if cls is pl.DataFrame:
+        kind, frame = "DataFrame", value
+    elif cls is pl.Series:
+        kind, frame = "Series", value.to_frame()
+    else:
+        return None
+    description: dict[str, Any] = {"kind": kind, "rows": frame.height}
+    texts = [name for name, dtype in frame.schema.items() if _is_wide(dtype)]
+    if texts:
+        # Arrow has no 128-bit integers: their digits stand in for them.
+        description["int128"] = {name: str(frame.schema[name]) for name in texts}
+        frame = frame.with_columns(pl.col(name).cast(pl.String) for name in texts)
+    if not _survives(frame):
+        raise Unsupported("types that Arrow data does not bring back")
+    handler, data_type = ("polars_series", "series") if kind == "Series" else ("polars_dataframes", "dataframe")
+    return description, Encoded(frame, "", handler, data_type, "", by_value=True, arrow_only=False)
+
+
+def rebuild(description: dict[str, Any], table: Any) -> Any:
+    """The Polars object that was stored."""
+    rows = description["rows"]
+    frame = pl.DataFrame(height=rows) if table.num_columns == 0 and rows else pl.DataFrame(table)
+    if wide := description.get("int128"):
+        types = {"Int128": pl.Int128, "UInt128": pl.UInt128}
+        frame = frame.with_columns(pl.col(name).cast(types[dtype]) for name, dtype in wide.items())
+    if frame.height != rows:
+        raise CacheSerializationError(f"the table has {frame.height} rows instead of {rows}")
+    match description["kind"]:
+        case "DataFrame":
+            return frame
+        case "Series":
+            return frame.to_series()
+        case kind:
+            raise CacheSerializationError(f"unknown kind of Polars object {kind!r}")
+
+
+def _is_wide(dtype: Any) -> bool:
+    return dtype in (getattr(pl, "Int128", None), getattr(pl, "UInt128", None))
+
+
+def _survives(frame: pl.DataFrame) -> bool:
+    """Whether the types come back through Arrow as they are; shown by a frame of the same types without rows."""
+    if any(_has_object(dtype) for dtype in frame.dtypes):
+        return False  # Polars exports the addresses of the objects
+    empty = frame.clear()
+    try:
+        back = pl.DataFrame(_core.Table.empty_like(empty))
+    except (CacheSerializationError, pl.exceptions.PolarsError, ValueError, TypeError):
+        return False
+    return back.schema == empty.schema
+
+
+def _has_object(dtype: Any) -> bool:
+    if dtype == pl.Object:
+        return True
+    if isinstance(dtype, pl.Struct):
+        return any(_has_object(field.dtype) for field in dtype.fields)
+    inner = getattr(dtype, "inner", None)
+    return inner is not None and _has_object(inner)
