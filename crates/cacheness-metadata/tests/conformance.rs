@@ -23,6 +23,7 @@ fn a_file_that_survives_a_power_loss() {
 
 #[test]
 fn a_file_on_a_network() {
+    // A rollback journal syncs with every commit, which takes a while on a disk.
     conformance::metadata(|| on_disk(|options| options.filesystem(FilesystemKind::Network("nfs"))));
 }
 
