@@ -100,8 +100,8 @@ fn is_missing(error: Errno) -> bool {
 }
 
 fn refused_link(path: &str) -> Error {
-    Error::new(ErrorKind::Integrity, format!("{path} is reached through a symbolic link; nothing was opened"))
-        .with_hint("the store never makes links: somebody else has changed its directory")
+    Error::new(ErrorKind::Integrity, format!("{path} is, or is below, something that the store has not made"))
+        .with_hint("the store makes plain files and directories and no links: somebody else has changed its directory")
 }
 
 /// Opens `path` below `directory`. No symbolic link is followed, and the result is never outside of `directory`.
@@ -446,8 +446,8 @@ impl BlobBackend for FilesystemBlobs {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let parent = match open_beneath(directory, &parsed.directory(), flags, Mode::empty()) {
             Ok(parent) => parent,
-            Err(Errno::LOOP) => return Err(refused_link(&parsed.directory())),
-            Err(error) if is_missing(error) => return Ok(false),
+            Err(Errno::LOOP | Errno::NOTDIR) => return Err(refused_link(&parsed.directory())),
+            Err(Errno::NOENT) => return Ok(false),
             Err(error) => return Err(Error::io(format_args!("cannot delete {locator}"), error.into())),
         };
         match rustix::fs::unlinkat(parent, parsed.name, AtFlags::empty()) {

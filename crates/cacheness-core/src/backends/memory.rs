@@ -138,13 +138,13 @@ impl MetadataBackend for MemoryMetadata {
         let mut state = self.state.write();
         let state = state.open_mut()?;
         let mut outcome = PutOutcome::default();
+        // An own blob that is named already must not be deleted, so it is not exchanged for another one.
+        let may_share = options.share_blob && entry.location.locator().is_some_and(|own| !state.named.contains_key(own));
         let former = state.remove(&entry.key);
-        if let (true, Location::Blob(own), Some(digest)) = (options.share_blob, &entry.location, entry.digest) {
+        if let (true, Some(digest)) = (may_share, entry.digest) {
             let keys = state.shared.get(&(digest, entry.size));
-            let other = keys.and_then(|keys| {
-                keys.keys().filter_map(|key| state.entries[key].location.locator()).find(|locator| locator != own)
-            });
-            if let Some(locator) = other {
+            let other = keys.and_then(|keys| keys.first_key_value()).and_then(|(key, ())| state.entries.get(key));
+            if let Some(locator) = other.and_then(|other| other.location.locator()) {
                 outcome.shared = Some(locator.to_owned());
                 entry.location = Location::Blob(locator.to_owned());
             }

@@ -256,7 +256,7 @@ fn step(connection: &Connection, sql: &str) -> Result<()> {
     Ok(())
 }
 
-/// What a put or a delete needs to know of the row that was there.
+/// What a put or a delete needs to know of the row that was there: `id, file_size, locator`.
 struct Former {
     id: i64,
     size: i64,
@@ -264,8 +264,6 @@ struct Former {
 }
 
 impl Former {
-    const COLUMNS: &str = "id, file_size, locator";
-
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self { id: row.get(0)?, size: row.get(1)?, locator: row.get(2)? })
     }
@@ -295,12 +293,14 @@ fn if_orphaned(connection: &Connection, locator: Option<String>) -> Result<Optio
     Ok((!named).then_some(locator))
 }
 
-/// The locator of a blob with the digest and size of `entry`, named by an entry of another key.
+/// The locator of a blob with the digest and size of `entry`, named by an entry of another key. None if an entry already
+/// names the blob `own`, which must then not be deleted.
 fn find_equal_blob(connection: &Connection, entry: &Entry, own: &str) -> Result<Option<String>> {
     let Some(digest) = &entry.digest else { return Ok(None) };
     // The order makes the answer the same on every backend.
     let sql = "SELECT locator FROM cache_entries WHERE digest = ?1 AND locator IS NOT NULL AND file_size = ?2 \
-               AND cache_key <> ?3 AND locator <> ?4 ORDER BY cache_key LIMIT 1";
+               AND cache_key <> ?3 AND NOT EXISTS (SELECT 1 FROM cache_entries WHERE locator = ?4) \
+               ORDER BY cache_key LIMIT 1";
     let size = rows::signed_size(entry)?;
     prepare(connection, sql)?
         .query_row(params![digest.as_slice(), size, entry.key, own], |row| row.get(0))
@@ -353,7 +353,7 @@ fn put(connection: &Connection, entry: &Entry, options: PutOptions) -> Result<Pu
     Ok(outcome)
 }
 
-/// Removes the row found by `sql`, which returns [`Former::COLUMNS`].
+/// Removes the row found by `sql`, which returns the columns of a [`Former`].
 fn delete(connection: &Connection, sql: &str, values: impl rusqlite::Params) -> Result<Option<PutOutcome>> {
     let removed = prepare(connection, sql)?.query_row(values, Former::from_row).optional();
     let Some(former) = removed.map_err(|e| translate("cannot delete an entry", e))? else { return Ok(None) };

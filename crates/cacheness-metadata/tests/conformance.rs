@@ -1,0 +1,33 @@
+//! SQLite passes the suite of metadata backends, in every mode.
+
+use cacheness_core::config::Durability;
+use cacheness_metadata::{FilesystemKind, SqliteMetadata, SqliteOptions};
+use cacheness_testkit::conformance::{self, MetadataFixture};
+
+fn on_disk(change: impl Fn(SqliteOptions) -> SqliteOptions + Copy + 'static) -> MetadataFixture {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("store/cache_metadata.db");
+    let open = move || SqliteMetadata::open(change(SqliteOptions::new(&path))).expect("opened");
+    MetadataFixture::persistent(open, dir)
+}
+
+#[test]
+fn a_file_with_a_write_ahead_log() {
+    conformance::metadata(|| on_disk(|options| options));
+}
+
+#[test]
+fn a_file_that_survives_a_power_loss() {
+    conformance::metadata(|| on_disk(|options| options.durability(Durability::Full)));
+}
+
+#[test]
+fn a_file_on_a_network() {
+    // A rollback journal syncs with every commit, which takes a while on a disk.
+    conformance::metadata(|| on_disk(|options| options.filesystem(FilesystemKind::Network("nfs"))));
+}
+
+#[test]
+fn memory() {
+    conformance::metadata(|| MetadataFixture::new(SqliteMetadata::open_in_memory().expect("opened")));
+}

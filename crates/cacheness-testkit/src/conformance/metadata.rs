@@ -1,0 +1,494 @@
+//! What every metadata backend does.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cacheness_core::ErrorKind;
+use cacheness_core::clock::Timestamp;
+use cacheness_core::entry::{Entry, Location, Totals};
+use cacheness_core::metadata::{Access, EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Scan};
+
+use super::{Check, MetadataFixture};
+use crate::sample::{NOW, blob, full, inline};
+
+/// The checks of a metadata backend; a model test runs besides them.
+pub const CHECKS: &[Check<MetadataFixture>] = &[
+    ("an empty backend", empty),
+    ("every field comes back", every_field),
+    ("extreme values come back", extreme_values),
+    ("hostile keys are keys like others", hostile_keys),
+    ("a put replaces, and keeps the access count", replace),
+    ("a replaced or deleted blob is orphaned once nobody names it", orphans),
+    ("equal blobs are shared", sharing),
+    ("an update changes what it names, of the entry expected", update),
+    ("delete_if leaves an entry that has been replaced", delete_if),
+    ("accesses are written down", accesses),
+    ("scans give pages in the order of keys", scan_pages),
+    ("scans by prefix, in Unicode", scan_prefixes),
+    ("scans of what has expired", scan_expired),
+    ("clear names every blob once", clear),
+    ("a large payload travels inside the entry", large_payload),
+    ("threads at once", threads),
+    ("entries outlive the backend", reopen),
+    ("a closed backend says so", closed),
+];
+
+fn put(backend: &dyn MetadataBackend, entry: &Entry) -> PutOutcome {
+    backend.put(entry, PutOptions::default()).expect("put")
+}
+
+fn share(backend: &dyn MetadataBackend, entry: &Entry) -> PutOutcome {
+    backend.put(entry, PutOptions { share_blob: true }).expect("put")
+}
+
+fn get(backend: &dyn MetadataBackend, key: &str) -> Option<Entry> {
+    let entry = backend.get(key).expect("got");
+    let summary = backend.get_summary(key).expect("got");
+    match (&entry, summary) {
+        (None, None) => {}
+        (Some(entry), Some(summary)) => assert_summary(entry, &summary.entry, summary.inline),
+        _ => panic!("get and get_summary disagree about {key:?}"),
+    }
+    entry
+}
+
+/// A summary is the entry without its inline payload.
+fn assert_summary(entry: &Entry, summary: &Entry, inline: bool) {
+    assert_eq!(inline, matches!(entry.location, Location::Inline(_)));
+    let expected = if inline {
+        Entry { location: Location::Inline(Vec::new()), ..entry.clone() }
+    } else {
+        entry.clone()
+    };
+    assert_eq!(*summary, expected);
+}
+
+fn keys(backend: &dyn MetadataBackend, scan: &Scan<'_>) -> Vec<String> {
+    backend.scan(scan).expect("scanned").into_iter().map(|summary| summary.entry.key).collect()
+}
+
+fn totals(backend: &dyn MetadataBackend) -> (u64, u64) {
+    let Totals { entries, bytes } = backend.totals().expect("totals");
+    (entries, bytes)
+}
+
+fn empty(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    assert_eq!(get(backend, "nothing"), None);
+    assert_eq!(backend.delete("nothing").expect("no error"), None);
+    assert_eq!(backend.delete_if(&inline("nothing", b"")).expect("no error"), None);
+    assert!(!backend.update("nothing", &inline("nothing", b""), &EntryUpdate::default()).expect("no error"));
+    backend.record_accesses(&[]).expect("no error");
+    backend.record_accesses(&[Access { key: "nothing".into(), at: NOW, count: 1 }]).expect("passed over");
+    assert!(keys(backend, &Scan::default()).is_empty());
+    assert_eq!(totals(backend), (0, 0));
+    assert_eq!(backend.clear(&mut |locator| panic!("{locator} is no blob")).expect("cleared"), 0);
+    assert!(!backend.name().is_empty());
+}
+
+fn every_field(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    for entry in [
+        inline("none", b"payload"),
+        inline("empty", b""),
+        full("all", b"payload"),
+        blob("blob", "blobs/ab/ab-0123456789ab.npy", Some([3; 32]), 1 << 40),
+        Entry { description: Some(String::new()), metadata: Some(String::new()), ..inline("blank", b"x") },
+        Entry { params: Some(Vec::new()), ..inline("no params", b"x") },
+    ] {
+        assert_eq!(put(backend, &entry), PutOutcome::default());
+        assert_eq!(get(backend, &entry.key), Some(entry));
+    }
+    assert_eq!(totals(backend), (6, 7 + 7 + (1 << 40) + 2));
+}
+
+fn extreme_values(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    for (key, time) in [("a", i64::MIN), ("b", -1), ("c", 0), ("d", i64::MAX)] {
+        let time = Timestamp(time);
+        let entry = Entry {
+            created_at: time,
+            accessed_at: time,
+            expires_at: Some(time),
+            access_count: i64::MAX.cast_unsigned(),
+            file_hash: time.0.cast_unsigned(),
+            ..inline(key, b"")
+        };
+        put(backend, &entry);
+        assert_eq!(get(backend, key), Some(entry));
+    }
+    let huge = blob("huge", "blobs/a-0123456789ab", None, i64::MAX.cast_unsigned());
+    put(backend, &huge);
+    assert_eq!(get(backend, "huge"), Some(huge));
+    backend.delete("huge").expect("deleted");
+    // One more read of an entry that has been read as often as can be counted.
+    backend.record_accesses(&[Access { key: "a".into(), at: NOW, count: u64::MAX }]).expect("written down");
+    assert!(get(backend, "a").expect("there").access_count >= i64::MAX.cast_unsigned());
+}
+
+/// Keys that break what quotes, cuts, compares or counts them wrongly.
+fn strange_keys() -> Vec<String> {
+    let mut keys: Vec<String> = [
+        "", " ", "\0", "a", "a\0", "a\0b", "a\0c", "'", "\"", "''; DROP TABLE cache_entries; --", "%", "_", "a%", "a_b",
+        "*", "[a]", "?1", "\\", "\n", "A", "ä", "a\u{308}", "😀", "\u{d7ff}", "\u{e000}", "\u{ffff}", "\u{10ffff}",
+        "\u{10ffff}\u{10ffff}x", "NULL", "0", "00", "1e3", "0x1", "../../etc/passwd",
+    ]
+    .map(str::to_owned)
+    .into();
+    keys.push("k".repeat(100_000));
+    keys.push("k".repeat(100_001));
+    keys
+}
+
+fn hostile_keys(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    let keys_in = strange_keys();
+    for key in &keys_in {
+        assert!(!put(backend, &inline(key, key.as_bytes())).replaced, "{key:?}");
+    }
+    let mut sorted = keys_in.clone();
+    sorted.sort();
+    assert_eq!(keys(backend, &Scan::default()), sorted);
+    for key in &keys_in {
+        assert_eq!(get(backend, key), Some(inline(key, key.as_bytes())), "{key:?}");
+    }
+    for key in &keys_in {
+        assert!(backend.delete(key).expect("deleted").is_some(), "{key:?}");
+        assert_eq!(get(backend, key), None);
+    }
+    assert_eq!(totals(backend), (0, 0));
+}
+
+fn replace(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    put(backend, &Entry { access_count: 2, ..inline("k", b"old") });
+    backend.record_accesses(&[Access { key: "k".into(), at: NOW, count: 3 }]).expect("written down");
+    let new = Entry { created_at: Timestamp(NOW.0 + 9), access_count: 0, ..full("k", b"new payload") };
+    assert_eq!(put(backend, &new), PutOutcome { replaced: true, ..PutOutcome::default() });
+    assert_eq!(get(backend, "k"), Some(Entry { access_count: 5, ..new }));
+    assert_eq!(totals(backend), (1, 11));
+    // What the former entry had and the new one has not is gone.
+    put(backend, &inline("k", b""));
+    assert_eq!(get(backend, "k"), Some(Entry { access_count: 5, ..inline("k", b"") }));
+    assert_eq!(totals(backend), (1, 0));
+}
+
+fn orphans(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    let (one, two) = ("blobs/a-000000000001", "blobs/a-000000000002");
+    assert_eq!(put(backend, &blob("a", one, None, 10)).orphaned, None);
+    assert_eq!(put(backend, &blob("a", two, None, 20)).orphaned.as_deref(), Some(one), "replaced by another blob");
+    assert_eq!(put(backend, &blob("a", two, None, 20)).orphaned, None, "replaced by the same blob");
+    assert_eq!(put(backend, &inline("a", b"x")).orphaned.as_deref(), Some(two), "replaced by an inline payload");
+    // Two entries that name one blob, with and without a digest.
+    for digest in [None, Some([1; 32])] {
+        put(backend, &blob("a", one, digest, 10));
+        put(backend, &blob("b", one, digest, 10));
+        let deleted = backend.delete("a").expect("deleted").expect("there");
+        assert_eq!((deleted.orphaned, deleted.replaced), (None, true), "b still names it");
+        assert_eq!(backend.delete("b").expect("deleted").expect("there").orphaned.as_deref(), Some(one));
+        put(backend, &blob("a", one, digest, 10));
+        put(backend, &blob("b", one, digest, 10));
+        assert_eq!(put(backend, &inline("a", b"")).orphaned, None, "b still names it");
+        assert_eq!(put(backend, &blob("b", two, digest, 5)).orphaned.as_deref(), Some(one));
+        backend.clear(&mut |_| {}).expect("cleared");
+    }
+    assert_eq!(totals(backend), (0, 0));
+}
+
+fn sharing(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    let (one, two, three) = ("blobs/a-000000000001", "blobs/a-000000000002", "blobs/a-000000000003");
+    let digest = Some([1; 32]);
+    assert_eq!(share(backend, &blob("a", one, digest, 10)), PutOutcome::default(), "nothing to share yet");
+    assert_eq!(share(backend, &blob("b", two, digest, 10)).shared.as_deref(), Some(one));
+    assert_eq!(get(backend, "b").expect("there").location.locator(), Some(one));
+    assert_eq!(share(backend, &blob("c", three, digest, 11)).shared, None, "another size");
+    assert_eq!(share(backend, &blob("d", two, None, 10)).shared, None, "no digest");
+    assert_eq!(put(backend, &blob("e", two, digest, 10)).shared, None, "not asked for");
+    assert_eq!(share(backend, &blob("f", one, digest, 10)).shared, None, "an entry names its own blob, which must not be deleted");
+    // An inline payload of the same digest is no blob to share.
+    let key = "inline";
+    put(backend, &Entry { digest: Some([2; 32]), ..inline(key, b"0123456789") });
+    assert_eq!(share(backend, &blob("g", three, Some([2; 32]), 10)).shared, None);
+    // Sharing while replacing: the former blob is orphaned, the new one is shared.
+    put(backend, &blob("h", "blobs/h-000000000009", Some([9; 32]), 1));
+    let outcome = share(backend, &blob("h", "blobs/h-00000000000a", digest, 10));
+    assert_eq!(outcome.shared.as_deref(), Some(one));
+    assert_eq!(outcome.orphaned.as_deref(), Some("blobs/h-000000000009"));
+    // A blob is not shared with the entry that is being replaced: putting a value again heals its blob.
+    backend.clear(&mut |_| {}).expect("cleared");
+    put(backend, &blob("a", one, digest, 10));
+    let outcome = share(backend, &blob("a", two, digest, 10));
+    assert_eq!((outcome.shared, outcome.orphaned.as_deref()), (None, Some(one)));
+}
+
+fn update(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    let entry = full("k", b"payload");
+    put(backend, &entry);
+    assert!(backend.update("k", &entry, &EntryUpdate::default()).expect("updated"));
+    assert_eq!(get(backend, "k"), Some(entry.clone()), "nothing was named");
+    let change = EntryUpdate {
+        expires_at: Some(None),
+        description: Some(Some("new".into())),
+        metadata: Some(None),
+        signature: Some(Some([1; 32])),
+        created_at: None,
+    };
+    assert!(backend.update("k", &entry, &change).expect("updated"));
+    let changed = Entry {
+        expires_at: None,
+        description: Some("new".into()),
+        metadata: None,
+        signature: Some([1; 32]),
+        ..entry.clone()
+    };
+    assert_eq!(get(backend, "k"), Some(changed.clone()));
+    let touch = EntryUpdate {
+        created_at: Some(Timestamp(5)),
+        expires_at: Some(Some(Timestamp(6))),
+        description: Some(None),
+        signature: Some(None),
+        metadata: Some(Some("{}".into())),
+    };
+    assert!(backend.update("k", &changed, &touch).expect("updated"));
+    let touched = Entry {
+        created_at: Timestamp(5),
+        expires_at: Some(Timestamp(6)),
+        description: None,
+        signature: None,
+        metadata: Some("{}".into()),
+        ..changed.clone()
+    };
+    assert_eq!(get(backend, "k"), Some(touched.clone()));
+    // The entry expected is not there any more: another time, another payload, gone.
+    assert!(!backend.update("k", &changed, &change).expect("no error"));
+    let other = Entry { file_hash: touched.file_hash ^ 1, ..touched.clone() };
+    assert!(!backend.update("k", &other, &change).expect("no error"));
+    assert_eq!(get(backend, "k"), Some(touched.clone()));
+    backend.delete("k").expect("deleted");
+    assert!(!backend.update("k", &touched, &change).expect("no error"));
+    assert_eq!(get(backend, "k"), None);
+}
+
+fn delete_if(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    let old = blob("k", "blobs/a-000000000001", None, 10);
+    put(backend, &old);
+    let newer = Entry { created_at: Timestamp(NOW.0 + 1), ..old.clone() };
+    let other = Entry { file_hash: !old.file_hash, ..old.clone() };
+    assert_eq!(backend.delete_if(&newer).expect("no error"), None);
+    assert_eq!(backend.delete_if(&other).expect("no error"), None);
+    assert_eq!(totals(backend), (1, 10));
+    let removed = backend.delete_if(&old).expect("deleted").expect("there");
+    assert_eq!(removed.orphaned.as_deref(), Some("blobs/a-000000000001"));
+    assert_eq!(get(backend, "k"), None);
+    assert_eq!(totals(backend), (0, 0));
+}
+
+fn accesses(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    for key in ["a", "b"] {
+        put(backend, &full(key, b"x"));
+    }
+    let access = |key: &str, at: i64, count| Access { key: key.into(), at: Timestamp(at), count };
+    let later = NOW.0 + 1_000;
+    backend
+        .record_accesses(&[access("a", later, 3), access("gone", later, 1), access("a", NOW.0, 2), access("b", 0, 1)])
+        .expect("written down");
+    let a = get(backend, "a").expect("there");
+    assert_eq!((a.access_count, a.accessed_at), (9, Timestamp(later)), "a time never goes back");
+    let b = get(backend, "b").expect("there");
+    assert_eq!((b.access_count, b.accessed_at), (5, Timestamp(NOW.0 + 2)));
+    assert_eq!(get(backend, "gone"), None);
+}
+
+fn scan_pages(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    let expected: Vec<String> = (0..257).map(|i| format!("{i:04}")).collect();
+    for key in expected.iter().rev() {
+        put(backend, &full(key, b"payload"));
+    }
+    assert_eq!(keys(backend, &Scan::default()), expected);
+    for limit in [1, 7, 256, 257, 258, usize::MAX] {
+        let mut found = Vec::new();
+        loop {
+            let after = found.last().cloned();
+            let page = keys(backend, &Scan { after: after.as_deref(), limit, ..Scan::default() });
+            assert!(page.len() <= limit);
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page);
+        }
+        assert_eq!(found, expected, "limit {limit}");
+    }
+    let found = backend.scan(&Scan { limit: 1, ..Scan::default() }).expect("scanned");
+    assert_summary(&full("0000", b"payload"), &found[0].entry, found[0].inline);
+    // `after` need not be a key, and may lie before or behind the prefix.
+    assert_eq!(keys(backend, &Scan { after: Some("0003x"), limit: 1, ..Scan::default() }), ["0004"]);
+    assert_eq!(keys(backend, &Scan { prefix: "002", after: Some("0001"), limit: 1, ..Scan::default() }), ["0020"]);
+    assert_eq!(keys(backend, &Scan { prefix: "002", after: Some("0028"), ..Scan::default() }), ["0029"]);
+    assert!(keys(backend, &Scan { prefix: "002", after: Some("0030"), ..Scan::default() }).is_empty());
+}
+
+fn scan_prefixes(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    let all = strange_keys();
+    for key in &all {
+        put(backend, &inline(key, b""));
+    }
+    let mut prefixes = all.clone();
+    prefixes.extend(["ключ", "\u{10fffe}", "a\u{0}", "\u{d7fe}", "k", "kk"].map(str::to_owned));
+    for prefix in &prefixes {
+        let mut expected: Vec<_> = all.iter().filter(|key| key.starts_with(prefix.as_str())).cloned().collect();
+        expected.sort();
+        assert_eq!(keys(backend, &Scan { prefix, ..Scan::default() }), expected, "prefix {prefix:?}");
+    }
+}
+
+fn scan_expired(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    for i in 0..40_i64 {
+        let expires_at = (i % 4 != 0).then_some(Timestamp(NOW.0 + i % 4));
+        put(backend, &Entry { expires_at, ..inline(&format!("{}/{i:02}", i % 2), b"") });
+    }
+    let expired = |time: i64| {
+        let mut keys: Vec<_> =
+            (0..40).filter(|i| i % 4 != 0 && i % 4 <= time).map(|i| format!("{}/{i:02}", i % 2)).collect();
+        keys.sort();
+        keys
+    };
+    for time in 0..5 {
+        let expired_at = Some(Timestamp(NOW.0 + time));
+        assert_eq!(keys(backend, &Scan { expired_at, ..Scan::default() }), expired(time), "time {time}");
+        let of_prefix: Vec<_> = expired(time).into_iter().filter(|key| key.starts_with("1/")).collect();
+        assert_eq!(keys(backend, &Scan { expired_at, prefix: "1/", ..Scan::default() }), of_prefix);
+        let page = Scan { expired_at, prefix: "1/", after: Some("1/05"), limit: 3, ..Scan::default() };
+        let expected: Vec<_> = of_prefix.into_iter().filter(|key| key.as_str() > "1/05").take(3).collect();
+        assert_eq!(keys(backend, &page), expected);
+    }
+}
+
+fn clear(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    for i in 0..100 {
+        put(backend, &inline(&format!("inline {i}"), b"123"));
+        put(backend, &blob(&format!("blob {i}"), &format!("blobs/a-{:012x}", i / 2), Some([4; 32]), 5));
+    }
+    assert_eq!(totals(backend), (200, 800));
+    let mut named = BTreeSet::new();
+    let removed = backend.clear(&mut |locator| assert!(named.insert(locator.to_owned()), "{locator} twice"));
+    assert_eq!(removed.expect("cleared"), 200);
+    assert_eq!(named, (0..50).map(|i| format!("blobs/a-{i:012x}")).collect());
+    assert_eq!(totals(backend), (0, 0));
+    assert!(keys(backend, &Scan::default()).is_empty());
+    // The backend may be used from within: the removal is committed by then.
+    put(backend, &blob("k", "blobs/a-000000000001", None, 5));
+    let count = backend.clear(&mut |_| assert_eq!(backend.totals().expect("totals").entries, 0)).expect("cleared");
+    assert_eq!(count, 1);
+}
+
+fn large_payload(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    for size in [4_000, 4_096, 32 * 1024, 1 << 20] {
+        let payload: Vec<u8> = (0..size).map(|i: u32| i.to_le_bytes()[i as usize % 2]).collect();
+        let entry = inline(&format!("{size}"), &payload);
+        put(backend, &entry);
+        assert!(get(backend, &entry.key) == Some(entry), "{size} bytes");
+    }
+}
+
+fn threads(fixture: &MetadataFixture) {
+    const THREADS: u64 = 16;
+    const ROUNDS: u64 = 150;
+    let backend = &*fixture.backend;
+    let puts = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let puts = &puts;
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let own = format!("own {thread} {}", round % 10);
+                    let payload = format!("{thread}:{round}").repeat(10);
+                    put(backend, &inline(&own, payload.as_bytes()));
+                    puts.fetch_add(1, Ordering::Relaxed);
+                    assert_eq!(get_own(backend, &own), payload.as_bytes(), "a thread sees what it has written");
+                    // All threads fight for one key: whoever wins, the entry is whole.
+                    put(backend, &inline("shared", payload.as_bytes()));
+                    if let Some(entry) = backend.get("shared").expect("got") {
+                        let Location::Inline(bytes) = &entry.location else { panic!("it is inline") };
+                        assert_eq!(entry.size, bytes.len() as u64);
+                        assert_eq!(entry.file_hash, crate::sample::hash(bytes));
+                    }
+                    match round % 7 {
+                        0 => drop(backend.delete("shared").expect("deleted")),
+                        1 => drop(backend.scan(&Scan { prefix: "own", limit: 50, ..Scan::default() }).expect("scanned")),
+                        2 => backend.record_accesses(&[Access { key: own, at: NOW, count: 1 }]).expect("written"),
+                        3 => drop(backend.totals().expect("totals")),
+                        _ => {}
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(puts.load(Ordering::Relaxed), THREADS * ROUNDS);
+    let found = backend.scan(&Scan::default()).expect("scanned");
+    let bytes = found.iter().map(|summary| summary.entry.size).sum();
+    assert_eq!(totals(backend), (found.len() as u64, bytes));
+    assert!(found.len() as u64 >= THREADS * 10);
+}
+
+fn get_own(backend: &dyn MetadataBackend, key: &str) -> Vec<u8> {
+    match backend.get(key).expect("got").expect("there").location {
+        Location::Inline(bytes) => bytes,
+        Location::Blob(locator) => panic!("{locator} was never written"),
+    }
+}
+
+fn reopen(fixture: &MetadataFixture) {
+    let Some(reopen) = &fixture.reopen else { return };
+    let entry = full("k", b"payload");
+    put(&*fixture.backend, &entry);
+    {
+        let second = reopen();
+        assert_eq!(get(&*second, "k"), Some(entry.clone()), "seen while the first is open");
+        put(&*second, &inline("from the second", b"12"));
+    }
+    assert!(get(&*fixture.backend, "from the second").is_some());
+    fixture.backend.close().expect("closed");
+    let third = reopen();
+    assert_eq!(get(&*third, "k"), Some(entry));
+    assert_eq!(totals(&*third), (2, 9));
+    third.delete("k").expect("deleted");
+    third.close().expect("closed");
+    let fourth = reopen();
+    assert_eq!(get(&*fourth, "k"), None);
+    assert_eq!(totals(&*fourth), (1, 2));
+}
+
+fn closed(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    let entry = inline("k", b"x");
+    put(backend, &entry);
+    backend.close().expect("closed");
+    backend.close().expect("closing twice is no error");
+    let access = Access { key: "k".into(), at: NOW, count: 1 };
+    let errors = [
+        backend.get("k").err(),
+        backend.get_summary("k").err(),
+        backend.put(&entry, PutOptions::default()).err(),
+        backend.update("k", &entry, &EntryUpdate::default()).err(),
+        backend.delete("k").err(),
+        backend.delete_if(&entry).err(),
+        backend.clear(&mut |_| {}).err(),
+        backend.scan(&Scan::default()).err(),
+        backend.record_accesses(&[access]).err(),
+        backend.totals().err(),
+    ];
+    for (call, error) in errors.into_iter().enumerate() {
+        let error = error.unwrap_or_else(|| panic!("call {call} succeeded on a closed backend"));
+        assert_eq!(error.kind(), ErrorKind::Closed, "call {call}: {error}");
+    }
+}

@@ -1,0 +1,83 @@
+//! The suites. Each check has a name, runs on a backend of its own and panics if the contract is broken.
+//!
+//! ```
+//! use cacheness_core::backends::{MemoryBlobs, MemoryMetadata};
+//! use cacheness_testkit::conformance::{self, BlobFixture, MetadataFixture};
+//!
+//! conformance::blobs(|| BlobFixture::new(MemoryBlobs::new()));
+//! conformance::metadata(|| MetadataFixture::new(MemoryMetadata::new()));
+//! ```
+
+mod blobs;
+mod metadata;
+mod model;
+
+use std::any::Any;
+
+use cacheness_core::blob::BlobBackend;
+use cacheness_core::metadata::MetadataBackend;
+
+pub use self::blobs::CHECKS as BLOB_CHECKS;
+pub use self::metadata::CHECKS as METADATA_CHECKS;
+
+/// A fresh, empty metadata backend.
+pub struct MetadataFixture {
+    /// The backend.
+    pub backend: Box<dyn MetadataBackend>,
+    /// Opens the same store once more, while the first may be open or closed; `None` where nothing outlives it.
+    pub reopen: Option<Box<dyn Fn() -> Box<dyn MetadataBackend>>>,
+    /// What has to live as long as the backend (a temporary directory).
+    pub keep: Option<Box<dyn Any>>,
+}
+
+impl MetadataFixture {
+    /// A backend that nothing outlives.
+    pub fn new(backend: impl MetadataBackend + 'static) -> Self {
+        Self { backend: Box::new(backend), reopen: None, keep: None }
+    }
+
+    /// A backend that `open` opens, any number of times, on the same store.
+    pub fn persistent<B: MetadataBackend + 'static>(open: impl Fn() -> B + 'static, keep: impl Any) -> Self {
+        let open = move || -> Box<dyn MetadataBackend> { Box::new(open()) };
+        Self { backend: open(), reopen: Some(Box::new(open)), keep: Some(Box::new(keep)) }
+    }
+}
+
+/// A fresh, empty blob backend.
+pub struct BlobFixture {
+    /// The backend.
+    pub backend: Box<dyn BlobBackend>,
+    /// Fails if the store holds anything besides the blobs listed (temporary files of a put that was given up).
+    pub assert_no_leftovers: Box<dyn Fn()>,
+    /// What has to live as long as the backend (a temporary directory).
+    pub keep: Option<Box<dyn Any>>,
+}
+
+impl BlobFixture {
+    /// A backend that has no place for leftovers.
+    pub fn new(backend: impl BlobBackend + 'static) -> Self {
+        Self { backend: Box::new(backend), assert_no_leftovers: Box::new(|| {}), keep: None }
+    }
+}
+
+/// Runs all checks of a metadata backend, each on a new one.
+pub fn metadata(factory: impl Fn() -> MetadataFixture) {
+    run("metadata", METADATA_CHECKS, &factory);
+    model::metadata(&factory);
+}
+
+/// Runs all checks of a blob backend, each on a new one.
+pub fn blobs(factory: impl Fn() -> BlobFixture) {
+    run("blobs", BLOB_CHECKS, &factory);
+}
+
+/// A named check.
+pub type Check<F> = (&'static str, fn(&F));
+
+fn run<F>(suite: &str, checks: &[Check<F>], factory: &impl Fn() -> F) {
+    for (name, check) in checks {
+        // Captured by the test harness, and shown with the panic that follows if the check fails.
+        println!("{suite}: {name}");
+        check(&factory());
+    }
+}

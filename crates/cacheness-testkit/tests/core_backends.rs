@@ -1,0 +1,38 @@
+//! The backends of the core crate pass the suites.
+
+use cacheness_core::backends::{FilesystemBlobs, FilesystemOptions, MemoryBlobs, MemoryMetadata};
+use cacheness_core::config::Durability;
+use cacheness_testkit::conformance::{self, BlobFixture, MetadataFixture};
+
+#[test]
+fn memory_metadata() {
+    conformance::metadata(|| MetadataFixture::new(MemoryMetadata::new()));
+}
+
+#[test]
+fn memory_blobs() {
+    conformance::blobs(|| BlobFixture::new(MemoryBlobs::new()));
+}
+
+fn files(shard_chars: u8, durability: Durability) -> BlobFixture {
+    let dir = tempfile::tempdir().expect("a directory");
+    let root = dir.path().join("store");
+    let backend = FilesystemBlobs::new(&root, FilesystemOptions { shard_chars, durability }).expect("valid options");
+    let assert_no_leftovers = Box::new(move || {
+        let Ok(mut left) = std::fs::read_dir(root.join("tmp")) else { return };
+        assert!(left.next().is_none(), "tmp/ is not empty");
+    });
+    BlobFixture { backend: Box::new(backend), assert_no_leftovers, keep: Some(Box::new(dir)) }
+}
+
+#[test]
+fn files_in_shards() {
+    for shard_chars in 0..=4 {
+        conformance::blobs(|| files(shard_chars, Durability::Normal));
+    }
+}
+
+#[test]
+fn files_that_survive_a_power_loss() {
+    conformance::blobs(|| files(2, Durability::Full));
+}
