@@ -44,7 +44,9 @@ pub(crate) struct PyCache {
 
 impl PyCache {
     fn opened(&self) -> PyResult<&Opened> {
-        self.opened.get().ok_or_else(|| PyRuntimeError::new_err("the cache has not been opened: call super().__init__()"))
+        self.opened
+            .get()
+            .ok_or_else(|| PyRuntimeError::new_err("the cache has not been opened: call super().__init__()"))
     }
 
     /// The payload of `key`; a damaged entry or a wrong signature is logged and counts as nothing.

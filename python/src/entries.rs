@@ -63,7 +63,12 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The dictionary of an entry.
-pub(crate) fn to_dict<'py>(py: Python<'py>, entry: &Entry, inline: bool, detail: Detail) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn to_dict<'py>(
+    py: Python<'py>,
+    entry: &Entry,
+    inline: bool,
+    detail: Detail,
+) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     macro_rules! set {
         ($($name:literal)+, $value:expr) => {{
@@ -99,10 +104,13 @@ pub(crate) fn to_dict<'py>(py: Python<'py>, entry: &Entry, inline: bool, detail:
             info
         });
         set!("metadata", metadata(py, entry)?);
-        set!("cache_key_params", match &entry.params {
-            Some(encoding) => keys::render(py, encoding)?,
-            None => py.None().into_bound(py),
-        });
+        set!(
+            "cache_key_params",
+            match &entry.params {
+                Some(encoding) => keys::render(py, encoding)?,
+                None => py.None().into_bound(py),
+            }
+        );
     }
     Ok(dict)
 }

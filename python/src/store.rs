@@ -30,7 +30,9 @@ pub(crate) struct PyStore {
 
 impl PyStore {
     fn opened(&self) -> PyResult<&Opened> {
-        self.opened.get().ok_or_else(|| PyRuntimeError::new_err("the store has not been opened: call super().__init__()"))
+        self.opened
+            .get()
+            .ok_or_else(|| PyRuntimeError::new_err("the store has not been opened: call super().__init__()"))
     }
 }
 
@@ -248,11 +250,7 @@ impl PyStore {
 }
 
 /// Whether the metadata has all fields of `filter` with equal values.
-fn matches_filter(
-    py: Python<'_>,
-    entry: &cacheness_core::entry::Entry,
-    filter: &Bound<'_, PyDict>,
-) -> PyResult<bool> {
+fn matches_filter(py: Python<'_>, entry: &cacheness_core::entry::Entry, filter: &Bound<'_, PyDict>) -> PyResult<bool> {
     let metadata = entries::metadata(py, entry)?.cast_into::<PyDict>()?;
     for (name, wanted) in filter.iter() {
         match metadata.get_item(name)? {

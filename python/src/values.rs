@@ -184,8 +184,7 @@ impl Values {
         let pickled = py.import(intern!(py, "cacheness._pickle"))?;
         let (kind, parts): (String, Vec<Bound<'py, PyAny>>) =
             pickled.call_method1(intern!(py, "dumps"), (value, self.dill_fallback))?.extract()?;
-        let buffers: Vec<PyBuffer<u8>> =
-            parts.iter().map(|part| PyBuffer::get(part)).collect::<PyResult<_>>()?;
+        let buffers: Vec<PyBuffer<u8>> = parts.iter().map(|part| PyBuffer::get(part)).collect::<PyResult<_>>()?;
         let slices: Vec<&[u8]> = buffers.iter().map(crate::buffers::bytes_of).collect::<PyResult<_>>()?;
         format.handler_meta = PickleParts::of(&slices).to_bytes();
         if kind == "dill" {
@@ -252,9 +251,7 @@ impl Values {
         };
         match (handler, reading) {
             (Builtin::Arrays, Reading::Own) => arrays::decode(py, stored),
-            (Builtin::Arrays, Reading::Mapped(mode)) => {
-                arrays::decode_mmap(py, stored, mode == MapMode::CopyOnWrite)
-            }
+            (Builtin::Arrays, Reading::Mapped(mode)) => arrays::decode_mmap(py, stored, mode == MapMode::CopyOnWrite),
             (Builtin::Arrays, Reading::Slice(index)) => arrays::decode_slice(py, stored, index),
             (Builtin::Tables(_), Reading::Mapped(MapMode::Read)) => tables::decode_mmap(py, stored),
             (_, Reading::Slice(_)) => Err(to_py(Error::new(
@@ -318,7 +315,11 @@ impl Values {
         if !matches!(reading, Reading::Own) {
             return Err(to_py(Error::new(
                 ErrorKind::Unsupported,
-                format!("entry {} was stored by the handler {:?}: it has no slices and is not mapped", stored.key(), format.handler),
+                format!(
+                    "entry {} was stored by the handler {:?}: it has no slices and is not mapped",
+                    stored.key(),
+                    format.handler
+                ),
             )));
         }
         py.detach(|| stored.verified_file().map(drop)).into_py_result()?;
@@ -378,12 +379,8 @@ pub(crate) fn object_type(value: &Bound<'_, PyAny>) -> PyResult<Name> {
 
 /// An extension that is nothing but letters, digits and dots inside.
 fn safe_extension(extension: &str) -> String {
-    let kept: String = extension
-        .to_ascii_lowercase()
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == '.')
-        .take(32)
-        .collect();
+    let kept: String =
+        extension.to_ascii_lowercase().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').take(32).collect();
     let kept = kept.trim_matches('.').to_owned();
     if kept.is_empty() { "bin".to_owned() } else { kept }
 }
@@ -460,4 +457,3 @@ impl PickleParts {
         }
     }
 }
-

@@ -147,8 +147,7 @@ fn columns() -> Vec<ArrayRef> {
         all.push(array(data.with_precision_and_scale(precision, scale).unwrap()));
     }
     for (precision, scale) in [(5, 2), (18, 2), (38, 10), (76, 10), (3, -2)] {
-        let data: Decimal256Array =
-            small(1).into_iter().map(|v| v.map(|v| i256::from_i128(i128::from(v)))).collect();
+        let data: Decimal256Array = small(1).into_iter().map(|v| v.map(|v| i256::from_i128(i128::from(v)))).collect();
         all.push(array(data.with_precision_and_scale(precision, scale).unwrap()));
     }
     all.extend(nested());
@@ -347,7 +346,11 @@ fn many_rows_come_back_in_order() {
     let batch = RecordBatch::try_from_iter_with_nullable(vec![
         ("step", array(Int64Array::from_iter_values(0..rows)), false),
         ("random", array(Int64Array::from_iter_values(noise(1))), false),
-        ("floats", array(Float64Array::from_iter_values(noise(2).map(|v| f64::from_bits(v.cast_unsigned() >> 2)))), true),
+        (
+            "floats",
+            array(Float64Array::from_iter_values(noise(2).map(|v| f64::from_bits(v.cast_unsigned() >> 2)))),
+            true,
+        ),
         ("few", array(StringArray::from_iter_values(noise(3).map(|v| format!("city {}", v.rem_euclid(50))))), false),
         ("holes", array(Int32Array::from_iter((0..1_200_000).map(|i| (i % 7 != 0).then_some(i)))), true),
         ("times", array(TimestampMicrosecondArray::from_iter_values(days)), false),

@@ -345,11 +345,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of [`Cache::get`] and [`Cache::put`].
-    pub fn get_or_insert_with<T: Storable>(
-        &self,
-        key: impl IntoEntryKey,
-        compute: impl FnOnce() -> T,
-    ) -> Result<T> {
+    pub fn get_or_insert_with<T: Storable>(&self, key: impl IntoEntryKey, compute: impl FnOnce() -> T) -> Result<T> {
         self.get_or_try_insert_with(key, || Ok(compute()))
     }
 

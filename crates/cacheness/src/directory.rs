@@ -22,7 +22,7 @@ use cacheness_core::metadata::MetadataBackend;
 use cacheness_core::sign::{SignedFields, Signer};
 use cacheness_core::store::Store;
 use cacheness_core::{Error, ErrorKind, Result};
-use cacheness_metadata::{Access as SqliteAccess, SqliteMetadata, SqliteOptions};
+use cacheness_metadata::{SqliteAccess, SqliteMetadata, SqliteOptions};
 use serde::{Deserialize, Serialize};
 
 /// The version of the directory's format that this release writes, and the newest it reads.

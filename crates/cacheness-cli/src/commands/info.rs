@@ -32,7 +32,10 @@ pub(crate) fn run(args: &Info, out: &mut dyn Write) -> Result<(), Failure> {
     let mut all = show::json(&entry)?;
     if let (Some(report), Value::Object(map)) = (&report, &mut all) {
         let signature = format!("{:?}", report.signature).to_lowercase();
-        map.insert("verified".into(), json!({ "valid": report.valid, "signature": signature, "problem": report.problem }));
+        map.insert(
+            "verified".into(),
+            json!({ "valid": report.valid, "signature": signature, "problem": report.problem }),
+        );
     }
     if args.json {
         writeln!(out, "{all:#}")?;

@@ -5,8 +5,8 @@ pub(crate) mod ls;
 
 use std::path::Path;
 
-use cacheness::{Access, Place, Result, StoreConfig};
 use cacheness::core::store::Store;
+use cacheness::{Access, Place, Result, StoreConfig};
 
 /// Opens the store in `dir` for reading.
 fn open(dir: &Path) -> Result<Store> {

@@ -86,14 +86,6 @@ impl FilesystemBlobs {
     pub fn root(&self) -> &Path {
         &self.shared.root
     }
-
-    /// The directory for files that handlers write before the store takes them over; on the same file system as the
-    /// blobs. It is made if it is not there.
-    pub fn temp_dir(&self) -> Result<PathBuf> {
-        let directory = self.shared.make_root()?;
-        self.shared.make_directory(directory, TMP)?;
-        Ok(self.shared.root.join(TMP))
-    }
 }
 
 impl fmt::Debug for FilesystemBlobs {
@@ -150,11 +142,10 @@ impl Shared {
         match rustix::fs::open(&self.root, flags, Mode::empty()) {
             Ok(directory) => Ok(Some(self.directory.get_or_init(|| directory))),
             Err(Errno::NOENT) => Ok(None),
-            Err(Errno::NOTDIR) => Err(Error::new(
-                ErrorKind::NotAStore,
-                format!("{} is not a directory", self.root.display()),
-            )
-            .with_hint("give the directory of a store, or one that does not exist yet")),
+            Err(Errno::NOTDIR) => {
+                Err(Error::new(ErrorKind::NotAStore, format!("{} is not a directory", self.root.display()))
+                    .with_hint("give the directory of a store, or one that does not exist yet"))
+            }
             Err(error) => Err(Error::io(format_args!("cannot open {}", self.root.display()), error.into())),
         }
     }
@@ -256,7 +247,8 @@ impl FileWriter {
             return Err(Error::new(ErrorKind::Storage, format!("{temporary} is not a regular file any more")));
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let adopted = open_beneath(self.directory(), &temporary, flags, Mode::empty()).map_err(|e| failed("open", e))?;
+        let adopted =
+            open_beneath(self.directory(), &temporary, flags, Mode::empty()).map_err(|e| failed("open", e))?;
         rustix::fs::fchmod(&adopted, FILE_MODE).map_err(|e| failed("change the mode of", e))?;
         if self.shared.is_full() {
             rustix::fs::fsync(&adopted).map_err(|e| failed("sync", e))?;
@@ -387,6 +379,12 @@ impl BlobReader for FileReader {
 }
 
 impl BlobBackend for FilesystemBlobs {
+    fn temp_dir(&self) -> Result<Option<PathBuf>> {
+        let directory = self.shared.make_root()?;
+        self.shared.make_directory(directory, TMP)?;
+        Ok(Some(self.shared.root.join(TMP)))
+    }
+
     fn name(&self) -> &'static str {
         "filesystem"
     }
@@ -542,7 +540,12 @@ mod tests {
         assert!(blobs.delete(&locator).is_err());
         assert!(elsewhere.join(locator.rsplit('/').next().expect("a name")).exists(), "nothing was deleted");
         let mut count = 0;
-        blobs.list(&mut |_, _| { count += 1; Ok(()) }).expect("listed");
+        blobs
+            .list(&mut |_, _| {
+                count += 1;
+                Ok(())
+            })
+            .expect("listed");
         assert_eq!(count, 0);
         let hint = BlobHint { stem: "00c0ffee", extension: "bin", size: None };
         let error = blobs.create(hint).expect("a writer").commit().expect_err("not through the link");
@@ -574,8 +577,7 @@ mod tests {
             let (_dir, blobs) = blobs(1, durability);
             let made = blobs.temp_dir().expect("a directory").join("made-by-a-handler");
             std::fs::write(&made, b"adopted").expect("written");
-            let writer =
-                blobs.create(BlobHint { stem: "ab", extension: "parquet", size: Some(7) }).expect("a writer");
+            let writer = blobs.create(BlobHint { stem: "ab", extension: "parquet", size: Some(7) }).expect("a writer");
             std::fs::rename(&made, writer.local_path().expect("a file")).expect("renamed");
             let locator = writer.commit().expect("committed");
             let reader = blobs.open(&locator).expect("opened").expect("there");
@@ -596,7 +598,12 @@ mod tests {
         std::fs::create_dir_all(blobs.root().join("blobs/00/deeper")).expect("made");
         std::fs::create_dir_all(blobs.root().join("blobs/toolong")).expect("made");
         let mut found = Vec::new();
-        blobs.list(&mut |locator, size| { found.push((locator.to_owned(), size)); Ok(()) }).expect("listed");
+        blobs
+            .list(&mut |locator, size| {
+                found.push((locator.to_owned(), size));
+                Ok(())
+            })
+            .expect("listed");
         assert_eq!(found, [(locator, 4)]);
     }
 

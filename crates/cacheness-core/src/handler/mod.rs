@@ -185,7 +185,9 @@ pub fn expect_format(stored: &Stored, wanted: &[&str]) -> Result<()> {
         format!("entry {} is a {object_type} stored as {storage_format}, not as {}", stored.key(), wanted.join(" or ")),
     );
     Err(match &**storage_format {
-        "pickle" | "dill" => error.with_hint("a pickle can only be read from Python; store plain data, an array or a table"),
+        "pickle" | "dill" => {
+            error.with_hint("a pickle can only be read from Python; store plain data, an array or a table")
+        }
         "b2nd" | "npy" => error.with_hint("read it as an ndarray::Array"),
         "parquet" | "arrow" => error.with_hint("read it as an arrow RecordBatch"),
         "msgpack" => error.with_hint("read it as a serde type"),

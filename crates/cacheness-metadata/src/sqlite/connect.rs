@@ -99,9 +99,9 @@ pub(super) fn open(options: &SqliteOptions, kind_seen: &mut Option<FilesystemKin
 /// Opens a database in memory. It has one connection: nobody else could see it.
 pub(super) fn open_in_memory() -> Result<(Target, Pooled)> {
     let failed = |e| translate("cannot open a database", e);
-    let mut connection = Connection::open_in_memory_with_flags(OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE)
+    let mut connection = Connection::open_in_memory_with_flags(
+        OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    )
     .map_err(failed)?;
     connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON").map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(super::STATEMENTS);

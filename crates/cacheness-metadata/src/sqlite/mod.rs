@@ -394,9 +394,8 @@ fn scan(connection: &Connection, scan: &Scan<'_>) -> Result<Vec<EntrySummary>> {
     }
     if let Some(Timestamp(time)) = scan.expired_at {
         let count = "SELECT count(*) FROM (SELECT 1 FROM cache_entries WHERE expires_at <= ?1 LIMIT ?2)";
-        let expired: i64 = prepare(connection, count)?
-            .query_row([time, FEW_EXPIRED + 1], |row| row.get(0))
-            .map_err(failed)?;
+        let expired: i64 =
+            prepare(connection, count)?.query_row([time, FEW_EXPIRED + 1], |row| row.get(0)).map_err(failed)?;
         // A unary plus keeps the planner from using an index on the column behind it.
         sql = if expired <= FEW_EXPIRED {
             sql.replace("WHERE cache_key", "WHERE +cache_key").replace("AND cache_key", "AND +cache_key")
@@ -429,7 +428,8 @@ fn clear(connection: &Connection) -> Result<(u64, Spool)> {
     let failed = |e| translate("cannot clear the store", e);
     let mut spool = Spool::new();
     {
-        let mut statement = prepare(connection, "SELECT DISTINCT locator FROM cache_entries WHERE locator IS NOT NULL")?;
+        let mut statement =
+            prepare(connection, "SELECT DISTINCT locator FROM cache_entries WHERE locator IS NOT NULL")?;
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().map_err(failed)? {
             let locator = row.get_ref(0).and_then(|value| Ok(value.as_str()?)).map_err(failed)?;

@@ -148,7 +148,12 @@ fn large_values_are_files_that_go_with_their_entries() {
     let cache = Cache::open(dir.path()).unwrap();
     let noise = |seed: u64| -> Vec<u8> {
         let mut x = seed;
-        (0..200_000).map(|_| { x = x.wrapping_mul(6364136223846793005).wrapping_add(1); (x >> 56) as u8 }).collect()
+        (0..200_000)
+            .map(|_| {
+                x = x.wrapping_mul(6364136223846793005).wrapping_add(1);
+                (x >> 56) as u8
+            })
+            .collect()
     };
     cache.put(&noise(1), params! { x: 1 }).unwrap();
     let first = blobs(dir.path());
@@ -177,12 +182,17 @@ fn get_or_insert_computes_once_and_keeps_nothing_of_a_failure() {
     let cache = Cache::open(dir.path()).unwrap();
     let mut calls = 0;
     for _ in 0..3 {
-        let value = cache.get_or_insert_with(params! { x: 1 }, || { calls += 1; 42_u32 }).unwrap();
+        let value = cache
+            .get_or_insert_with(params! { x: 1 }, || {
+                calls += 1;
+                42_u32
+            })
+            .unwrap();
         assert_eq!(value, 42);
     }
     assert_eq!(calls, 1);
-    let failed: Result<u32, Error> = cache
-        .get_or_try_insert_with(params! { x: 2 }, || Err(Error::new(ErrorKind::InvalidInput, "no")));
+    let failed: Result<u32, Error> =
+        cache.get_or_try_insert_with(params! { x: 2 }, || Err(Error::new(ErrorKind::InvalidInput, "no")));
     assert_eq!(failed.unwrap_err().to_string(), "no");
     assert!(!cache.exists(params! { x: 2 }).unwrap());
 }

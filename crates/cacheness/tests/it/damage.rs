@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use cacheness::prelude::*;
 use cacheness::ErrorKind;
+use cacheness::prelude::*;
 
 use crate::blobs;
 

@@ -65,7 +65,6 @@ fn is_unit(unit: &[u8]) -> bool {
     let digits = unit.iter().position(|b| !b.is_ascii_digit()).unwrap_or(unit.len());
     let (count, name) = unit.split_at(digits);
     let count_fits = count.is_empty() || (count.len() <= 9 && count[0] != b'0');
-    let names: [&[u8]; 13] =
-        [b"Y", b"M", b"W", b"D", b"h", b"m", b"s", b"ms", b"us", b"ns", b"ps", b"fs", b"as"];
+    let names: [&[u8]; 13] = [b"Y", b"M", b"W", b"D", b"h", b"m", b"s", b"ms", b"us", b"ns", b"ps", b"fs", b"as"];
     count_fits && names.contains(&name)
 }

@@ -73,7 +73,11 @@ pub(super) fn strides(shape: &[u64], fortran: bool) -> Vec<usize> {
         strides[axis] = step;
         step = step.saturating_mul(usize::try_from(shape[axis]).unwrap_or(usize::MAX));
     };
-    if fortran { (0..shape.len()).for_each(&mut fill) } else { (0..shape.len()).rev().for_each(&mut fill) }
+    if fortran {
+        (0..shape.len()).for_each(&mut fill)
+    } else {
+        (0..shape.len()).rev().for_each(&mut fill)
+    }
     strides
 }
 

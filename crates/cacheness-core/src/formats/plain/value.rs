@@ -109,9 +109,7 @@ impl Value {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         match self {
-            Self::Map(pairs) => {
-                pairs.iter().find_map(|(k, v)| matches!(k, Self::Str(k) if k == key).then_some(v))
-            }
+            Self::Map(pairs) => pairs.iter().find_map(|(k, v)| matches!(k, Self::Str(k) if k == key).then_some(v)),
             _ => None,
         }
     }
