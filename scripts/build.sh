@@ -10,4 +10,5 @@ profile=${1:-release}
 say "Building the extension module ($profile)"
 mkdir -p "$CARGO_TARGET_DIR"
 cd "$ROOT"
-VIRTUAL_ENV="$VENV" "$VENV/bin/maturin" develop --quiet --profile "$profile" --locked
+# Standard output is only pip talking; errors go to standard error.
+VIRTUAL_ENV="$VENV" "$VENV/bin/maturin" develop --quiet --profile "$profile" --locked >/dev/null

@@ -39,7 +39,8 @@ system_libclang() {
     return 1
 }
 
-# The headers of the compiler itself (stddef.h, …). A libclang without clang lacks them; the C compiler's serve as well.
+# The headers of the compiler itself (stddef.h, …). A libclang without clang lacks them; the C compiler's serve as well,
+# but for its vector intrinsics, which clang does not understand and which the bindings do not need.
 clang_has_headers() {
     command -v clang >/dev/null 2>&1 && return 0
     local pattern
@@ -64,7 +65,7 @@ use_native_tools() {
         local headers
         headers=$(${CC:-cc} -print-file-name=include)
         # gcc prints an absolute path where it has the folder, else the bare word.
-        case $headers in /*) export BINDGEN_EXTRA_CLANG_ARGS="-I$headers" ;; esac
+        case $headers in /*) export BINDGEN_EXTRA_CLANG_ARGS="-I$headers -U__SSE2__ -U__AVX2__ -U__AVX512F__" ;; esac
     fi
 }
 use_native_tools
