@@ -55,11 +55,8 @@ fn get(backend: &dyn MetadataBackend, key: &str) -> Option<Entry> {
 /// A summary is the entry without its inline payload.
 fn assert_summary(entry: &Entry, summary: &Entry, inline: bool) {
     assert_eq!(inline, matches!(entry.location, Location::Inline(_)));
-    let expected = if inline {
-        Entry { location: Location::Inline(Vec::new()), ..entry.clone() }
-    } else {
-        entry.clone()
-    };
+    let expected =
+        if inline { Entry { location: Location::Inline(Vec::new()), ..entry.clone() } } else { entry.clone() };
     assert_eq!(*summary, expected);
 }
 
@@ -129,9 +126,40 @@ fn extreme_values(fixture: &MetadataFixture) {
 /// Keys that break what quotes, cuts, compares or counts them wrongly.
 fn strange_keys() -> Vec<String> {
     let mut keys: Vec<String> = [
-        "", " ", "\0", "a", "a\0", "a\0b", "a\0c", "'", "\"", "''; DROP TABLE cache_entries; --", "%", "_", "a%", "a_b",
-        "*", "[a]", "?1", "\\", "\n", "A", "ä", "a\u{308}", "😀", "\u{d7ff}", "\u{e000}", "\u{ffff}", "\u{10ffff}",
-        "\u{10ffff}\u{10ffff}x", "NULL", "0", "00", "1e3", "0x1", "../../etc/passwd",
+        "",
+        " ",
+        "\0",
+        "a",
+        "a\0",
+        "a\0b",
+        "a\0c",
+        "'",
+        "\"",
+        "''; DROP TABLE cache_entries; --",
+        "%",
+        "_",
+        "a%",
+        "a_b",
+        "*",
+        "[a]",
+        "?1",
+        "\\",
+        "\n",
+        "A",
+        "ä",
+        "a\u{308}",
+        "😀",
+        "\u{d7ff}",
+        "\u{e000}",
+        "\u{ffff}",
+        "\u{10ffff}",
+        "\u{10ffff}\u{10ffff}x",
+        "NULL",
+        "0",
+        "00",
+        "1e3",
+        "0x1",
+        "../../etc/passwd",
     ]
     .map(str::to_owned)
     .into();
@@ -206,7 +234,11 @@ fn sharing(fixture: &MetadataFixture) {
     assert_eq!(share(backend, &blob("c", three, digest, 11)).shared, None, "another size");
     assert_eq!(share(backend, &blob("d", two, None, 10)).shared, None, "no digest");
     assert_eq!(put(backend, &blob("e", two, digest, 10)).shared, None, "not asked for");
-    assert_eq!(share(backend, &blob("f", one, digest, 10)).shared, None, "an entry names its own blob, which must not be deleted");
+    assert_eq!(
+        share(backend, &blob("f", one, digest, 10)).shared,
+        None,
+        "an entry names its own blob, which must not be deleted"
+    );
     // An inline payload of the same digest is no blob to share.
     let key = "inline";
     put(backend, &Entry { digest: Some([2; 32]), ..inline(key, b"0123456789") });
@@ -424,7 +456,9 @@ fn threads(fixture: &MetadataFixture) {
                     }
                     match round % 7 {
                         0 => drop(backend.delete("shared").expect("deleted")),
-                        1 => drop(backend.scan(&Scan { prefix: "own", limit: 50, ..Scan::default() }).expect("scanned")),
+                        1 => {
+                            drop(backend.scan(&Scan { prefix: "own", limit: 50, ..Scan::default() }).expect("scanned"))
+                        }
                         2 => backend.record_accesses(&[Access { key: own, at: NOW, count: 1 }]).expect("written"),
                         3 => drop(backend.totals().expect("totals")),
                         _ => {}

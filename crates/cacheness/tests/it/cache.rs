@@ -7,7 +7,7 @@ use cacheness::prelude::*;
 use cacheness::{CacheConfig, Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
-use crate::{blobs, cache_at, files};
+use crate::{blobs, cache_at, files, noise};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Kind {
@@ -146,15 +146,6 @@ fn metadata_and_descriptions_are_listed() {
 fn large_values_are_files_that_go_with_their_entries() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::open(dir.path()).unwrap();
-    let noise = |seed: u64| -> Vec<u8> {
-        let mut x = seed;
-        (0..200_000)
-            .map(|_| {
-                x = x.wrapping_mul(6364136223846793005).wrapping_add(1);
-                (x >> 56) as u8
-            })
-            .collect()
-    };
     cache.put(&noise(1), params! { x: 1 }).unwrap();
     let first = blobs(dir.path());
     assert_eq!(first.len(), 1);

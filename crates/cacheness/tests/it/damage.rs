@@ -5,11 +5,7 @@ use std::fs;
 use cacheness::ErrorKind;
 use cacheness::prelude::*;
 
-use crate::blobs;
-
-fn noise(seed: u32) -> Vec<u8> {
-    (0..100_000_u32).map(|i| (i.wrapping_add(seed).wrapping_mul(2_654_435_761) >> 11) as u8).collect()
-}
+use crate::{blobs, noise};
 
 /// Damages the one blob of a fresh store and says which errors that gives.
 fn damaged(damage: impl Fn(&std::path::Path)) -> cacheness::Error {

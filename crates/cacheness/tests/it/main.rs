@@ -43,3 +43,13 @@ fn files(dir: &Path) -> Vec<String> {
 fn blobs(dir: &Path) -> Vec<String> {
     files(dir).into_iter().filter(|name| name.starts_with("blobs/")).collect()
 }
+
+/// 200,000 bytes that no codec makes smaller: they become a blob.
+fn noise(seed: u64) -> Vec<u8> {
+    let mut x = seed;
+    let next = |x: &mut u64| {
+        *x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*x >> 56) as u8
+    };
+    (0..200_000).map(|_| next(&mut x)).collect()
+}
