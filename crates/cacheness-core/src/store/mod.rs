@@ -465,10 +465,11 @@ impl Store {
         let expected_digest = entry.digest;
         let mut report = IntegrityReport { valid: false, expected_hash, actual_hash: None, signature, problem: None };
         let reader = match &entry.location {
-            Location::Inline(_) => None,
-            Location::Blob(locator) => self.blobs.open(locator)?,
+            Location::Inline(_) => Ok(None),
+            Location::Blob(locator) => self.blobs.open(locator),
         };
-        let payload = match Stored::new(entry, reader, Check::Skip, false).and_then(Stored::into_bytes) {
+        let read = |reader| Stored::new(entry, reader, Check::Skip, false).and_then(Stored::into_bytes);
+        let payload = match reader.and_then(read) {
             Ok(payload) => payload,
             Err(error) if error.kind() == ErrorKind::Integrity => {
                 report.problem = Some(error.to_string());

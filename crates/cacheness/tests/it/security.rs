@@ -49,12 +49,8 @@ fn every_signed_field_is_bound() {
         assert_eq!(cache.get::<u8>(params! { x: 1 }).unwrap(), None, "{change}");
         assert_eq!(cache.stats().unwrap().counts.failures, 1, "{change}");
         let key = cache.list_entries().unwrap()[0].key().to_owned();
-        let error = cache.engine().store().fetch(
-            &cacheness::core::store::EntryKey::from_name(key).unwrap(),
-            cache.engine().store().read_options(),
-            |_| true,
-        );
-        let error = match error {
+        cache.close().unwrap();
+        let error = match BlobStore::open(dir.path()).unwrap().get::<u8>(&key) {
             Err(error) => error,
             Ok(found) => panic!("{change}: {found:?}"),
         };
