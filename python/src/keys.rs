@@ -92,6 +92,13 @@ fn hash_path(py: Python<'_>, path: std::path::PathBuf) -> PyResult<String> {
     Ok(hex(&digest))
 }
 
+/// Key and fingerprint of an encoding, in hexadecimal digits.
+#[pyfunction]
+fn derive_key(encoding: Vec<u8>) -> (String, String) {
+    let derived = EncodedKey::from_encoding(encoding);
+    (derived.key.to_hex(), hex(&derived.fingerprint))
+}
+
 /// What a listing shows of an encoding of parameters.
 #[pyfunction]
 fn render_params<'py>(py: Python<'py>, encoding: &[u8]) -> PyResult<Bound<'py, PyAny>> {
@@ -105,6 +112,7 @@ fn hex(bytes: &[u8]) -> String {
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(py_encode_params, m)?)?;
     m.add_function(wrap_pyfunction!(cache_key, m)?)?;
+    m.add_function(wrap_pyfunction!(derive_key, m)?)?;
     m.add_function(wrap_pyfunction!(hash_value, m)?)?;
     m.add_function(wrap_pyfunction!(hash_path, m)?)?;
     m.add_function(wrap_pyfunction!(render_params, m)?)?;
