@@ -76,8 +76,13 @@ pub(super) fn put_scalar(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, types: &Nu
     let text = dtype_text(&dtype, types)?;
     let bytes = value.call_method0(intern!(py, "tobytes"))?;
     let bytes = exact::<PyBytes>(&bytes).ok_or(Stop::NotPlain)?.as_bytes();
-    // An item of an array has no trailing zeros, a scalar may.
-    if let Some(Dtype::Simple { kind, .. }) = dtype::parse(&text) {
+    let mut bytes = bytes;
+    if let Some(Dtype::Simple { kind, item_size, .. }) = dtype::parse(&text) {
+        // An empty string has a terminator nevertheless.
+        if item_size == 0 {
+            bytes = &[];
+        }
+        // An item of an array has no trailing zeros, a scalar may.
         let unit = match kind {
             b'S' => 1,
             b'U' => 4,

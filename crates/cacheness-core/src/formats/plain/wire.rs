@@ -352,7 +352,11 @@ impl<'a> Reader<'a> {
                 self.pending = pending;
                 Ok(())
             }
-            _ => Err(self.truncated("a container", len)),
+            _ => Err(self.error(format_args!(
+                "a container of {len} does not fit in the {} bytes that are left, which {} other values need",
+                self.remaining(),
+                self.pending
+            ))),
         }
     }
 
