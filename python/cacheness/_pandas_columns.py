@@ -120,12 +120,13 @@ def _dump_extension(values: Any, dtype: Any, columns: Columns) -> tuple[dict[str
             pa.array(values.asi8.view(f"M8[{dtype.unit}]")).cast(pa.timestamp(dtype.unit, tz=arrow_zone(zone))),
         )
     if kind is pd.PeriodDtype:
-        freq = check_freq(dtype.freq)
+        if pd.PeriodDtype(freq := dtype.name.removeprefix("period[").removesuffix("]")) != dtype:
+            raise Unsupported(f"dtype {dtype}")
         ordinals = values.asi8
         return {"type": "period", "freq": freq}, pa.array(ordinals, mask=ordinals == _NAT)
     if kind is pd.StringDtype:
         if dtype.storage == "python":
-            _, array = _dump_strings(values.to_numpy(dtype=object, na_value=None))
+            array = _dump_strings(values)
         else:
             array = pa.chunked_array(values.__arrow_array__())
             if array.type != pa.large_string():
@@ -147,7 +148,7 @@ def _dump_extension(values: Any, dtype: Any, columns: Columns) -> tuple[dict[str
         }
         columns.arrow_only |= parts.arrow_only
         return spec, pa.StructArray.from_arrays([_one(array) for array in parts.arrays], names=parts.names)
-    if isinstance(dtype, _MASKED) and kind.__module__.startswith("pandas."):
+    if kind in _MASKED:
         return {"type": dtype.name}, pa.array(values._data, mask=values._mask, from_pandas=False)
     raise Unsupported(f"dtype {dtype}")
 
@@ -182,7 +183,10 @@ def dump_codes(codes: Any, categories: pd.Index, columns: Columns, *, ordered: b
 
     codes = np.asarray(codes)
     missing = codes < 0
-    mask = missing if missing.any() else None
+    mask = None
+    if missing.any():
+        # A code under a null must be one all the same: some readers look.
+        mask, codes = missing, np.where(missing, 0, codes).astype(codes.dtype)
     text = isinstance(categories.dtype, pd.StringDtype) and type(categories) is pd.Index
     if len(categories) <= MAX_CATEGORIES:
         spec = {"type": "category", "ordered": ordered, "categories": embed_index(categories)}
@@ -317,10 +321,15 @@ def _string_dtype(spec: dict[str, Any]) -> pd.StringDtype:
     return pd.StringDtype(spec["storage"], na_value=np.nan)
 
 
-def _dump_strings(values: np.ndarray) -> tuple[str | None, Any]:
-    if not set(map(type, values.tolist())) <= {str, type(None)}:
-        raise Unsupported("strings of other types")
-    return None, pa.array(values, type=pa.large_string(), from_pandas=True)
+def _dump_strings(values: Any) -> Any:
+    texts = np.asarray(values, dtype=object)
+    missing = values.isna()
+    if missing.any():
+        texts = texts.copy()
+        texts[missing] = None
+    if not set(map(type, texts.tolist())) <= {str, type(None)}:
+        raise Unsupported("subclasses of strings")
+    return pa.array(texts, type=pa.large_string(), from_pandas=False)
 
 
 _OBJECTS: dict[type, tuple[str, Any]] = {
