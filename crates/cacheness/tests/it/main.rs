@@ -6,6 +6,7 @@ mod blob_store;
 mod cache;
 mod damage;
 mod directory;
+mod python;
 mod security;
 
 use std::path::Path;
