@@ -51,6 +51,7 @@ class Cache(_core.CacheBase):
         config: CacheConfig | str | os.PathLike[str] | None = None,
         *,
         cache_dir: str | os.PathLike[str] | None = None,
+        _clock: float | None = None,
         **options: Any,
     ) -> None:
         if isinstance(config, str | os.PathLike):
@@ -76,6 +77,8 @@ class Cache(_core.CacheBase):
             self.handler_registry,
             config.compression,
             config.storage.read_only,
+            # Tests move the time.
+            None if _clock is None else round(_clock * 1e6),
         )
         if config.storage.cleanup_on_init and not self.read_only:
             self.cleanup_expired()

@@ -1,0 +1,29 @@
+"""Fixtures of all tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cacheness import Cache, reset_cache, set_default_cache
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[Cache]:
+    """A cache in a directory of its own."""
+    with Cache(tmp_path / "cache") as cache:
+        yield cache
+
+
+@pytest.fixture(autouse=True)
+def _own_default_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test meets the default cache of another."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    reset_cache()
+    set_default_cache(None)

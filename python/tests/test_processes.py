@@ -1,0 +1,89 @@
+"""Threads, fork, spawn."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cacheness import Cache
+
+
+def _work(cache: Cache, worker: int) -> None:
+    for i in range(20):
+        cache.put({"worker": worker, "i": i}, worker=worker, i=i)
+        assert cache.get(worker=worker, i=i) == {"worker": worker, "i": i}
+    big = np.full(400_000, float(worker))
+    cache.put(big, worker=worker, big=True)
+    found = cache.get(worker=worker, big=True)
+    assert found is not None
+    assert (found == worker).all()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes_share_a_cache(tmp_path: Path, method: str) -> None:
+    cache = Cache(tmp_path / "cache")
+    cache.put("parent", x=0)
+    # The pools of threads are started before the fork.
+    _work(cache, 99)
+    context = multiprocessing.get_context(method)
+    workers = [context.Process(target=_work, args=(cache, n)) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    _work(cache, 98)
+    for worker in workers:
+        worker.join(120)
+        assert worker.exitcode == 0
+    for worker in range(4):
+        assert cache.get(worker=worker, i=19) == {"worker": worker, "i": 19}
+    assert len(cache) == 1 + 6 * 21
+    sizes = sum(e["file_size"] for e in cache.list_entries())
+    assert cache.get_stats()["total_size_bytes"] == sizes
+
+
+def test_a_child_goes_on_when_its_parent_has_closed(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    cache.put(1, x=1)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writer)
+        os.read(reader, 1)
+        status = 1
+        try:
+            for i in range(100):
+                cache.put(i, child=i)
+            cache.close()
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(reader)
+    cache.close()
+    os.close(writer)
+    assert os.waitpid(child, 0)[1] == 0
+    with Cache(tmp_path / "cache") as cache:
+        assert [cache.get(child=i) for i in range(100)] == list(range(100))
+        assert cache.get(x=1) == 1
+
+
+def test_threads_share_a_cache(cache: Cache) -> None:
+    errors: list[BaseException] = []
+
+    def run(worker: int) -> None:
+        try:
+            _work(cache, worker)
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert len(cache) == 8 * 21

@@ -1,0 +1,96 @@
+"""Artifacts under names."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cacheness import CacheConfigurationError
+from cacheness.storage import BlobStore
+
+
+def blobs(directory: Path) -> list[Path]:
+    return [p for p in (directory / "blobs").rglob("*") if p.is_file()] if (directory / "blobs").exists() else []
+
+
+def test_the_reference(tmp_path: Path) -> None:
+    with BlobStore(cache_dir=tmp_path / "models") as store:
+        key = store.put({"weights": [1, 2]}, key="model_1", metadata={"version": "1.0", "accuracy": 0.95})
+        assert key == "model_1"
+        store.put([2], key="model_2", metadata={"version": "2.0"})
+        store.put([3], key="other", metadata={"version": "1.0"})
+        assert store.get("model_1") == {"weights": [1, 2]}
+        assert store.get("nobody") is None
+        assert store.get("nobody", "default") == "default"
+        metadata = store.get_metadata("model_1")
+        assert metadata is not None
+        assert metadata["metadata"]["accuracy"] == 0.95
+        assert store.get_metadata("nobody") is None
+        assert store.list() == ["model_1", "model_2", "other"]
+        assert store.list(prefix="model_") == ["model_1", "model_2"]
+        assert store.list(metadata_filter={"version": "1.0"}) == ["model_1", "other"]
+        assert store.list(prefix="model_", metadata_filter={"version": "1.0"}) == ["model_1"]
+        assert store.update_metadata("model_1", {"stage": "prod"})
+        assert not store.update_metadata("nobody", {"stage": "prod"})
+        updated = store.get_metadata("model_1")
+        assert updated is not None
+        assert updated["metadata"] == {"version": "1.0", "accuracy": 0.95, "stage": "prod"}
+        assert store.get("model_1") == {"weights": [1, 2]}
+        assert store.exists("model_1")
+        assert "model_1" in store
+        assert store.delete("model_1")
+        assert not store.delete("model_1")
+        assert len(store) == 2
+        assert "2 entries" in repr(store)
+        assert store.clear() == 2
+    first = BlobStore(tmp_path / "auto")
+    keys = {first.put(1), first.put(1)}
+    assert len(keys) == 2
+    again = pickle.loads(pickle.dumps(first))
+    assert set(again.list()) == keys
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd", "gzip", "blosclz", "none"])
+def test_compression(tmp_path: Path, compression: str) -> None:
+    with BlobStore(tmp_path, compression=compression, compression_level=4) as store:
+        array = np.linspace(0, 1, 100_000)
+        store.put(array, key="a")
+        store.put("text " * 50_000, key="t")
+        np.testing.assert_array_equal(store.get("a"), array)
+        assert store.get("t") == "text " * 50_000
+        size = sum(p.stat().st_size for p in blobs(tmp_path))
+        assert (size > 1_000_000) == (compression == "none")
+    with pytest.raises(CacheConfigurationError, match="unknown compression"):
+        BlobStore(tmp_path, compression="lzma")
+
+
+def test_content_addressing(tmp_path: Path) -> None:
+    data = os.urandom(100_000)
+    with BlobStore(tmp_path, content_addressable=True) as store:
+        key = store.put(data)
+        assert store.put(data) == key
+        assert store.put(bytes(reversed(data))) != key
+        store.put(data, key="named")
+        assert len(blobs(tmp_path)) == 2
+        assert store.delete(key)
+        assert store.get("named") == data
+        assert store.delete("named")
+        assert len(blobs(tmp_path)) == 1
+        small = store.put({"a": 1})
+        assert store.get(small) == {"a": 1}
+
+
+def test_strange_keys(tmp_path: Path) -> None:
+    with BlobStore(tmp_path) as store:
+        for key in ["../../etc/passwd", "/abs", "a\nb", "データ", "quote'\"", " ", "%", "a" * 1024]:
+            store.put(os.urandom(50_000), key=key)
+            assert store.exists(key)
+        assert len(store.list()) == 8
+        for key in ["", "a\0b", "a" * 1025]:
+            with pytest.raises(CacheConfigurationError):
+                store.put(1, key=key)
+    assert len(blobs(tmp_path)) == 8
