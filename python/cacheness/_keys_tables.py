@@ -137,10 +137,14 @@ def polars(value: Any, cls: type) -> Any:
     if isinstance(value, pl.DataFrame):
         name = "polars.DataFrame" if cls is pl.DataFrame else class_name(cls)
         types = MapParts((column, _polars_type(dtype, pl)) for column, dtype in value.schema.items())
+        nulls = [column for column, dtype in value.schema.items() if dtype == pl.Null]
+        if nulls:
+            value = value.with_columns(pl.col(nulls).cast(pl.Boolean))
         return Named(name, TupleParts((Table((value,)), MapParts((k, v) for k, v in types.items() if v is not None))))
     if isinstance(value, pl.Series):
         name = "polars.Series" if cls is pl.Series else class_name(cls)
-        return Named(name, TupleParts((value.name, Column((value,)), _polars_type(value.dtype, pl))))
+        content = value.cast(pl.Boolean) if value.dtype == pl.Null else value
+        return Named(name, TupleParts((value.name, Column((content,)), _polars_type(value.dtype, pl))))
     return None
 
 
@@ -150,6 +154,9 @@ def _polars_type(dtype: Any, pl: Any) -> Any:
         return TupleParts(("Enum", ListParts(dtype.categories.to_list())))
     if isinstance(dtype, pl.Categorical):
         return TupleParts(("Categorical",))
+    if isinstance(dtype, pl.Null):
+        # The null columns of Polars have a buffer, which Arrow forbids: they travel as another type, all null.
+        return TupleParts(("Null",))
     if isinstance(dtype, pl.Object):
         raise Unencodable("a Polars column of Python objects has no stable encoding", "cast it, or pass cache_key=…")
     return None

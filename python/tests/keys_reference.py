@@ -50,10 +50,12 @@ def i64(value: int) -> bytes:
 
 
 def integer(value: int) -> bytes:
-    size = 0
-    while not -(1 << (8 * size)) // 2 <= value < max(1 << (8 * size), 1) // 2 + (size == 0):
-        size += 1
-    return b"\x03" + raw(value.to_bytes(size, "big", signed=True))
+    size = 0 if value == 0 else 1
+    while True:
+        try:
+            return b"\x03" + raw(value.to_bytes(size, "big", signed=True))
+        except OverflowError:
+            size += 1
 
 
 def long(short: int, content: bytes) -> bytes:
