@@ -107,7 +107,7 @@ pub(crate) fn to_dict<'py>(
         set!(
             "cache_key_params",
             match &entry.params {
-                Some(encoding) => keys::render(py, encoding)?,
+                Some(encoding) => keys::render_params(py, encoding)?,
                 None => py.None().into_bound(py),
             }
         );

@@ -101,7 +101,7 @@ fn derive_key(encoding: Vec<u8>) -> (String, String) {
 
 /// What a listing shows of an encoding of parameters.
 #[pyfunction]
-fn render_params<'py>(py: Python<'py>, encoding: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn render_params<'py>(py: Python<'py>, encoding: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     render::to_python(py, &key::render(encoding).into_py_result()?)
 }
 

@@ -17,7 +17,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 
 use crate::errors::{IntoPyResult, to_py};
 use crate::{arrays, plain, tables};
@@ -50,6 +50,15 @@ pub(crate) enum Reading<'a, 'py> {
 pub(crate) enum MapMode {
     Read,
     CopyOnWrite,
+}
+
+impl MapMode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Read => "r",
+            Self::CopyOnWrite => "c",
+        }
+    }
 }
 
 impl Reading<'_, '_> {
@@ -108,56 +117,74 @@ impl Values {
         write: impl FnOnce(Python<'py>, Encoded<'_>) -> PyResult<R>,
     ) -> PyResult<R> {
         let asked = self.handlers_changed.load(Ordering::Relaxed) || DEFAULT_HANDLERS_CHANGED.load(Ordering::Relaxed);
-        if !asked {
-            if let Some(encoded) = self.plain(value)? {
+        if asked {
+            return self.encode_asking(py, value, store, write);
+        }
+        if has_own_format(value)? {
+            if let Some(prepared) = arrays::prepare(value)? {
+                return self.array(py, &prepared, write);
+            }
+            if let Some(encoded) = tables::encode(value, &self.compression)? {
                 return write(py, encoded);
             }
-            for handler in &Builtin::BEFORE_PICKLE {
-                if let Some(encoded) = self.builtin(py, *handler, value)? {
-                    return write(py, encoded);
-                }
-            }
-            return self.pickle(py, value, store, write);
+        } else if let Some(encoded) = self.plain(value)? {
+            return write(py, encoded);
         }
-        for candidate in self.registry.bind(py).call_method1("_candidates", (value,))?.try_iter()? {
+        self.pickle(py, value, store, write)
+    }
+
+    /// Asks the registry, which knows custom handlers, switches and priorities.
+    fn encode_asking<'py, R>(
+        &self,
+        py: Python<'py>,
+        value: &Bound<'py, PyAny>,
+        store: &Store,
+        write: impl FnOnce(Python<'py>, Encoded<'_>) -> PyResult<R>,
+    ) -> PyResult<R> {
+        let own_format = has_own_format(value)?;
+        for candidate in self.registry.bind(py).call_method1(intern!(py, "_candidates"), (value,))?.try_iter()? {
             let candidate = candidate?;
-            if let Ok(name) = candidate.cast::<PyString>() {
-                match Builtin::from_name(name.to_str()?) {
-                    Some(Builtin::Pickle) => return self.pickle(py, value, store, write),
-                    Some(handler) => {
-                        if let Some(encoded) = self.builtin(py, handler, value)? {
-                            return write(py, encoded);
-                        }
-                    }
-                    None => {}
-                }
-            } else {
+            let Ok(name) = candidate.cast::<PyString>() else {
                 let (name, handler): (String, Bound<'py, PyAny>) = candidate.extract()?;
                 return self.custom(py, &name, &handler, value, store, write);
+            };
+            let name = name.to_str()?;
+            match Builtin::from_name(name) {
+                Some(Builtin::Plain) if !own_format => {
+                    if let Some(encoded) = self.plain(value)? {
+                        return write(py, encoded);
+                    }
+                }
+                Some(Builtin::Arrays) => {
+                    if let Some(prepared) = arrays::prepare(value)? {
+                        return self.array(py, &prepared, write);
+                    }
+                }
+                Some(Builtin::Tables) if own_format => {
+                    if let Some(encoded) = tables::encode(value, &self.compression)?
+                        && encoded.format.handler == name
+                    {
+                        return write(py, encoded);
+                    }
+                }
+                Some(Builtin::Pickle) => return self.pickle(py, value, store, write),
+                _ => {}
             }
         }
         Err(no_handler(value))
     }
 
-    fn builtin<'py>(
+    fn array<'py, R>(
         &self,
         py: Python<'py>,
-        handler: Builtin,
-        value: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Encoded<'static>>> {
-        match handler {
-            Builtin::Plain => self.plain(value),
-            Builtin::Arrays => arrays::encode(py, value, &self.compression),
-            Builtin::Tables(name) => tables::encode(py, value, name, &self.compression),
-            Builtin::Pickle => Ok(None),
-        }
+        prepared: &arrays::Prepared,
+        write: impl FnOnce(Python<'py>, Encoded<'_>) -> PyResult<R>,
+    ) -> PyResult<R> {
+        let encoded = py.detach(|| prepared.encode(&self.compression)).into_py_result()?;
+        write(py, encoded)
     }
 
-    /// Plain data. Arrays at the top are not plain: they have a format of their own.
     fn plain(&self, value: &Bound<'_, PyAny>) -> PyResult<Option<Encoded<'static>>> {
-        if arrays::is_array(value) {
-            return Ok(None);
-        }
         let mut payload = Vec::with_capacity(256);
         if !plain::dump(value, &mut payload)? {
             return Ok(None);
@@ -251,24 +278,18 @@ impl Values {
         };
         match (handler, reading) {
             (Builtin::Arrays, Reading::Own) => arrays::decode(py, stored),
-            (Builtin::Arrays, Reading::Mapped(mode)) => arrays::decode_mmap(py, stored, mode == MapMode::CopyOnWrite),
-            (Builtin::Arrays, Reading::Slice(index)) => arrays::decode_slice(py, stored, index),
-            (Builtin::Tables(_), Reading::Mapped(MapMode::Read)) => tables::decode_mmap(py, stored),
+            (Builtin::Arrays, Reading::Mapped(mode)) => arrays::decode_mmap(py, stored, mode.name()),
+            (Builtin::Arrays, Reading::Slice(index)) => arrays::decode_slice(py, stored, index, false),
             (_, Reading::Slice(_)) => Err(to_py(Error::new(
                 ErrorKind::Unsupported,
                 format!("entry {} is a {}; only arrays have slices", stored.key(), format.object_type),
             ))),
-            (Builtin::Tables(_), Reading::Own) => tables::decode(py, stored),
-            (_, Reading::Mapped(_)) => Err(to_py(
-                Error::new(
-                    ErrorKind::Unsupported,
-                    format!("entry {} is stored as {} and cannot be mapped", stored.key(), format.storage_format),
-                )
-                .with_hint(
-                    "uncompressed arrays (array_format='npy') can be mapped with 'r' and 'c', uncompressed Arrow files \
-                     (dataframe_format='arrow', parquet_compression='none') with 'r'",
-                ),
-            )),
+            (Builtin::Tables, Reading::Own) => Ok(tables::decode(py, stored)?.into_bound(py)),
+            (Builtin::Tables, Reading::Mapped(MapMode::Read)) => match tables::decode_mmap(py, &stored)? {
+                Some(table) => Ok(table.into_bound(py)),
+                None => Err(not_mapped(&stored)),
+            },
+            (_, Reading::Mapped(_)) => Err(not_mapped(&stored)),
             (Builtin::Plain, Reading::Own) => {
                 let mut value: PyResult<Bound<'py, PyAny>> = Ok(py.None().into_bound(py));
                 decode_plain(stored, |bytes| {
@@ -351,7 +372,7 @@ fn no_handler(value: &Bound<'_, PyAny>) -> PyErr {
 
 /// `module.qualname` of the value's type.
 pub(crate) fn object_type(value: &Bound<'_, PyAny>) -> PyResult<Name> {
-    use pyo3::types::{PyBool, PyFloat, PyInt, PyTuple};
+    use pyo3::types::PyBool;
     if value.is_exact_instance_of::<PyDict>() {
         return Ok(Name::Borrowed("builtins.dict"));
     }
@@ -385,38 +406,62 @@ fn safe_extension(extension: &str) -> String {
     if kept.is_empty() { "bin".to_owned() } else { kept }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Builtin {
     Plain,
     Arrays,
-    Tables(&'static str),
+    Tables,
     Pickle,
 }
 
 impl Builtin {
-    /// Those that are asked between plain data and pickles, in this order.
-    const BEFORE_PICKLE: [Self; 6] = [
-        Self::Arrays,
-        Self::Tables("pandas_dataframes"),
-        Self::Tables("pandas_series"),
-        Self::Tables("polars_dataframes"),
-        Self::Tables("polars_series"),
-        Self::Tables("arrow_tables"),
-    ];
-
     fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "plain_objects" => Self::Plain,
             "numpy_arrays" => Self::Arrays,
             "object_pickle" => Self::Pickle,
-            "pandas_dataframes" => Self::Tables("pandas_dataframes"),
-            "pandas_series" => Self::Tables("pandas_series"),
-            "polars_dataframes" => Self::Tables("polars_dataframes"),
-            "polars_series" => Self::Tables("polars_series"),
-            "arrow_tables" => Self::Tables("arrow_tables"),
+            "pandas_dataframes" | "pandas_series" | "polars_dataframes" | "polars_series" | "arrow_tables" => {
+                Self::Tables
+            }
             _ => return None,
         })
     }
+}
+
+/// Whether the value is of a package whose values have formats of their own: they are not plain data at the top.
+fn has_own_format(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = value.py();
+    let class = value.get_type();
+    if is_builtin(&class) {
+        return Ok(false);
+    }
+    let module = class.getattr(intern!(py, "__module__"))?;
+    let Ok(module) = module.extract::<&str>() else { return Ok(false) };
+    Ok(matches!(module.split('.').next(), Some("numpy" | "pandas" | "polars" | "pyarrow")))
+}
+
+fn is_builtin(class: &Bound<'_, PyType>) -> bool {
+    let py = class.py();
+    class.is(py.get_type::<PyDict>())
+        || class.is(py.get_type::<PyList>())
+        || class.is(py.get_type::<PyString>())
+        || class.is(py.get_type::<PyTuple>())
+        || class.is(py.get_type::<PyFloat>())
+        || class.is(py.get_type::<PyInt>())
+        || class.is(py.get_type::<PyBytes>())
+}
+
+fn not_mapped(stored: &Stored) -> PyErr {
+    to_py(
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("entry {} is stored as {} and cannot be mapped", stored.key(), stored.format().storage_format),
+        )
+        .with_hint(
+            "uncompressed arrays (array_format='npy') can be mapped with 'r' and 'c', uncompressed Arrow files \
+             (dataframe_format='arrow', parquet_compression='none') with 'r'",
+        ),
+    )
 }
 
 /// How long the parts of a pickle are: 8 bytes each, little-endian.

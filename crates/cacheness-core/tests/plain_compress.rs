@@ -131,7 +131,8 @@ fn the_sample_sees_the_whole_payload() {
 
 #[test]
 fn levels_that_do_not_exist_are_refused() {
-    for (codec, level) in [(Codec::Zstd, 0), (Codec::Zstd, 23), (Codec::Gzip, 10), (Codec::Gzip, -1), (Codec::Lz4, 100)] {
+    for (codec, level) in [(Codec::Zstd, 0), (Codec::Zstd, 23), (Codec::Gzip, 10), (Codec::Gzip, -1), (Codec::Lz4, 100)]
+    {
         let config = CompressionConfig { pickle_compression_level: level, ..config(codec) };
         let error = compress(Cow::Owned(text(5000)), &config).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{codec:?} {level}");

@@ -88,16 +88,19 @@ fn leaf() -> impl Strategy<Value = Value> {
         (-62_135_596_800_000_000_i64..253_402_300_800_000_000, any::<bool>(), zone)
             .prop_map(|(micros, fold, zone)| Value::DateTime(DateTime { micros, fold, zone })),
         (-719_162..=2_932_896).prop_map(Value::Date),
-        (0_i64..86_400_000_000, any::<bool>(), fixed)
-            .prop_map(|(micros, fold, zone)| Value::Time(Time { micros, fold, zone })),
+        (0_i64..86_400_000_000, any::<bool>(), fixed).prop_map(|(micros, fold, zone)| Value::Time(Time {
+            micros,
+            fold,
+            zone
+        })),
         (-999_999_999..=999_999_999, 0..86_400, 0..1_000_000)
             .prop_map(|(days, seconds, micros)| Value::TimeDelta(TimeDelta { days, seconds, micros })),
         "-?[0-9]{1,20}(\\.[0-9]{1,5})?(E[+-][0-9]{1,3})?".prop_map(Value::Decimal),
         any::<[u8; 16]>().prop_map(Value::Uuid),
         any::<String>().prop_map(Value::Path),
-        any::<(i64, u64, i32)>().prop_filter("a step", |(.., step)| *step != 0).prop_map(|(start, stop, step)| {
-            Value::Range(Box::new([start.into(), stop.into(), step.into()]))
-        }),
+        any::<(i64, u64, i32)>()
+            .prop_filter("a step", |(.., step)| *step != 0)
+            .prop_map(|(start, stop, step)| { Value::Range(Box::new([start.into(), stop.into(), step.into()])) }),
         any::<u64>().prop_map(|bits| Value::NumpyScalar(NumpyScalar {
             dtype: "<f8".into(),
             data: bits.to_le_bytes().to_vec()
@@ -261,7 +264,9 @@ fn absurd_counts_allocate_nothing() {
     // An array without items whose dimensions would be sequences for ever.
     let mut array = Vec::new();
     let shape = vec![1 << 40, 0];
-    Value::NumpyArray(NumpyArray { dtype: "<f8".into(), shape, fortran: false, data: vec![] }).encode(&mut array).unwrap();
+    Value::NumpyArray(NumpyArray { dtype: "<f8".into(), shape, fortran: false, data: vec![] })
+        .encode(&mut array)
+        .unwrap();
     assert!(plain::from_slice::<Vec<Vec<f64>>>(&array).is_err());
 }
 
