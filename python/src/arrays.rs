@@ -14,7 +14,7 @@ mod testing;
 
 use pyo3::prelude::*;
 
-pub(crate) use prepare::prepare;
+pub(crate) use prepare::{Prepared, prepare};
 pub(crate) use restore::{decode, decode_mmap, decode_slice};
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

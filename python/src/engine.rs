@@ -110,6 +110,7 @@ impl PyCache {
         clock: Option<i64>,
     ) -> PyResult<()> {
         let config = parse_config(config)?;
+        config.check().into_py_result()?;
         let clock = clock.map_or_else(Clock::system, |start| Clock::manual(Timestamp(start)));
         let access = if read_only { Access::ReadOnly } else { Access::CreateOrOpen };
         let place = place(directory);

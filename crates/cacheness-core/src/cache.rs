@@ -100,9 +100,7 @@ impl std::fmt::Debug for CacheEngine {
 impl CacheEngine {
     /// A cache on `store`.
     pub fn new(store: Store, config: &CacheConfig) -> Result<Self> {
-        if let Some(seconds) = config.default_ttl_seconds {
-            ttl_duration(seconds).map_err(|e| e.within("default_ttl_seconds"))?;
-        }
+        config.check()?;
         let now = store.clock().now();
         Ok(Self {
             store,

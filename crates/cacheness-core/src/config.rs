@@ -272,6 +272,33 @@ impl Default for StoreConfig {
     }
 }
 
+impl StoreConfig {
+    /// Refuses values that make no sense, before anything is opened.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |what: String, hint: &'static str| Err(Error::new(ErrorKind::InvalidInput, what).with_hint(hint));
+        let CompressionConfig { pickle_compression_level, blosc2_array_compression_level, .. } = self.compression;
+        if self.shard_chars > 4 {
+            return wrong(
+                format!("shard_chars is {}", self.shard_chars),
+                "give a number of digits from 0 (one directory) to 4",
+            );
+        }
+        if !(1..=22).contains(&pickle_compression_level) {
+            return wrong(
+                format!("pickle_compression_level is {pickle_compression_level}"),
+                "give a level from 1 (fast) to 9, with zstd up to 22",
+            );
+        }
+        if blosc2_array_compression_level > 9 {
+            return wrong(
+                format!("blosc2_array_compression_level is {blosc2_array_compression_level}"),
+                "give a level from 0 (none) to 9",
+            );
+        }
+        Ok(())
+    }
+}
+
 /// Options of the cache layer, on top of a store's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -280,6 +307,16 @@ pub struct CacheConfig {
     pub default_ttl_seconds: Option<f64>,
     /// Options of the store.
     pub store: StoreConfig,
+}
+
+impl CacheConfig {
+    /// Refuses values that make no sense, before anything is opened.
+    pub fn check(&self) -> Result<()> {
+        if let Some(seconds) = self.default_ttl_seconds {
+            ttl_duration(seconds).map_err(|e| e.within("default_ttl_seconds"))?;
+        }
+        self.store.check()
+    }
 }
 
 /// Seconds as a duration; negative, infinite and absurd ones are refused by name.

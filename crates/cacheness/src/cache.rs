@@ -187,6 +187,7 @@ impl CacheBuilder {
     }
 
     pub(crate) fn open_engine(&self) -> Result<CacheEngine> {
+        self.config.check()?;
         let store = open_store(&self.place, self.config.store.clone(), self.access, self.clock.clone())?;
         CacheEngine::new(store, &self.config)
     }

@@ -76,29 +76,11 @@ struct Backend {
 /// - `NewerFormat`: a newer release wrote it.
 /// - `ReadOnly`: it must be made and cannot be.
 pub fn open_store(place: &Place, config: StoreConfig, access: Access, clock: Clock) -> Result<Store> {
-    check(&config)?;
+    config.check()?;
     match place {
         Place::Memory => open_memory(config, clock),
         Place::Directory(path) => open_directory(path, config, access, clock),
     }
-}
-
-fn check(config: &StoreConfig) -> Result<()> {
-    if config.shard_chars > 4 {
-        return Err(Error::new(ErrorKind::InvalidInput, format!("shard_chars is {}", config.shard_chars))
-            .with_hint("give a number of digits from 0 (one directory) to 4"));
-    }
-    let level = config.compression.pickle_compression_level;
-    if !(1..=22).contains(&level) {
-        return Err(Error::new(ErrorKind::InvalidInput, format!("pickle_compression_level is {level}"))
-            .with_hint("give a level from 1 (fast) to 9, with zstd up to 22"));
-    }
-    if config.compression.blosc2_array_compression_level > 9 {
-        let level = config.compression.blosc2_array_compression_level;
-        return Err(Error::new(ErrorKind::InvalidInput, format!("blosc2_array_compression_level is {level}"))
-            .with_hint("give a level from 0 (none) to 9"));
-    }
-    Ok(())
 }
 
 fn signed_fields(config: &StoreConfig) -> Result<SignedFields> {
