@@ -39,7 +39,7 @@ class Bomb:
     """Runs code when it is unpickled."""
 
     def __reduce__(self) -> Any:
-        return (os.environ.__setitem__, ("CACHENESS_TEST_BOMB", "exploded"))
+        return (exec, ("import os; os.environ['CACHENESS_TEST_BOMB'] = 'exploded'",))
 
 
 def tamper(directory: Path, sql: str) -> None:
