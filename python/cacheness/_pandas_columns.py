@@ -46,6 +46,7 @@ class Columns:
         seen: set[str] = set()
         names = []
         for name in self.names:
+            name = name.replace("\0", "\N{REPLACEMENT CHARACTER}")  # Arrow hands names over as C strings
             unique, count = name, 1
             while unique in seen or (count > 1 and unique in taken):
                 count += 1

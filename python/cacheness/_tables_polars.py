@@ -29,6 +29,10 @@ def describe(value: Any) -> tuple[dict[str, Any], Encoded] | None:
     else:
         return None
     description: dict[str, Any] = {"kind": kind, "rows": frame.height}
+    if any("\0" in name for name in frame.columns):
+        # Arrow hands names over as C strings.
+        description["names"] = frame.columns
+        frame = frame.rename(dict(zip(frame.columns, (f"column_{i}" for i in range(frame.width)), strict=True)))
     texts = [name for name, dtype in frame.schema.items() if _is_wide(dtype)]
     if texts:
         # Arrow has no 128-bit integers: their digits stand in for them.
@@ -37,7 +41,8 @@ def describe(value: Any) -> tuple[dict[str, Any], Encoded] | None:
     if not _survives(frame):
         raise Unsupported("types that Arrow data does not bring back")
     handler, data_type = ("polars_series", "series") if kind == "Series" else ("polars_dataframes", "dataframe")
-    return description, Encoded(frame, "", handler, data_type, "", by_value=True, arrow_only=False)
+    stream = frame if frame.height else _core.Table.empty_like(frame)
+    return description, Encoded(stream, "", handler, data_type, "", by_value=True, arrow_only=False)
 
 
 def rebuild(description: dict[str, Any], table: Any) -> Any:
@@ -47,6 +52,8 @@ def rebuild(description: dict[str, Any], table: Any) -> Any:
     if wide := description.get("int128"):
         types = {"Int128": pl.Int128, "UInt128": pl.UInt128}
         frame = frame.with_columns(pl.col(name).cast(types[dtype]) for name, dtype in wide.items())
+    if names := description.get("names"):
+        frame = frame.rename(dict(zip(frame.columns, names, strict=True)))
     if frame.height != rows:
         raise CacheSerializationError(f"the table has {frame.height} rows instead of {rows}")
     match description["kind"]:
@@ -64,8 +71,9 @@ def _is_wide(dtype: Any) -> bool:
 
 def _survives(frame: pl.DataFrame) -> bool:
     """Whether the types come back through Arrow as they are; shown by a frame of the same types without rows."""
-    if any(_has_object(dtype) for dtype in frame.dtypes):
-        return False  # Polars exports the addresses of the objects
+    # Polars exports the addresses of objects, and gives up the process at the names of some fields.
+    if any(_is_hazardous(dtype) for dtype in frame.dtypes):
+        return False
     empty = frame.clear()
     try:
         back = pl.DataFrame(_core.Table.empty_like(empty))
@@ -74,10 +82,10 @@ def _survives(frame: pl.DataFrame) -> bool:
     return back.schema == empty.schema
 
 
-def _has_object(dtype: Any) -> bool:
+def _is_hazardous(dtype: Any) -> bool:
     if dtype == pl.Object:
         return True
     if isinstance(dtype, pl.Struct):
-        return any(_has_object(field.dtype) for field in dtype.fields)
-    inner = getattr(dtype, "inner", None)
-    return inner is not None and _has_object(inner)
+        return any("\0" in field.name or _is_hazardous(field.dtype) for field in dtype.fields)
+    parts = (getattr(dtype, name, None) for name in ("inner", "key", "value"))
+    return any(part is not None and _is_hazardous(part) for part in parts)

@@ -155,7 +155,7 @@ class HandlerConfig:
 
 @dataclass
 class SecurityConfig:
-    """Signatures and pickles. See ``docs/guide/security.md`` for what each protects from.
+    """Signatures and pickles. See ``docs/guide.md`` for what each protects from.
 
     Attributes:
         enable_entry_signing: entries are signed when they are written and checked when they are read.

@@ -4,6 +4,7 @@ mod dump;
 mod ffi;
 mod load;
 mod metadata;
+mod names;
 mod numpy;
 mod types;
 

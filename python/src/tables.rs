@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StructArray};
 use arrow::datatypes::{Field, SchemaRef};
+use arrow::ffi::FFI_ArrowSchema;
 use cacheness_core::config::{CompressionConfig, TableFormat};
 use cacheness_core::entry::Format;
 use cacheness_core::formats::table::{self, TableOptions};
@@ -21,6 +22,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule, PyDict, PyType};
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
+use pyo3_arrow::PySchema;
 use pyo3_arrow::input::AnyRecordBatch;
 
 use crate::errors::IntoPyResult;
@@ -29,6 +31,7 @@ use crate::errors::IntoPyResult;
 const MODULE: &str = "cacheness._tables";
 
 /// Whether values of `class` are for [`encode`]: a cheap look at where the class comes from.
+#[allow(dead_code)] // called by the store's binding
 pub(crate) fn is_table_class(class: &Bound<'_, PyType>) -> PyResult<bool> {
     let module = class.getattr(intern!(class.py(), "__module__"))?;
     let Ok(module) = module.extract::<&str>() else { return Ok(false) };
@@ -57,7 +60,10 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>, config: &CompressionConfig) -> Py
         true => CompressionConfig { dataframe_format: TableFormat::Arrow, ..config.clone() },
         false => config.clone(),
     };
-    let (schema, batches) = import(stream.bind(py))?;
+    // Some Arrow data cannot be imported: another format takes the value then.
+    let Ok((schema, batches)) = import(stream.bind(py)).inspect_err(|error| log::debug!("{error}")) else {
+        return Ok(None);
+    };
     py.detach(|| table::encode(&schema, batches, &config, &options)).into_py_result().map(Some)
 }
 
@@ -79,8 +85,19 @@ pub(crate) fn decode_mmap(py: Python<'_>, stored: &Stored) -> PyResult<Option<Py
 }
 
 fn rebuild(py: Python<'_>, decoded: table::Table, object_type: &str) -> PyResult<Py<PyAny>> {
+    if !is_exportable(&decoded.schema) {
+        let error = Error::new(ErrorKind::Serialization, "the table has a name with a NUL, which Python cannot be given");
+        return Err(crate::errors::to_py(error));
+    }
     let table = Bound::new(py, Table::new(decoded))?;
     Ok(py.import(MODULE)?.call_method1(intern!(py, "decode"), (table, object_type))?.unbind())
+}
+
+/// Whether the schema passes through the Arrow C interface, whose names are C strings. Arrow panics at some that do not,
+/// and a panic in a callback from C would end the process.
+fn is_exportable(schema: &SchemaRef) -> bool {
+    let schema = std::panic::AssertUnwindSafe(schema);
+    std::panic::catch_unwind(|| FFI_ArrowSchema::try_from(schema.as_ref()).is_ok()).unwrap_or(false)
 }
 
 /// What `cacheness._tables.encode` returns.
@@ -156,10 +173,14 @@ impl Table {
 
 #[pymethods]
 impl Table {
-    /// The table that comes back from `stream` if it has no rows: shows whether its types survive.
+    /// A table without rows of the schema of `source`, an Arrow schema or a stream: shows whether its types survive.
     #[staticmethod]
-    fn empty_like(stream: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let (schema, _) = import(stream)?;
+    fn empty_like(source: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let schema = match source.hasattr(intern!(source.py(), "__arrow_c_schema__"))? {
+            true => source.extract::<PySchema>()?.into_inner(),
+            // The batches are not looked at: those that Polars exports for no rows are malformed for some types.
+            false => source.extract::<AnyRecordBatch>()?.into_reader().map_err(unsupported)?.schema(),
+        };
         Ok(Self::new(table::Table { schema, batches: Vec::new(), description: None }))
     }
 

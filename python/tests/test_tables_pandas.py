@@ -397,7 +397,7 @@ def test_other_tools_open_the_file(tmp_path):
 
 
 def test_duplicate_and_strange_names_are_unique_in_the_file():
-    frame = pd.DataFrame([[1, 2, 3, 4]], columns=["a", "a", "a_2", None])
+    frame = pd.DataFrame([[1, 2, 3, 4]], columns=["a", "a", "a_2", "a\0"])
     _, payload = _core.table_dumps(frame)
     names = pq.read_table(io.BytesIO(payload)).column_names
     assert len(set(names)) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+from decimal import Decimal
 
 import polars as pl
 import pyarrow as pa
@@ -57,7 +58,7 @@ DTYPES = {
     pl.Categorical(pl.Categories("mine", physical=pl.UInt8)): st.sampled_from(["x", "y"]),
     pl.Enum(["z", "unused", "a"]): st.sampled_from(["a", "z"]),
     pl.Decimal(10, 3): st.decimals(-999, 999, places=3),
-    pl.Decimal(38, 0): st.integers(-(10**30), 10**30),
+    pl.Decimal(38, 0): st.integers(-(10**30), 10**30).map(Decimal),
     **{pl.Duration(u): st.timedeltas(dt.timedelta(-9), dt.timedelta(9)) for u in ("ms", "us", "ns")},
     **{pl.Datetime(u): st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2200, 1, 1)) for u in ("ms", "us", "ns")},
     pl.Datetime("us", "Europe/Berlin"): st.datetimes(dt.datetime(1970, 1, 1), dt.datetime(2200, 1, 1)),
@@ -118,6 +119,7 @@ def test_every_dtype_comes_back(dtype, data, config):
         pl.Series("", [1, 2, 3]),
         pl.DataFrame({"a": range(10)})[2:5],
         pl.concat([pl.DataFrame({"a": ["x"]}), pl.DataFrame({"a": [None, "y"]})], rechunk=False),
+        pl.DataFrame({"nul \0": [1], "\0": ["x"]}),
         pl.DataFrame({"e": pl.Series([], dtype=pl.Enum([]))}),
         pl.DataFrame({"s": pl.Series([{}, None], dtype=pl.Struct({}))}),
     ],
@@ -158,6 +160,7 @@ def test_a_query_is_refused_with_a_sentence():
         pl.Series([object()], dtype=pl.Object),
         pl.DataFrame({"o": pl.Series([{"a": object()}], dtype=pl.Object)}),
         pl.DataFrame({"l": pl.Series([[2**100]], dtype=pl.List(pl.Int128))}),
+        pl.Series([{"a\0": 1}]),
         pl.col("a"),
         pl.Int8,
     ],

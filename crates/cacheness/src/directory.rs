@@ -118,7 +118,15 @@ fn open_directory(path: &Path, config: StoreConfig, access: Access, clock: Clock
     let blobs: Arc<dyn BlobBackend> = match manifest.blobs.backend.as_str() {
         "filesystem" => {
             let options = FilesystemOptions { shard_chars: config.shard_chars, durability: config.durability };
-            Arc::new(FilesystemBlobs::new(root.clone(), options)?)
+            let blobs = FilesystemBlobs::new(root.clone(), options)?;
+            if !metadata.is_read_only() {
+                match blobs.sweep() {
+                    Ok(0) => {}
+                    Ok(count) => log::info!("removed {count} temporary files of processes that died"),
+                    Err(error) => log::warn!("cannot look for left temporary files: {error}"),
+                }
+            }
+            Arc::new(blobs)
         }
         other => return Err(unknown_backend(&root, "blob", other)),
     };

@@ -49,3 +49,7 @@ pub use cacheness_core::{Error, ErrorKind, Result};
 pub mod prelude {
     pub use crate::{BlobStore, Cache, Named, Plain, PutOptions, Serde, Storable, params};
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

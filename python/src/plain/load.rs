@@ -11,12 +11,10 @@ use pyo3::types::{
     PyType,
 };
 
+use super::names::name;
 use super::numpy;
 use super::types::{DateTimes, Decimals, Module, Paths, Uuids, Zones};
 use crate::errors::{IntoPyResult, to_py};
-
-/// Keys up to this length are interned.
-const INTERNED: usize = 64;
 
 /// Decodes one value, which takes all of `bytes`; every object of it is new.
 pub(crate) fn load<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
@@ -36,6 +34,9 @@ fn refused(py: Python<'_>, offset: usize, what: &str, cause: PyErr) -> PyErr {
     let mut error = Reader::error_at(offset, format_args!("{what}: {}", cause.value(py)));
     if cause.is_instance_of::<PyImportError>(py) {
         error = error.with_kind(cacheness_core::ErrorKind::Unsupported).with_hint("install the package that it needs");
+    }
+    if cause.get_type(py).name().is_ok_and(|name| name == "ZoneInfoNotFoundError") {
+        error = error.with_kind(cacheness_core::ErrorKind::Unsupported).with_hint("install the package tzdata");
     }
     let error = to_py(error);
     error.set_cause(py, Some(cause));
@@ -100,7 +101,7 @@ fn read_dict<'py>(
     for _ in 0..len {
         let key_at = reader.offset();
         let key = match reader.token().into_py_result()? {
-            Token::Str(text) if text.len() <= INTERNED => PyString::intern(py, text).into_any(),
+            Token::Str(text) => name(py, text).into_any(),
             token => read_token(py, reader, token, key_at, depth)?,
         };
         let value = read(py, reader, depth)?;

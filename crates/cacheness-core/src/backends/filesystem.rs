@@ -25,6 +25,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::locator::{BLOBS, Locator, new_name, shard_of};
+use super::sweep;
 use crate::blob::{BlobBackend, BlobHint, BlobReader, BlobWriter};
 use crate::config::Durability;
 use crate::error::{Error, ErrorKind, Result};
@@ -85,6 +86,18 @@ impl FilesystemBlobs {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.shared.root
+    }
+
+    /// Removes temporary files whose writers have died; returns how many. Files that are being written, by this or any
+    /// other process, stay.
+    pub fn sweep(&self) -> Result<u64> {
+        let Some(root) = self.shared.open_root()? else { return Ok(0) };
+        match open_beneath(root, TMP, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
+            Ok(directory) => sweep::sweep(directory.as_fd(), &self.shared.root.join(TMP)),
+            Err(error) if is_missing(error) => Ok(0),
+            Err(Errno::LOOP) => Err(refused_link(TMP)),
+            Err(error) => Err(Error::io("cannot open tmp", error.into())),
+        }
     }
 }
 
@@ -408,6 +421,7 @@ impl BlobBackend for FilesystemBlobs {
                 Err(Errno::LOOP | Errno::NOTDIR) => return Err(refused_link(TMP)),
                 Err(error) => return Err(Error::io(format_args!("cannot create {temporary}"), error.into())),
             };
+            sweep::mark(&file);
             return Ok(Box::new(FileWriter {
                 shared: Arc::clone(&self.shared),
                 path: self.shared.root.join(TMP).join(&name),

@@ -5,6 +5,7 @@
 mod filesystem;
 mod locator;
 mod memory;
+mod sweep;
 
 pub use filesystem::{FilesystemBlobs, FilesystemOptions};
 pub use memory::{MemoryBlobs, MemoryMetadata};

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use crate::config::{Codec, CompressionConfig};
 use crate::error::{Error, ErrorKind, Result};
+use crate::parallel;
 use crate::payload::{Buffer, Payload};
 
 /// Bytes of content in one frame.
@@ -75,7 +76,7 @@ fn compress_slices<'a>(slices: &[&[u8]], config: &CompressionConfig) -> Result<O
         compress_frame(codec, &chunk, config.pickle_compression_level)
     };
     let mut frames: Vec<Vec<u8>> = if config.parallel && chunks.len() > 1 {
-        chunks.par_iter().map(frame).collect::<Result<_>>()?
+        parallel::run(|| chunks.par_iter().map(frame).collect::<Result<_>>())?
     } else {
         chunks.iter().map(frame).collect::<Result<_>>()?
     };
@@ -236,7 +237,9 @@ pub fn decompress(codec: Codec, bytes: &[u8], limit: u64) -> Result<Buffer> {
             }
             match work.as_mut_slice() {
                 [(frame, content)] => decompress_frame(codec, frame, content)?,
-                _ => work.into_par_iter().try_for_each(|(frame, content)| decompress_frame(codec, frame, content))?,
+                _ => parallel::run(|| {
+                    work.into_par_iter().try_for_each(|(frame, content)| decompress_frame(codec, frame, content))
+                })?,
             }
             Ok(buffer)
         }

@@ -12,8 +12,8 @@ use arrow::datatypes::{Field, FieldRef, Schema};
 use rayon::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::digest::in_pool;
 use crate::key::{Collection, KeyEncoder, Segment, ToKey, column_digest};
+use crate::parallel;
 
 fn encode_array(array: &dyn Array, encoder: &mut KeyEncoder) -> Result<()> {
     let digest = column_digest(&[make_array(array.to_data())], array.data_type())?;
@@ -81,7 +81,7 @@ pub fn encode_table(encoder: &mut KeyEncoder, schema: &Schema, batches: &[Record
         pairs.map(digest).collect()
     } else {
         let pairs: Vec<_> = pairs.collect();
-        in_pool(|| pairs.into_par_iter().map(digest).collect())
+        parallel::run(|| pairs.into_par_iter().map(digest).collect())
     };
 
     let table = encoder.begin_parts(Collection::Tuple, 2)?;

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::digest::{self, Hasher};
 use crate::key::encoder::push_varint;
+use crate::parallel;
 
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +146,7 @@ fn hash_directory(root: &Path) -> Result<[u8; 32]> {
         }
         Ok(line)
     };
-    let lines = digest::in_pool(|| listing.par_iter().map(describe).collect::<Result<Vec<_>>>())?;
+    let lines = parallel::run(|| listing.par_iter().map(describe).collect::<Result<Vec<_>>>())?;
     let mut hasher = Hasher::new();
     for line in lines {
         hasher.update(&line);

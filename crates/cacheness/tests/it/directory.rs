@@ -118,3 +118,27 @@ fn a_cache_in_memory_needs_no_directory() {
     assert_eq!(cache.get::<Vec<u8>>(params! { x: 1 }).unwrap().unwrap().len(), 100_000);
     assert_eq!(cache.stats().unwrap().totals.entries, 1);
 }
+
+#[test]
+fn files_of_dead_writers_are_removed_and_those_of_living_ones_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    Cache::open(dir.path()).unwrap().put(&vec![1_u8; 10], params! { x: 1 }).unwrap();
+    let tmp = dir.path().join("tmp");
+    fs::create_dir_all(&tmp).unwrap();
+    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let make = |name: &str, old: bool| {
+        let file = fs::File::create(tmp.join(name)).unwrap();
+        if old {
+            file.set_modified(hour_ago).unwrap();
+        }
+        file
+    };
+    make("dead-000000000000.npy", true);
+    make("young-000000000000.npy", false);
+    let living = make("living-000000000000.npy", true);
+    living.lock().unwrap();
+    Cache::open(dir.path()).unwrap();
+    let mut left: Vec<_> = fs::read_dir(&tmp).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["living-000000000000.npy", "young-000000000000.npy"]);
+}

@@ -1,0 +1,61 @@
+//! What killed processes left in the temporary directory.
+//!
+//! Whoever writes a temporary file holds an advisory lock on it (`flock`), which ends with its process. A file that is
+//! not locked and not brand new has lost its writer and is removed. Directories that handlers write into have no lock
+//! and are given a day.
+
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+
+use crate::error::{Error, Result};
+
+/// A file this young may belong to a writer that has not locked it yet.
+const YOUNG: Duration = Duration::from_secs(60);
+
+/// A handler's directory is left alone for so long.
+const HANDLER: Duration = Duration::from_secs(24 * 3600);
+
+/// Marks a temporary file as being written. On a file system without locks it stays unmarked, and nothing is swept there.
+pub(super) fn mark(file: &std::fs::File) {
+    if let Err(error) = rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        log::debug!("a temporary file is not locked: {error}");
+    }
+}
+
+/// Removes what has lost its writer from the directory `temporary`, opened as `directory`; returns how many.
+pub(super) fn sweep(directory: BorrowedFd<'_>, temporary: &Path) -> Result<u64> {
+    let failed = |e: rustix::io::Errno| Error::io("cannot read tmp", e.into());
+    let mut removed = 0;
+    for entry in rustix::fs::Dir::read_from(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        if name.to_bytes() == b"." || name.to_bytes() == b".." {
+            continue;
+        }
+        // What vanishes meanwhile has been taken care of by its writer.
+        let Ok(found) = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let age = u64::try_from(found.st_mtime).map(|s| SystemTime::UNIX_EPOCH + Duration::from_secs(s));
+        let age = age.ok().and_then(|written| written.elapsed().ok()).unwrap_or_default();
+        match FileType::from_raw_mode(found.st_mode) {
+            FileType::RegularFile if age > YOUNG => {
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                let Ok(file) = rustix::fs::openat(directory, name, flags, Mode::empty()) else { continue };
+                if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+                    && rustix::fs::unlinkat(directory, name, AtFlags::empty()).is_ok()
+                {
+                    removed += 1;
+                }
+            }
+            FileType::Directory if age > HANDLER => {
+                use std::os::unix::ffi::OsStrExt;
+                let path = temporary.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
+                removed += u64::from(std::fs::remove_dir_all(path).is_ok());
+            }
+            _ => {}
+        }
+    }
+    Ok(removed)
+}

@@ -1,0 +1,429 @@
+"""Plain values: every value comes back equal and of the same type, or is not taken for plain."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import decimal
+import enum
+import json
+import math
+import pathlib
+import struct
+import subprocess
+import sys
+import types
+import uuid
+import zoneinfo
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_np
+
+from cacheness import _core
+from cacheness.errors import CacheSerializationError, CacheUnsupportedError
+
+VECTORS = json.loads((pathlib.Path(__file__).parents[2] / "docs/formats/plain.vectors.json").read_text())
+NAMES = {
+    "np": np,
+    "datetime": datetime,
+    "decimal": decimal,
+    "pathlib": pathlib,
+    "uuid": uuid,
+    "zoneinfo": zoneinfo,
+}
+
+
+def same(a: object, b: object) -> bool:
+    """Whether two values are equal and of the same types all the way down; NaN is equal to itself."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, float):
+        return struct.pack(">d", a) == struct.pack(">d", b)
+    if isinstance(a, complex):
+        return same(a.real, b.real) and same(a.imag, b.imag)
+    if isinstance(a, np.ndarray):
+        return (
+            a.dtype == b.dtype
+            and a.dtype.str == b.dtype.str
+            and a.shape == b.shape
+            and a.tobytes() == b.tobytes()
+            and b.flags.writeable
+        )
+    if isinstance(a, np.generic):
+        return a.dtype == b.dtype and a.tobytes() == b.tobytes()
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, set | frozenset):
+        # Members that differ from themselves cannot be looked up.
+        return len(a) == len(b) and sorted(map(canonical, a)) == sorted(map(canonical, b))
+    if isinstance(a, dict):
+        return len(a) == len(b) and all(map(same, a.items(), b.items()))
+    if isinstance(a, datetime.datetime | datetime.time):
+        zones = (
+            a.tzinfo is b.tzinfo
+            or (type(a.tzinfo) is type(b.tzinfo) is datetime.timezone and repr(a.tzinfo) == repr(b.tzinfo))
+        )
+        return zones and a.replace(tzinfo=None) == b.replace(tzinfo=None) and a.fold == b.fold
+    if isinstance(a, decimal.Decimal):
+        return a.as_tuple() == b.as_tuple()
+    if isinstance(a, range):
+        return (a.start, a.stop, a.step) == (b.start, b.stop, b.step)
+    return a == b
+
+
+def canonical(value: object) -> bytes:
+    """An encoding in which the members of sets are sorted."""
+    if isinstance(value, frozenset):
+        return b"frozenset" + b"".join(sorted(map(canonical, value)))
+    if isinstance(value, tuple):
+        return b"tuple" + b"".join(map(canonical, value))
+    encoding = _core.plain_dumps(value)
+    assert encoding is not None
+    return encoding
+
+
+def check(value: object) -> None:
+    encoding = _core.plain_dumps(value)
+    assert encoding is not None, f"{value!r} is plain"
+    back = _core.plain_loads(encoding)
+    assert same(value, back), f"{value!r} came back as {back!r}"
+
+
+def evaluate(expression: str) -> object:
+    return eval(expression, dict(NAMES))  # noqa: S307 - the vectors are part of the repository
+
+
+zones = st.one_of(
+    st.none(),
+    st.builds(
+        datetime.timezone,
+        st.timedeltas(datetime.timedelta(hours=-23, minutes=-59), datetime.timedelta(hours=23, minutes=59)),
+    ),
+    st.builds(
+        datetime.timezone,
+        st.timedeltas(datetime.timedelta(hours=-23, minutes=-59), datetime.timedelta(hours=23, minutes=59)),
+        st.text(),
+    ),
+    st.sampled_from([datetime.timezone.utc]),
+)
+named_zones = st.sampled_from(["UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu"]).map(zoneinfo.ZoneInfo)
+dtypes = st.one_of(
+    st_np.boolean_dtypes(),
+    st_np.integer_dtypes(),
+    st_np.unsigned_integer_dtypes(),
+    st_np.floating_dtypes(sizes=(16, 32, 64)),
+    st_np.complex_number_dtypes(sizes=(64, 128)),
+    st_np.datetime64_dtypes(),
+    st_np.timedelta64_dtypes(),
+    st_np.byte_string_dtypes(max_len=5),
+    st_np.unicode_string_dtypes(max_len=5),
+)
+arrays = st_np.arrays(
+    st.one_of(dtypes, st_np.array_dtypes(subtype_strategy=dtypes, max_size=3)),
+    st_np.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+)
+hashable_leaves = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(-(2**70), 2**70),
+    st.integers(-300, 300),
+    st.sampled_from([s * (2**n + d) for n in (7, 8, 15, 16, 31, 32, 63, 64, 127, 2000) for d in (-1, 0, 1) for s in (1, -1)]),
+    st.floats(),
+    st.complex_numbers(),
+    st.text(),
+    st.binary(max_size=300),
+    st.datetimes(timezones=st.one_of(zones, named_zones), allow_imaginary=True),
+    st.builds(lambda d, f: d.replace(fold=f), st.datetimes(), st.integers(0, 1)),
+    st.dates(),
+    st.builds(lambda t, f, z: t.replace(fold=f, tzinfo=z), st.times(), st.integers(0, 1), zones),
+    st.timedeltas(),
+    st.decimals(allow_nan=False),
+    st.sampled_from([decimal.Decimal("NaN"), decimal.Decimal("-0E-7"), decimal.Decimal("Infinity")]),
+    st.uuids(),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20).map(pathlib.Path),
+    st.builds(range, st.integers(), st.integers(), st.integers().filter(bool)),
+)
+leaves = st.one_of(
+    hashable_leaves,
+    st.binary().map(bytearray),
+    arrays,
+    st.floats().map(np.float64),
+    st.floats(width=32).map(np.float32),
+    st.integers(-128, 127).map(np.int8),
+    st.booleans().map(np.bool_),
+)
+hashables = st.recursive(
+    hashable_leaves,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4).map(tuple),
+        st.frozensets(inner, max_size=4),
+    ),
+    max_leaves=8,
+)
+values = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=20),
+        st.lists(inner, max_size=5).map(tuple),
+        st.sets(hashables, max_size=5),
+        st.frozensets(hashables, max_size=5),
+        st.dictionaries(st.text(max_size=8), inner, max_size=20),
+        st.dictionaries(hashables, inner, max_size=5),
+    ),
+    max_leaves=30,
+)
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(values)
+def test_every_value_comes_back(value: object) -> None:
+    check(value)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(arrays)
+def test_arrays_come_back_in_their_order(array: np.ndarray) -> None:
+    fortran = np.asfortranarray(array)
+    for variant in (array, fortran, array.T, array[::-1] if array.ndim else array):
+        back = _core.plain_loads(_core.plain_dumps(variant))
+        assert same(variant, back)
+        if variant.flags.f_contiguous or variant.flags.c_contiguous:
+            assert back.flags.f_contiguous == variant.flags.f_contiguous
+            assert back.flags.c_contiguous == variant.flags.c_contiguous
+
+
+@pytest.mark.parametrize("vector", VECTORS["values"], ids=lambda v: v["name"])
+def test_vectors(vector: dict[str, str]) -> None:
+    value = evaluate(vector["python"])
+    assert _core.plain_dumps(value).hex() == vector["hex"]
+    assert same(value, _core.plain_loads(bytes.fromhex(vector["hex"])))
+
+
+@pytest.mark.parametrize("vector", VECTORS["lenient"], ids=lambda v: v["name"])
+def test_other_forms_are_read(vector: dict[str, str]) -> None:
+    assert same(evaluate(vector["python"]), _core.plain_loads(bytes.fromhex(vector["hex"])))
+
+
+@pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda v: v["name"])
+def test_hostile_payloads_are_refused_with_their_offset(vector: dict[str, str]) -> None:
+    with pytest.raises(CacheSerializationError, match="at byte"):
+        _core.plain_loads(bytes.fromhex(vector["hex"]))
+
+
+def test_no_truncation_of_a_vector_is_a_value() -> None:
+    for vector in VECTORS["values"]:
+        encoding = bytes.fromhex(vector["hex"])
+        for length in range(len(encoding)):
+            with pytest.raises(CacheSerializationError):
+                _core.plain_loads(encoding[:length])
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.binary(max_size=100))
+def test_random_bytes_are_a_value_or_an_error(data: bytes) -> None:
+    try:
+        value = _core.plain_loads(data)
+    except CacheSerializationError:
+        return
+    # What is read can be written.
+    assert _core.plain_dumps(value) is not None
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(values, st.data())
+def test_damaged_payloads_are_a_value_or_an_error(value: object, data: st.DataObject) -> None:
+    encoding = bytearray(_core.plain_dumps(value))
+    encoding[data.draw(st.integers(0, len(encoding) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        damaged = _core.plain_loads(bytes(encoding))
+    except CacheSerializationError as error:
+        assert "at byte" in str(error)
+    else:
+        # Some bytes are content: another value is read then, which is as good as any.
+        assert _core.plain_dumps(damaged) is not None
+
+
+def test_python_finds_equal_members_of_different_types() -> None:
+    # {1, 1.0} as a set of two, and {1: …, True: …} as a map of two.
+    members = bytes.fromhex("9201cb3ff0000000000000")
+    with pytest.raises(CacheSerializationError, match="equal members"):
+        _core.plain_loads(b"\xc9" + len(members).to_bytes(4, "big") + b"\x03" + members)
+    with pytest.raises(CacheSerializationError, match="same key"):
+        _core.plain_loads(bytes.fromhex("8201c0c3c0"))
+
+
+class Text(str):
+    pass
+
+
+class Number(int):
+    pass
+
+
+class Color(enum.IntEnum):
+    RED = 1
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+
+
+class Moment(datetime.datetime):
+    pass
+
+
+class Zone(datetime.tzinfo):
+    def utcoffset(self, _: datetime.datetime | None) -> datetime.timedelta:
+        return datetime.timedelta(hours=1)
+
+
+class Measure(np.float64):
+    pass
+
+
+def self_containing() -> list[object]:
+    value: list[object] = []
+    value.append({"self": value})
+    return value
+
+
+def nested(levels: int) -> list[object]:
+    value: list[object] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+NOT_PLAIN = {
+    "object": object(),
+    "class": int,
+    "function": len,
+    "module": math,
+    "ellipsis": ...,
+    "slice": slice(1),
+    "str subclass": Text("x"),
+    "int subclass": Number(1),
+    "enum": Color.RED,
+    "dataclass": Point(1),
+    "ordered dict": collections.OrderedDict(a=1),
+    "default dict": collections.defaultdict(int),
+    "mapping proxy": types.MappingProxyType({}),
+    "named tuple": collections.namedtuple("N", "a")(1),  # noqa: PYI024
+    "exception": ValueError("x"),
+    "memoryview": memoryview(b"x"),
+    "lone surrogate": "\ud800",
+    "lone surrogate in a long str": "x" * 100_000 + "\udfff",
+    "lone surrogate in a path": pathlib.Path("\udc80"),
+    "datetime subclass": Moment(2026, 1, 1),
+    "other tzinfo": datetime.datetime(2026, 1, 1, tzinfo=Zone()),
+    "time in a zone": datetime.time(1, tzinfo=zoneinfo.ZoneInfo("UTC")),
+    "pure path": pathlib.PureWindowsPath("a"),
+    "object array": np.array([None]),
+    "record of objects": np.zeros(1, dtype=[("a", "O")]),
+    "masked array": np.ma.masked_array([1, 2], [True, False]),
+    "matrix": np.zeros((1, 1)).view(np.matrix),
+    "record array": np.rec.array([(1,)], dtype=[("a", "i4")]),
+    "record dtype": np.rec.array([(1,)], dtype=[("a", "i4")]).view(np.ndarray),
+    "aligned dtype": np.zeros(1, dtype=np.dtype([("a", "i1"), ("b", "i4")], align=True)),
+    "overlapping fields": np.zeros(1, np.dtype({"names": ["a", "b"], "formats": ["i4", "i2"], "offsets": [0, 0]})),
+    "annotated dtype": np.zeros(1, dtype=np.dtype("i4", metadata={"unit": "m"})),
+    "annotated field": np.zeros(1, dtype=[("a", np.dtype("i4", metadata={"unit": "m"}))]),
+    "variable-width strings": np.array(["a"], dtype=np.dtypes.StringDType()),
+    "long double": np.longdouble(1),
+    "long double array": np.zeros(1, np.clongdouble),
+    "numpy scalar subclass": Measure(1.0),
+    "numpy str with NUL": np.str_("a\0"),
+    "numpy bytes with NUL": np.bytes_(b"a\0"),
+    "self-containing": self_containing(),
+    "129 levels": nested(129),
+}
+
+
+@pytest.mark.parametrize("name", NOT_PLAIN)
+def test_not_plain(name: str) -> None:
+    value = NOT_PLAIN[name]
+    assert _core.plain_dumps(value) is None
+    assert _core.plain_dumps([1, {"key": (value,)}]) is None
+
+
+def test_nesting_ends_at_128_levels() -> None:
+    check(nested(128))
+
+
+def test_shared_objects_do_not_explode() -> None:
+    value: object = [1]
+    for _ in range(60):
+        value = [value, value]
+    assert _core.plain_dumps(value) is None
+    assert _core.plain_dumps(["x" * 1_000_000] * 10_000) is None
+    # A large value without sharing, or with harmless sharing, is plain.
+    row = [1, 2]
+    check([row, row, {"again": row}])
+    check([[i] for i in range(600_000)])
+
+
+def test_large_values() -> None:
+    check("x" * 70_000)
+    check("ü" * 70_000)
+    check(bytes(70_000))
+    check(list(range(70_000)))
+    check({str(i): i for i in range(70_000)})
+    check({"array": np.arange(1_000_000.0), "times": np.zeros(100_000, "M8[ns]")})
+    check(np.asfortranarray(np.arange(1_000_000).reshape(1000, 1000)))
+    check(10**5000)
+
+
+def test_a_context_without_capitals_changes_nothing() -> None:
+    with decimal.localcontext() as context:
+        context.capitals = 0
+        context.prec = 3
+        check(decimal.Decimal("1.2345678E+30"))
+
+
+def test_errors_are_ours_and_say_where() -> None:
+    # A zone that the tz database does not have.
+    with pytest.raises(CacheUnsupportedError, match=r"Mars/Olympus.*at byte 0\nhint: .*tzdata"):
+        name = b"Mars/Olympus"
+        body = bytes(9) + b"\x91" + bytes([0xA0 | len(name)]) + name
+        _core.plain_loads(b"\xc7" + bytes([len(body)]) + b"\x06" + body)
+
+
+def test_what_comes_back_is_the_callers_own() -> None:
+    encoding = _core.plain_dumps({"a": [1], "b": np.arange(3), "c": bytearray(b"x")})
+    first, second = _core.plain_loads(encoding), _core.plain_loads(encoding)
+    first["a"].append(2)
+    first["b"][0] = 9
+    first["c"].append(1)
+    assert second["a"] == [1] and second["b"][0] == 0 and second["c"] == b"x"
+
+
+def test_structured_dtypes_with_padding_and_nesting() -> None:
+    check(np.zeros(2, dtype=[("a", "<i4"), ("b", [("c", ">f8"), ("d", "S3")]), ("e", "<u2", (2, 2))]))
+    check(np.zeros(2, dtype=[("a", "i1"), ("", "V3"), ("b", "<i4")]))
+    check(np.zeros(2, dtype=[(("title", "a"), "<i4")]))
+    check(np.zeros(1, dtype=[("a", "<i4")])[0])
+
+
+def test_a_stopped_clock_is_not_mistaken(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Tests put a subclass in the place of datetime.datetime; plain values keep to the class itself.
+    real = datetime.datetime
+    monkeypatch.setattr(datetime, "datetime", Moment)
+    check(real(2026, 1, 1))
+
+
+def test_numpy_is_not_imported_for_nothing() -> None:
+    code = """
+import sys
+from cacheness import _core
+before = set(sys.modules)
+assert _core.plain_loads(_core.plain_dumps({"a": (1, 2.5)})) == {"a": (1, 2.5)}
+assert _core.plain_dumps(object()) is None
+assert not {"numpy", "decimal", "uuid", "pathlib", "zoneinfo"} & (set(sys.modules) - before)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
