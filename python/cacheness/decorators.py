@@ -173,11 +173,12 @@ def _key(cache: Cache, name: str, params: dict[str, Any]) -> str:
 def _refuse_unsupported(function: Any) -> None:
     if not callable(function):
         raise CacheConfigurationError(f"@cached on a {type(function).__name__}, which cannot be called")
-    for test, kind in [
+    unsupported: list[tuple[Callable[[Any], bool], str]] = [
         (inspect.isgeneratorfunction, "a generator"),
         (inspect.isasyncgenfunction, "an asynchronous generator"),
         (inspect.iscoroutinefunction, "a coroutine"),
-    ]:
+    ]
+    for test, kind in unsupported:
         if test(function):
             raise CacheConfigurationError(
                 f"@cached on {kind}: {function.__qualname__}", hint="its result cannot be kept; return a value instead"

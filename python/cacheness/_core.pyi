@@ -1,0 +1,629 @@
+"""The engine, written in Rust. Use it through :class:`cacheness.Cache` and :class:`cacheness.BlobStore`."""
+
+import builtins
+import os
+from datetime import timedelta
+from types import EllipsisType
+from typing import Any, Literal, Self, SupportsIndex, final
+
+from .config import CompressionConfig
+from .handlers import HandlerRegistry
+
+__all__ = [
+    "CacheBase",
+    "StoreBase",
+    "Table",
+    "TableColumn",
+    "__version__",
+    "array_dumps",
+    "array_load_file",
+    "array_loads",
+    "array_map",
+    "array_slice",
+    "cache_key",
+    "cli",
+    "derive_key",
+    "encode_params",
+    "hash_path",
+    "hash_value",
+    "metadata_dumps",
+    "metadata_loads",
+    "plain_dumps",
+    "plain_loads",
+    "render_params",
+    "set_default_handlers_changed",
+    "table_dumps",
+    "table_loads",
+]
+
+# What stands in brackets behind an array whose part is read.
+_Part = SupportsIndex | slice | EllipsisType
+_Index = _Part | tuple[_Part, ...]
+
+__version__: str
+
+class CacheBase:
+    """What :class:`cacheness.Cache` derives from."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def _open(
+        self,
+        directory: str | os.PathLike[str],
+        config: str,
+        registry: HandlerRegistry,
+        compression: CompressionConfig,
+        read_only: bool,
+        clock: int | None = None,
+    ) -> None: ...
+    def _advance_clock(self, seconds: float) -> None: ...
+    def _set_handlers_changed(self, changed: bool) -> None: ...
+    def _stats(self) -> dict[str, Any]: ...
+    def put(
+        self,
+        data: Any,
+        /,
+        *,
+        metadata: dict[str, Any] | None = None,
+        description: str | None = None,
+        ttl_seconds: float | timedelta | None = ...,
+        cache_key: str | None = None,
+        params: dict[str, Any] | None = None,
+        **parameters: Any,
+    ) -> str:
+        """Stores a value under its parameters, replacing what is there.
+
+        Args:
+            data: the value.
+            metadata: plain data that goes with it, shown by listings: a dictionary whose names are strings.
+            description: a sentence about it, for listings.
+            ttl_seconds: how long it is served, in seconds or as a ``timedelta``; ``None`` for ever. The cache's default
+                if it is not given.
+            cache_key: a name to store it under in place of parameters, up to 1024 bytes of UTF-8.
+            params: parameters in a dictionary, also those that have the name of a reserved keyword.
+            parameters: all other keywords are the parameters that identify the value. Reserved are ``metadata``,
+                ``custom_metadata``, ``description``, ``ttl_seconds``, ``cache_key``, ``params``, ``default``,
+                ``mmap_mode`` and ``strict_verification``.
+
+        Returns:
+            The key: 16 hexadecimal digits made from the parameters, or ``cache_key``.
+
+        Raises:
+            TypeError: no parameters and no ``cache_key``, both, or a keyword that belongs to ``get``.
+            CacheConfigurationError: ``ttl_seconds`` or ``cache_key`` makes no sense.
+            CacheSerializationError: a parameter has no stable key, or no handler can store the value.
+            CachePickleError: the value can only be pickled and the security configuration refuses that.
+            CacheStorageError: it cannot be written; the former value is still there.
+            CacheReadOnlyError: the cache is read-only.
+            CacheClosedError: the cache has been closed.
+        """
+
+    def get(
+        self,
+        *,
+        default: Any = None,
+        ttl_seconds: float | timedelta | None = None,
+        mmap_mode: Literal["r", "c"] | None = None,
+        strict_verification: bool = True,
+        cache_key: str | None = None,
+        params: dict[str, Any] | None = None,
+        **parameters: Any,
+    ) -> Any:
+        """The value that was put with these parameters, of the type it was put with, or ``default``.
+
+        Keywords of ``put`` that are no parameters (``metadata``, ``description``) may be given and do nothing. An entry
+        that is damaged or has a wrong signature is logged as a warning and counts as a miss.
+
+        Args:
+            default: what to return if there is no such value or it has expired.
+            ttl_seconds: for this call, entries that are older than so many seconds count as expired.
+            mmap_mode: ``"r"`` maps the file read-only and ``"c"`` copy-on-write in place of reading it: uncompressed
+                arrays, and with ``"r"`` uncompressed Arrow tables.
+            strict_verification: ``False`` serves an entry although its signature is wrong, with a warning; never a
+                pickle.
+            cache_key: the name it was stored under in place of parameters.
+            params: parameters in a dictionary, also those that have the name of a reserved keyword.
+            parameters: all other keywords are the parameters that identify the value.
+
+        Returns:
+            The value, which is the caller's own, or ``default``.
+
+        Raises:
+            TypeError: no parameters and no ``cache_key``, or both.
+            ValueError: an ``mmap_mode`` that does not exist.
+            CacheSerializationError: a parameter has no stable key, or the value cannot be decoded.
+            CachePickleError: the value is a pickle and the security configuration refuses those.
+            CacheUnsupportedError: the value needs a package or handler that is not here, or cannot be mapped.
+            CacheStorageError: reading fails.
+            CacheClosedError: the cache has been closed.
+        """
+
+    def get_slice(
+        self,
+        index: _Index,
+        /,
+        *,
+        default: Any = None,
+        ttl_seconds: float | timedelta | None = None,
+        strict_verification: bool = True,
+        cache_key: str | None = None,
+        params: dict[str, Any] | None = None,
+        **parameters: Any,
+    ) -> Any:
+        """Part of an array, without reading the rest of it.
+
+        The hash of the whole payload is not checked, because the whole is not read.
+
+        Args:
+            index: what would stand in brackets behind the array: integers, slices and ``...``; ``np.s_[…]`` makes one.
+            default: what to return if there is no such value or it has expired.
+            ttl_seconds: for this call, entries that are older than so many seconds count as expired.
+            strict_verification: ``False`` serves an entry although its signature is wrong, with a warning.
+            cache_key: the name it was stored under in place of parameters.
+            params: parameters in a dictionary, also those that have the name of a reserved keyword.
+            parameters: all other keywords are the parameters that identify the value.
+
+        Returns:
+            What ``get(…)[index]`` would be, or ``default``.
+
+        Raises:
+            IndexError: the index is out of bounds, or has more parts than the array has dimensions.
+            TypeError: the index has a part of another type.
+            CacheUnsupportedError: the value is no array.
+            CacheError: as ``get`` raises it.
+        """
+
+    def get_with_metadata(
+        self,
+        *,
+        ttl_seconds: float | timedelta | None = None,
+        mmap_mode: Literal["r", "c"] | None = None,
+        strict_verification: bool = True,
+        cache_key: str | None = None,
+        params: dict[str, Any] | None = None,
+        **parameters: Any,
+    ) -> tuple[Any, dict[str, Any]] | None:
+        """The value and the metadata that it was put with.
+
+        Takes the keywords of ``get``; ``default`` does nothing.
+
+        Returns:
+            The value and its metadata, an empty dictionary if it has none; ``None`` for a miss.
+
+        Raises:
+            CacheError: as ``get`` raises it.
+        """
+
+    def get_metadata(
+        self,
+        check_expiration: bool = True,
+        *,
+        cache_key: str | None = None,
+        params: dict[str, Any] | None = None,
+        **parameters: Any,
+    ) -> dict[str, Any] | None:
+        """What is known of an entry, without reading its value. Counts neither as a hit nor as a miss.
+
+        Args:
+            check_expiration: whether an entry that has expired counts as missing. A parameter of this name goes into
+                ``params``.
+            cache_key: the name it was stored under in place of parameters.
+            params: parameters in a dictionary, also those that have the name of a reserved keyword.
+            parameters: all other keywords are the parameters that identify the value.
+
+        Returns:
+            The dictionary that ``list_entries(include_metadata=True)`` has for the entry; ``None`` if there is none.
+
+        Raises:
+            TypeError: no parameters and no ``cache_key``, both, or a keyword that belongs to ``get``.
+            CacheSerializationError: a parameter has no stable key.
+            CacheMetadataError: the database cannot be read.
+            CacheClosedError: the cache has been closed.
+        """
+
+    def exists(self, *, cache_key: str | None = None, params: dict[str, Any] | None = None, **parameters: Any) -> bool:
+        """Whether there is an entry with these parameters that has not expired. Its value is not read.
+
+        Args:
+            cache_key: the name it was stored under in place of parameters.
+            params: parameters in a dictionary, also those that have the name of a reserved keyword.
+            parameters: all other keywords are the parameters that identify the value.
+
+        Raises:
+            CacheError: as ``get_metadata`` raises it.
+        """
+
+    def invalidate(
+        self, *, cache_key: str | None = None, params: dict[str, Any] | None = None, **parameters: Any
+    ) -> bool:
+        """Removes the entry with these parameters.
+
+        Args:
+            cache_key: the name it was stored under in place of parameters.
+            params: parameters in a dictionary, also those that have the name of a reserved keyword.
+            parameters: all other keywords are the parameters that identify the value.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            CacheReadOnlyError: the cache is read-only.
+            CacheError: as ``get_metadata`` raises it.
+        """
+
+    def invalidate_by_cache_key(self, cache_key: str) -> bool:
+        """Removes the entry of a key, as ``put`` and listings show it.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            CacheReadOnlyError: the cache is read-only.
+            CacheConfigurationError: the key is empty or too long.
+            CacheClosedError: the cache has been closed.
+        """
+
+    def list_entries(self, include_metadata: bool = False) -> builtins.list[dict[str, Any]]:
+        """All entries in the order of their keys, without their values; also those that have expired.
+
+        Args:
+            include_metadata: whether the dictionaries also have ``metadata``, ``cache_key_params`` and
+                ``compression_info``.
+
+        Returns:
+            A dictionary per entry, among others with ``cache_key``, ``description``, ``data_type``, ``object_type``,
+            ``storage_format``, ``file_size`` (bytes), ``created_at``, ``accessed_at``, ``expires_at`` (ISO 8601, UTC)
+            and ``access_count``.
+
+        Raises:
+            CacheMetadataError: the database cannot be read.
+            CacheClosedError: the cache has been closed.
+        """
+
+    def cache_key(
+        self, *, cache_key: str | None = None, params: dict[str, Any] | None = None, **parameters: Any
+    ) -> str:
+        """The key that these parameters have, whether there is an entry or not.
+
+        Args:
+            cache_key: a name in place of parameters, which is returned as it is.
+            params: parameters in a dictionary, also those that have the name of a reserved keyword.
+            parameters: all other keywords are the parameters.
+
+        Returns:
+            16 hexadecimal digits, the same in every process, on every machine and in Rust.
+
+        Raises:
+            TypeError: no parameters and no ``cache_key``, both, or a keyword that belongs to ``get``.
+            CacheSerializationError: a parameter has no stable key.
+        """
+
+    def cleanup_expired(self) -> int:
+        """Removes all entries that have expired.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            CacheReadOnlyError: the cache is read-only.
+            CacheClosedError: the cache has been closed.
+        """
+
+    def clear(self) -> int:
+        """Removes all entries.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            CacheReadOnlyError: the cache is read-only.
+            CacheClosedError: the cache has been closed.
+        """
+
+    def rotate_signing_key(self) -> int:
+        """Replaces the signing key and signs every entry that has a valid signature again.
+
+        Other processes may go on working; they notice the new key within a second, which this call waits for. Entries
+        whose signature is wrong or missing stay as they are.
+
+        Returns:
+            How many entries were signed again.
+
+        Raises:
+            CacheConfigurationError: the store does not sign its entries.
+            CacheReadOnlyError: the store is read-only.
+        """
+
+    def close(self) -> None:
+        """Writes down accesses and releases all resources. Closing twice is no error.
+
+        Later calls raise ``CacheClosedError``.
+        """
+
+    @property
+    def closed(self) -> bool:
+        """Whether the cache has been closed, or never was opened."""
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be written."""
+
+class StoreBase:
+    """What :class:`cacheness.BlobStore` derives from."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def _open(
+        self,
+        directory: str | os.PathLike[str],
+        config: str,
+        registry: HandlerRegistry,
+        compression: CompressionConfig,
+        read_only: bool,
+    ) -> None: ...
+    def _set_handlers_changed(self, changed: bool) -> None: ...
+    def _put(self, data: Any, key: str | None, metadata: dict[str, Any] | None) -> str: ...
+    def _totals(self) -> tuple[int, int]: ...
+    def get(self, key: str, default: Any = None, *, mmap_mode: Literal["r", "c"] | None = None) -> Any:
+        """The value of a key, of the type it was put with, or ``default``.
+
+        Args:
+            key: the key.
+            default: what to return if there is no such entry.
+            mmap_mode: ``"r"`` maps the file read-only and ``"c"`` copy-on-write in place of reading it: uncompressed
+                arrays, and with ``"r"`` uncompressed Arrow tables.
+
+        Returns:
+            The value, which is the caller's own, or ``default``.
+
+        Raises:
+            ValueError: an ``mmap_mode`` that does not exist.
+            CacheIntegrityError: the payload is missing or damaged.
+            CacheSignatureError: the signature is wrong, or missing where one is needed.
+            CacheSerializationError: the value cannot be decoded.
+            CachePickleError: the value is a pickle and the security configuration refuses those.
+            CacheUnsupportedError: the value needs a package or handler that is not here, or cannot be mapped.
+            CacheClosedError: the store has been closed.
+        """
+
+    def get_slice(self, key: str, index: _Index) -> Any:
+        """Part of an array, without reading the rest of it.
+
+        The hash of the whole payload is not checked, because the whole is not read.
+
+        Args:
+            key: the key.
+            index: what would stand in brackets behind the array: integers, slices and ``...``; ``np.s_[…]`` makes one.
+
+        Returns:
+            What ``get(key)[index]`` would be; ``None`` if there is no such entry.
+
+        Raises:
+            IndexError: the index is out of bounds, or has more parts than the array has dimensions.
+            TypeError: the index has a part of another type.
+            CacheUnsupportedError: the value is no array.
+            CacheError: as ``get`` raises it.
+        """
+
+    def get_metadata(self, key: str) -> dict[str, Any] | None:
+        """What is known of an entry, without reading its value.
+
+        Returns:
+            A dictionary, among others with ``cache_key``, ``metadata`` (what the value was put with), ``data_type``,
+            ``object_type``, ``storage_format``, ``file_size`` (bytes), ``created_at`` and ``accessed_at`` (ISO 8601,
+            UTC); ``None`` if there is no such entry.
+
+        Raises:
+            CacheMetadataError: the database cannot be read.
+            CacheClosedError: the store has been closed.
+        """
+
+    def update_metadata(self, key: str, metadata: dict[str, Any]) -> bool:
+        """Sets fields of an entry's metadata; other fields and the value stay as they are.
+
+        Args:
+            key: the key.
+            metadata: the fields to set, plain data.
+
+        Returns:
+            Whether there is such an entry.
+
+        Raises:
+            CacheSignatureError: the entry's signature is wrong.
+            CacheSerializationError: a field is no plain data.
+            CacheReadOnlyError: the store is read-only.
+        """
+
+    def delete(self, key: str) -> bool:
+        """Removes an entry.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            CacheReadOnlyError: the store is read-only.
+            CacheClosedError: the store has been closed.
+        """
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an entry of that key. Its value is not read.
+
+        Raises:
+            CacheMetadataError: the database cannot be read.
+            CacheClosedError: the store has been closed.
+        """
+
+    def list(self, prefix: str | None = None, metadata_filter: dict[str, Any] | None = None) -> builtins.list[str]:
+        """The keys, in their order.
+
+        Args:
+            prefix: only those that begin with it.
+            metadata_filter: only those whose metadata has all of these fields, with equal values.
+
+        Raises:
+            CacheMetadataError: the database cannot be read.
+            CacheClosedError: the store has been closed.
+        """
+
+    def verify_integrity(self, key: str) -> dict[str, Any]:
+        """Reads an entry's payload and compares it with what its entry records.
+
+        Returns:
+            ``valid``; ``expected_hash`` and ``actual_hash`` (hexadecimal digits or ``None``); ``signature``
+            (``"valid"``, ``"unsigned"``, ``"invalid"`` or ``None``); ``error``, what is wrong, or ``None``. An entry
+            that does not exist is not valid.
+
+        Raises:
+            CacheStorageError: reading fails for another reason than the payload's state.
+            CacheClosedError: the store has been closed.
+        """
+
+    def clear(self) -> int:
+        """Removes all entries.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            CacheReadOnlyError: the store is read-only.
+            CacheClosedError: the store has been closed.
+        """
+
+    def rotate_signing_key(self) -> int:
+        """Replaces the signing key and signs every entry that has a valid signature again.
+
+        Other processes may go on working; they notice the new key within a second, which this call waits for. Entries
+        whose signature is wrong or missing stay as they are.
+
+        Returns:
+            How many entries were signed again.
+
+        Raises:
+            CacheConfigurationError: the store does not sign its entries.
+            CacheReadOnlyError: the store is read-only.
+        """
+
+    def close(self) -> None:
+        """Releases all resources. Closing twice is no error.
+
+        Later calls raise ``CacheClosedError``.
+        """
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be written."""
+
+@final
+class Table:
+    """A table on its way to or from Python, with the Arrow C stream interface.
+
+    Columns can be taken out one by one. After the first the table exports no stream.
+    """
+
+    @staticmethod
+    def empty_like(stream: Any) -> Table:
+        """The table that comes back from ``stream`` if it has no rows: shows whether its types survive."""
+
+    @property
+    def description(self) -> str | None:
+        """The description that travelled with the table, or ``None``."""
+
+    @property
+    def num_rows(self) -> int:
+        """Rows."""
+
+    @property
+    def num_columns(self) -> int:
+        """Columns."""
+
+    def take(self, index: int) -> TableColumn:
+        """Takes column ``index`` out: its memory is then the caller's alone."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+@final
+class TableColumn:
+    """One column of a :class:`Table`. Its values can be taken once."""
+
+    @staticmethod
+    def from_arrow(stream: Any) -> TableColumn:
+        """A column that shares the memory of a PyArrow array."""
+
+    def numpy(self) -> tuple[Any, Any | None] | None:
+        """The values of a column of fixed width as an array that may be written to, and where they are null.
+
+        Dates, times and 16-bit floats come as the integers that they are made of. Values under nulls are of no meaning.
+
+        Returns:
+            The values, and a boolean array or ``None`` where nothing is null; ``None`` for a column of another type,
+            which is then still whole.
+        """
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+def cli(args: list[str]) -> int:
+    """Runs the ``cacheness`` command and returns its exit code."""
+
+def encode_params(params: dict[str, Any], config: dict[str, Any] | None = None) -> bytes:
+    """The canonical encoding of a dictionary of parameters."""
+
+def cache_key(params: dict[str, Any], config: dict[str, Any] | None = None) -> str:
+    """The cache key of a dictionary of parameters: 16 hexadecimal digits."""
+
+def derive_key(encoding: bytes) -> tuple[str, str]:
+    """Key and fingerprint of an encoding, in hexadecimal digits."""
+
+def hash_value(value: Any, config: dict[str, Any] | None = None) -> str:
+    """A hash of any value that can be a parameter: 32 hexadecimal digits, the same in every process.
+
+    Args:
+        value: the value.
+        config: fields of :class:`cacheness.SerializationConfig` by name; the others have their defaults.
+
+    Raises:
+        CacheSerializationError: the value has no stable encoding.
+    """
+
+def hash_path(path: str | os.PathLike[str]) -> str:
+    """The BLAKE3 of a file's bytes or of a directory's listing: 64 hexadecimal digits.
+
+    Raises:
+        CacheStorageError: it cannot be read.
+    """
+
+def render_params(encoding: bytes) -> Any:
+    """What a listing shows of an encoding of parameters."""
+
+def plain_dumps(value: Any) -> bytes | None:
+    """The encoding of a plain value, or ``None`` if it is not plain."""
+
+def plain_loads(data: bytes) -> Any:
+    """The value of an encoding."""
+
+def metadata_dumps(metadata: dict[str, Any]) -> str:
+    """The JSON text of metadata."""
+
+def metadata_loads(json: str) -> dict[str, Any]:
+    """The metadata of a JSON text."""
+
+def array_dumps(value: Any, config_json: str | None = None) -> tuple[dict[str, Any], bytes] | None:
+    """Encodes an array, for tests: what describes the payload, and the payload; ``None`` if it is not for arrays."""
+
+def array_loads(meta: dict[str, Any], payload: bytes) -> Any:
+    """Decodes what :func:`array_dumps` returned."""
+
+def array_load_file(meta: dict[str, Any], path: str | os.PathLike[str]) -> Any:
+    """Decodes a payload that is a file."""
+
+def array_map(meta: dict[str, Any], path: str | os.PathLike[str], mode: str) -> Any:
+    """Maps a payload that is a file."""
+
+def array_slice(meta: dict[str, Any], path: str | os.PathLike[str], index: _Index, verify: bool = False) -> Any:
+    """Reads a part of a payload that is a file."""
+
+def table_dumps(value: Any, config_json: str | None = None) -> tuple[dict[str, Any], bytes] | None:
+    """Encodes a table, for tests: what describes the payload, and the payload; ``None`` if it is not for tables."""
+
+def table_loads(meta: dict[str, Any], payload: bytes) -> Any:
+    """Decodes what :func:`table_dumps` returned."""
+
+def set_default_handlers_changed(changed: bool) -> None:
+    """Whether the registry that all caches share has custom handlers."""
