@@ -1,4 +1,5 @@
 //! serde's data model in plain values, against an independent MessagePack, and bytes from anywhere.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -31,7 +32,6 @@ struct Everything {
     map: BTreeMap<String, Option<i64>>,
     by_number: BTreeMap<i32, (u8, String)>,
     newtype: Newtype,
-    unit: Unit,
     nothing: (),
     array: [i16; 3],
 }
@@ -56,7 +56,7 @@ prop_compose! {
         newtype: u8, array: [i16; 3],
     ) -> Everything {
         Everything {
-            flag, small, large, text, letter, list, map, by_number, newtype: Newtype(newtype), unit: Unit, nothing: (),
+            flag, small, large, text, letter, list, map, by_number, newtype: Newtype(newtype), nothing: (),
             array,
         }
     }
@@ -88,16 +88,19 @@ fn leaf() -> impl Strategy<Value = Value> {
         (-62_135_596_800_000_000_i64..253_402_300_800_000_000, any::<bool>(), zone)
             .prop_map(|(micros, fold, zone)| Value::DateTime(DateTime { micros, fold, zone })),
         (-719_162..=2_932_896).prop_map(Value::Date),
-        (0_i64..86_400_000_000, any::<bool>(), fixed)
-            .prop_map(|(micros, fold, zone)| Value::Time(Time { micros, fold, zone })),
+        (0_i64..86_400_000_000, any::<bool>(), fixed).prop_map(|(micros, fold, zone)| Value::Time(Time {
+            micros,
+            fold,
+            zone
+        })),
         (-999_999_999..=999_999_999, 0..86_400, 0..1_000_000)
             .prop_map(|(days, seconds, micros)| Value::TimeDelta(TimeDelta { days, seconds, micros })),
         "-?[0-9]{1,20}(\\.[0-9]{1,5})?(E[+-][0-9]{1,3})?".prop_map(Value::Decimal),
         any::<[u8; 16]>().prop_map(Value::Uuid),
         any::<String>().prop_map(Value::Path),
-        any::<(i64, u64, i32)>().prop_filter("a step", |(.., step)| *step != 0).prop_map(|(start, stop, step)| {
-            Value::Range(Box::new([start.into(), stop.into(), step.into()]))
-        }),
+        any::<(i64, u64, i32)>()
+            .prop_filter("a step", |(.., step)| *step != 0)
+            .prop_map(|(start, stop, step)| { Value::Range(Box::new([start.into(), stop.into(), step.into()])) }),
         any::<u64>().prop_map(|bits| Value::NumpyScalar(NumpyScalar {
             dtype: "<f8".into(),
             data: bits.to_le_bytes().to_vec()
@@ -181,7 +184,7 @@ proptest! {
         let back = cacheness_core::formats::metadata::from_json(&json).unwrap();
         prop_assert_eq!(encode(&back), encode(&metadata));
         // Rendering for people never fails.
-        metadata.to_display_json();
+        prop_assert!(metadata.to_display_json().is_object());
     }
 
     #[test]
@@ -261,8 +264,16 @@ fn absurd_counts_allocate_nothing() {
     // An array without items whose dimensions would be sequences for ever.
     let mut array = Vec::new();
     let shape = vec![1 << 40, 0];
-    Value::NumpyArray(NumpyArray { dtype: "<f8".into(), shape, fortran: false, data: vec![] }).encode(&mut array).unwrap();
+    Value::NumpyArray(NumpyArray { dtype: "<f8".into(), shape, fortran: false, data: vec![] })
+        .encode(&mut array)
+        .unwrap();
     assert!(plain::from_slice::<Vec<Vec<f64>>>(&array).is_err());
+}
+
+#[test]
+fn units_are_nil() {
+    assert_eq!(plain::to_vec(&(Unit, (), None::<u8>)).unwrap(), [0x93, 0xc0, 0xc0, 0xc0]);
+    assert_eq!(plain::from_slice::<Unit>(&[0xc0]).unwrap(), Unit);
 }
 
 #[test]

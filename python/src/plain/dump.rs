@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 
+use cacheness_core::formats::plain::calendar;
 use cacheness_core::formats::plain::ext::{self, DateTime, Time, TimeDelta, Zone};
 use cacheness_core::formats::plain::wire::{self, MAX_DEPTH, kind};
-use cacheness_core::formats::plain::calendar;
 use pyo3::exceptions::{PyRuntimeError, PyUnicodeEncodeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyNone, PyRange, PySet, PyString,
-    PyTuple,
+    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyNone, PyRange, PySet,
+    PyString, PyTuple,
 };
 
 use super::ffi::{Pairs, as_i64, exact};
@@ -68,15 +68,8 @@ struct Dumper<'a, 'py> {
 /// Appends `value` to `out` and returns `true`; returns `false`, with `out` as it was, if it is no plain value.
 pub(crate) fn dump(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<bool> {
     let start = out.len();
-    let mut dumper = Dumper {
-        out,
-        root: value,
-        containers: 0,
-        allowed: MANY,
-        counted: false,
-        large: HashSet::new(),
-        repeated: 0,
-    };
+    let mut dumper =
+        Dumper { out, root: value, containers: 0, allowed: MANY, counted: false, large: HashSet::new(), repeated: 0 };
     let result = dumper.put(value, MAX_DEPTH);
     match result {
         Ok(()) => Ok(true),

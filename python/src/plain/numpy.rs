@@ -1,7 +1,7 @@
 //! NumPy scalars and arrays in plain values.
 
-use cacheness_core::formats::plain::ext::{self, NumpyArray, NumpyScalar};
 use cacheness_core::formats::plain::dtype::{self, Dtype};
+use cacheness_core::formats::plain::ext::{self, NumpyArray, NumpyScalar};
 use pyo3::buffer::PyBuffer;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -140,14 +140,12 @@ fn read_dtype<'py>(py: Python<'py>, types: &Numpy, text: &str) -> PyResult<Bound
 }
 
 /// An array over memory of its own.
-pub(super) fn read_array<'py>(
-    py: Python<'py>,
-    array: &NumpyArray<&str, &[u8]>,
-) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn read_array<'py>(py: Python<'py>, array: &NumpyArray<&str, &[u8]>) -> PyResult<Bound<'py, PyAny>> {
     let types = Numpy::import(py)?;
     let dtype = read_dtype(py, types, array.dtype)?;
     let item_size: u64 = dtype.getattr(intern!(py, "itemsize"))?.extract()?;
-    let items = if array.shape.contains(&0) { Some(0) } else { array.shape.iter().try_fold(1_u64, |n, &d| n.checked_mul(d)) };
+    let items =
+        if array.shape.contains(&0) { Some(0) } else { array.shape.iter().try_fold(1_u64, |n, &d| n.checked_mul(d)) };
     if items.and_then(|items| items.checked_mul(item_size)) != Some(array.data.len() as u64) {
         return Err(pyo3::exceptions::PyValueError::new_err("the items of an array do not fit its dtype and shape"));
     }
@@ -158,12 +156,8 @@ pub(super) fn read_array<'py>(
 }
 
 /// A scalar.
-pub(super) fn read_scalar<'py>(
-    py: Python<'py>,
-    scalar: &NumpyScalar<&str, &[u8]>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let array =
-        NumpyArray { dtype: scalar.dtype, shape: Vec::new(), fortran: false, data: scalar.data };
+pub(super) fn read_scalar<'py>(py: Python<'py>, scalar: &NumpyScalar<&str, &[u8]>) -> PyResult<Bound<'py, PyAny>> {
+    let array = NumpyArray { dtype: scalar.dtype, shape: Vec::new(), fortran: false, data: scalar.data };
     let array = read_array(py, &array)?;
     let scalar = array.get_item(PyTuple::empty(py))?;
     if is_exact(&scalar, &Numpy::import(py)?.ndarray) {

@@ -3,10 +3,10 @@
 //! Writing never imports a module: a value of its types cannot exist before somebody else has imported it.
 
 use pyo3::exceptions::PyAttributeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
-use pyo3::intern;
 
 /// Whether the type of `value` is exactly `class`.
 #[inline]

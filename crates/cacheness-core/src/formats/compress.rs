@@ -49,9 +49,7 @@ pub fn compress<'a>(bytes: Cow<'a, [u8]>, config: &CompressionConfig) -> Result<
 ///
 /// # Errors
 /// As [`compress`].
-pub fn compress_segments<'a>(
-    segments: Vec<Cow<'a, [u8]>>, config: &CompressionConfig,
-) -> Result<(Codec, Payload<'a>)> {
+pub fn compress_segments<'a>(segments: Vec<Cow<'a, [u8]>>, config: &CompressionConfig) -> Result<(Codec, Payload<'a>)> {
     let slices: Vec<&[u8]> = segments.iter().map(|segment| &**segment).collect();
     let compressed = compress_slices(&slices, config)?;
     Ok(compressed.unwrap_or((Codec::None, Payload::Segments(segments))))

@@ -56,7 +56,11 @@ pub fn parse_date(text: &str) -> Option<i32> {
     if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
         return None;
     }
-    days_from_civil(digits(&text[..4])?, u8::try_from(digits(&text[5..7])?).ok()?, u8::try_from(digits(&text[8..])?).ok()?)
+    days_from_civil(
+        digits(&text[..4])?,
+        u8::try_from(digits(&text[5..7])?).ok()?,
+        u8::try_from(digits(&text[8..])?).ok()?,
+    )
 }
 
 fn digits(text: &str) -> Option<u16> {

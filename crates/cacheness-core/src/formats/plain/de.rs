@@ -11,8 +11,8 @@ use super::ext::{Ext, Integer, NumpyArray};
 use super::numpy::{Item, item, strides};
 use super::ser::Fault;
 use super::value::{Value, nested};
-use super::{uuid, value_serde};
 use super::wire::{self, MAX_DEPTH, Reader, Token};
+use super::{uuid, value_serde};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Decodes one value, which takes all of `bytes`; strings and bytes may be borrowed from there.

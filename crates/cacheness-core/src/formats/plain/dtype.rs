@@ -55,7 +55,7 @@ pub fn parse(text: &str) -> Option<Dtype> {
     };
     // One byte has no order, and more than one always has one.
     let ordered = order != b'|';
-    let needs_order = !matches!(kind, b'S' | b'V' | b'b') && !(matches!(kind, b'i' | b'u') && count == 1);
+    let needs_order = !matches!((kind, count), (b'S' | b'V' | b'b', _) | (b'i' | b'u', 1));
     let item_size = if kind == b'U' { count * 4 } else { count };
     (unit_fits && fits && ordered == needs_order).then_some(Dtype::Simple { order, kind, item_size })
 }
@@ -65,7 +65,6 @@ fn is_unit(unit: &[u8]) -> bool {
     let digits = unit.iter().position(|b| !b.is_ascii_digit()).unwrap_or(unit.len());
     let (count, name) = unit.split_at(digits);
     let count_fits = count.is_empty() || (count.len() <= 9 && count[0] != b'0');
-    let names: [&[u8]; 13] =
-        [b"Y", b"M", b"W", b"D", b"h", b"m", b"s", b"ms", b"us", b"ns", b"ps", b"fs", b"as"];
+    let names: [&[u8]; 13] = [b"Y", b"M", b"W", b"D", b"h", b"m", b"s", b"ms", b"us", b"ns", b"ps", b"fs", b"as"];
     count_fits && names.contains(&name)
 }

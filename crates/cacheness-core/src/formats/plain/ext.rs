@@ -352,9 +352,7 @@ pub fn put_numpy_scalar(out: &mut Vec<u8>, dtype: &str, data: &[u8]) -> Result<(
 }
 
 /// Writes everything of a `NumPy` array but its items; `len` bytes of items follow.
-pub fn put_numpy_array_head(
-    out: &mut Vec<u8>, dtype: &str, shape: &[u64], fortran: bool, len: usize,
-) -> Result<()> {
+pub fn put_numpy_array_head(out: &mut Vec<u8>, dtype: &str, shape: &[u64], fortran: bool, len: usize) -> Result<()> {
     check_data(dtype, shape, len).map_err(invalid)?;
     let mut head = Vec::with_capacity(32);
     put_array_len(&mut head, 3)?;
@@ -490,8 +488,7 @@ impl<'a> Ext<'a> {
                 Self::Time(time)
             }
             kind::TIMEDELTA => {
-                let [days, seconds, micros] =
-                    [body.fixed()?, body.fixed()?, body.fixed()?].map(i32::from_be_bytes);
+                let [days, seconds, micros] = [body.fixed()?, body.fixed()?, body.fixed()?].map(i32::from_be_bytes);
                 let delta = TimeDelta { days, seconds, micros };
                 if !delta.is_valid() {
                     return Err(invalid("a timedelta is not normalized or out of range"));
