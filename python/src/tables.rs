@@ -21,8 +21,8 @@ use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule, PyDict, PyType};
-use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 use pyo3_arrow::PySchema;
+use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 use pyo3_arrow::input::AnyRecordBatch;
 
 use crate::errors::IntoPyResult;
@@ -40,16 +40,14 @@ pub(crate) fn is_table_class(class: &Bound<'_, PyType>) -> PyResult<bool> {
 }
 
 /// Encodes a pandas, Polars or Arrow object; `None` where its handlers cannot bring it back as it is.
-pub(crate) fn encode(
-    value: &Bound<'_, PyAny>,
-    config: &CompressionConfig,
-) -> PyResult<Option<Encoded<'static>>> {
+pub(crate) fn encode(value: &Bound<'_, PyAny>, config: &CompressionConfig) -> PyResult<Option<Encoded<'static>>> {
     let py = value.py();
     let described = py.import(MODULE)?.call_method1(intern!(py, "encode"), (value,))?;
     if described.is_none() {
         return Ok(None);
     }
-    let Described { stream, description, handler, data_type, object_type, by_value, arrow_only } = described.extract()?;
+    let Described { stream, description, handler, data_type, object_type, by_value, arrow_only } =
+        described.extract()?;
     let options = TableOptions {
         handler: known(&handler),
         data_type: known(&data_type),
@@ -88,7 +86,8 @@ pub(crate) fn decode_mmap(py: Python<'_>, stored: &Stored) -> PyResult<Option<Py
 
 fn rebuild(py: Python<'_>, decoded: table::Table, object_type: &str) -> PyResult<Py<PyAny>> {
     if !is_exportable(&decoded.schema) {
-        let error = Error::new(ErrorKind::Serialization, "the table has a name with a NUL, which Python cannot be given");
+        let error =
+            Error::new(ErrorKind::Serialization, "the table has a name with a NUL, which Python cannot be given");
         return Err(crate::errors::to_py(error));
     }
     let table = Bound::new(py, Table::new(decoded))?;
@@ -143,7 +142,8 @@ fn import(stream: &Bound<'_, PyAny>) -> PyResult<(SchemaRef, Vec<RecordBatch>)> 
 }
 
 fn unsupported(error: PyErr) -> PyErr {
-    let error = Error::new(ErrorKind::Serialization, "the table has Arrow data that cannot be stored").with_source(error);
+    let error =
+        Error::new(ErrorKind::Serialization, "the table has Arrow data that cannot be stored").with_source(error);
     crate::errors::to_py(error)
 }
 
@@ -231,8 +231,8 @@ impl Table {
         }
         let batches = self.batches.lock().clone();
         let arrays = batches.into_iter().map(|batch| Ok(Arc::new(StructArray::from(batch)) as ArrayRef));
-        let field = Field::new_struct("", self.schema.fields().clone(), false)
-            .with_metadata(self.schema.metadata().clone());
+        let field =
+            Field::new_struct("", self.schema.fields().clone(), false).with_metadata(self.schema.metadata().clone());
         Ok(to_stream_pycapsule(py, Box::new(ArrayIterator::new(arrays, field.into())), requested_schema)?)
     }
 }

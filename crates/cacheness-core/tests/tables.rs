@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use arrow::array::builder::{
@@ -147,8 +148,7 @@ fn columns() -> Vec<ArrayRef> {
         all.push(array(data.with_precision_and_scale(precision, scale).unwrap()));
     }
     for (precision, scale) in [(5, 2), (18, 2), (38, 10), (76, 10), (3, -2)] {
-        let data: Decimal256Array =
-            small(1).into_iter().map(|v| v.map(|v| i256::from_i128(i128::from(v)))).collect();
+        let data: Decimal256Array = small(1).into_iter().map(|v| v.map(|v| i256::from_i128(i128::from(v)))).collect();
         all.push(array(data.with_precision_and_scale(precision, scale).unwrap()));
     }
     all.extend(nested());
@@ -244,12 +244,12 @@ fn every_type_comes_back_in_either_format() {
         let batch = table(&column, true);
         let kept = parquet_keeps(column.data_type(), false);
         for codec in codecs {
-            let (storage, back) = through(&batch.schema(), &[batch.clone()], &config(TableFormat::Parquet, codec));
+            let (storage, back) = through(&batch.schema(), from_ref(&batch), &config(TableFormat::Parquet, codec));
             assert_eq!(storage, if kept { "parquet" } else { "arrow" }, "{}", column.data_type());
-            assert_same(&batch.schema(), &[batch.clone()], back);
-            let (storage, back) = through(&batch.schema(), &[batch.clone()], &config(TableFormat::Arrow, codec));
+            assert_same(&batch.schema(), from_ref(&batch), back);
+            let (storage, back) = through(&batch.schema(), from_ref(&batch), &config(TableFormat::Arrow, codec));
             assert_eq!(storage, "arrow");
-            assert_same(&batch.schema(), &[batch.clone()], back);
+            assert_same(&batch.schema(), from_ref(&batch), back);
         }
     }
 }
@@ -285,8 +285,8 @@ fn required_columns_come_back() {
         }
         let batch = table(&valid, false);
         for format in [TableFormat::Parquet, TableFormat::Arrow] {
-            let (_, back) = through(&batch.schema(), &[batch.clone()], &config(format, TableCodec::Lz4));
-            assert_same(&batch.schema(), &[batch.clone()], back);
+            let (_, back) = through(&batch.schema(), from_ref(&batch), &config(format, TableCodec::Lz4));
+            assert_same(&batch.schema(), from_ref(&batch), back);
         }
     }
 }
@@ -319,7 +319,7 @@ fn nan_keeps_its_bits() {
     let column = array(Float64Array::from(bits.map(f64::from_bits).to_vec()));
     let batch = table(&column, false);
     for format in [TableFormat::Parquet, TableFormat::Arrow] {
-        let (_, back) = through(&batch.schema(), &[batch.clone()], &config(format, TableCodec::Lz4));
+        let (_, back) = through(&batch.schema(), from_ref(&batch), &config(format, TableCodec::Lz4));
         let back = back.into_batch().unwrap();
         let values = back.column(0).as_primitive::<Float64Type>().values().clone();
         assert_eq!(values.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), bits);
@@ -334,8 +334,8 @@ fn names_may_be_strange_and_equal() {
     let columns = (0..7).map(|i| array(Int32Array::from(vec![i, -i]))).collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
     for format in [TableFormat::Parquet, TableFormat::Arrow] {
-        let (_, back) = through(&schema, &[batch.clone()], &config(format, TableCodec::Lz4));
-        assert_same(&schema, &[batch.clone()], back);
+        let (_, back) = through(&schema, from_ref(&batch), &config(format, TableCodec::Lz4));
+        assert_same(&schema, from_ref(&batch), back);
     }
 }
 
@@ -347,7 +347,11 @@ fn many_rows_come_back_in_order() {
     let batch = RecordBatch::try_from_iter_with_nullable(vec![
         ("step", array(Int64Array::from_iter_values(0..rows)), false),
         ("random", array(Int64Array::from_iter_values(noise(1))), false),
-        ("floats", array(Float64Array::from_iter_values(noise(2).map(|v| f64::from_bits(v.cast_unsigned() >> 2)))), true),
+        (
+            "floats",
+            array(Float64Array::from_iter_values(noise(2).map(|v| f64::from_bits(v.cast_unsigned() >> 2)))),
+            true,
+        ),
         ("few", array(StringArray::from_iter_values(noise(3).map(|v| format!("city {}", v.rem_euclid(50))))), false),
         ("holes", array(Int32Array::from_iter((0..1_200_000).map(|i| (i % 7 != 0).then_some(i)))), true),
         ("times", array(TimestampMicrosecondArray::from_iter_values(days)), false),
@@ -358,7 +362,7 @@ fn many_rows_come_back_in_order() {
         for parallel in [true, false] {
             let config = CompressionConfig { dataframe_format: format, parallel, ..CompressionConfig::default() };
             let (_, back) = through(&batch.schema(), &batches, &config);
-            assert_same(&batch.schema(), &[batch.clone()], back);
+            assert_same(&batch.schema(), from_ref(&batch), back);
         }
     }
 }
@@ -369,7 +373,7 @@ fn thousands_of_columns_come_back() {
     let schema = Arc::new(Schema::new(fields));
     let columns = (0..3000).map(|i| array(Int32Array::from_iter_values(i..i + 50))).collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
-    let (storage, back) = through(&schema, &[batch.clone()], &CompressionConfig::default());
+    let (storage, back) = through(&schema, from_ref(&batch), &CompressionConfig::default());
     assert_eq!(storage, "parquet");
     assert_same(&schema, &[batch], back);
 }
@@ -415,7 +419,7 @@ fn long_strings_that_rows_share_come_back() {
     let mut builder = StringViewBuilder::new().with_deduplicate_strings();
     (0..100).for_each(|_| builder.append_value(&long));
     let batch = table(&array(builder.finish()), true);
-    let (storage, back) = through(&batch.schema(), &[batch.clone()], &CompressionConfig::default());
+    let (storage, back) = through(&batch.schema(), from_ref(&batch), &CompressionConfig::default());
     assert_eq!(storage, "parquet");
     assert_same(&batch.schema(), &[batch], back);
 }

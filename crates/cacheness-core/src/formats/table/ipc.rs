@@ -28,12 +28,7 @@ pub(super) fn codec(codec: TableCodec) -> TableCodec {
 }
 
 /// Writes the file.
-pub(super) fn write<W: Write>(
-    schema: &SchemaRef,
-    batches: &[RecordBatch],
-    codec: TableCodec,
-    out: W,
-) -> Result<()> {
+pub(super) fn write<W: Write>(schema: &SchemaRef, batches: &[RecordBatch], codec: TableCodec, out: W) -> Result<()> {
     let compression = match codec {
         TableCodec::None => None,
         TableCodec::Zstd | TableCodec::Gzip => Some(CompressionType::ZSTD),
@@ -75,9 +70,9 @@ fn same_dictionaries(a: &ArrayRef, b: &ArrayRef) -> bool {
     }
     let (a, b) = (a.to_data(), b.to_data());
     let children = a.child_data().iter().zip(b.child_data());
-    children.into_iter().all(|(a, b)| {
-        same_dictionaries(&arrow::array::make_array(a.clone()), &arrow::array::make_array(b.clone()))
-    })
+    children
+        .into_iter()
+        .all(|(a, b)| same_dictionaries(&arrow::array::make_array(a.clone()), &arrow::array::make_array(b.clone())))
 }
 
 /// The schema and rows of an Arrow file. Columns that are not compressed are views of `file`.
@@ -141,7 +136,8 @@ fn check_lengths(block: &Block, buffer: &[u8]) -> Result<(), ArrowError> {
         if length == 0 {
             continue;
         }
-        let prefix = body.get(offset..).and_then(|rest| rest.get(..length)).and_then(|part| part.first_chunk::<PREFIX>());
+        let prefix =
+            body.get(offset..).and_then(|rest| rest.get(..length)).and_then(|part| part.first_chunk::<PREFIX>());
         let promised = i64::from_le_bytes(*prefix.ok_or_else(|| malformed("a buffer lies outside of its block"))?);
         // -1 says that the buffer is not compressed.
         if promised < -1 || usize::try_from(promised).is_ok_and(|size| size / ratio > length) {

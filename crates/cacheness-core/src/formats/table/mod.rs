@@ -179,8 +179,8 @@ pub fn decode_mmap(stored: &Stored) -> Result<Option<Table>> {
         return Ok(None);
     }
     let Some(file) = stored.verified_file()? else { return Ok(None) };
-    let map = map::read_only(file)
-        .map_err(|e| Error::io(format_args!("entry {}: cannot map its file", stored.key()), e))?;
+    let map =
+        map::read_only(file).map_err(|e| Error::io(format_args!("entry {}: cannot map its file", stored.key()), e))?;
     let bytes = bytes::Bytes::from_owner(map);
     finish(catch(|| ipc::read(bytes)), stored.key()).map(Some)
 }

@@ -97,7 +97,9 @@ pub(super) fn check(schema: &Schema) -> Result<()> {
             | DataType::LargeListView(f)
             | DataType::Map(f, _) => problem(f.data_type(), left),
             // Writers of Arrow files get the runs of a child without rows wrong.
-            DataType::RunEndEncoded(_, _) if left + 1 < MAX_DEPTH => Some("has run-end encoded values inside another type"),
+            DataType::RunEndEncoded(_, _) if left + 1 < MAX_DEPTH => {
+                Some("has run-end encoded values inside another type")
+            }
             DataType::RunEndEncoded(_, f) => problem(f.data_type(), left),
             DataType::Struct(fields) => fields.iter().find_map(|f| problem(f.data_type(), left)),
             DataType::Union(fields, _) => fields.iter().find_map(|(_, f)| problem(f.data_type(), left)),
