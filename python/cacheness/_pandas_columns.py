@@ -82,7 +82,9 @@ def dump_array(values: Any, columns: Columns, name: str) -> dict[str, Any]:
     dtype = values.dtype
     try:
         if isinstance(dtype, np.dtype):
-            spec, array = _dump_numpy(np.asarray(values.to_numpy(copy=False)) if hasattr(values, "to_numpy") else values)
+            spec, array = _dump_numpy(
+                np.asarray(values.to_numpy(copy=False)) if hasattr(values, "to_numpy") else values
+            )
         else:
             spec, array = _dump_extension(getattr(values, "array", values), dtype, columns)
     except (pa.ArrowException, UnicodeEncodeError, OverflowError) as error:
@@ -392,7 +394,7 @@ def _load_objects(spec: dict[str, Any], column: Any) -> np.ndarray:
     else:
         values[:] = array.to_pylist()
     if spec["missing"] in ("nan", "NA"):
-        values[pd.isna(values)] = pd.NA if spec["missing"] == "NA" else np.nan
+        values[[value is None for value in values]] = pd.NA if spec["missing"] == "NA" else np.nan
     return values
 
 
@@ -408,7 +410,7 @@ def check_freq(freq: Any) -> str | None:
 def dump_zone(zone: Any) -> list[Any]:
     """A time zone as its kind and name, if that is all of it."""
     cls = type(zone)
-    if cls is dt.timezone and zone == dt.timezone.utc:
+    if cls is dt.timezone and zone == dt.UTC:
         described: list[Any] = ["utc"]
     elif cls is dt.timezone:
         offset = zone.utcoffset(None)
@@ -431,7 +433,7 @@ def load_zone(described: list[Any]) -> dt.tzinfo:
     """The time zone of :func:`dump_zone`."""
     match described:
         case ["utc"]:
-            return dt.timezone.utc
+            return dt.UTC
         case ["offset", microseconds]:
             return dt.timezone(dt.timedelta(microseconds=microseconds))
         case ["zoneinfo", key]:

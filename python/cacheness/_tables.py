@@ -82,7 +82,9 @@ def decode(table: Any, object_type: str) -> Any:
     except (ValueError, TypeError, KeyError) as error:
         raise CacheSerializationError(f"the table's description cannot be read: {error!r}") from error
     if version != VERSION:
-        raise CacheVersionError(f"the table's description has version {version}", "a newer release of cacheness reads it")
+        raise CacheVersionError(
+            f"the table's description has version {version}", "a newer release of cacheness reads it"
+        )
     module = _DECODERS.get(package)
     if module is None:
         raise CacheUnsupportedError(f"a table of {package!r} ({object_type}) cannot be read by this release")

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from cacheness._labels import dump, load
-from cacheness._pandas_index import dump_index, embed_index, load_embedded, load_index
 from cacheness._pandas_columns import Columns, Source, dump_array, load_array
+from cacheness._pandas_index import dump_index, embed_index, load_embedded, load_index
 from cacheness._tables import Encoded
 from cacheness.errors import CacheSerializationError
 
@@ -89,5 +89,3 @@ def _column_names(labels: pd.Index) -> list[str]:
     if isinstance(labels, pd.MultiIndex):
         return [".".join(map(str, label)) for label in labels]
     return [str(label) for label in labels]
-
-

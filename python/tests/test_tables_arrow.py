@@ -38,7 +38,9 @@ def table():
         pa.array([{"x": None, "y": dt.time(1)}, None, {"x": None, "y": dt.time(2)}], fields[4].type),
         pa.array([[("k", 1)], None, []], fields[5].type),
     ]
-    return pa.table(columns, schema=pa.schema(fields, metadata={b"z": b"\xff\0", b"cacheness:table": b"mine", b"a": b""}))
+    return pa.table(
+        columns, schema=pa.schema(fields, metadata={b"z": b"\xff\0", b"cacheness:table": b"mine", b"a": b""})
+    )
 
 
 VALUES = [
@@ -119,7 +121,8 @@ import sys, pickle, {make}
 from cacheness import _core
 from cacheness.errors import CacheUnsupportedError
 stored = _core.table_dumps({make}.DataFrame({{"a": [1, 2]}}))
-for name in [n for n in sys.modules if n.split(".")[0] == "{missing}" or n.startswith(("cacheness._tables_", "cacheness._pandas"))]:
+ours = ("cacheness._tables_", "cacheness._pandas")
+for name in [n for n in sys.modules if n.split(".")[0] == "{missing}" or n.startswith(ours)]:
     del sys.modules[name]
 sys.modules["{missing}"] = None
 try:
