@@ -48,12 +48,18 @@ fn settings_are_as_documented() {
     put(&store, "k", "x");
     let connection = rusqlite::Connection::open(&path).expect("opened");
     let ask = |sql: &str| -> String {
-        connection.query_row(sql, (), |row| row.get::<_, rusqlite::types::Value>(0)).map(|v| format!("{v:?}")).expect(sql)
+        connection
+            .query_row(sql, (), |row| row.get::<_, rusqlite::types::Value>(0))
+            .map(|v| format!("{v:?}"))
+            .expect(sql)
     };
     assert_eq!(ask("PRAGMA journal_mode"), "Text(\"wal\")");
     assert_eq!(ask("PRAGMA application_id"), format!("Integer({})", 0x6361_6368));
     assert_eq!(ask("PRAGMA user_version"), "Integer(1)");
-    assert_eq!(ask("SELECT value FROM cache_info WHERE name = 'written_by'"), format!("Text({:?})", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        ask("SELECT value FROM cache_info WHERE name = 'written_by'"),
+        format!("Text({:?})", env!("CARGO_PKG_VERSION"))
+    );
     let plan = |sql: &str| -> String {
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect(sql);
         let lines = statement.query_map((), |row| row.get::<_, String>(3)).expect(sql);
@@ -179,7 +185,9 @@ fn a_row_that_was_tampered_with_is_an_integrity_error() {
     let store = open(&path);
     put(&store, "k", "x");
     let connection = rusqlite::Connection::open(&path).expect("opened");
-    for change in ["digest = x'00'", "fingerprint = x''", "file_size = -1", "access_count = -5", "handler = CAST(x'ff' AS TEXT)"] {
+    for change in
+        ["digest = x'00'", "fingerprint = x''", "file_size = -1", "access_count = -5", "handler = CAST(x'ff' AS TEXT)"]
+    {
         put(&store, "k", "x");
         connection.execute(&format!("UPDATE cache_entries SET {change}"), ()).expect(change);
         let error = store.get("k").expect_err(change);

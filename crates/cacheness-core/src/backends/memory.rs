@@ -139,7 +139,8 @@ impl MetadataBackend for MemoryMetadata {
         let state = state.open_mut()?;
         let mut outcome = PutOutcome::default();
         // An own blob that is named already must not be deleted, so it is not exchanged for another one.
-        let may_share = options.share_blob && entry.location.locator().is_some_and(|own| !state.named.contains_key(own));
+        let may_share =
+            options.share_blob && entry.location.locator().is_some_and(|own| !state.named.contains_key(own));
         let former = state.remove(&entry.key);
         if let (true, Some(digest)) = (may_share, entry.digest) {
             let keys = state.shared.get(&(digest, entry.size));

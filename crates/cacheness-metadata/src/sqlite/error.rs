@@ -13,10 +13,9 @@ pub(super) fn translate(action: &str, error: rusqlite::Error) -> Error {
         Some(ErrorCode::ReadOnly) => {
             (ErrorKind::ReadOnly, Some("check who owns the store's directory, its permissions and its file system"))
         }
-        Some(ErrorCode::DiskFull) => (
-            ErrorKind::Storage,
-            Some("free some space on this file system, or move the store to another one"),
-        ),
+        Some(ErrorCode::DiskFull) => {
+            (ErrorKind::Storage, Some("free some space on this file system, or move the store to another one"))
+        }
         Some(ErrorCode::NotADatabase) => {
             (ErrorKind::NotAStore, Some("the file is no SQLite database: give another directory"))
         }

@@ -10,6 +10,7 @@ mod names;
 mod pool;
 mod rows;
 mod spool;
+mod totals;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -274,17 +275,6 @@ fn find_former(connection: &Connection, key: &str) -> Result<Option<Former>> {
     statement.query_row([key], Former::from_row).optional().map_err(|e| translate("cannot find an entry", e))
 }
 
-/// Adds to the totals; nothing is written where nothing changes.
-fn add_to_totals(connection: &Connection, entries: i64, bytes: i64) -> Result<()> {
-    if (entries, bytes) == (0, 0) {
-        return Ok(());
-    }
-    let sql = "UPDATE cache_totals SET entries = entries + ?1, bytes = bytes + ?2 WHERE id = 1";
-    let changed = prepare(connection, sql)?.execute([entries, bytes]);
-    changed.map_err(|e| translate("cannot count an entry", e))?;
-    Ok(())
-}
-
 /// `locator`, unless an entry names it.
 fn if_orphaned(connection: &Connection, locator: Option<String>) -> Result<Option<String>> {
     let Some(locator) = locator else { return Ok(None) };
@@ -311,10 +301,10 @@ fn find_equal_blob(connection: &Connection, entry: &Entry, own: &str) -> Result<
 const INSERT: &str = concat!(
     "INSERT INTO cache_entries (cache_key, ",
     columns!(),
-    ", payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"
+    ", payload, id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)"
 );
 
-/// The parameters of [`INSERT`] and the row's id. The key (?1) is the same and the access count (?6) is kept.
+/// The parameters of [`INSERT`]. The key (?1) is the same and the access count (?6) is kept.
 const REPLACE: &str = "UPDATE cache_entries SET fingerprint = ?2, created_at = ?3, accessed_at = ?4, expires_at = ?5, \
     handler = ?7, data_type = ?8, storage_format = ?9, compression = ?10, object_type = ?11, handler_meta = ?12, \
     file_size = ?13, file_hash = ?14, digest = ?15, signature = ?16, description = ?17, metadata = ?18, params = ?19, \
@@ -325,29 +315,28 @@ fn put(connection: &Connection, entry: &Entry, options: PutOptions) -> Result<Pu
     let mut outcome = PutOutcome { replaced: former.is_some(), ..PutOutcome::default() };
     let shared;
     let mut location = &entry.location;
-    if let (true, Location::Blob(own)) = (options.share_blob, location) {
-        if let Some(locator) = find_equal_blob(connection, entry, own)? {
-            outcome.shared = Some(locator.clone());
-            shared = Location::Blob(locator);
-            location = &shared;
-        }
+    if let (true, Location::Blob(own)) = (options.share_blob, location)
+        && let Some(locator) = find_equal_blob(connection, entry, own)?
+    {
+        outcome.shared = Some(locator.clone());
+        shared = Location::Blob(locator);
+        location = &shared;
     }
     let mut statement = prepare(connection, if former.is_some() { REPLACE } else { INSERT })?;
+    let new = if former.is_none() { Some(totals::new_row(connection)?) } else { None };
+    let id = former.as_ref().map(|former| former.id).or(new.as_ref().map(|new| new.id));
     rows::bind_entry(&mut statement, entry, location)?;
-    if let Some(former) = &former {
-        statement.raw_bind_parameter(22, former.id).map_err(|e| translate("cannot write an entry", e))?;
-    }
+    statement.raw_bind_parameter(22, id).map_err(|e| translate("cannot write an entry", e))?;
     let written = statement.raw_execute().map_err(|e| translate("cannot write an entry", e))?;
     debug_assert_eq!(written, 1);
     drop(statement);
-    let size = rows::signed_size(entry)?;
-    match former {
-        None => add_to_totals(connection, 1, size)?,
-        Some(former) => {
-            add_to_totals(connection, 0, size - former.size)?;
-            if former.locator.as_deref() != location.locator() {
-                outcome.orphaned = if_orphaned(connection, former.locator)?;
-            }
+    if let Some(new) = new {
+        totals::inserted(connection, &new)?;
+    }
+    if let Some(former) = former {
+        totals::changed(connection, former.id, 0, rows::signed_size(entry)? - former.size)?;
+        if former.locator.as_deref() != location.locator() {
+            outcome.orphaned = if_orphaned(connection, former.locator)?;
         }
     }
     Ok(outcome)
@@ -357,7 +346,7 @@ fn put(connection: &Connection, entry: &Entry, options: PutOptions) -> Result<Pu
 fn delete(connection: &Connection, sql: &str, values: impl rusqlite::Params) -> Result<Option<PutOutcome>> {
     let removed = prepare(connection, sql)?.query_row(values, Former::from_row).optional();
     let Some(former) = removed.map_err(|e| translate("cannot delete an entry", e))? else { return Ok(None) };
-    add_to_totals(connection, -1, -former.size)?;
+    totals::changed(connection, former.id, -1, -former.size)?;
     let orphaned = if_orphaned(connection, former.locator)?;
     Ok(Some(PutOutcome { orphaned, shared: None, replaced: true }))
 }
@@ -394,9 +383,8 @@ fn scan(connection: &Connection, scan: &Scan<'_>) -> Result<Vec<EntrySummary>> {
     }
     if let Some(Timestamp(time)) = scan.expired_at {
         let count = "SELECT count(*) FROM (SELECT 1 FROM cache_entries WHERE expires_at <= ?1 LIMIT ?2)";
-        let expired: i64 = prepare(connection, count)?
-            .query_row([time, FEW_EXPIRED + 1], |row| row.get(0))
-            .map_err(failed)?;
+        let expired: i64 =
+            prepare(connection, count)?.query_row([time, FEW_EXPIRED + 1], |row| row.get(0)).map_err(failed)?;
         // A unary plus keeps the planner from using an index on the column behind it.
         sql = if expired <= FEW_EXPIRED {
             sql.replace("WHERE cache_key", "WHERE +cache_key").replace("AND cache_key", "AND +cache_key")
@@ -429,7 +417,8 @@ fn clear(connection: &Connection) -> Result<(u64, Spool)> {
     let failed = |e| translate("cannot clear the store", e);
     let mut spool = Spool::new();
     {
-        let mut statement = prepare(connection, "SELECT DISTINCT locator FROM cache_entries WHERE locator IS NOT NULL")?;
+        let mut statement =
+            prepare(connection, "SELECT DISTINCT locator FROM cache_entries WHERE locator IS NOT NULL")?;
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().map_err(failed)? {
             let locator = row.get_ref(0).and_then(|value| Ok(value.as_str()?)).map_err(failed)?;
@@ -437,7 +426,7 @@ fn clear(connection: &Connection) -> Result<(u64, Spool)> {
         }
     }
     let removed = connection.execute("DELETE FROM cache_entries", ()).map_err(failed)?;
-    connection.execute("UPDATE cache_totals SET entries = 0, bytes = 0", ()).map_err(failed)?;
+    totals::cleared(connection)?;
     Ok((removed as u64, spool))
 }
 
@@ -538,13 +527,7 @@ impl MetadataBackend for SqliteMetadata {
     }
 
     fn totals(&self) -> Result<Totals> {
-        self.read(|connection| {
-            let found = prepare(connection, "SELECT entries, bytes FROM cache_totals WHERE id = 1")?
-                .query_row((), |row| Ok((row.get(0)?, row.get(1)?)));
-            let (entries, bytes): (i64, i64) = found.map_err(|e| translate("cannot read the totals", e))?;
-            let count = |value: i64| u64::try_from(value).unwrap_or(0);
-            Ok(Totals { entries: count(entries), bytes: count(bytes) })
-        })
+        self.read(totals::get)
     }
 
     fn is_read_only(&self) -> bool {

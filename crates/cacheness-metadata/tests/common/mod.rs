@@ -112,7 +112,10 @@ impl Pipe {
         // SAFETY: `ends` has room for both descriptors, which are owned by the files from here on.
         unsafe {
             assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
-            Self { reader: Some(std::fs::File::from_raw_fd(ends[0])), writer: Some(std::fs::File::from_raw_fd(ends[1])) }
+            Self {
+                reader: Some(std::fs::File::from_raw_fd(ends[0])),
+                writer: Some(std::fs::File::from_raw_fd(ends[1])),
+            }
         }
     }
 

@@ -60,7 +60,8 @@ impl Model {
 
     /// Files `entry` and returns what is orphaned and what is shared.
     fn put(&mut self, mut entry: Entry, share: bool) -> (Option<String>, Option<String>) {
-        let may_share = share && entry.digest.is_some() && entry.location.locator().is_some_and(|own| !self.is_named(own));
+        let may_share =
+            share && entry.digest.is_some() && entry.location.locator().is_some_and(|own| !self.is_named(own));
         let former = self.entries.remove(&entry.key);
         let mut shared = None;
         if may_share {
@@ -146,8 +147,7 @@ fn play(fixture: &MetadataFixture, operations: &[Operation]) {
             }
             Operation::Access { keys } => {
                 let time = at(model.clock);
-                let accesses: Vec<_> =
-                    keys.into_iter().map(|key| Access { key, at: time, count: 2 }).collect();
+                let accesses: Vec<_> = keys.into_iter().map(|key| Access { key, at: time, count: 2 }).collect();
                 backend.record_accesses(&accesses).expect("written down");
                 for access in accesses {
                     if let Some(entry) = model.entries.get_mut(&access.key) {
