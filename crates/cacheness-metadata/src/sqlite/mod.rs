@@ -9,6 +9,7 @@ mod error;
 mod names;
 mod pool;
 mod rows;
+mod scan;
 mod spool;
 mod totals;
 
@@ -17,7 +18,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cacheness_core::clock::Timestamp;
 use cacheness_core::config::Durability;
 use cacheness_core::entry::{Entry, EntrySummary, Location, Totals};
 use cacheness_core::metadata::{self, EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Scan};
@@ -34,8 +34,6 @@ use crate::mount::FilesystemKind;
 
 /// Prepared statements that a connection keeps: more than this module has.
 const STATEMENTS: usize = 48;
-/// Up to this many expired entries are found by their expiry and sorted; more are met on the way through all keys.
-const FEW_EXPIRED: i64 = 10_000;
 /// Bytes of locators of a cleared store that are kept in memory; more go to an unnamed temporary file.
 const SPOOL: usize = 1 << 20;
 
@@ -351,68 +349,6 @@ fn delete(connection: &Connection, sql: &str, values: impl rusqlite::Params) -> 
     Ok(Some(PutOutcome { orphaned, shared: None, replaced: true }))
 }
 
-/// The first string, in the order of bytes, that is greater than all that start with `prefix`; `None` if there is none.
-fn after_prefix(prefix: &str) -> Option<String> {
-    let mut end = prefix.to_owned();
-    while let Some(last) = end.pop() {
-        let next = match last {
-            '\u{d7ff}' => Some('\u{e000}'), // The surrogates between them are no characters.
-            last => char::from_u32(u32::from(last) + 1),
-        };
-        if let Some(next) = next {
-            end.push(next);
-            return Some(end);
-        }
-    }
-    None
-}
-
-fn scan(connection: &Connection, scan: &Scan<'_>) -> Result<Vec<EntrySummary>> {
-    let failed = |e| translate("cannot list entries", e);
-    let (from, operator) = match scan.after {
-        Some(after) if after >= scan.prefix => (after, ">"),
-        _ => (scan.prefix, ">="),
-    };
-    let mut sql = format!(
-        concat!("SELECT ", columns!(), ", cache_key FROM cache_entries WHERE cache_key {operator} ?1"),
-        operator = operator
-    );
-    let end = after_prefix(scan.prefix);
-    if end.is_some() {
-        sql.push_str(" AND cache_key < ?2");
-    }
-    if let Some(Timestamp(time)) = scan.expired_at {
-        let count = "SELECT count(*) FROM (SELECT 1 FROM cache_entries WHERE expires_at <= ?1 LIMIT ?2)";
-        let expired: i64 =
-            prepare(connection, count)?.query_row([time, FEW_EXPIRED + 1], |row| row.get(0)).map_err(failed)?;
-        // A unary plus keeps the planner from using an index on the column behind it.
-        sql = if expired <= FEW_EXPIRED {
-            sql.replace("WHERE cache_key", "WHERE +cache_key").replace("AND cache_key", "AND +cache_key")
-                + " AND expires_at <= ?3"
-        } else {
-            sql + " AND +expires_at <= ?3"
-        };
-    }
-    sql.push_str(" ORDER BY cache_key LIMIT ?4");
-    let mut statement = prepare(connection, &sql)?;
-    let limit = if scan.limit == 0 { -1 } else { i64::try_from(scan.limit).unwrap_or(i64::MAX) };
-    // Parameters that a variant of the statement does not have are not bound.
-    statement.raw_bind_parameter(1, from).map_err(failed)?;
-    if let Some(end) = &end {
-        statement.raw_bind_parameter(2, end.as_str()).map_err(failed)?;
-    }
-    if let Some(Timestamp(time)) = scan.expired_at {
-        statement.raw_bind_parameter(3, time).map_err(failed)?;
-    }
-    statement.raw_bind_parameter(4, limit).map_err(failed)?;
-    let mut rows = statement.raw_query();
-    let mut found = Vec::new();
-    while let Some(row) = rows.next().map_err(failed)? {
-        found.push(rows::summary(row)?);
-    }
-    Ok(found)
-}
-
 fn clear(connection: &Connection) -> Result<(u64, Spool)> {
     let failed = |e| translate("cannot clear the store", e);
     let mut spool = Spool::new();
@@ -505,7 +441,7 @@ impl MetadataBackend for SqliteMetadata {
     }
 
     fn scan(&self, page: &Scan<'_>) -> Result<Vec<EntrySummary>> {
-        self.read(|connection| scan(connection, page))
+        self.read(|connection| scan::scan(connection, page))
     }
 
     fn record_accesses(&self, accesses: &[metadata::Access]) -> Result<()> {
