@@ -60,6 +60,8 @@ def encode(value: Any) -> Encoded | None:
         return None
     if found is None:
         return None
+    description: dict[str, Any]
+    encoded: Encoded
     description, encoded = found
     cls = type(value)
     text = json.dumps({"version": VERSION, "package": package, **description}, allow_nan=False, separators=(",", ":"))
@@ -82,7 +84,9 @@ def decode(table: Any, object_type: str) -> Any:
     except (ValueError, TypeError, KeyError) as error:
         raise CacheSerializationError(f"the table's description cannot be read: {error!r}") from error
     if version != VERSION:
-        raise CacheVersionError(f"the table's description has version {version}", "a newer release of cacheness reads it")
+        raise CacheVersionError(
+            f"the table's description has version {version}", "a newer release of cacheness reads it"
+        )
     module = _DECODERS.get(package)
     if module is None:
         raise CacheUnsupportedError(f"a table of {package!r} ({object_type}) cannot be read by this release")

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from cacheness._labels import dump, load
-from cacheness._pandas_index import dump_index, embed_index, load_embedded, load_index
 from cacheness._pandas_columns import Columns, Source, dump_array, load_array
+from cacheness._pandas_index import dump_index, embed_index, load_embedded, load_index
 from cacheness._tables import Encoded
 from cacheness.errors import CacheSerializationError
 
@@ -48,7 +48,7 @@ def rebuild(description: dict[str, Any], table: Any) -> Any:
     """The pandas object that was stored."""
     rows = description["rows"]
     source = Source(table)
-    arrays = [load_array(spec, source, rows) for spec in description["columns"]]
+    arrays = [load_array(spec, source) for spec in description["columns"]]
     index = load_index(description["index"], source)
     if len(index) != rows or any(len(array) != rows for array in arrays):
         raise CacheSerializationError(f"the columns do not have {rows} rows")
@@ -89,5 +89,3 @@ def _column_names(labels: pd.Index) -> list[str]:
     if isinstance(labels, pd.MultiIndex):
         return [".".join(map(str, label)) for label in labels]
     return [str(label) for label in labels]
-
-
