@@ -38,7 +38,9 @@ def table():
         pa.array([{"x": None, "y": dt.time(1)}, None, {"x": None, "y": dt.time(2)}], fields[4].type),
         pa.array([[("k", 1)], None, []], fields[5].type),
     ]
-    return pa.table(columns, schema=pa.schema(fields, metadata={b"z": b"\xff\0", b"cacheness:table": b"mine", b"a": b""}))
+    return pa.table(
+        columns, schema=pa.schema(fields, metadata={b"z": b"\xff\0", b"cacheness:table": b"mine", b"a": b""})
+    )
 
 
 VALUES = [

@@ -21,7 +21,12 @@ from cacheness import _core
 from cacheness.errors import CacheError
 
 ARROW = '{"dataframe_format": "arrow"}'
-FORMATS = [None, ARROW, '{"dataframe_format": "arrow", "parquet_compression": "none"}', '{"parquet_compression": "zstd"}']
+FORMATS = [
+    None,
+    ARROW,
+    '{"dataframe_format": "arrow", "parquet_compression": "none"}',
+    '{"parquet_compression": "zstd"}',
+]
 
 
 def through(value, config=None):
@@ -84,7 +89,9 @@ def mixed(rows=6):
 
 
 DTYPES = {
-    **{name: st.integers(0, 100) for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
+    **{
+        name: st.integers(0, 100) for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+    },
     **{name: st.floats(width=32) for name in ("float32", "float64")},
     "float16": st.floats(width=16),
     "complex64": st.complex_numbers(width=64),
@@ -92,10 +99,16 @@ DTYPES = {
     "bool": st.booleans(),
     **{f"datetime64[{u}]": st.integers(-(10**9), 10**9) | st.none() for u in ("s", "ms", "us", "ns")},
     **{f"timedelta64[{u}]": st.integers(-(10**9), 10**9) | st.none() for u in ("s", "ms", "us", "ns")},
-    **{n: st.integers(0, 100) | st.none() for n in ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")},
+    **{
+        n: st.integers(0, 100) | st.none()
+        for n in ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
+    },
     **{n: st.floats(width=32, allow_nan=False) | st.none() for n in ("Float32", "Float64")},
     "boolean": st.booleans() | st.none(),
-    **{n: st.text(max_size=20).filter(_plain := lambda s: s.isprintable()) | st.none() for n in ("str", "string[python]", "string[pyarrow]")},
+    **{
+        n: st.text(max_size=20).filter(_plain := lambda s: s.isprintable()) | st.none()
+        for n in ("str", "string[python]", "string[pyarrow]")
+    },
     "category": st.sampled_from(["x", "y", "Ω"]) | st.none(),
     "category of ints": st.sampled_from([3, 1, 2]) | st.none(),
     "ordered with unused": st.sampled_from(["x", "y"]) | st.none(),
@@ -135,7 +148,11 @@ def column(dtype, items):
         return pd.Series(values, dtype=object)
     if dtype.startswith(("datetime64", "timedelta64")):
         kind, unit = dtype[:-1].split("[")
-        return pd.Series(np.array([np.datetime64("NaT").astype("int64") if i is None else i for i in items], "int64").view(f"{kind}[{unit}]"))
+        return pd.Series(
+            np.array([np.datetime64("NaT").astype("int64") if i is None else i for i in items], "int64").view(
+                f"{kind}[{unit}]"
+            )
+        )
     if dtype in ("Europe/Berlin", "+05:30", "UTC"):
         zone = dt.timezone(dt.timedelta(hours=5, minutes=30)) if dtype == "+05:30" else dtype
         stamps = np.array([np.datetime64("NaT").astype("int64") if i is None else i * 1000 for i in items], "int64")
@@ -145,9 +162,15 @@ def column(dtype, items):
     if dtype == "ordered with unused":
         return pd.Series(pd.Categorical(items, categories=["y", "unused", "x"], ordered=True))
     if dtype == "period[M]":
-        return pd.Series(pd.array([pd.NaT if i is None else pd.Period(ordinal=i, freq="M") for i in items], dtype=dtype))
+        return pd.Series(
+            pd.array([pd.NaT if i is None else pd.Period(ordinal=i, freq="M") for i in items], dtype=dtype)
+        )
     if dtype == "interval":
-        return pd.Series(pd.arrays.IntervalArray.from_tuples([np.nan if i is None else (i, i + 0.5) for i in items], closed="left", dtype="interval[float64, left]"))
+        return pd.Series(
+            pd.arrays.IntervalArray.from_tuples(
+                [np.nan if i is None else (i, i + 0.5) for i in items], closed="left", dtype="interval[float64, left]"
+            )
+        )
     if dtype in ARROW_TYPES:
         return pd.Series(pd.array(pa.array(items, ARROW_TYPES[dtype]), dtype=pd.ArrowDtype(ARROW_TYPES[dtype])))
     if dtype == "double[pyarrow]":
@@ -162,8 +185,14 @@ def columns(draw, rows):
 
 
 LABELS = (
-    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.floats(allow_nan=False)
-    | st.binary(max_size=3) | st.dates() | st.tuples(st.integers(), st.text(max_size=2))
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=4)
+    | st.floats(allow_nan=False)
+    | st.binary(max_size=3)
+    | st.dates()
+    | st.tuples(st.integers(), st.text(max_size=2))
 )
 
 
@@ -211,7 +240,9 @@ def frames(draw):
     elif kind == "texts":
         frame.columns = pd.Index([str(label) for label in labels], dtype="str", name=draw(LABELS))
     elif kind == "multi" and parts:
-        frame.columns = pd.MultiIndex.from_arrays([[i % 2 for i in range(len(parts))], list("abcde")[: len(parts)]], names=["k", None])
+        frame.columns = pd.MultiIndex.from_arrays(
+            [[i % 2 for i in range(len(parts))], list("abcde")[: len(parts)]], names=["k", None]
+        )
     elif kind == "dates":
         frame.columns = pd.date_range("2020", periods=len(parts), freq="D", tz="UTC")
     frame.attrs = draw(st.dictionaries(st.text(max_size=3), LABELS | st.lists(LABELS, max_size=2), max_size=2))
@@ -259,7 +290,12 @@ def test_every_dtype_comes_back_without_rows(dtype, config):
         pd.DataFrame({"cut": pd.cut(np.arange(10), 3), "q": pd.qcut(np.arange(10), 4, labels=False)}),
         pd.DataFrame({"a": pd.Categorical([pd.Timestamp("2020"), None]), "b": pd.Categorical([True, False])}),
         pd.DataFrame({"__index_level_0__": [1], None: [2]}, index=[5]),
-        pd.DataFrame({"Float64": pd.array([1.0, np.nan], dtype="Float64"), "mask": pd.arrays.FloatingArray(np.array([np.nan, 1.0]), np.array([False, True]))}),
+        pd.DataFrame(
+            {
+                "Float64": pd.array([1.0, np.nan], dtype="Float64"),
+                "mask": pd.arrays.FloatingArray(np.array([np.nan, 1.0]), np.array([False, True])),
+            }
+        ),
     ],
 )
 def test_shapes_of_frames_come_back(frame, config):
@@ -297,7 +333,7 @@ def test_flags_come_back():
 
 @pytest.mark.parametrize(
     "zone",
-    [dt.timezone.utc, zoneinfo.ZoneInfo("UTC"), zoneinfo.ZoneInfo("Asia/Kolkata"), dt.timezone(-dt.timedelta(hours=3))],
+    [dt.UTC, zoneinfo.ZoneInfo("UTC"), zoneinfo.ZoneInfo("Asia/Kolkata"), dt.timezone(-dt.timedelta(hours=3))],
 )
 def test_time_zones_come_back_as_the_same_kind(zone):
     series = pd.Series(pd.date_range("2020-10-25", periods=4, freq="h", tz=zone))
@@ -427,6 +463,8 @@ def test_a_description_that_does_not_fit_is_an_error():
     pq.write_table(table.replace_schema_metadata(metadata), sink)
     with pytest.raises(CacheError):
         _core.table_loads(meta, sink.getvalue())
-    pq.write_table(table.replace_schema_metadata({b"cacheness:table": b'{"version":99,"package":"pandas"}'}), sink := io.BytesIO())
+    pq.write_table(
+        table.replace_schema_metadata({b"cacheness:table": b'{"version":99,"package":"pandas"}'}), sink := io.BytesIO()
+    )
     with pytest.raises(CacheError, match="newer release"):
         _core.table_loads(meta, sink.getvalue())

@@ -18,7 +18,12 @@ from cacheness import _core
 from cacheness.errors import CacheError, CacheSerializationError
 
 ARROW = '{"dataframe_format": "arrow"}'
-FORMATS = [None, ARROW, '{"dataframe_format": "arrow", "parquet_compression": "none"}', '{"parquet_compression": "zstd"}']
+FORMATS = [
+    None,
+    ARROW,
+    '{"dataframe_format": "arrow", "parquet_compression": "none"}',
+    '{"parquet_compression": "zstd"}',
+]
 
 
 def through(value, config=None):
@@ -42,7 +47,10 @@ def assert_same(back, value):
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 DTYPES = {
-    **{d: st.integers(0, 100) for d in (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)},
+    **{
+        d: st.integers(0, 100)
+        for d in (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
+    },
     pl.Int128: st.integers(-(2**127), 2**127 - 1),
     pl.UInt128: st.integers(0, 2**128 - 1),
     pl.Float16: st.floats(width=16),
@@ -75,7 +83,11 @@ DTYPES = {
 
 def column(name, dtype, items):
     if dtype == pl.Datetime("us", "Europe/Berlin"):
-        return pl.Series(name, items, dtype=pl.Datetime("us")).dt.replace_time_zone("UTC").dt.convert_time_zone("Europe/Berlin")
+        return (
+            pl.Series(name, items, dtype=pl.Datetime("us"))
+            .dt.replace_time_zone("UTC")
+            .dt.convert_time_zone("Europe/Berlin")
+        )
     return pl.Series(name, items, dtype=dtype)
 
 
@@ -130,7 +142,9 @@ def test_shapes_come_back(value, config):
 
 
 def test_categories_of_several_chunks_come_back():
-    parts = [pl.DataFrame({"c": pl.Series([a, b], dtype=pl.Categorical)}) for a, b in (("x", "y"), ("z", None), ("y", "x"))]
+    parts = [
+        pl.DataFrame({"c": pl.Series([a, b], dtype=pl.Categorical)}) for a, b in (("x", "y"), ("z", None), ("y", "x"))
+    ]
     for config in FORMATS:
         frame = pl.concat(parts, rechunk=False)
         assert_same(through(frame, config), frame)
