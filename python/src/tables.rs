@@ -21,8 +21,8 @@ use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule, PyDict, PyType};
-use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 use pyo3_arrow::PySchema;
+use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 use pyo3_arrow::input::AnyRecordBatch;
 
 use crate::errors::IntoPyResult;
@@ -86,7 +86,8 @@ pub(crate) fn decode_mmap(py: Python<'_>, stored: &Stored) -> PyResult<Option<Py
 
 fn rebuild(py: Python<'_>, decoded: table::Table, object_type: &str) -> PyResult<Py<PyAny>> {
     if !is_exportable(&decoded.schema) {
-        let error = Error::new(ErrorKind::Serialization, "the table has a name with a NUL, which Python cannot be given");
+        let error =
+            Error::new(ErrorKind::Serialization, "the table has a name with a NUL, which Python cannot be given");
         return Err(crate::errors::to_py(error));
     }
     let table = Bound::new(py, Table::new(decoded))?;

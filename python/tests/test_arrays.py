@@ -202,6 +202,13 @@ def test_formats_are_chosen_by_what_pays() -> None:
         assert round_trip(smooth, config)["compression"] == codec
 
 
+def test_arrays_of_one_value_are_small() -> None:
+    for array in (np.zeros(5_000_000), np.full(3_000_000, np.nan), np.ones((3000, 1001), bool), np.full(10**6, 7, "<i8")):
+        meta, payload = dumps(array)
+        assert meta["storage_format"] == "b2nd" and len(payload) < array.nbytes / 2000
+        assert_same(_core.array_loads(meta, payload), array)
+
+
 def in_file(tmp_path: Path, value: object, config: dict[str, Any]) -> tuple[dict[str, Any], Path]:
     meta, payload = dumps(value, config)
     path = tmp_path / f"blob.{meta['extension']}"
@@ -216,7 +223,7 @@ def in_file(tmp_path: Path, value: object, config: dict[str, Any]) -> tuple[dict
 def test_blosc2_opens_our_files(tmp_path: Path, dtype: Any, order: str) -> None:
     dtype = np.dtype(dtype)
     items = np.arange(120_000 * dtype.itemsize // 4, dtype="<u4") % 90 + 32
-    array = np.asarray(items.view(dtype).reshape(60, 2, 1000), order=order)
+    array = np.asarray(items.view("u1").view(dtype).reshape(60, 2, 1000), order=order)
     meta, path = in_file(tmp_path, array, BLOSC2)
     assert path.suffix == ".b2nd"
     expected = array if order == "C" else array.T

@@ -80,7 +80,7 @@ def dumps(value: object, config: dict[str, Any]) -> tuple[dict[str, Any], bytes]
     return encoded
 
 
-relaxed = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+relaxed = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @relaxed

@@ -90,7 +90,8 @@ pub trait MetadataBackend: Send + Sync + fmt::Debug {
     /// - The former entry's `access_count` is kept if the key is the same.
     fn put(&self, entry: &Entry, options: PutOptions) -> Result<PutOutcome>;
 
-    /// Changes fields of the entry filed under `key`, if it still has the `created_at` and `file_hash` of `expected`.
+    /// Changes fields of the entry filed under `key`, if it still has the `created_at`, `file_hash`, `metadata` and
+    /// `description` of `expected`: an update that was made from an older state is not lost without a word.
     ///
     /// # Behavior
     /// - Returns `false`, and changes nothing, if the entry is gone or has been replaced since `expected` was read.

@@ -14,6 +14,8 @@ pub(super) struct Index<'py> {
     pub(super) inside: Bound<'py, PyTuple>,
     /// Whether all of the box is the result, apart from dimensions that integers take away.
     pub(super) whole: bool,
+    /// Whether the box itself is the result.
+    pub(super) identity: bool,
 }
 
 impl<'py> Index<'py> {
@@ -49,7 +51,7 @@ impl<'py> Index<'py> {
 
         let mut ranges = Vec::with_capacity(shape.len());
         let mut inside: Vec<Bound<'py, PyAny>> = Vec::with_capacity(shape.len());
-        let mut whole = true;
+        let (mut whole, mut identity) = (true, true);
         for (axis, (part, &extent)) in expanded.iter().zip(shape).enumerate() {
             let length = isize::try_from(extent).map_err(|_| PyIndexError::new_err("an extent is too large"))?;
             if let Ok(slice) = part.cast::<PySlice>() {
@@ -91,8 +93,13 @@ impl<'py> Index<'py> {
             }
             let at = at.cast_unsigned() as u64;
             ranges.push(at..at + 1);
+            identity = false;
             inside.push(0u8.into_pyobject(py)?.into_any());
         }
-        Ok(Self { ranges, inside: PyTuple::new(py, inside)?, whole })
+        // With an ellipsis NumPy gives an array of no dimensions where it would give a scalar.
+        if dots == 1 {
+            inside.push(py.Ellipsis().into_bound(py));
+        }
+        Ok(Self { ranges, inside: PyTuple::new(py, inside)?, whole, identity: identity && whole && !shape.is_empty() })
     }
 }

@@ -153,6 +153,9 @@ pub(crate) fn decode_slice<'py>(
     let ranges: Vec<Range<u64>> = index.ranges;
     let part = slicer.part(&ranges).into_py_result()?;
     let array = filled(fresh(numpy, py, &part, &meta)?, |bytes| slicer.read_into(&ranges, bytes))?;
+    if index.identity {
+        return Ok(array);
+    }
     let view = array.get_item(index.inside)?;
     if !index.whole && view.is_instance(numpy.ndarray.bind(py))? {
         // What lies between the steps is not kept.

@@ -162,7 +162,8 @@ impl MetadataBackend for MemoryMetadata {
     fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate) -> Result<bool> {
         let mut state = self.state.write();
         let Some(entry) = state.open_mut()?.entries.get_mut(key) else { return Ok(false) };
-        if !is_same(entry, expected) {
+        let unchanged = entry.metadata == expected.metadata && entry.description == expected.description;
+        if !is_same(entry, expected) || !unchanged {
             return Ok(false);
         }
         if let Some(created_at) = update.created_at {

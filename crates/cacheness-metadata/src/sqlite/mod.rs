@@ -475,7 +475,8 @@ impl MetadataBackend for SqliteMetadata {
                    description = CASE WHEN ?7 THEN ?8 ELSE description END, \
                    metadata = CASE WHEN ?9 THEN ?10 ELSE metadata END, \
                    signature = CASE WHEN ?11 THEN ?12 ELSE signature END \
-                   WHERE cache_key = ?1 AND created_at = ?2 AND file_hash = ?3";
+                   WHERE cache_key = ?1 AND created_at = ?2 AND file_hash = ?3 \
+                   AND metadata IS ?13 AND description IS ?14";
         self.write(|connection| {
             let changed = prepare(connection, sql)?.execute(params![
                 key,
@@ -490,6 +491,8 @@ impl MetadataBackend for SqliteMetadata {
                 update.metadata.as_ref().and_then(Option::as_deref),
                 update.signature.is_some(),
                 update.signature.flatten().as_ref().map(<[u8; 32]>::as_slice),
+                expected.metadata,
+                expected.description,
             ]);
             Ok(changed.map_err(|e| translate("cannot update an entry", e))? > 0)
         })

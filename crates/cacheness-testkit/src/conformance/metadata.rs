@@ -277,6 +277,8 @@ fn update(fixture: &MetadataFixture) {
         ..entry.clone()
     };
     assert_eq!(get(backend, "k"), Some(changed.clone()));
+    // What was made from an older state is refused, also where only metadata and description have changed since.
+    assert!(!backend.update("k", &entry, &change).expect("no error"));
     let touch = EntryUpdate {
         created_at: Some(Timestamp(5)),
         expires_at: Some(Some(Timestamp(6))),

@@ -75,3 +75,23 @@ fn equal_content_is_stored_once_and_goes_with_its_last_name() {
     let plain = BlobStore::open(dir.path().join("plain")).unwrap();
     assert_eq!(plain.put_by_content(&1, None).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
+
+#[test]
+fn updates_of_metadata_from_many_threads_are_all_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(dir.path()).unwrap();
+    store.put("x", &1).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let store = &store;
+            scope.spawn(move || {
+                for i in 0..10 {
+                    let field = map(json!({ format!("{thread}-{i}"): i }));
+                    assert!(store.update_metadata("x", &field).unwrap());
+                }
+            });
+        }
+    });
+    assert_eq!(store.get_metadata("x").unwrap().unwrap().metadata().len(), 80);
+    assert_eq!(store.get::<i32>("x").unwrap(), Some(1));
+}
