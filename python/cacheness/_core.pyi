@@ -6,6 +6,8 @@ from datetime import timedelta
 from types import EllipsisType
 from typing import Any, Literal, Self, SupportsIndex, final
 
+from typing_extensions import disjoint_base
+
 from .config import CompressionConfig
 from .handlers import HandlerRegistry
 
@@ -42,6 +44,7 @@ _Index = _Part | tuple[_Part, ...]
 
 __version__: str
 
+@disjoint_base
 class CacheBase:
     """What :class:`cacheness.Cache` derives from."""
 
@@ -347,6 +350,7 @@ class CacheBase:
     def read_only(self) -> bool:
         """Whether nothing may be written."""
 
+@disjoint_base
 class StoreBase:
     """What :class:`cacheness.BlobStore` derives from."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -72,7 +72,7 @@ def reduce(value: Any, introspect: bool) -> Any:
     return _introspected(value, cls, introspect)
 
 
-def _numpy(value: Any, cls: type) -> Any:
+def _numpy(value: Any, cls: type) -> Any:  # noqa: ARG001 - all reducers are called alike
     from cacheness import _keys_arrays
 
     return _keys_arrays.reduce(value)
@@ -156,8 +156,8 @@ def _standard(value: Any, cls: type) -> Any:
     return None
 
 
-def _datetime_content(value: datetime.datetime) -> datetime.datetime:
-    return datetime.datetime(
+def _datetime_content(value: dt.datetime) -> dt.datetime:
+    return dt.datetime(
         value.year,
         value.month,
         value.day,
@@ -170,15 +170,15 @@ def _datetime_content(value: datetime.datetime) -> datetime.datetime:
     )
 
 
-def _time_content(value: datetime.time) -> datetime.time:
-    return datetime.time(value.hour, value.minute, value.second, value.microsecond, value.tzinfo, fold=value.fold)
+def _time_content(value: dt.time) -> dt.time:
+    return dt.time(value.hour, value.minute, value.second, value.microsecond, value.tzinfo, fold=value.fold)
 
 
 # A datetime is a date, so it stands before it.
 _BASES: tuple[tuple[type, Any], ...] = (
-    (str, lambda v: str.__str__(v)),
-    (int, lambda v: int.__index__(v)),
-    (float, lambda v: float.__float__(v)),
+    (str, str.__str__),
+    (int, int.__index__),
+    (float, float.__float__),
     (complex, lambda v: complex(v.real, v.imag)),
     (bytes, lambda v: bytes.__getitem__(v, slice(None))),
     (bytearray, lambda v: bytes(memoryview(v))),
@@ -187,10 +187,10 @@ _BASES: tuple[tuple[type, Any], ...] = (
     (dict, lambda v: dict(dict.items(v))),
     (set, lambda v: set(set.__iter__(v))),
     (frozenset, lambda v: frozenset(frozenset.__iter__(v))),
-    (datetime.datetime, _datetime_content),
-    (datetime.date, lambda v: datetime.date(v.year, v.month, v.day)),
-    (datetime.time, _time_content),
-    (datetime.timedelta, lambda v: datetime.timedelta(v.days, v.seconds, v.microseconds)),
+    (dt.datetime, _datetime_content),
+    (dt.date, lambda v: dt.date(v.year, v.month, v.day)),
+    (dt.time, _time_content),
+    (dt.timedelta, lambda v: dt.timedelta(v.days, v.seconds, v.microseconds)),
     (decimal.Decimal, lambda v: decimal.Decimal(v.as_tuple())),
     (fractions.Fraction, lambda v: fractions.Fraction(v.numerator, v.denominator)),
     (uuid.UUID, lambda v: uuid.UUID(int=v.int)),

@@ -32,7 +32,7 @@ def pandas(value: Any, cls: type) -> Any:
         zone = value.tzinfo
         if zone is not None:
             offset = value.utcoffset()
-            zone = zone_name(zone) or (offset if offset else "UTC")
+            zone = zone_name(zone) or (offset or "UTC")
         return Named("pandas.Timestamp", TupleParts((nanoseconds, zone)))
     if cls is pd.Timedelta:
         return Named("pandas.Timedelta", _nanoseconds(value.to_timedelta64()))
@@ -162,7 +162,7 @@ def _polars_type(dtype: Any, pl: Any) -> Any:
     return None
 
 
-def pyarrow(value: Any, cls: type) -> Any:
+def pyarrow(value: Any, cls: type) -> Any:  # noqa: ARG001 - all reducers are called alike
     pa = sys.modules["pyarrow"]
     if not hasattr(pa, "Table"):
         return None

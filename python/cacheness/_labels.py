@@ -13,7 +13,7 @@ _MAX_DEPTH = 32
 _EXACT_INT = 1 << 53
 
 
-class Unsupported(Exception):
+class Unsupported(Exception):  # noqa: N818 - says what the value is
     """A part of a value that its table would not bring back as it is."""
 
 

@@ -7,7 +7,7 @@ import decimal
 import math
 import zoneinfo
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -45,8 +45,8 @@ class Columns:
         taken = set(self.names)
         seen: set[str] = set()
         names = []
-        for name in self.names:
-            name = name.replace("\0", "\N{REPLACEMENT CHARACTER}")  # Arrow hands names over as C strings
+        for given in self.names:
+            name = given.replace("\0", "\N{REPLACEMENT CHARACTER}")  # Arrow hands names over as C strings
             unique, count = name, 1
             while unique in seen or (count > 1 and unique in taken):
                 count += 1
@@ -93,14 +93,14 @@ def dump_array(values: Any, columns: Columns, name: str) -> dict[str, Any]:
     return spec
 
 
-def load_array(spec: dict[str, Any], source: Source, rows: int | None = None) -> Any:
+def load_array(spec: dict[str, Any], source: Source) -> Any:
     """The NumPy or extension array that :func:`dump_array` described; its memory is the caller's own."""
     return _load(spec, source.column(spec["column"]))
 
 
 def _dump_numpy(values: np.ndarray) -> tuple[dict[str, Any], Any]:
     dtype = values.dtype
-    if dtype == object:
+    if dtype.kind == "O":
         return _dump_objects(values)
     if not dtype.isnative:
         raise Unsupported(f"byte order of {dtype.str}")
@@ -158,10 +158,19 @@ def _dump_extension(values: Any, dtype: Any, columns: Columns) -> tuple[dict[str
 
 _MASKED = tuple(
     getattr(pd, name)
-    for name in (
-        "BooleanDtype Int8Dtype Int16Dtype Int32Dtype Int64Dtype UInt8Dtype UInt16Dtype UInt32Dtype UInt64Dtype "
-        "Float32Dtype Float64Dtype"
-    ).split()
+    for name in [
+        "BooleanDtype",
+        "Int8Dtype",
+        "Int16Dtype",
+        "Int32Dtype",
+        "Int64Dtype",
+        "UInt8Dtype",
+        "UInt16Dtype",
+        "UInt32Dtype",
+        "UInt64Dtype",
+        "Float32Dtype",
+        "Float64Dtype",
+    ]
 )
 _MASKED_BY_NAME = {cls().name: cls for cls in _MASKED}
 
@@ -224,19 +233,26 @@ def load_codes(spec: dict[str, Any], column: Any) -> tuple[np.ndarray, pd.Index]
     categories = load_embedded(spec["categories"])
     codes = []
     for chunk in array.chunks:
-        if not pa.types.is_dictionary(chunk.type):
-            chunk = chunk.dictionary_encode()
+        encoded = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
         # The file has the values that occur, in an order of its own.
-        places = categories.get_indexer(pd.Index(chunk.dictionary.to_numpy(zero_copy_only=False), dtype=object))
+        places = categories.get_indexer(pd.Index(encoded.dictionary.to_numpy(zero_copy_only=False), dtype=object))
         if len(places) and places.min() < 0:
             raise CacheSerializationError("a column has a value that is none of its categories")
         places = np.append(places, -1)  # what the index -1 of missing values leads to
-        codes.append(places[_indices(chunk)])
+        codes.append(places[_indices(encoded)])
     return _concat(codes), categories
 
 
+def _numpy(chunks: Iterable[Any]) -> tuple[np.ndarray, np.ndarray | None]:
+    """The values of Arrow arrays of numbers, and where they are null."""
+    found = _core.TableColumn.from_arrow(pa.chunked_array(chunks)).numpy()
+    if found is None:
+        raise CacheSerializationError("a column that should have numbers has none")
+    return found
+
+
 def _indices(chunk: Any) -> np.ndarray:
-    indices, missing = _core.TableColumn.from_arrow(pa.chunked_array([chunk.indices])).numpy()
+    indices, missing = _numpy([chunk.indices])
     if missing is None:
         return indices
     indices = indices.astype(np.int64)
@@ -250,7 +266,7 @@ class _Given(Source):
     def __init__(self, array: Any) -> None:
         self._array = array
 
-    def column(self, index: int) -> Any:
+    def column(self, index: int) -> Any:  # noqa: ARG002 - there is one column
         return _core.TableColumn.from_arrow(pa.chunked_array([self._array]))
 
 
@@ -279,7 +295,7 @@ def _load(spec: dict[str, Any], column: Any) -> Any:
         return make(values, np.zeros(len(values), bool) if missing is None else missing)
     match kind:
         case "complex64" | "complex128":
-            parts, _ = _core.TableColumn.from_arrow(pa.chunked_array(c.flatten() for c in _chunks(column))).numpy()
+            parts, _ = _numpy(c.flatten() for c in _chunks(column))
             return parts.view(kind)
         case "string":
             return _string_dtype(spec).__from_arrow__(pa.chunked_array(column))
@@ -404,7 +420,7 @@ def check_freq(freq: Any) -> str | None:
         return None
     if pd.tseries.frequencies.to_offset(freq.freqstr) != freq:
         raise Unsupported(f"frequency {freq!r}")
-    return freq.freqstr
+    return str(freq.freqstr)
 
 
 def dump_zone(zone: Any) -> list[Any]:
@@ -441,7 +457,7 @@ def load_zone(described: list[Any]) -> dt.tzinfo:
         case ["pytz", key]:
             import pytz
 
-            return pytz.timezone(key)
+            return cast("dt.tzinfo", pytz.timezone(key))
     raise CacheSerializationError(f"unknown time zone {described!r}")
 
 
@@ -456,5 +472,5 @@ def arrow_zone(described: list[Any]) -> str:
                 raise Unsupported("an offset of fractions of a minute")
             return f"{'-' if microseconds < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}"
         case [_, key]:
-            return key
+            return str(key)
     raise CacheSerializationError(f"unknown time zone {described!r}")

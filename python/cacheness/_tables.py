@@ -60,6 +60,8 @@ def encode(value: Any) -> Encoded | None:
         return None
     if found is None:
         return None
+    description: dict[str, Any]
+    encoded: Encoded
     description, encoded = found
     cls = type(value)
     text = json.dumps({"version": VERSION, "package": package, **description}, allow_nan=False, separators=(",", ":"))

@@ -81,7 +81,7 @@ def survives(schema: pa.Schema) -> bool:
         back = pa.RecordBatchReader.from_stream(_core.Table.empty_like(schema)).schema
     except (CacheSerializationError, pa.ArrowException, ValueError, TypeError):
         return False
-    return back.equals(schema, check_metadata=True)
+    return bool(back.equals(schema, check_metadata=True))
 
 
 def has_dictionary(data_type: pa.DataType) -> bool:

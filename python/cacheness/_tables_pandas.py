@@ -48,7 +48,7 @@ def rebuild(description: dict[str, Any], table: Any) -> Any:
     """The pandas object that was stored."""
     rows = description["rows"]
     source = Source(table)
-    arrays = [load_array(spec, source, rows) for spec in description["columns"]]
+    arrays = [load_array(spec, source) for spec in description["columns"]]
     index = load_index(description["index"], source)
     if len(index) != rows or any(len(array) != rows for array in arrays):
         raise CacheSerializationError(f"the columns do not have {rows} rows")

@@ -27,8 +27,6 @@ __all__ = [
     "SerializationConfig",
 ]
 
-Codec = Literal["none", "lz4", "zstd", "gzip"]
-
 
 @dataclass
 class CacheStorageConfig:
@@ -96,7 +94,7 @@ class CompressionConfig:
         sample: whether a sample of a large value decides that compression would not pay.
     """
 
-    pickle_compression_codec: Codec = "zstd"
+    pickle_compression_codec: Literal["none", "lz4", "zstd", "gzip"] = "zstd"
     pickle_compression_level: int = 5
     compression_threshold_bytes: int = 4096
     use_blosc2_arrays: bool = True

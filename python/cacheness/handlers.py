@@ -54,10 +54,10 @@ class _Legacy(CacheHandler):
         self._inner.save(data, path, config)
         return {"storage_format": self._name, "file_path": str(path)}
 
-    def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:
+    def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:  # noqa: ARG002 - the older interface has none
         return self._inner.load(file_path, None)
 
-    def get_file_extension(self, config: Any) -> str:
+    def get_file_extension(self, config: Any) -> str:  # noqa: ARG002 - nor this
         return self._inner.get_file_extension()
 
 
@@ -224,7 +224,9 @@ def list_handlers() -> list[dict[str, Any]]:
     return default_registry.list_handlers()
 
 
-def _write_custom(name: str, handler: CacheHandler, value: Any, directory: str, config: Any) -> tuple[str, str, str, bytes]:
+def _write_custom(
+    name: str, handler: CacheHandler, value: Any, directory: str, config: Any
+) -> tuple[str, str, str, bytes]:
     """Has a custom handler write ``value`` into the empty ``directory``.
 
     Returns:

@@ -46,7 +46,7 @@ class CacheHandler(ABC):
     def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:
         """Reads the value from the file, whose hash has been checked. The file must not be changed."""
 
-    def get_file_extension(self, config: Any) -> str:
+    def get_file_extension(self, config: Any) -> str:  # noqa: ARG002 - handlers that override it have a use for it
         """The file's suffix, with the dot; empty for none."""
         return ""
 

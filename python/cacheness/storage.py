@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import _core
 from .cache import _CacheRegistry
 from .config import CacheConfig
-from .errors import CacheConfigurationError
+from .errors import CacheConfigurationError, CacheError
 from .handlers import HandlerRegistry
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class BlobStore(_core.StoreBase):
     def __repr__(self) -> str:
         try:
             entries, size = self._totals()
-        except Exception as error:  # a repr says what it can
+        except CacheError as error:
             return f"<BlobStore {self.cache_dir!r}, {type(error).__name__}: {error}>"
         return f"<BlobStore {self.cache_dir!r}: {entries:,} entries, {size / 2**20:.1f} MB>"
 

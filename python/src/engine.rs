@@ -136,6 +136,31 @@ impl PyCache {
         Ok(())
     }
 
+    /// Stores a value under its parameters, replacing what is there.
+    ///
+    /// Args:
+    ///     data: the value.
+    ///     metadata: plain data that goes with it, shown by listings: a dictionary whose names are strings.
+    ///     description: a sentence about it, for listings.
+    ///     ttl_seconds: how long it is served, in seconds or as a `timedelta`; `None` for ever. The cache's default
+    ///         if it is not given.
+    ///     cache_key: a name to store it under in place of parameters, up to 1024 bytes of UTF-8.
+    ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
+    ///     parameters: all other keywords are the parameters that identify the value. Reserved are `metadata`,
+    ///         `custom_metadata`, `description`, `ttl_seconds`, `cache_key`, `params`, `default`,
+    ///         `mmap_mode` and `strict_verification`.
+    ///
+    /// Returns:
+    ///     The key: 16 hexadecimal digits made from the parameters, or `cache_key`.
+    ///
+    /// Raises:
+    ///     TypeError: no parameters and no `cache_key`, both, or a keyword that belongs to `get`.
+    ///     CacheConfigurationError: `ttl_seconds` or `cache_key` makes no sense.
+    ///     CacheSerializationError: a parameter has no stable key, or no handler can store the value.
+    ///     CachePickleError: the value can only be pickled and the security configuration refuses that.
+    ///     CacheStorageError: it cannot be written; the former value is still there.
+    ///     CacheReadOnlyError: the cache is read-only.
+    ///     CacheClosedError: the cache has been closed.
     #[pyo3(signature = (data, /, **params))]
     fn put<'py>(
         &self,
@@ -157,6 +182,33 @@ impl PyCache {
         Ok(PyString::new(py, key.as_str()))
     }
 
+    /// The value that was put with these parameters, of the type it was put with, or `default`.
+    ///
+    /// Keywords of `put` that are no parameters (`metadata`, `description`) may be given and do nothing. An entry
+    /// that is damaged or has a wrong signature is logged as a warning and counts as a miss.
+    ///
+    /// Args:
+    ///     default: what to return if there is no such value or it has expired.
+    ///     ttl_seconds: for this call, entries that are older than so many seconds count as expired.
+    ///     mmap_mode: `"r"` maps the file read-only and `"c"` copy-on-write in place of reading it: uncompressed
+    ///         arrays, and with `"r"` uncompressed Arrow tables.
+    ///     strict_verification: `False` serves an entry although its signature is wrong, with a warning; never a
+    ///         pickle.
+    ///     cache_key: the name it was stored under in place of parameters.
+    ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
+    ///     parameters: all other keywords are the parameters that identify the value.
+    ///
+    /// Returns:
+    ///     The value, which is the caller's own, or `default`.
+    ///
+    /// Raises:
+    ///     TypeError: no parameters and no `cache_key`, or both.
+    ///     ValueError: an `mmap_mode` that does not exist.
+    ///     CacheSerializationError: a parameter has no stable key, or the value cannot be decoded.
+    ///     CachePickleError: the value is a pickle and the security configuration refuses those.
+    ///     CacheUnsupportedError: the value needs a package or handler that is not here, or cannot be mapped.
+    ///     CacheStorageError: reading fails.
+    ///     CacheClosedError: the cache has been closed.
     #[pyo3(signature = (**params))]
     fn get<'py>(&self, py: Python<'py>, params: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
         let call = Call::new(py, params, Method::Get)?;
@@ -171,7 +223,27 @@ impl PyCache {
         })
     }
 
-    /// Part of an array: `index` is what would stand in brackets behind it.
+    /// Part of an array, without reading the rest of it.
+    ///
+    /// The hash of the whole payload is not checked, because the whole is not read.
+    ///
+    /// Args:
+    ///     index: what would stand in brackets behind the array: integers, slices and `...`; `np.s_[…]` makes one.
+    ///     default: what to return if there is no such value or it has expired.
+    ///     ttl_seconds: for this call, entries that are older than so many seconds count as expired.
+    ///     strict_verification: `False` serves an entry although its signature is wrong, with a warning.
+    ///     cache_key: the name it was stored under in place of parameters.
+    ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
+    ///     parameters: all other keywords are the parameters that identify the value.
+    ///
+    /// Returns:
+    ///     What `get(…)[index]` would be, or `default`.
+    ///
+    /// Raises:
+    ///     IndexError: the index is out of bounds, or has more parts than the array has dimensions.
+    ///     TypeError: the index has a part of another type.
+    ///     CacheUnsupportedError: the value is no array.
+    ///     CacheError: as `get` raises it.
     #[pyo3(signature = (index, /, **params))]
     fn get_slice<'py>(
         &self,
@@ -188,6 +260,15 @@ impl PyCache {
         Ok(found.or(call.default).unwrap_or_else(|| py.None().into_bound(py)))
     }
 
+    /// The value and the metadata that it was put with.
+    ///
+    /// Takes the keywords of `get`; `default` does nothing.
+    ///
+    /// Returns:
+    ///     The value and its metadata, an empty dictionary if it has none; `None` for a miss.
+    ///
+    /// Raises:
+    ///     CacheError: as `get` raises it.
     #[pyo3(signature = (**params))]
     fn get_with_metadata<'py>(
         &self,
@@ -202,6 +283,23 @@ impl PyCache {
         Ok(value.map(|value| (value, metadata)))
     }
 
+    /// What is known of an entry, without reading its value. Counts neither as a hit nor as a miss.
+    ///
+    /// Args:
+    ///     check_expiration: whether an entry that has expired counts as missing. A parameter of this name goes into
+    ///         `params`.
+    ///     cache_key: the name it was stored under in place of parameters.
+    ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
+    ///     parameters: all other keywords are the parameters that identify the value.
+    ///
+    /// Returns:
+    ///     The dictionary that `list_entries(include_metadata=True)` has for the entry; `None` if there is none.
+    ///
+    /// Raises:
+    ///     TypeError: no parameters and no `cache_key`, both, or a keyword that belongs to `get`.
+    ///     CacheSerializationError: a parameter has no stable key.
+    ///     CacheMetadataError: the database cannot be read.
+    ///     CacheClosedError: the cache has been closed.
     #[pyo3(signature = (check_expiration = true, **params))]
     fn get_metadata<'py>(
         &self,
@@ -216,6 +314,15 @@ impl PyCache {
         found.map(|summary| entries::summary_to_dict(py, &summary, Detail::Full)).transpose()
     }
 
+    /// Whether there is an entry with these parameters that has not expired. Its value is not read.
+    ///
+    /// Args:
+    ///     cache_key: the name it was stored under in place of parameters.
+    ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
+    ///     parameters: all other keywords are the parameters that identify the value.
+    ///
+    /// Raises:
+    ///     CacheError: as `get_metadata` raises it.
     #[pyo3(signature = (**params))]
     fn exists(&self, py: Python<'_>, params: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
         let Opened { engine, .. } = self.opened()?;
@@ -224,6 +331,19 @@ impl PyCache {
         py.detach(|| engine.exists(&key)).into_py_result()
     }
 
+    /// Removes the entry with these parameters.
+    ///
+    /// Args:
+    ///     cache_key: the name it was stored under in place of parameters.
+    ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
+    ///     parameters: all other keywords are the parameters that identify the value.
+    ///
+    /// Returns:
+    ///     Whether there was one.
+    ///
+    /// Raises:
+    ///     CacheReadOnlyError: the cache is read-only.
+    ///     CacheError: as `get_metadata` raises it.
     #[pyo3(signature = (**params))]
     fn invalidate(&self, py: Python<'_>, params: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
         let Opened { engine, .. } = self.opened()?;
@@ -232,12 +352,35 @@ impl PyCache {
         py.detach(|| engine.invalidate(&key)).into_py_result()
     }
 
+    /// Removes the entry of a key, as `put` and listings show it.
+    ///
+    /// Returns:
+    ///     Whether there was one.
+    ///
+    /// Raises:
+    ///     CacheReadOnlyError: the cache is read-only.
+    ///     CacheConfigurationError: the key is empty or too long.
+    ///     CacheClosedError: the cache has been closed.
     fn invalidate_by_cache_key(&self, py: Python<'_>, cache_key: &str) -> PyResult<bool> {
         let Opened { engine, .. } = self.opened()?;
         let key = EntryKey::from_name(cache_key).into_py_result()?;
         py.detach(|| engine.invalidate(&key)).into_py_result()
     }
 
+    /// All entries in the order of their keys, without their values; also those that have expired.
+    ///
+    /// Args:
+    ///     include_metadata: whether the dictionaries also have `metadata`, `cache_key_params` and
+    ///         `compression_info`.
+    ///
+    /// Returns:
+    ///     A dictionary per entry, among others with `cache_key`, `description`, `data_type`, `object_type`,
+    ///     `storage_format`, `file_size` (bytes), `created_at`, `accessed_at`, `expires_at` (ISO 8601, UTC)
+    ///     and `access_count`.
+    ///
+    /// Raises:
+    ///     CacheMetadataError: the database cannot be read.
+    ///     CacheClosedError: the cache has been closed.
     #[pyo3(signature = (include_metadata = false))]
     fn list_entries<'py>(&self, py: Python<'py>, include_metadata: bool) -> PyResult<Bound<'py, PyList>> {
         let Opened { engine, .. } = self.opened()?;
@@ -255,7 +398,19 @@ impl PyCache {
         Ok(list)
     }
 
-    /// The key that parameters have.
+    /// The key that these parameters have, whether there is an entry or not.
+    ///
+    /// Args:
+    ///     cache_key: a name in place of parameters, which is returned as it is.
+    ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
+    ///     parameters: all other keywords are the parameters.
+    ///
+    /// Returns:
+    ///     16 hexadecimal digits, the same in every process, on every machine and in Rust.
+    ///
+    /// Raises:
+    ///     TypeError: no parameters and no `cache_key`, both, or a keyword that belongs to `get`.
+    ///     CacheSerializationError: a parameter has no stable key.
     #[pyo3(signature = (**params))]
     fn cache_key<'py>(&self, py: Python<'py>, params: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyString>> {
         let Opened { engine, .. } = self.opened()?;
@@ -282,21 +437,51 @@ impl PyCache {
         Ok(stats)
     }
 
+    /// Removes all entries that have expired.
+    ///
+    /// Returns:
+    ///     How many there were.
+    ///
+    /// Raises:
+    ///     CacheReadOnlyError: the cache is read-only.
+    ///     CacheClosedError: the cache has been closed.
     fn cleanup_expired(&self, py: Python<'_>) -> PyResult<u64> {
         let Opened { engine, .. } = self.opened()?;
         py.detach(|| engine.cleanup_expired()).into_py_result()
     }
 
+    /// Removes all entries.
+    ///
+    /// Returns:
+    ///     How many there were.
+    ///
+    /// Raises:
+    ///     CacheReadOnlyError: the cache is read-only.
+    ///     CacheClosedError: the cache has been closed.
     fn clear(&self, py: Python<'_>) -> PyResult<u64> {
         let Opened { engine, .. } = self.opened()?;
         py.detach(|| engine.clear()).into_py_result()
     }
 
+    /// Replaces the signing key and signs every entry that has a valid signature again.
+    ///
+    /// Other processes may go on working; they notice the new key within a second, which this call waits for. Entries
+    /// whose signature is wrong or missing stay as they are.
+    ///
+    /// Returns:
+    ///     How many entries were signed again.
+    ///
+    /// Raises:
+    ///     CacheConfigurationError: the store does not sign its entries.
+    ///     CacheReadOnlyError: the store is read-only.
     fn rotate_signing_key(&self, py: Python<'_>) -> PyResult<u64> {
         let Opened { engine, .. } = self.opened()?;
         py.detach(|| engine.store().rotate_signing_key()).into_py_result()
     }
 
+    /// Writes down accesses and releases all resources. Closing twice is no error.
+    ///
+    /// Later calls raise `CacheClosedError`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         match self.opened.get() {
             Some(Opened { engine, .. }) => py.detach(|| engine.close()).into_py_result(),
@@ -304,11 +489,13 @@ impl PyCache {
         }
     }
 
+    /// Whether the cache has been closed, or never was opened.
     #[getter]
     fn closed(&self) -> bool {
         self.opened.get().is_none_or(|opened| opened.engine.is_closed())
     }
 
+    /// Whether nothing may be written.
     #[getter]
     fn read_only(&self) -> PyResult<bool> {
         Ok(self.opened()?.engine.store().is_read_only())

@@ -91,6 +91,25 @@ impl PyStore {
         })
     }
 
+    /// The value of a key, of the type it was put with, or `default`.
+    ///
+    /// Args:
+    ///     key: the key.
+    ///     default: what to return if there is no such entry.
+    ///     mmap_mode: `"r"` maps the file read-only and `"c"` copy-on-write in place of reading it: uncompressed
+    ///         arrays, and with `"r"` uncompressed Arrow tables.
+    ///
+    /// Returns:
+    ///     The value, which is the caller's own, or `default`.
+    ///
+    /// Raises:
+    ///     ValueError: an `mmap_mode` that does not exist.
+    ///     CacheIntegrityError: the payload is missing or damaged.
+    ///     CacheSignatureError: the signature is wrong, or missing where one is needed.
+    ///     CacheSerializationError: the value cannot be decoded.
+    ///     CachePickleError: the value is a pickle and the security configuration refuses those.
+    ///     CacheUnsupportedError: the value needs a package or handler that is not here, or cannot be mapped.
+    ///     CacheClosedError: the store has been closed.
     #[pyo3(signature = (key, default = None, *, mmap_mode = None))]
     fn get<'py>(
         &self,
@@ -108,7 +127,22 @@ impl PyStore {
         }
     }
 
-    /// Part of an array: `index` is what would stand in brackets behind it.
+    /// Part of an array, without reading the rest of it.
+    ///
+    /// The hash of the whole payload is not checked, because the whole is not read.
+    ///
+    /// Args:
+    ///     key: the key.
+    ///     index: what would stand in brackets behind the array: integers, slices and `...`; `np.s_[…]` makes one.
+    ///
+    /// Returns:
+    ///     What `get(key)[index]` would be; `None` if there is no such entry.
+    ///
+    /// Raises:
+    ///     IndexError: the index is out of bounds, or has more parts than the array has dimensions.
+    ///     TypeError: the index has a part of another type.
+    ///     CacheUnsupportedError: the value is no array.
+    ///     CacheError: as `get` raises it.
     fn get_slice<'py>(
         &self,
         py: Python<'py>,
@@ -123,13 +157,35 @@ impl PyStore {
         }
     }
 
+    /// What is known of an entry, without reading its value.
+    ///
+    /// Returns:
+    ///     A dictionary, among others with `cache_key`, `metadata` (what the value was put with), `data_type`,
+    ///     `object_type`, `storage_format`, `file_size` (bytes), `created_at` and `accessed_at` (ISO 8601,
+    ///     UTC); `None` if there is no such entry.
+    ///
+    /// Raises:
+    ///     CacheMetadataError: the database cannot be read.
+    ///     CacheClosedError: the store has been closed.
     fn get_metadata<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
         let Opened { store, .. } = self.opened()?;
         let found = py.detach(|| store.get_entry(key)).into_py_result()?;
         found.map(|summary| entries::summary_to_dict(py, &summary, Detail::Full)).transpose()
     }
 
-    /// Sets fields of the metadata; called again from the start if another writer was faster.
+    /// Sets fields of an entry's metadata; other fields and the value stay as they are.
+    ///
+    /// Args:
+    ///     key: the key.
+    ///     metadata: the fields to set, plain data.
+    ///
+    /// Returns:
+    ///     Whether there is such an entry.
+    ///
+    /// Raises:
+    ///     CacheSignatureError: the entry's signature is wrong.
+    ///     CacheSerializationError: a field is no plain data.
+    ///     CacheReadOnlyError: the store is read-only.
     fn update_metadata(&self, py: Python<'_>, key: &str, metadata: &Bound<'_, PyDict>) -> PyResult<bool> {
         let Opened { store, .. } = self.opened()?;
         let mut failed = None;
@@ -153,16 +209,38 @@ impl PyStore {
         }
     }
 
+    /// Removes an entry.
+    ///
+    /// Returns:
+    ///     Whether there was one.
+    ///
+    /// Raises:
+    ///     CacheReadOnlyError: the store is read-only.
+    ///     CacheClosedError: the store has been closed.
     fn delete(&self, py: Python<'_>, key: &str) -> PyResult<bool> {
         let Opened { store, .. } = self.opened()?;
         py.detach(|| store.delete(key)).into_py_result()
     }
 
+    /// Whether there is an entry of that key. Its value is not read.
+    ///
+    /// Raises:
+    ///     CacheMetadataError: the database cannot be read.
+    ///     CacheClosedError: the store has been closed.
     fn exists(&self, py: Python<'_>, key: &str) -> PyResult<bool> {
         let Opened { store, .. } = self.opened()?;
         Ok(py.detach(|| store.get_entry(key)).into_py_result()?.is_some())
     }
 
+    /// The keys, in their order.
+    ///
+    /// Args:
+    ///     prefix: only those that begin with it.
+    ///     metadata_filter: only those whose metadata has all of these fields, with equal values.
+    ///
+    /// Raises:
+    ///     CacheMetadataError: the database cannot be read.
+    ///     CacheClosedError: the store has been closed.
     #[pyo3(signature = (prefix = None, metadata_filter = None))]
     fn list<'py>(
         &self,
@@ -189,6 +267,16 @@ impl PyStore {
         Ok(list)
     }
 
+    /// Reads an entry's payload and compares it with what its entry records.
+    ///
+    /// Returns:
+    ///     `valid`; `expected_hash` and `actual_hash` (hexadecimal digits or `None`); `signature`
+    ///     (`"valid"`, `"unsigned"`, `"invalid"` or `None`); `error`, what is wrong, or `None`. An entry
+    ///     that does not exist is not valid.
+    ///
+    /// Raises:
+    ///     CacheStorageError: reading fails for another reason than the payload's state.
+    ///     CacheClosedError: the store has been closed.
     fn verify_integrity<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyDict>> {
         let Opened { store, .. } = self.opened()?;
         let report = py.detach(|| store.verify_integrity(key)).into_py_result()?;
@@ -219,11 +307,30 @@ impl PyStore {
         Ok(dict)
     }
 
+    /// Removes all entries.
+    ///
+    /// Returns:
+    ///     How many there were.
+    ///
+    /// Raises:
+    ///     CacheReadOnlyError: the store is read-only.
+    ///     CacheClosedError: the store has been closed.
     fn clear(&self, py: Python<'_>) -> PyResult<u64> {
         let Opened { store, .. } = self.opened()?;
         py.detach(|| store.clear()).into_py_result()
     }
 
+    /// Replaces the signing key and signs every entry that has a valid signature again.
+    ///
+    /// Other processes may go on working; they notice the new key within a second, which this call waits for. Entries
+    /// whose signature is wrong or missing stay as they are.
+    ///
+    /// Returns:
+    ///     How many entries were signed again.
+    ///
+    /// Raises:
+    ///     CacheConfigurationError: the store does not sign its entries.
+    ///     CacheReadOnlyError: the store is read-only.
     fn rotate_signing_key(&self, py: Python<'_>) -> PyResult<u64> {
         let Opened { store, .. } = self.opened()?;
         py.detach(|| store.rotate_signing_key()).into_py_result()
@@ -236,6 +343,9 @@ impl PyStore {
         Ok((totals.entries, totals.bytes))
     }
 
+    /// Releases all resources. Closing twice is no error.
+    ///
+    /// Later calls raise `CacheClosedError`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         match self.opened.get() {
             Some(Opened { store, .. }) => py.detach(|| store.close()).into_py_result(),
@@ -243,6 +353,7 @@ impl PyStore {
         }
     }
 
+    /// Whether nothing may be written.
     #[getter]
     fn read_only(&self) -> PyResult<bool> {
         Ok(self.opened()?.store.is_read_only())

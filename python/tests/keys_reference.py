@@ -142,8 +142,9 @@ def encode_params(params: list[list[Any]]) -> bytes:
 
 
 def main() -> None:
-    from cacheness import _core
     from keys_catalogue import DESCRIBED, EXPRESSIONS, evaluate
+
+    from cacheness import _core
 
     vectors = json.loads(VECTORS.read_text())["vectors"] if VECTORS.exists() else []
     present = {vector["name"] for vector in vectors}

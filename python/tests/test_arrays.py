@@ -217,7 +217,9 @@ def in_file(tmp_path: Path, value: object, config: dict[str, Any]) -> tuple[dict
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("dtype", ["<f8", ">i4", "<M8[ns]", "U7", "U100", "S3", "<c16", [("a", "<i4"), ("b", "<f8")]], ids=str)
+@pytest.mark.parametrize(
+    "dtype", ["<f8", ">i4", "<M8[ns]", "U7", "U100", "S3", "<c16", [("a", "<i4"), ("b", "<f8")]], ids=str
+)
 def test_blosc2_opens_our_files(tmp_path: Path, dtype: Any, order: str) -> None:
     dtype = np.dtype(dtype)
     items = np.arange(120_000 * dtype.itemsize // 4, dtype="<u4") % 90 + 32
@@ -234,7 +236,9 @@ def test_blosc2_opens_our_files(tmp_path: Path, dtype: Any, order: str) -> None:
     assert_same(_core.array_load_file(meta, path), array)
 
 
-@pytest.mark.parametrize("shape", [(1,), (600_000,), (1, 600_000), (3, 200_003), (600, 1003), (7, 5, 3, 11, 13), (2,) * 8])
+@pytest.mark.parametrize(
+    "shape", [(1,), (600_000,), (1, 600_000), (3, 200_003), (600, 1003), (7, 5, 3, 11, 13), (2,) * 8]
+)
 def test_blosc2_opens_every_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
     array = np.arange(np.prod(shape), dtype="<f4").reshape(shape)
     _, path = in_file(tmp_path, array, BLOSC2)
@@ -315,7 +319,13 @@ def test_numpy_opens_our_files(tmp_path: Path, dtype: Any) -> None:
 @pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
 def test_we_read_what_numpy_writes(tmp_path: Path, version: tuple[int, int]) -> None:
     meta = {**FOREIGN, "storage_format": "npy"}
-    for array in (np.arange(10.0), np.ones((2, 3), order="F"), np.array(3, ">i2"), np.zeros(2, "S3,(2,)i4"), np.zeros((0, 2))):
+    for array in (
+        np.arange(10.0),
+        np.ones((2, 3), order="F"),
+        np.array(3, ">i2"),
+        np.zeros(2, "S3,(2,)i4"),
+        np.zeros((0, 2)),
+    ):
         path = tmp_path / "foreign.npy"
         with path.open("wb") as file:
             np.lib.format.write_array(file, array, version=version)
@@ -423,7 +433,7 @@ def test_threads_encode_and_decode_at_the_same_time() -> None:
         try:
             for _ in range(5):
                 round_trip(array, {})
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the main thread asserts that there is none
             failures.append(error)
 
     threads = [threading.Thread(target=work, args=(array,)) for array in arrays]

@@ -90,7 +90,13 @@ def test_arrays_and_tables_come_back(cache: Cache) -> None:
     cache.put(table, kind="arrow")
     assert cache.get(kind="arrow").equals(table)
     types = {e["cache_key_params"]["kind"]: e["data_type"] for e in cache.list_entries(include_metadata=True)}
-    assert types == {"array": "array", "pandas": "dataframe", "series": "series", "polars": "dataframe", "arrow": "table"}
+    assert types == {
+        "array": "array",
+        "pandas": "dataframe",
+        "series": "series",
+        "polars": "dataframe",
+        "arrow": "table",
+    }
 
 
 def test_a_stored_none_is_a_hit(cache: Cache) -> None:

@@ -54,7 +54,11 @@ def test_a_handler_of_one_cache(cache: Cache, tmp_path: Path) -> None:
     assert cache.get(x=1).kelvin == 300.0
     entry = cache.get_metadata(x=1)
     assert entry is not None
-    assert (entry["data_type"], entry["storage_format"], entry["handler_used"]) == ("temperature", "json", "temperature")
+    assert (entry["data_type"], entry["storage_format"], entry["handler_used"]) == (
+        "temperature",
+        "json",
+        "temperature",
+    )
     assert entry["actual_path"].endswith(".json")
     assert cache.put([1], x=2)
     assert cache.get(x=2) == [1]
@@ -78,7 +82,12 @@ def test_the_file_of_a_handler_is_verified(cache: Cache, tmp_path: Path) -> None
 def test_handlers_of_all_caches(cache: Cache) -> None:
     register_handler(TemperatureHandler(), priority=0, name="kelvin")
     try:
-        assert list_handlers()[0] == {"name": "kelvin", "priority": 0, "class": "TemperatureHandler", "is_builtin": False}
+        assert list_handlers()[0] == {
+            "name": "kelvin",
+            "priority": 0,
+            "class": "TemperatureHandler",
+            "is_builtin": False,
+        }
         cache.put(Temperature(1.0), x=1)
         assert cache.get(x=1).kelvin == 1.0
     finally:
@@ -167,7 +176,11 @@ def test_bad_handlers_are_named(cache: Cache, tmp_path: Path) -> None:
             raise RuntimeError("disk on fire")
 
     cache.put("former", x=1)
-    for bad, error in [(Nothing(), CacheSerializationError), (Outside(), CacheSerializationError), (Fails(), RuntimeError)]:
+    for bad, error in [
+        (Nothing(), CacheSerializationError),
+        (Outside(), CacheSerializationError),
+        (Fails(), RuntimeError),
+    ]:
         registry.register_handler(bad, name="bad")
         with pytest.raises(error):
             cache.put(Temperature(1), x=1)

@@ -11,10 +11,11 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from cacheness import _core
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from cacheness import _core
 
 
 def key(value: Any) -> bytes:
@@ -33,7 +34,30 @@ def distinct(values: list[Any]) -> None:
         seen[encoding] = value
 
 
-DTYPES = "? i1 u1 i2 <i4 >i4 i8 u8 f2 f4 f8 >f8 g F D G m8[ns] M8[D] M8[ns] S3 U3 V3".split()
+DTYPES = [
+    "?",
+    "i1",
+    "u1",
+    "i2",
+    "<i4",
+    ">i4",
+    "i8",
+    "u8",
+    "f2",
+    "f4",
+    "f8",
+    ">f8",
+    "g",
+    "F",
+    "D",
+    "G",
+    "m8[ns]",
+    "M8[D]",
+    "M8[ns]",
+    "S3",
+    "U3",
+    "V3",
+]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -203,7 +227,7 @@ def test_scalars_of_pandas_to_the_nanosecond() -> None:
         ]
     )
     assert key(pd.Timestamp(2024, 1, 1)) == key(pd.Timestamp(2024, 1, 1).as_unit("s"))
-    zones = [dt.timezone.utc, zoneinfo.ZoneInfo("UTC"), "UTC"]
+    zones = [dt.UTC, zoneinfo.ZoneInfo("UTC"), "UTC"]
     assert len({key(pd.Timestamp("2024-01-01", tz=zone)) for zone in zones}) == 1
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+
 from cacheness import _core
 from cacheness.errors import CacheConfigurationError, CacheSerializationError
 
@@ -52,7 +53,7 @@ def refused(value: Any, **config: Any) -> CacheSerializationError:
         (_closure(), "is defined inside a function"),
         (functools.partial(lambda: 1), "params.config: a lambda has no stable name"),
         ((i for i in ()), "params.config: a generator"),
-        (open(os.devnull), "params.config: an open file"),
+        (pathlib.Path(os.devnull).open(), "params.config: an open file"),  # noqa: SIM115 - the open file is the value
         (object(), "params.config: a bare object()"),
         ("\ud800", "params.config: a string holds half of a surrogate pair"),
         ({"\udfff": 1}, "surrogate pair"),
@@ -62,7 +63,10 @@ def refused(value: Any, **config: Any) -> CacheSerializationError:
         (pl.col("a"), "Polars expression"),
         (pl.Series([object()]), "Python objects"),
         (pa.RecordBatchReader.from_batches(pa.schema([]), []), "read only once"),
-        (pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])]), "params.config: an Arrow column of type"),
+        (
+            pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])]),
+            "params.config: an Arrow column of type",
+        ),
         (np.array([1, threading.Lock()], dtype=object), "params.config[1]: a lock"),
         (type("Local", (), {"__qualname__": "f.<locals>.Local"})(), "is defined inside a function"),
     ],

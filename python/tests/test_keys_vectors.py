@@ -11,6 +11,7 @@ from pathlib import Path
 import keys_catalogue
 import keys_reference
 import pytest
+
 from cacheness import _core
 
 VECTORS = json.loads(keys_reference.VECTORS.read_text())["vectors"]
@@ -57,8 +58,8 @@ def test_derived(vector: dict) -> None:
 
 def test_model_and_fold() -> None:
     (vector,) = (vector for vector in VECTORS if vector["name"] == "model and fold")
-    assert _core.cache_key(dict(model="xgboost", fold=3)) == vector["key"]
-    assert _core.cache_key(dict(fold=3, model="xgboost")) == vector["key"]
+    assert _core.cache_key({"model": "xgboost", "fold": 3}) == vector["key"]
+    assert _core.cache_key({"fold": 3, "model": "xgboost"}) == vector["key"]
 
 
 def test_other_processes_with_other_hash_seeds() -> None:

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_plain import VECTORS, evaluate, same, values
 
 from cacheness import _core
 from cacheness.errors import CacheConfigurationError, CacheSerializationError
-
-from test_plain import VECTORS, evaluate, same, values
 
 keys = st.one_of(st.text(), st.sampled_from(["$", "$$", "$tuple", "$$x", "value", "fold"]))
 

@@ -91,7 +91,7 @@ def test_a_pickle_whose_entry_was_changed_is_not_decoded(
 ) -> None:
     with Cache(tmp_path) as cache:
         cache.put(Bomb(), cache_key="bomb")
-    tamper(tmp_path, f"UPDATE cache_entries SET {change}")  # noqa: S608
+    tamper(tmp_path, f"UPDATE cache_entries SET {change}")
     key = "moved" if "moved" in change else "bomb"
     with Cache(tmp_path) as cache, caplog.at_level(logging.WARNING, "cacheness"):
         assert cache.get(cache_key=key) is None
