@@ -270,8 +270,13 @@ fn update(fixture: &MetadataFixture) {
         created_at: None,
     };
     assert!(backend.update("k", &entry, &change).expect("updated"));
-    let changed =
-        Entry { expires_at: None, description: Some("new".into()), metadata: None, signature: Some([1; 32]), ..entry.clone() };
+    let changed = Entry {
+        expires_at: None,
+        description: Some("new".into()),
+        metadata: None,
+        signature: Some([1; 32]),
+        ..entry.clone()
+    };
     assert_eq!(get(backend, "k"), Some(changed.clone()));
     // What was made from an older state is refused, also where only metadata and description have changed since.
     assert!(!backend.update("k", &entry, &change).expect("no error"));
