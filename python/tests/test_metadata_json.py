@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import sqlite3
 import threading
@@ -43,7 +43,7 @@ def test_sql_queries_it() -> None:
         "tags": ["a", "b"],
         "nested": {"deep": True},
         "accuracy": np.float64(0.93),
-        "when": datetime.datetime(2026, 11, 20),
+        "when": dt.datetime(2026, 11, 20),
         "$price": 5,
         "largest": 2**63 - 1,
         "nul": "a\0b",
@@ -64,7 +64,7 @@ def test_sql_queries_it() -> None:
     }
     for path, expected in paths.items():
         (found,) = connection.execute("SELECT json_extract(?, ?)", (text, path)).fetchone()
-        assert found == expected and type(found) is type(expected), path
+        assert same(found, expected), path
     # The database's own rendering means the same.
     (normalized,) = connection.execute("SELECT json(?)", (text,)).fetchone()
     assert same(_core.metadata_loads(normalized), metadata)

@@ -129,7 +129,7 @@ fn distinct(values: Vec<Value>) -> Vec<Value> {
 
 fn value() -> impl Strategy<Value = Value> {
     leaf().prop_recursive(6, 60, 8, |inner| {
-        let items = prop::collection::vec(inner.clone(), 0..8);
+        let items = prop::collection::vec(inner, 0..8);
         let keys = prop_oneof![items.clone(), prop::collection::vec(any::<String>().prop_map(Value::from), 0..8)];
         prop_oneof![
             items.clone().prop_map(Value::List),
