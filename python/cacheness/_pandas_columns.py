@@ -410,7 +410,7 @@ def _load_objects(spec: dict[str, Any], column: Any) -> np.ndarray:
     else:
         values[:] = array.to_pylist()
     if spec["missing"] in ("nan", "NA"):
-        values[pd.isna(values)] = pd.NA if spec["missing"] == "NA" else np.nan
+        values[[value is None for value in values]] = pd.NA if spec["missing"] == "NA" else np.nan
     return values
 
 

@@ -38,6 +38,11 @@ def describe(value: Any) -> tuple[dict[str, Any], Encoded] | None:
         # Arrow has no 128-bit integers: their digits stand in for them.
         description["int128"] = {name: str(frame.schema[name]) for name in texts}
         frame = frame.with_columns(pl.col(name).cast(pl.String) for name in texts)
+    nothing = [name for name, dtype in frame.schema.items() if dtype == pl.Null]
+    if nothing:
+        # Polars exports columns of its type Null in a form that others do not accept.
+        description["null"] = nothing
+        frame = frame.with_columns(pl.col(name).cast(pl.Boolean) for name in nothing)
     if not _survives(frame):
         raise Unsupported("types that Arrow data does not bring back")
     handler, data_type = ("polars_series", "series") if kind == "Series" else ("polars_dataframes", "dataframe")
@@ -52,6 +57,10 @@ def rebuild(description: dict[str, Any], table: Any) -> Any:
     if wide := description.get("int128"):
         types = {"Int128": pl.Int128, "UInt128": pl.UInt128}
         frame = frame.with_columns(pl.col(name).cast(types[dtype]) for name, dtype in wide.items())
+    if nothing := description.get("null"):
+        frame = frame.with_columns(
+            pl.Series(name, [None], dtype=pl.Null).new_from_index(0, frame.height) for name in nothing
+        )
     if names := description.get("names"):
         frame = frame.rename(dict(zip(frame.columns, names, strict=True)))
     if frame.height != rows:

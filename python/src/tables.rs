@@ -30,15 +30,6 @@ use crate::errors::IntoPyResult;
 /// The Python module that knows pandas, Polars and PyArrow.
 const MODULE: &str = "cacheness._tables";
 
-/// Whether values of `class` are for [`encode`]: a cheap look at where the class comes from.
-#[allow(dead_code)] // called by the store's binding
-pub(crate) fn is_table_class(class: &Bound<'_, PyType>) -> PyResult<bool> {
-    let module = class.getattr(intern!(class.py(), "__module__"))?;
-    let Ok(module) = module.extract::<&str>() else { return Ok(false) };
-    let root = module.split('.').next().unwrap_or_default();
-    Ok(matches!(root, "pandas" | "polars" | "pyarrow"))
-}
-
 /// Encodes a pandas, Polars or Arrow object; `None` where its handlers cannot bring it back as it is.
 pub(crate) fn encode(value: &Bound<'_, PyAny>, config: &CompressionConfig) -> PyResult<Option<Encoded<'static>>> {
     let py = value.py();
@@ -75,7 +66,6 @@ pub(crate) fn decode(py: Python<'_>, stored: Stored) -> PyResult<Py<PyAny>> {
 }
 
 /// Maps an Arrow file instead of reading it; `None` where the payload is none. What comes back is read-only.
-#[allow(dead_code)] // called by the store's binding
 pub(crate) fn decode_mmap(py: Python<'_>, stored: &Stored) -> PyResult<Option<Py<PyAny>>> {
     let object_type = stored.format().object_type.to_string();
     match py.detach(|| table::decode_mmap(stored)).into_py_result()? {

@@ -180,7 +180,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(values)
 def test_every_value_comes_back(value: object) -> None:
     check(value)
@@ -224,7 +224,7 @@ def test_no_truncation_of_a_vector_is_a_value() -> None:
                 _core.plain_loads(encoding[:length])
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.binary(max_size=100))
 def test_random_bytes_are_a_value_or_an_error(data: bytes) -> None:
     try:

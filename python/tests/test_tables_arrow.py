@@ -121,7 +121,8 @@ import sys, pickle, {make}
 from cacheness import _core
 from cacheness.errors import CacheUnsupportedError
 stored = _core.table_dumps({make}.DataFrame({{"a": [1, 2]}}))
-for name in [n for n in sys.modules if n.split(".")[0] == "{missing}" or n.startswith(("cacheness._tables_", "cacheness._pandas"))]:
+ours = ("cacheness._tables_", "cacheness._pandas")
+for name in [n for n in sys.modules if n.split(".")[0] == "{missing}" or n.startswith(ours)]:
     del sys.modules[name]
 sys.modules["{missing}"] = None
 try:

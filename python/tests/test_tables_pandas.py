@@ -331,6 +331,12 @@ def test_flags_come_back():
     assert through(frame).flags.allows_duplicate_labels is False
 
 
+def test_nan_and_na_among_objects_stay_apart():
+    values = pd.Series([1.5, float("nan"), pd.NA], dtype=object)
+    back = through(values)
+    assert back[0] == 1.5 and type(back[1]) is float and back[2] is pd.NA
+
+
 @pytest.mark.parametrize(
     "zone",
     [dt.UTC, zoneinfo.ZoneInfo("UTC"), zoneinfo.ZoneInfo("Asia/Kolkata"), dt.timezone(-dt.timedelta(hours=3))],
@@ -348,10 +354,26 @@ class Text(str):
 
 @pytest.mark.parametrize(
     "items",
-    [["a", 1], ["a", None, float("nan")], [[1]], [{"a": 1}], [2**64], ["\ud800"], [Text("a")], [np.float64(1)], [True, 1],
-     [pd.Timestamp("2020")], [decimal.Decimal("1.0"), decimal.Decimal("1.00")], [decimal.Decimal("-0.0")],
-     [decimal.Decimal("NaN")], [dt.datetime(2020, 1, 1)], [None, pd.NaT], [object()], [1, float("nan")][:0] or [1.5, 1]],
-)  # fmt: skip
+    [
+        ["a", 1],
+        ["a", None, float("nan")],
+        [[1]],
+        [{"a": 1}],
+        [2**64],
+        ["\ud800"],
+        [Text("a")],
+        [np.float64(1)],
+        [True, 1],
+        [1.5, 1],
+        [pd.Timestamp("2020")],
+        [decimal.Decimal("1.0"), decimal.Decimal("1.00")],
+        [decimal.Decimal("-0.0")],
+        [decimal.Decimal("NaN")],
+        [dt.datetime(2020, 1, 1)],
+        [None, pd.NaT],
+        [object()],
+    ],
+)
 def test_objects_that_arrow_would_change_are_refused(items):
     values = np.empty(len(items), dtype=object)
     values[:] = items

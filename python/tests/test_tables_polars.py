@@ -131,6 +131,8 @@ def test_every_dtype_comes_back(dtype, data, config):
         pl.Series("", [1, 2, 3]),
         pl.DataFrame({"a": range(10)})[2:5],
         pl.concat([pl.DataFrame({"a": ["x"]}), pl.DataFrame({"a": [None, "y"]})], rechunk=False),
+        pl.DataFrame({"n": [None] * 3, "a": [1, 2, 3]}),
+        pl.DataFrame(schema={"n": pl.Null, "l": pl.List(pl.Null)}),
         pl.DataFrame({"nul \0": [1], "\0": ["x"]}),
         pl.DataFrame({"e": pl.Series([], dtype=pl.Enum([]))}),
         pl.DataFrame({"s": pl.Series([{}, None], dtype=pl.Struct({}))}),

@@ -1,4 +1,5 @@
 //! Metadata as JSON.
+#![allow(clippy::unwrap_used)]
 
 use cacheness_core::ErrorKind;
 use cacheness_core::formats::metadata::{from_json, to_json};

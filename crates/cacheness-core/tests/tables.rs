@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use arrow::array::builder::{
@@ -14,10 +15,11 @@ use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::*;
 use cacheness_core::ErrorKind;
+use cacheness_core::clock::Timestamp;
 use cacheness_core::config::{CompressionConfig, TableCodec, TableFormat};
-use cacheness_core::entry::Format;
-use cacheness_core::formats::table::{Table, TableOptions, decode, encode, parquet_keeps};
-use cacheness_core::payload::{Encoded, Payload, Stored};
+use cacheness_core::entry::{Entry, Format, Location};
+use cacheness_core::formats::table::{Table, TableOptions, decode, decode_mmap, encode, parquet_keeps};
+use cacheness_core::payload::{Check, Encoded, Payload, PayloadHasher, Stored};
 use proptest::prelude::*;
 
 fn config(format: TableFormat, codec: TableCodec) -> CompressionConfig {
@@ -243,12 +245,12 @@ fn every_type_comes_back_in_either_format() {
         let batch = table(&column, true);
         let kept = parquet_keeps(column.data_type(), false);
         for codec in codecs {
-            let (storage, back) = through(&batch.schema(), &[batch.clone()], &config(TableFormat::Parquet, codec));
+            let (storage, back) = through(&batch.schema(), from_ref(&batch), &config(TableFormat::Parquet, codec));
             assert_eq!(storage, if kept { "parquet" } else { "arrow" }, "{}", column.data_type());
-            assert_same(&batch.schema(), &[batch.clone()], back);
-            let (storage, back) = through(&batch.schema(), &[batch.clone()], &config(TableFormat::Arrow, codec));
+            assert_same(&batch.schema(), from_ref(&batch), back);
+            let (storage, back) = through(&batch.schema(), from_ref(&batch), &config(TableFormat::Arrow, codec));
             assert_eq!(storage, "arrow");
-            assert_same(&batch.schema(), &[batch.clone()], back);
+            assert_same(&batch.schema(), from_ref(&batch), back);
         }
     }
 }
@@ -284,8 +286,8 @@ fn required_columns_come_back() {
         }
         let batch = table(&valid, false);
         for format in [TableFormat::Parquet, TableFormat::Arrow] {
-            let (_, back) = through(&batch.schema(), &[batch.clone()], &config(format, TableCodec::Lz4));
-            assert_same(&batch.schema(), &[batch.clone()], back);
+            let (_, back) = through(&batch.schema(), from_ref(&batch), &config(format, TableCodec::Lz4));
+            assert_same(&batch.schema(), from_ref(&batch), back);
         }
     }
 }
@@ -318,7 +320,7 @@ fn nan_keeps_its_bits() {
     let column = array(Float64Array::from(bits.map(f64::from_bits).to_vec()));
     let batch = table(&column, false);
     for format in [TableFormat::Parquet, TableFormat::Arrow] {
-        let (_, back) = through(&batch.schema(), &[batch.clone()], &config(format, TableCodec::Lz4));
+        let (_, back) = through(&batch.schema(), from_ref(&batch), &config(format, TableCodec::Lz4));
         let back = back.into_batch().unwrap();
         let values = back.column(0).as_primitive::<Float64Type>().values().clone();
         assert_eq!(values.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), bits);
@@ -333,8 +335,8 @@ fn names_may_be_strange_and_equal() {
     let columns = (0..7).map(|i| array(Int32Array::from(vec![i, -i]))).collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
     for format in [TableFormat::Parquet, TableFormat::Arrow] {
-        let (_, back) = through(&schema, &[batch.clone()], &config(format, TableCodec::Lz4));
-        assert_same(&schema, &[batch.clone()], back);
+        let (_, back) = through(&schema, from_ref(&batch), &config(format, TableCodec::Lz4));
+        assert_same(&schema, from_ref(&batch), back);
     }
 }
 
@@ -357,12 +359,12 @@ fn many_rows_come_back_in_order() {
     ])
     .unwrap();
     let batches = [batch.slice(0, 10), batch.slice(10, 999_990), batch.slice(1_000_000, 200_000)];
-    for format in [TableFormat::Parquet, TableFormat::Arrow] {
-        for parallel in [true, false] {
-            let config = CompressionConfig { dataframe_format: format, parallel, ..CompressionConfig::default() };
-            let (_, back) = through(&batch.schema(), &batches, &config);
-            assert_same(&batch.schema(), &[batch.clone()], back);
-        }
+    for (dataframe_format, parallel) in
+        [(TableFormat::Parquet, true), (TableFormat::Parquet, false), (TableFormat::Arrow, true)]
+    {
+        let config = CompressionConfig { dataframe_format, parallel, ..CompressionConfig::default() };
+        let (_, back) = through(&batch.schema(), &batches, &config);
+        assert_same(&batch.schema(), from_ref(&batch), back);
     }
 }
 
@@ -372,7 +374,7 @@ fn thousands_of_columns_come_back() {
     let schema = Arc::new(Schema::new(fields));
     let columns = (0..3000).map(|i| array(Int32Array::from_iter_values(i..i + 50))).collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
-    let (storage, back) = through(&schema, &[batch.clone()], &CompressionConfig::default());
+    let (storage, back) = through(&schema, from_ref(&batch), &CompressionConfig::default());
     assert_eq!(storage, "parquet");
     assert_same(&schema, &[batch], back);
 }
@@ -416,9 +418,9 @@ fn long_strings_that_rows_share_come_back() {
     // A view of one long string in each row: little memory here, much in a file.
     let long = "x".repeat(1 << 20);
     let mut builder = StringViewBuilder::new().with_deduplicate_strings();
-    (0..100).for_each(|_| builder.append_value(&long));
+    (0..20).for_each(|_| builder.append_value(&long));
     let batch = table(&array(builder.finish()), true);
-    let (storage, back) = through(&batch.schema(), &[batch.clone()], &CompressionConfig::default());
+    let (storage, back) = through(&batch.schema(), from_ref(&batch), &CompressionConfig::default());
     assert_eq!(storage, "parquet");
     assert_same(&batch.schema(), &[batch], back);
 }
@@ -449,6 +451,106 @@ fn malformed_files_are_errors() {
                     }
                 }
             }
+        }
+    }
+}
+
+/// A blob that is a file without a name.
+struct Local(std::fs::File, u64);
+
+impl cacheness_core::blob::BlobReader for Local {
+    fn size(&self) -> u64 {
+        self.1
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> cacheness_core::Result<()> {
+        use std::os::unix::fs::FileExt;
+        self.0.read_exact_at(buffer, offset).map_err(|e| cacheness_core::Error::io("cannot read", e))
+    }
+
+    fn file(&self) -> Option<&std::fs::File> {
+        Some(&self.0)
+    }
+}
+
+fn stored_in_a_file(format: Format, bytes: &[u8], file_hash: u64) -> Stored {
+    use std::io::Write;
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    let time = Timestamp(0);
+    let entry = Entry {
+        key: "key".into(),
+        fingerprint: None,
+        created_at: time,
+        accessed_at: time,
+        expires_at: None,
+        access_count: 0,
+        format,
+        size: bytes.len() as u64,
+        file_hash,
+        digest: None,
+        signature: None,
+        description: None,
+        metadata: None,
+        params: None,
+        location: Location::Blob("blob".into()),
+    };
+    let reader = Box::new(Local(file, bytes.len() as u64));
+    Stored::new(entry, Some(reader), Check::Xxh3(file_hash), false).unwrap()
+}
+
+#[test]
+fn arrow_files_can_be_mapped() {
+    for column in columns() {
+        let batch = table(&column, true);
+        for codec in [TableCodec::None, TableCodec::Lz4] {
+            let config = config(TableFormat::Arrow, codec);
+            let encoded = encode(&batch.schema(), vec![batch.clone()], &config, &TableOptions::default()).unwrap();
+            let (format, bytes) = bytes(encoded);
+            let hash = PayloadHasher::of(&bytes, true, false).file_hash.unwrap();
+            let back = decode_mmap(&stored_in_a_file(format.clone(), &bytes, hash)).unwrap().unwrap();
+            assert_same(&batch.schema(), from_ref(&batch), back);
+            let damaged = decode_mmap(&stored_in_a_file(format.clone(), &bytes, hash ^ 1)).unwrap_err();
+            assert_eq!(damaged.kind(), ErrorKind::Integrity);
+            assert!(decode_mmap(&Stored::from_bytes(format, bytes)).unwrap().is_none(), "it is not a file");
+        }
+    }
+    let batch = table(&array(Int32Array::from(vec![1])), true);
+    let (schema, config) = (batch.schema(), CompressionConfig::default());
+    let (format, bytes) = bytes(encode(&schema, vec![batch], &config, &TableOptions::default()).unwrap());
+    assert!(decode_mmap(&stored_in_a_file(format, &bytes, 0)).unwrap().is_none(), "Parquet cannot be mapped");
+}
+
+/// A blob on a full disk.
+struct Full(usize);
+
+impl std::io::Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl cacheness_core::blob::BlobWriter for Full {
+    fn commit(self: Box<Self>) -> cacheness_core::Result<String> {
+        panic!("nothing to commit")
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_of_storage() {
+    let noise = (0..1_200_000i64).map(|i| i.wrapping_mul(6_364_136_223_846_793_005));
+    let batch = table(&array(Int64Array::from_iter_values(noise)), false);
+    for format in [TableFormat::Parquet, TableFormat::Arrow] {
+        for room in [0, 1000, 4_000_000] {
+            let config = config(format, TableCodec::Lz4);
+            let encoded = encode(&batch.schema(), vec![batch.clone()], &config, &TableOptions::default()).unwrap();
+            let Payload::Stream(stream) = encoded.payload else { panic!("large tables are streamed") };
+            assert_eq!(stream(&mut Full(room)).unwrap_err().kind(), ErrorKind::Storage);
         }
     }
 }

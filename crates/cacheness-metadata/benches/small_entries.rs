@@ -5,6 +5,8 @@
 use std::hint::black_box;
 use std::path::Path;
 
+use cacheness_core::clock::Timestamp;
+use cacheness_core::entry::{Entry, Location};
 use cacheness_core::metadata::{MetadataBackend, PutOptions};
 use cacheness_metadata::{SqliteMetadata, SqliteOptions};
 use cacheness_testkit::sample;
@@ -18,7 +20,7 @@ fn raw(path: &Path) -> Connection {
     connection
         .execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -8192; \
-             PRAGMA mmap_size = 1073741824; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 33554432; \
+             PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 33554432; \
              PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; \
              CREATE TABLE kv (k TEXT PRIMARY KEY, v BLOB)",
         )
@@ -28,6 +30,14 @@ fn raw(path: &Path) -> Connection {
 
 fn key(i: u64) -> String {
     format!("{:016x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+fn change(entry: &mut Entry, number: u64) {
+    entry.created_at = Timestamp(sample::NOW.0 + number.cast_signed());
+    entry.file_hash = number;
+    if let Location::Inline(payload) = &mut entry.location {
+        payload[..8].copy_from_slice(&number.to_le_bytes());
+    }
 }
 
 fn benches(criterion: &mut Criterion) {
@@ -40,22 +50,25 @@ fn benches(criterion: &mut Criterion) {
     entry.digest = Some([2; 32]);
     entry.signature = Some([3; 32]);
     entry.params = Some(vec![4; 40]);
-    let payload = [7_u8; PAYLOAD];
+    // Every value differs: SQLite writes no page that stays as it is.
+    let mut payload = [7_u8; PAYLOAD];
 
     const INSERT: &str = "INSERT OR REPLACE INTO kv VALUES (?1, ?2)";
     const SELECT: &str = "SELECT v FROM kv WHERE k = ?1";
     let mut group = criterion.benchmark_group("put_new");
-    let mut next = 0;
+    let mut next = 0_u64;
     group.bench_function("raw", |b| {
         b.iter(|| {
             next += 1;
+            payload[..8].copy_from_slice(&next.to_le_bytes());
             raw.prepare_cached(INSERT).expect("prepared").execute(params![key(next), &payload[..]]).expect("put")
         });
     });
-    let mut next = 0;
+    let mut next = 0_u64;
     group.bench_function("store", |b| {
         b.iter(|| {
             next += 1;
+            change(&mut entry, next);
             entry.key = key(next);
             store.put(&entry, PutOptions::default()).expect("put")
         });
@@ -69,15 +82,20 @@ fn benches(criterion: &mut Criterion) {
     }
     let mut group = criterion.benchmark_group("put_replace");
     let mut next = 0;
+    let mut puts = 0_u64;
     group.bench_function("raw", |b| {
         b.iter(|| {
             next = (next + 1) % 1_000;
+            puts += 1;
+            payload[..8].copy_from_slice(&puts.to_le_bytes());
             raw.prepare_cached(INSERT).expect("prepared").execute(params![key(next), &payload[..]]).expect("put")
         });
     });
     group.bench_function("store", |b| {
         b.iter(|| {
             next = (next + 1) % 1_000;
+            puts += 1;
+            change(&mut entry, puts);
             entry.key = key(next);
             store.put(&entry, PutOptions::default()).expect("put")
         });

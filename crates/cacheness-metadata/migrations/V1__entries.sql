@@ -32,13 +32,15 @@ CREATE INDEX cache_entries_expiry ON cache_entries (expires_at, cache_key) WHERE
 CREATE INDEX cache_entries_locator ON cache_entries (locator) WHERE locator IS NOT NULL;
 CREATE INDEX cache_entries_digest ON cache_entries (digest) WHERE locator IS NOT NULL AND digest IS NOT NULL;
 
--- One row, changed in the transaction that changes the entries.
+-- One row: the totals of the entries whose id is at most `counted_to`. Newer rows, a few dozen at most, are counted when
+-- somebody asks: a row that every put changes would put its page into the log again with every put.
 CREATE TABLE cache_totals (
-    id      INTEGER PRIMARY KEY CHECK (id = 1),
-    entries INTEGER NOT NULL,
-    bytes   INTEGER NOT NULL
+    id         INTEGER PRIMARY KEY CHECK (id = 1),
+    entries    INTEGER NOT NULL,
+    bytes      INTEGER NOT NULL,
+    counted_to INTEGER NOT NULL
 ) STRICT;
-INSERT INTO cache_totals VALUES (1, 0, 0);
+INSERT INTO cache_totals VALUES (1, 0, 0, 0);
 
 -- Facts about the store: which release wrote its format.
 CREATE TABLE cache_info (

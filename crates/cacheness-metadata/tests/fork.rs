@@ -1,5 +1,5 @@
 //! A store that is open while a process forks.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, clippy::cast_possible_truncation)]
 
 mod common;
 

@@ -28,6 +28,9 @@ impl Column {
     }
 }
 
+/// The values of a column, and which of them are null.
+type NumpyColumn<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyAny>>);
+
 /// Values of a column without its nulls, in memory of their own.
 enum Values {
     Bool(Vec<bool>),
@@ -57,7 +60,7 @@ impl Column {
     /// The values of a column of fixed width as an array that may be written to, and a boolean array that is true where
     /// a value is null (`None` where none is). Values under nulls are of no meaning. Dates, times and 16-bit floats come
     /// as the integers that they are made of. `None` for any other type: the column is then still whole.
-    fn numpy<'py>(&self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyAny>, Option<Bound<'py, PyAny>>)>> {
+    fn numpy<'py>(&self, py: Python<'py>) -> PyResult<Option<NumpyColumn<'py>>> {
         if !is_fixed_width(self.field.data_type()) {
             return Ok(None);
         }

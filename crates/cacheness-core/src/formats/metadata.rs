@@ -251,17 +251,27 @@ fn decode(json: Json, path: &Path<'_>) -> Result<Value> {
     let is_tag = |key: &str| key.starts_with('$') && !key.starts_with("$$");
     if let Some(tag) = fields.keys().find(|key| is_tag(key)).cloned() {
         let value = decode_tagged(&tag, fields, path)?;
-        // Encoding checks everything that the parts of a type have to obey.
-        value.encode(&mut Vec::new()).map_err(|e| malformed(path, &tag).with_source(e))?;
+        check(&value).map_err(|e| malformed(path, &tag).with_source(e))?;
         return Ok(value);
     }
     let mut pairs = Vec::with_capacity(fields.len());
     for (key, value) in fields {
         let value = decode(value, &path.then(Step::Key(&key)))?;
-        let name = if key.starts_with('$') { key[1..].to_owned() } else { key };
+        // A key that starts with one more `$` than the user's.
+        let name = key.strip_prefix('$').map(str::to_owned).unwrap_or(key);
         pairs.push((Value::Str(name), value));
     }
     Ok(Value::Map(pairs))
+}
+
+/// Refuses what breaks a rule of its type: writing looks at the parts, reading at keys and members that are equal.
+fn check(value: &Value) -> Result<()> {
+    let mut encoding = Vec::new();
+    value.encode(&mut encoding)?;
+    if matches!(value, Value::Set(_) | Value::FrozenSet(_) | Value::Map(_)) {
+        Value::decode(&encoding)?;
+    }
+    Ok(())
 }
 
 fn decode_items(items: Vec<Json>, path: &Path<'_>) -> Result<Vec<Value>> {

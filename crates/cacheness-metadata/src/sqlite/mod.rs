@@ -9,14 +9,15 @@ mod error;
 mod names;
 mod pool;
 mod rows;
+mod scan;
 mod spool;
+mod totals;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cacheness_core::clock::Timestamp;
 use cacheness_core::config::Durability;
 use cacheness_core::entry::{Entry, EntrySummary, Location, Totals};
 use cacheness_core::metadata::{self, EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Scan};
@@ -33,8 +34,6 @@ use crate::mount::FilesystemKind;
 
 /// Prepared statements that a connection keeps: more than this module has.
 const STATEMENTS: usize = 48;
-/// Up to this many expired entries are found by their expiry and sorted; more are met on the way through all keys.
-const FEW_EXPIRED: i64 = 10_000;
 /// Bytes of locators of a cleared store that are kept in memory; more go to an unnamed temporary file.
 const SPOOL: usize = 1 << 20;
 
@@ -274,17 +273,6 @@ fn find_former(connection: &Connection, key: &str) -> Result<Option<Former>> {
     statement.query_row([key], Former::from_row).optional().map_err(|e| translate("cannot find an entry", e))
 }
 
-/// Adds to the totals; nothing is written where nothing changes.
-fn add_to_totals(connection: &Connection, entries: i64, bytes: i64) -> Result<()> {
-    if (entries, bytes) == (0, 0) {
-        return Ok(());
-    }
-    let sql = "UPDATE cache_totals SET entries = entries + ?1, bytes = bytes + ?2 WHERE id = 1";
-    let changed = prepare(connection, sql)?.execute([entries, bytes]);
-    changed.map_err(|e| translate("cannot count an entry", e))?;
-    Ok(())
-}
-
 /// `locator`, unless an entry names it.
 fn if_orphaned(connection: &Connection, locator: Option<String>) -> Result<Option<String>> {
     let Some(locator) = locator else { return Ok(None) };
@@ -311,10 +299,10 @@ fn find_equal_blob(connection: &Connection, entry: &Entry, own: &str) -> Result<
 const INSERT: &str = concat!(
     "INSERT INTO cache_entries (cache_key, ",
     columns!(),
-    ", payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"
+    ", payload, id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)"
 );
 
-/// The parameters of [`INSERT`] and the row's id. The key (?1) is the same and the access count (?6) is kept.
+/// The parameters of [`INSERT`]. The key (?1) is the same and the access count (?6) is kept.
 const REPLACE: &str = "UPDATE cache_entries SET fingerprint = ?2, created_at = ?3, accessed_at = ?4, expires_at = ?5, \
     handler = ?7, data_type = ?8, storage_format = ?9, compression = ?10, object_type = ?11, handler_meta = ?12, \
     file_size = ?13, file_hash = ?14, digest = ?15, signature = ?16, description = ?17, metadata = ?18, params = ?19, \
@@ -325,29 +313,28 @@ fn put(connection: &Connection, entry: &Entry, options: PutOptions) -> Result<Pu
     let mut outcome = PutOutcome { replaced: former.is_some(), ..PutOutcome::default() };
     let shared;
     let mut location = &entry.location;
-    if let (true, Location::Blob(own)) = (options.share_blob, location) {
-        if let Some(locator) = find_equal_blob(connection, entry, own)? {
-            outcome.shared = Some(locator.clone());
-            shared = Location::Blob(locator);
-            location = &shared;
-        }
+    if let (true, Location::Blob(own)) = (options.share_blob, location)
+        && let Some(locator) = find_equal_blob(connection, entry, own)?
+    {
+        outcome.shared = Some(locator.clone());
+        shared = Location::Blob(locator);
+        location = &shared;
     }
     let mut statement = prepare(connection, if former.is_some() { REPLACE } else { INSERT })?;
+    let new = if former.is_none() { Some(totals::new_row(connection)?) } else { None };
+    let id = former.as_ref().map(|former| former.id).or(new.as_ref().map(|new| new.id));
     rows::bind_entry(&mut statement, entry, location)?;
-    if let Some(former) = &former {
-        statement.raw_bind_parameter(22, former.id).map_err(|e| translate("cannot write an entry", e))?;
-    }
+    statement.raw_bind_parameter(22, id).map_err(|e| translate("cannot write an entry", e))?;
     let written = statement.raw_execute().map_err(|e| translate("cannot write an entry", e))?;
     debug_assert_eq!(written, 1);
     drop(statement);
-    let size = rows::signed_size(entry)?;
-    match former {
-        None => add_to_totals(connection, 1, size)?,
-        Some(former) => {
-            add_to_totals(connection, 0, size - former.size)?;
-            if former.locator.as_deref() != location.locator() {
-                outcome.orphaned = if_orphaned(connection, former.locator)?;
-            }
+    if let Some(new) = new {
+        totals::inserted(connection, &new)?;
+    }
+    if let Some(former) = former {
+        totals::changed(connection, former.id, 0, rows::signed_size(entry)? - former.size)?;
+        if former.locator.as_deref() != location.locator() {
+            outcome.orphaned = if_orphaned(connection, former.locator)?;
         }
     }
     Ok(outcome)
@@ -357,71 +344,9 @@ fn put(connection: &Connection, entry: &Entry, options: PutOptions) -> Result<Pu
 fn delete(connection: &Connection, sql: &str, values: impl rusqlite::Params) -> Result<Option<PutOutcome>> {
     let removed = prepare(connection, sql)?.query_row(values, Former::from_row).optional();
     let Some(former) = removed.map_err(|e| translate("cannot delete an entry", e))? else { return Ok(None) };
-    add_to_totals(connection, -1, -former.size)?;
+    totals::changed(connection, former.id, -1, -former.size)?;
     let orphaned = if_orphaned(connection, former.locator)?;
     Ok(Some(PutOutcome { orphaned, shared: None, replaced: true }))
-}
-
-/// The first string, in the order of bytes, that is greater than all that start with `prefix`; `None` if there is none.
-fn after_prefix(prefix: &str) -> Option<String> {
-    let mut end = prefix.to_owned();
-    while let Some(last) = end.pop() {
-        let next = match last {
-            '\u{d7ff}' => Some('\u{e000}'), // The surrogates between them are no characters.
-            last => char::from_u32(u32::from(last) + 1),
-        };
-        if let Some(next) = next {
-            end.push(next);
-            return Some(end);
-        }
-    }
-    None
-}
-
-fn scan(connection: &Connection, scan: &Scan<'_>) -> Result<Vec<EntrySummary>> {
-    let failed = |e| translate("cannot list entries", e);
-    let (from, operator) = match scan.after {
-        Some(after) if after >= scan.prefix => (after, ">"),
-        _ => (scan.prefix, ">="),
-    };
-    let mut sql = format!(
-        concat!("SELECT ", columns!(), ", cache_key FROM cache_entries WHERE cache_key {operator} ?1"),
-        operator = operator
-    );
-    let end = after_prefix(scan.prefix);
-    if end.is_some() {
-        sql.push_str(" AND cache_key < ?2");
-    }
-    if let Some(Timestamp(time)) = scan.expired_at {
-        let count = "SELECT count(*) FROM (SELECT 1 FROM cache_entries WHERE expires_at <= ?1 LIMIT ?2)";
-        let expired: i64 =
-            prepare(connection, count)?.query_row([time, FEW_EXPIRED + 1], |row| row.get(0)).map_err(failed)?;
-        // A unary plus keeps the planner from using an index on the column behind it.
-        sql = if expired <= FEW_EXPIRED {
-            sql.replace("WHERE cache_key", "WHERE +cache_key").replace("AND cache_key", "AND +cache_key")
-                + " AND expires_at <= ?3"
-        } else {
-            sql + " AND +expires_at <= ?3"
-        };
-    }
-    sql.push_str(" ORDER BY cache_key LIMIT ?4");
-    let mut statement = prepare(connection, &sql)?;
-    let limit = if scan.limit == 0 { -1 } else { i64::try_from(scan.limit).unwrap_or(i64::MAX) };
-    // Parameters that a variant of the statement does not have are not bound.
-    statement.raw_bind_parameter(1, from).map_err(failed)?;
-    if let Some(end) = &end {
-        statement.raw_bind_parameter(2, end.as_str()).map_err(failed)?;
-    }
-    if let Some(Timestamp(time)) = scan.expired_at {
-        statement.raw_bind_parameter(3, time).map_err(failed)?;
-    }
-    statement.raw_bind_parameter(4, limit).map_err(failed)?;
-    let mut rows = statement.raw_query();
-    let mut found = Vec::new();
-    while let Some(row) = rows.next().map_err(failed)? {
-        found.push(rows::summary(row)?);
-    }
-    Ok(found)
 }
 
 fn clear(connection: &Connection) -> Result<(u64, Spool)> {
@@ -437,7 +362,7 @@ fn clear(connection: &Connection) -> Result<(u64, Spool)> {
         }
     }
     let removed = connection.execute("DELETE FROM cache_entries", ()).map_err(failed)?;
-    connection.execute("UPDATE cache_totals SET entries = 0, bytes = 0", ()).map_err(failed)?;
+    totals::cleared(connection)?;
     Ok((removed as u64, spool))
 }
 
@@ -519,7 +444,7 @@ impl MetadataBackend for SqliteMetadata {
     }
 
     fn scan(&self, page: &Scan<'_>) -> Result<Vec<EntrySummary>> {
-        self.read(|connection| scan(connection, page))
+        self.read(|connection| scan::scan(connection, page))
     }
 
     fn record_accesses(&self, accesses: &[metadata::Access]) -> Result<()> {
@@ -541,13 +466,7 @@ impl MetadataBackend for SqliteMetadata {
     }
 
     fn totals(&self) -> Result<Totals> {
-        self.read(|connection| {
-            let found = prepare(connection, "SELECT entries, bytes FROM cache_totals WHERE id = 1")?
-                .query_row((), |row| Ok((row.get(0)?, row.get(1)?)));
-            let (entries, bytes): (i64, i64) = found.map_err(|e| translate("cannot read the totals", e))?;
-            let count = |value: i64| u64::try_from(value).unwrap_or(0);
-            Ok(Totals { entries: count(entries), bytes: count(bytes) })
-        })
+        self.read(totals::get)
     }
 
     fn is_read_only(&self) -> bool {

@@ -200,7 +200,7 @@ fn many(fixture: &BlobFixture) {
                     let bytes = format!("{thread}/{i}").into_bytes();
                     let locator = put(backend, &bytes);
                     assert_eq!(get(backend, &locator), Some(bytes));
-                    if i % 2 == 0 {
+                    if i.is_multiple_of(2) {
                         assert!(backend.delete(&locator).expect("deleted"));
                         return None;
                     }

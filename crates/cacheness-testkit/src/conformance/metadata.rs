@@ -28,6 +28,7 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
     ("scans of what has expired", scan_expired),
     ("clear names every blob once", clear),
     ("a large payload travels inside the entry", large_payload),
+    ("totals stay true over many puts and deletes", many_totals),
     ("threads at once", threads),
     ("entries outlive the backend", reopen),
     ("a closed backend says so", closed),
@@ -399,7 +400,7 @@ fn scan_expired(fixture: &MetadataFixture) {
         assert_eq!(keys(backend, &Scan { expired_at, ..Scan::default() }), expired(time), "time {time}");
         let of_prefix: Vec<_> = expired(time).into_iter().filter(|key| key.starts_with("1/")).collect();
         assert_eq!(keys(backend, &Scan { expired_at, prefix: "1/", ..Scan::default() }), of_prefix);
-        let page = Scan { expired_at, prefix: "1/", after: Some("1/05"), limit: 3, ..Scan::default() };
+        let page = Scan { expired_at, prefix: "1/", after: Some("1/05"), limit: 3 };
         let expected: Vec<_> = of_prefix.into_iter().filter(|key| key.as_str() > "1/05").take(3).collect();
         assert_eq!(keys(backend, &page), expected);
     }
@@ -434,6 +435,36 @@ fn large_payload(fixture: &MetadataFixture) {
     }
 }
 
+fn many_totals(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    let mut sizes = std::collections::BTreeMap::new();
+    // Puts outnumber deletes, of the newest, the oldest and one in between, so that the store grows and shrinks at both ends.
+    for i in 0..400_u32 {
+        let key = format!("{i:04}");
+        put(backend, &inline(&key, &[0; 13][..(i % 13) as usize]));
+        sizes.insert(key, u64::from(i % 13));
+        let victim = match i % 5 {
+            0 => sizes.keys().next_back().cloned(),
+            1 => sizes.keys().next().cloned(),
+            2 => sizes.keys().nth(sizes.len() / 2).cloned(),
+            _ => None,
+        };
+        if let Some(victim) = victim {
+            assert!(backend.delete(&victim).expect("deleted").is_some());
+            sizes.remove(&victim);
+        }
+        if let (3, Some((key, size))) = (i % 5, sizes.iter_mut().next()) {
+            put(backend, &inline(key, &[0; 20]));
+            *size = 20;
+        }
+        assert_eq!(totals(backend), (sizes.len() as u64, sizes.values().sum()), "after {i}");
+        if i == 250 {
+            backend.clear(&mut |_| {}).expect("cleared");
+            sizes.clear();
+        }
+    }
+}
+
 fn threads(fixture: &MetadataFixture) {
     const THREADS: u64 = 16;
     const ROUNDS: u64 = 150;
@@ -459,7 +490,7 @@ fn threads(fixture: &MetadataFixture) {
                     match round % 7 {
                         0 => drop(backend.delete("shared").expect("deleted")),
                         1 => {
-                            drop(backend.scan(&Scan { prefix: "own", limit: 50, ..Scan::default() }).expect("scanned"))
+                            drop(backend.scan(&Scan { prefix: "own", limit: 50, ..Scan::default() }).expect("scanned"));
                         }
                         2 => backend.record_accesses(&[Access { key: own, at: NOW, count: 1 }]).expect("written"),
                         3 => drop(backend.totals().expect("totals")),

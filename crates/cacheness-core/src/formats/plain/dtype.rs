@@ -55,7 +55,7 @@ pub fn parse(text: &str) -> Option<Dtype> {
     };
     // One byte has no order, and more than one always has one.
     let ordered = order != b'|';
-    let needs_order = !matches!(kind, b'S' | b'V' | b'b') && !(matches!(kind, b'i' | b'u') && count == 1);
+    let needs_order = !matches!((kind, count), (b'S' | b'V' | b'b', _) | (b'i' | b'u', 1));
     let item_size = if kind == b'U' { count * 4 } else { count };
     (unit_fits && fits && ordered == needs_order).then_some(Dtype::Simple { order, kind, item_size })
 }

@@ -74,9 +74,9 @@ pub(super) fn strides(shape: &[u64], fortran: bool) -> Vec<usize> {
         step = step.saturating_mul(usize::try_from(shape[axis]).unwrap_or(usize::MAX));
     };
     if fortran {
-        (0..shape.len()).for_each(&mut fill)
+        (0..shape.len()).for_each(&mut fill);
     } else {
-        (0..shape.len()).rev().for_each(&mut fill)
+        (0..shape.len()).rev().for_each(&mut fill);
     }
     strides
 }
@@ -110,7 +110,13 @@ pub(in crate::formats) fn from_number(dtype: &str, number: &Json) -> Option<Vec<
     if order == b'>' {
         bytes.reverse();
     }
-    Some(bytes)
+    // An integer that is too large for its item would lose its upper bytes.
+    let fits = match item(dtype, &bytes)? {
+        Item::Int(value) => number.as_i64() == Some(value),
+        Item::UInt(value) => number.as_u64() == Some(value),
+        _ => true,
+    };
+    fits.then_some(bytes)
 }
 
 /// A scalar for people.

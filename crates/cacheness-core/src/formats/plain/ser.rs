@@ -72,9 +72,8 @@ impl<'o> Serializer<'o> {
             Fault(Error::new(ErrorKind::Serialization, format!("a value nests deeper than {MAX_DEPTH} levels")))
         })?;
         let start = self.out.len();
-        match len {
-            Some(len) => put_len(self.out, len, is_map)?,
-            None => {}
+        if let Some(len) = len {
+            put_len(self.out, len, is_map)?;
         }
         Ok(Compound { serializer: self, start, len, count: 0, is_map, variant: false })
     }

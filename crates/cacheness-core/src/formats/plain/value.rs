@@ -339,10 +339,10 @@ fn put_items(out: &mut Vec<u8>, items: &[Value], depth: usize) -> Result<()> {
 }
 
 fn put_container(out: &mut Vec<u8>, kind: i8, items: &[Value], depth: usize) -> Result<()> {
-    if kind != kind::TUPLE {
-        if let Some(item) = items.iter().find(|item| !item.is_hashable()) {
-            return Err(unhashable(item));
-        }
+    if kind != kind::TUPLE
+        && let Some(item) = items.iter().find(|item| !item.is_hashable())
+    {
+        return Err(unhashable(item));
     }
     let start = wire::begin_ext(out, kind);
     put_items(out, items, depth)?;

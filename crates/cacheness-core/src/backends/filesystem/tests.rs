@@ -1,0 +1,163 @@
+use super::*;
+
+fn blobs(shard_chars: u8, durability: Durability) -> (tempfile::TempDir, FilesystemBlobs) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = FilesystemOptions { shard_chars, durability };
+    let blobs = FilesystemBlobs::new(dir.path().join("store"), options).expect("valid options");
+    (dir, blobs)
+}
+
+fn put(blobs: &FilesystemBlobs, bytes: &[u8]) -> String {
+    let hint = BlobHint { stem: "00c0ffee", extension: "bin", size: None };
+    let mut writer = blobs.create(hint).expect("a writer");
+    writer.write_all(bytes).expect("written");
+    writer.commit().expect("committed")
+}
+
+fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).expect("there").permissions().mode() & 0o7777
+}
+
+#[test]
+fn only_the_owner_can_read_what_is_made() {
+    for durability in [Durability::Normal, Durability::Full] {
+        let (_dir, blobs) = blobs(2, durability);
+        let locator = put(&blobs, b"abc");
+        assert!(locator.starts_with("blobs/00/00c0ffee-"), "{locator}");
+        assert_eq!(mode(blobs.root()), 0o700);
+        assert_eq!(mode(&blobs.root().join("blobs/00")), 0o700);
+        assert_eq!(mode(&blobs.root().join("tmp")), 0o700);
+        assert_eq!(mode(&blobs.root().join(&locator)), 0o600);
+        assert_eq!(std::fs::read_dir(blobs.root().join("tmp")).expect("there").count(), 0);
+    }
+}
+
+#[test]
+fn links_are_never_followed() {
+    let (dir, blobs) = blobs(2, Durability::Normal);
+    let locator = put(&blobs, b"secret");
+    let elsewhere = dir.path().join("elsewhere");
+    std::fs::rename(blobs.root().join("blobs/00"), &elsewhere).expect("moved");
+    std::os::unix::fs::symlink(&elsewhere, blobs.root().join("blobs/00")).expect("linked");
+    assert_eq!(blobs.open(&locator).err().expect("refused").kind(), ErrorKind::Integrity);
+    assert!(blobs.delete(&locator).is_err());
+    assert!(elsewhere.join(locator.rsplit('/').next().expect("a name")).exists(), "nothing was deleted");
+    let mut count = 0;
+    blobs
+        .list(&mut |_, _| {
+            count += 1;
+            Ok(())
+        })
+        .expect("listed");
+    assert_eq!(count, 0);
+    let hint = BlobHint { stem: "00c0ffee", extension: "bin", size: None };
+    let error = blobs.create(hint).expect("a writer").commit().expect_err("not through the link");
+    assert_eq!(error.kind(), ErrorKind::Integrity);
+
+    std::fs::remove_file(blobs.root().join("blobs/00")).expect("unlinked");
+    std::fs::create_dir(blobs.root().join("blobs/00")).expect("made");
+    std::os::unix::fs::symlink("/etc/passwd", blobs.root().join(&locator)).expect("linked");
+    assert_eq!(blobs.open(&locator).err().expect("refused").kind(), ErrorKind::Integrity);
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused() {
+    let (_dir, blobs) = blobs(2, Durability::Normal);
+    let locator = put(&blobs, b"x");
+    assert!(blobs.delete(&locator).expect("deleted"));
+    let path = blobs.root().join(&locator);
+    rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, FILE_MODE, 0).expect("a pipe");
+    assert_eq!(blobs.open(&locator).err().expect("refused").kind(), ErrorKind::Integrity);
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::create_dir(&path).expect("made");
+    assert_eq!(blobs.open(&locator).err().expect("refused").kind(), ErrorKind::Integrity);
+    assert!(blobs.delete(&locator).is_err());
+}
+
+#[test]
+fn a_file_written_elsewhere_is_adopted() {
+    for durability in [Durability::Normal, Durability::Full] {
+        let (_dir, blobs) = blobs(1, durability);
+        let made = blobs.temp_dir().expect("a directory").expect("on disk").join("made-by-a-handler");
+        std::fs::write(&made, b"adopted").expect("written");
+        let writer = blobs.create(BlobHint { stem: "ab", extension: "parquet", size: Some(7) }).expect("a writer");
+        std::fs::rename(&made, writer.local_path().expect("a file")).expect("renamed");
+        let locator = writer.commit().expect("committed");
+        let reader = blobs.open(&locator).expect("opened").expect("there");
+        let mut bytes = [0; 7];
+        reader.read_exact_at(&mut bytes, 0).expect("read");
+        assert_eq!(&bytes, b"adopted");
+        assert_eq!(mode(&blobs.root().join(&locator)), 0o600);
+    }
+}
+
+#[test]
+fn foreign_files_are_passed_over() {
+    let (_dir, blobs) = blobs(2, Durability::Normal);
+    let locator = put(&blobs, b"1234");
+    for foreign in ["blobs/.DS_Store", "blobs/00/notes.txt", "blobs/README"] {
+        std::fs::write(blobs.root().join(foreign), b"x").expect("written");
+    }
+    std::fs::create_dir_all(blobs.root().join("blobs/00/deeper")).expect("made");
+    std::fs::create_dir_all(blobs.root().join("blobs/toolong")).expect("made");
+    let mut found = Vec::new();
+    blobs
+        .list(&mut |locator, size| {
+            found.push((locator.to_owned(), size));
+            Ok(())
+        })
+        .expect("listed");
+    assert_eq!(found, [(locator, 4)]);
+}
+
+#[test]
+fn a_full_disk_is_a_typed_error_and_leaves_nothing() {
+    // /dev/full answers every write with ENOSPC; the writer's own file is exchanged for it.
+    let (_dir, blobs) = blobs(2, Durability::Normal);
+    let hint = BlobHint { stem: "ab", extension: "bin", size: None };
+    drop(blobs.create(hint).expect("a writer"));
+    let shared = Arc::clone(&blobs.shared);
+    let full = File::options().write(true).open("/dev/full").expect("Linux has it");
+    let mut writer = Box::new(FileWriter {
+        name: new_name("ab", "bin").expect("valid"),
+        path: PathBuf::new(),
+        shared,
+        extension: "bin".into(),
+        stem: "ab".into(),
+        file: BufWriter::with_capacity(16, full),
+        process: rustix::process::getpid(),
+        committed: false,
+    });
+    writer.write_all(b"abc").expect("gathered");
+    let error = writer.commit().expect_err("no space");
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(error.hint().expect("a hint").contains("space"), "{error:?}");
+    assert!(!error.to_string().contains(blobs.root().to_str().expect("UTF-8")), "{error}");
+    assert_eq!(std::fs::read_dir(blobs.root().join("tmp")).expect("there").count(), 0);
+}
+
+#[test]
+fn a_directory_that_is_a_file_is_not_a_store() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("file");
+    std::fs::write(&path, b"x").expect("written");
+    let blobs = FilesystemBlobs::new(&path, FilesystemOptions::default()).expect("valid options");
+    let hint = BlobHint { stem: "ab", extension: "bin", size: None };
+    assert_eq!(blobs.create(hint).err().expect("refused").kind(), ErrorKind::NotAStore);
+    assert_eq!(blobs.open("blobs/ab-0123456789ab").err().expect("refused").kind(), ErrorKind::NotAStore);
+    assert!(FilesystemBlobs::new("x", FilesystemOptions { shard_chars: 5, ..Default::default() }).is_err());
+}
+
+#[test]
+fn the_fallback_follows_no_link_either() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(dir.path().join("real")).expect("made");
+    std::fs::write(dir.path().join("real/file"), b"x").expect("written");
+    std::os::unix::fs::symlink("real", dir.path().join("link")).expect("linked");
+    let root = File::open(dir.path()).expect("opened");
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    open_by_component(&root, "real/file", flags, Mode::empty()).expect("opened");
+    let error = open_by_component(&root, "link/file", flags, Mode::empty()).expect_err("a link");
+    assert!(matches!(error, Errno::LOOP | Errno::NOTDIR), "{error}");
+}
