@@ -203,7 +203,12 @@ def test_formats_are_chosen_by_what_pays() -> None:
 
 
 def test_arrays_of_one_value_are_small() -> None:
-    for array in (np.zeros(5_000_000), np.full(3_000_000, np.nan), np.ones((3000, 1001), bool), np.full(10**6, 7, "<i8")):
+    for array in (
+        np.zeros(5_000_000),
+        np.full(3_000_000, np.nan),
+        np.ones((3000, 1001), bool),
+        np.full(10**6, 7, "<i8"),
+    ):
         meta, payload = dumps(array)
         assert meta["storage_format"] == "b2nd" and len(payload) < array.nbytes / 2000
         assert_same(_core.array_loads(meta, payload), array)
