@@ -154,6 +154,7 @@ impl SqliteMetadata {
 
     /// A database in memory that nobody else sees and that ends with this value. A forked child has a copy.
     pub fn open_in_memory() -> Result<Self> {
+        let _passage = fork::enter();
         let (target, first) = connect::open_in_memory()?;
         Ok(Self::with_connection(target, first))
     }
