@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::digest::{self, Hasher};
+use crate::key::digest::Hasher;
 use crate::key::encoder::push_varint;
 use crate::parallel;
 
