@@ -1,7 +1,22 @@
-//! (skeleton)
+//! NumPy arrays, masked arrays and array scalars: what can be stored as an array, and how it comes back.
+//!
+//! Encoding has two steps: [`prepare`] looks at the object while the GIL is held and keeps it alive,
+//! [`Prepared::encode`] compresses its items without the GIL. NumPy is imported only when a value of it is met or read.
+
+mod dtype;
+mod index;
+mod memory;
+mod meta;
+mod numpy_api;
+mod prepare;
+mod restore;
+mod testing;
 
 use pyo3::prelude::*;
 
-pub(crate) fn register(_m: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+pub(crate) use prepare::prepare;
+pub(crate) use restore::{decode, decode_mmap, decode_slice};
+
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    testing::register(m)
 }
