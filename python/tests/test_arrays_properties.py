@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import numpy as np
+from cacheness import _core
+from cacheness.errors import CacheError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-
-from cacheness import _core
 
 simple_dtypes = st.one_of(
     npst.boolean_dtypes(),
@@ -129,7 +129,6 @@ def test_damaged_payloads_raise_or_decode(noise: bytes, storage: str, data: st.D
     damaged = payload[:at] + noise + payload[at + len(noise) :]
     try:
         found = _core.array_loads(meta, damaged)
-    except Exception as error:  # noqa: BLE001 - its class is what is tested
-        assert type(error).__module__ == "cacheness.errors", repr(error)
-    else:
-        assert found.nbytes <= 1 << 27
+    except CacheError:
+        return
+    assert found.nbytes <= 1 << 27

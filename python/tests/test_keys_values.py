@@ -185,23 +185,23 @@ def test_what_is_computed_on_demand_does_not_matter() -> None:
 
 
 def test_how_listings_show_values() -> None:
-    assert shown(Settings(0.5, ["a"])) == {"test_keys_values.Settings": {"rate": 0.5, "names": ["a"]}}
-    assert shown(Point(1, 2)) == {"test_keys_values.Point": {"x": 1, "y": 2}}
-    assert shown(Model(depth=3)) == {"test_keys_values.Model": {"depth": 3, "name": "m"}}
-    assert shown(Colour.RED) == "test_keys_values.Colour.RED"
-    assert shown(Number.ONE) == "test_keys_values.Number.ONE"
+    assert shown(Settings(0.5, ["a"])) == {f"{__name__}.Settings": {"rate": 0.5, "names": ["a"]}}
+    assert shown(Point(1, 2)) == {f"{__name__}.Point": {"x": 1, "y": 2}}
+    assert shown(Model(depth=3)) == {f"{__name__}.Model": {"depth": 3, "name": "m"}}
+    assert shown(Colour.RED) == f"{__name__}.Colour.RED"
+    assert shown(Number.ONE) == f"{__name__}.Number.ONE"
     assert shown(function) == "test_keys_values:function"
     assert shown(json.dumps) == "json:dumps"
-    assert shown(Keyed((1, 2))) == {"test_keys_values.Keyed": [1, 2]}
+    assert shown(Keyed((1, 2))) == {f"{__name__}.Keyed": [1, 2]}
     assert shown(2**64 - 1) == 2**64 - 1
     assert shown(2**100) == str(2**100)
     text = Text("a")
     text.language = "en"
-    assert shown(text) == {"test_keys_values.Text": ["a", {"language": "en"}]}
+    assert shown(text) == {f"{__name__}.Text": ["a", {"language": "en"}]}
     attributed = Attributed([1])
-    assert shown(attributed) == {"test_keys_values.Attributed": [1]}
+    assert shown(attributed) == {f"{__name__}.Attributed": [1]}
     attributed.note = "n"
-    assert shown(attributed) == {"test_keys_values.Attributed": [[1], {"note": "n"}]}
+    assert shown(attributed) == {f"{__name__}.Attributed": [[1], {"note": "n"}]}
     assert shown(range(1, 5)) == {"builtins.range": [1, 5, 1]}
     assert shown(dt.datetime(2024, 7, 1, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin"))) == (
         "2024-07-01T00:00:00.000000+02:00[Europe/Berlin]"
@@ -216,7 +216,7 @@ def test_attrs_classes_by_their_fields() -> None:
     cls.__qualname__ = "Attrs"
     value = cls()
     value.a, value.b, value.cache = 1, 2, object()
-    assert shown(value) == {"test_keys_values.Attrs": {"a": 1, "b": 2}}
+    assert shown(value) == {f"{__name__}.Attrs": {"a": 1, "b": 2}}
 
 
 def test_pydantic_extras_and_private_attributes() -> None:
@@ -227,7 +227,7 @@ def test_pydantic_extras_and_private_attributes() -> None:
     Extra.__qualname__ = "Extra"
     one, two = Extra(a=1, b=2), Extra(a=1, b=3)
     assert key(one) != key(two)
-    assert shown(one) == {"test_keys_values.Extra": {"_secret": 0, "a": 1, "b": 2}}
+    assert shown(one) == {f"{__name__}.Extra": {"_secret": 0, "a": 1, "b": 2}}
 
 
 def test_paths_by_content_or_by_name(tmp_path: pathlib.Path) -> None:

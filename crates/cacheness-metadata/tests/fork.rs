@@ -23,7 +23,7 @@ fn lock_holder(path: &Path, offset: libc::off_t) -> Option<libc::pid_t> {
         lock.l_start = offset;
         lock.l_len = 1;
         assert_eq!(libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut lock), 0);
-        (lock.l_type != libc::F_UNLCK as _).then_some(lock.l_pid)
+        (libc::c_int::from(lock.l_type) != libc::F_UNLCK).then_some(lock.l_pid)
     }
 }
 

@@ -13,9 +13,12 @@ pub(super) const CHUNK_HEADER: usize = 32;
 /// The largest item that a chunk treats as such; larger ones are bytes to it.
 pub(super) const MAX_TYPESIZE: usize = 255;
 
-/// Bytes of one sample, and into how many parts of the array they are taken from.
-const SAMPLE: usize = 32 << 10;
+/// Bytes of one sample, and how many are taken.
+const SAMPLE: usize = 16 << 10;
 const SAMPLES: usize = 4;
+
+/// Arrays of fewer samples than this are compressed whole to find out whether it pays.
+const WORTH_SAMPLING: usize = 2 * SAMPLES;
 
 fn failed(error: &blosc2::Error) -> Error {
     Error::new(ErrorKind::Compression, format!("c-blosc2 failed to compress an array: {error}"))
@@ -62,26 +65,21 @@ pub(super) fn compress(encoder: &mut Encoder, items: &[u8]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The part of its size that samples of an array compress to.
-pub(super) fn sample_ratio(view: &ArrayView<'_>, config: &CompressionConfig) -> Result<f64> {
+/// The part of their size that samples of an array compress to; `None` for an array too small to be sampled.
+pub(super) fn sample_ratio(view: &ArrayView<'_>, config: &CompressionConfig) -> Result<Option<f64>> {
     let itemsize = view.itemsize;
     let count = (SAMPLE / itemsize).max(1) * itemsize;
-    let mut encoder = encoder(config, itemsize, count)?;
-    let mut ratio =
-        |sample: &[u8]| -> Result<(usize, usize)> { Ok((compress(&mut encoder, sample)?.len(), sample.len())) };
-    let (mut compressed, mut total) = (0, 0);
-    if view.data.len() <= SAMPLES * count {
-        (compressed, total) = ratio(&view.data[..count.min(view.data.len())])?;
-    } else {
-        let items = (view.data.len() - count) / itemsize;
-        for i in 0..SAMPLES {
-            let start = items / (SAMPLES - 1) * i * itemsize;
-            let (part, whole) = ratio(&view.data[start..start + count])?;
-            compressed += part;
-            total += whole;
-        }
+    if view.data.len() < count * WORTH_SAMPLING {
+        return Ok(None);
     }
-    Ok(compressed as f64 / total as f64)
+    let mut encoder = encoder(config, itemsize, count)?;
+    let items = (view.data.len() - count) / itemsize;
+    let mut compressed = 0;
+    for i in 0..SAMPLES {
+        let start = items / (SAMPLES - 1) * i * itemsize;
+        compressed += compress(&mut encoder, &view.data[start..start + count])?.len();
+    }
+    Ok(Some(compressed as f64 / (count * SAMPLES) as f64))
 }
 
 /// A decoder of chunks.

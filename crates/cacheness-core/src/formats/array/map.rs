@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use memmap2::{Mmap, MmapMut, MmapOptions};
 
-use super::{ArrayHeader, Kind, open_header, within};
+use super::{ArrayHeader, open_header, within};
 use crate::error::{Error, Result};
 use crate::payload::Stored;
 
@@ -81,9 +81,8 @@ pub fn map_npy(stored: &Stored, mode: MapMode) -> Result<Option<MappedArray>> {
         return Ok(None);
     };
     let read = || -> Result<Option<MappedArray>> {
-        let (header, Kind::Npy(start)) = open_header(stored)? else {
-            return Ok(None);
-        };
+        let (header, kind) = open_header(stored)?;
+        let Some(start) = kind.prefix() else { return Ok(None) };
         let size = header.nbytes() + start.len();
         let mut options = MmapOptions::new();
         options.len(size);

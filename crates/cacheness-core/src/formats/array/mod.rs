@@ -44,10 +44,14 @@ pub const HANDLER: &str = "numpy_arrays";
 /// the entry anyway.
 const SMALL: usize = 16 << 10;
 
-/// A sample that compresses to more than this part of its size says that compression does not pay. Random numbers in
+/// Samples that compress to more than this part of their size say that compression does not pay. Random numbers in
 /// floating point compress to 0.87, as their exponents are alike.
 #[cfg(feature = "blosc2")]
 const WORTHWHILE: f64 = 0.8;
+
+/// A whole array that compresses to more than this is stored as it is: it would only take longer to read.
+#[cfg(feature = "blosc2")]
+const USELESS: f64 = 0.85;
 
 /// How the items of an array follow each other in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,13 +195,12 @@ fn compressed<'a>(view: &ArrayView<'_>, config: &CompressionConfig) -> Result<Op
         let Some(grid) = grid::Grid::of_view(view) else {
             return Ok(None);
         };
-        if auto && config.sample && blosc::sample_ratio(view, config)? > WORTHWHILE {
+        if auto && config.sample && blosc::sample_ratio(view, config)?.is_some_and(|ratio| ratio > WORTHWHILE) {
             return Ok(None);
         }
         let frame = frame::write(view, &grid, config)?;
         let size: usize = frame.iter().map(|segment| segment.len()).sum();
-        // The sample was mistaken; the compressed array would only take longer to read.
-        let useless = auto && config.sample && size as f64 > view.data.len() as f64 * (WORTHWHILE + 1.0) / 2.0;
+        let useless = auto && config.sample && size as f64 > view.data.len() as f64 * USELESS;
         Ok((!useless).then_some(frame))
     }
     #[cfg(not(feature = "blosc2"))]
@@ -209,6 +212,17 @@ enum Kind {
     Npy(Vec<u8>),
     #[cfg(feature = "blosc2")]
     Blosc,
+}
+
+impl Kind {
+    /// What comes before the items of an array that is not compressed.
+    fn prefix(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Npy(start) => Some(start),
+            #[cfg(feature = "blosc2")]
+            Self::Blosc => None,
+        }
+    }
 }
 
 /// A stored array whose header has been looked at.

@@ -9,7 +9,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use crate::error::Result;
 
 /// Bytes that are worth a thread of their own.
-const WORTH_A_THREAD: usize = 512 << 10;
+const WORTH_A_THREAD: usize = 256 << 10;
 
 /// More threads than this do not make memory faster.
 const MAX_THREADS: usize = 16;

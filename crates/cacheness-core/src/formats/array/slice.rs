@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::source::Source;
-use super::{ArrayHeader, Kind, Order, bad, open_header, within};
+use super::{ArrayHeader, Order, bad, open_header, within};
 use crate::error::{Error, ErrorKind, Result};
 use crate::payload::{Buffer, Stored};
 
@@ -37,11 +37,7 @@ impl ArraySlicer {
     /// damaged item of a `.npy` file is not.
     pub fn open(stored: Stored, verify: bool) -> Result<Self> {
         let (header, kind) = open_header(&stored).map_err(|error| within(&stored, error))?;
-        let items = match kind {
-            Kind::Npy(start) => Some(start.len() as u64),
-            #[cfg(feature = "blosc2")]
-            Kind::Blosc => None,
-        };
+        let items = kind.prefix().map(|start| start.len() as u64);
         let place = format!("entry {}: cannot decode its {} payload", stored.key(), stored.format().storage_format);
         let bytes = if verify { Bytes::Verified(stored.into_bytes()?) } else { Bytes::Stored(Box::new(stored)) };
         let slicer = Self { bytes, header, items, place };
