@@ -108,7 +108,14 @@ DESCRIBED: list[tuple[str, list[Any]]] = [
     ("named", _one({"named": ["fractions.Fraction", {"tuple": [{"int": "1"}, {"int": "3"}]}]})),
     (
         "dataclass",
-        _one({"named": ["keys_catalogue.Config", {"mapping": [[{"str": "rate"}, _float(0.1)], [{"str": "on"}, {"bool": True}]]}]}),
+        _one(
+            {
+                "named": [
+                    "keys_catalogue.Config",
+                    {"mapping": [[{"str": "rate"}, _float(0.1)], [{"str": "on"}, {"bool": True}]]},
+                ]
+            }
+        ),
     ),
 ]
 

@@ -33,7 +33,30 @@ def distinct(values: list[Any]) -> None:
         seen[encoding] = value
 
 
-DTYPES = "? i1 u1 i2 <i4 >i4 i8 u8 f2 f4 f8 >f8 g F D G m8[ns] M8[D] M8[ns] S3 U3 V3".split()
+DTYPES = [
+    "?",
+    "i1",
+    "u1",
+    "i2",
+    "<i4",
+    ">i4",
+    "i8",
+    "u8",
+    "f2",
+    "f4",
+    "f8",
+    ">f8",
+    "g",
+    "F",
+    "D",
+    "G",
+    "m8[ns]",
+    "M8[D]",
+    "M8[ns]",
+    "S3",
+    "U3",
+    "V3",
+]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -203,7 +226,7 @@ def test_scalars_of_pandas_to_the_nanosecond() -> None:
         ]
     )
     assert key(pd.Timestamp(2024, 1, 1)) == key(pd.Timestamp(2024, 1, 1).as_unit("s"))
-    zones = [dt.timezone.utc, zoneinfo.ZoneInfo("UTC"), "UTC"]
+    zones = [dt.UTC, zoneinfo.ZoneInfo("UTC"), "UTC"]
     assert len({key(pd.Timestamp("2024-01-01", tz=zone)) for zone in zones}) == 1
 
 

@@ -62,7 +62,10 @@ def refused(value: Any, **config: Any) -> CacheSerializationError:
         (pl.col("a"), "Polars expression"),
         (pl.Series([object()]), "Python objects"),
         (pa.RecordBatchReader.from_batches(pa.schema([]), []), "read only once"),
-        (pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])]), "params.config: an Arrow column of type"),
+        (
+            pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])]),
+            "params.config: an Arrow column of type",
+        ),
         (np.array([1, threading.Lock()], dtype=object), "params.config[1]: a lock"),
         (type("Local", (), {"__qualname__": "f.<locals>.Local"})(), "is defined inside a function"),
     ],

@@ -126,13 +126,13 @@ DISTINCT: list[Any] = [
     {"a": 1, "b": 2}, {"a": 2, "b": 1}, {1: "a"}, {"1": "a"}, {True: "a"}, {None: "a"}, {(1, 2): "a"},
     decimal.Decimal("1"), decimal.Decimal("1.0"), decimal.Decimal("NaN"), decimal.Decimal("-0"),
     fractions.Fraction(1, 2), fractions.Fraction(1, 3), uuid.UUID(int=1), uuid.UUID(int=2),
-    dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc), dt.date(2024, 1, 1), dt.time(0),
+    dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.date(2024, 1, 1), dt.time(0),
     dt.datetime(2024, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=1))),
     dt.datetime(2024, 1, 1, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
     dt.datetime(2024, 1, 1, tzinfo=zoneinfo.ZoneInfo("Europe/Paris")),
     dt.datetime(2024, 10, 27, 2, 30, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
     dt.datetime(2024, 10, 27, 2, 30, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin"), fold=1),
-    dt.time(0, tzinfo=dt.timezone.utc), dt.time(0, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
+    dt.time(0, tzinfo=dt.UTC), dt.time(0, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
     dt.timedelta(1), dt.timedelta(seconds=1), dt.timedelta.max, dt.timedelta.min, Moment(2024, 1, 1),
     pathlib.PurePosixPath("a"), pathlib.PurePosixPath("b"), Where("no/such/thing"), pathlib.Path("no/such/thing"),
     range(3), range(1, 3), slice(3), slice(1, 3), Colour.RED, Colour.GREEN, Number.ONE, Flags.A, Flags.A | Flags.B,
@@ -163,10 +163,8 @@ def test_equal_values_have_equal_keys() -> None:
     assert key(float("nan")) == key(-float("nan"))
     assert key(Settings(0.1, [1])) == key(Settings(0.1, [1]))
     assert key(uuid.UUID(int=1)) == key(uuid.UUID(int=1, is_safe=uuid.SafeUUID.safe))
-    assert key(dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc)) == key(
-        dt.datetime(2024, 1, 1, tzinfo=zoneinfo.ZoneInfo("UTC"))
-    )
-    assert key(dt.timezone.utc.utcoffset(None)) == key(dt.timedelta(0))
+    assert key(dt.datetime(2024, 1, 1, tzinfo=dt.UTC)) == key(dt.datetime(2024, 1, 1, tzinfo=zoneinfo.ZoneInfo("UTC")))
+    assert key(dt.UTC.utcoffset(None)) == key(dt.timedelta(0))
     with decimal.localcontext() as context:
         context.capitals = 0
         assert str(decimal.Decimal("1E+30")) == "1e+30"
