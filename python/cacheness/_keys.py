@@ -49,7 +49,7 @@ def reduce(value: Any, introspect: bool) -> Any:
     hook = getattr(cls, "__cache_key__", None)
     if hook is not None:
         return Named(class_name(cls), hook(value))
-    for root in dict.fromkeys(base.__module__.partition(".")[0] for base in cls.__mro__):
+    for root in dict.fromkeys(str(base.__module__).partition(".")[0] for base in cls.__mro__):
         if root in _PACKAGES:
             parts = _PACKAGES[root](value, cls)
             if parts is not None:

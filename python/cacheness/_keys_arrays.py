@@ -70,7 +70,7 @@ def _zero_masked(data: Any, mask: Any) -> None:
 
 def _descr(dtype: Any) -> str:
     if dtype.names is None:
-        return dtype.str
+        return str(dtype.str)
     try:
         return repr(dtype.descr)
     except ValueError as error:
@@ -115,8 +115,9 @@ def reduce(value: Any) -> Any:
             return Named("numpy.dtype", str(value))
         return Named("numpy.dtype", _descr(value))
     if isinstance(value, np.ufunc):
+        name = str(value.__name__)  # type: ignore[union-attr]
         for module in (getattr(value, "__module__", None), "numpy", "scipy.special"):
-            if module in sys.modules and getattr(sys.modules[module], value.__name__, None) is value:
-                return Ref(f"{module}:{value.__name__}")
+            if module is not None and module in sys.modules and getattr(sys.modules[module], name, None) is value:
+                return Ref(f"{module}:{name}")
         raise unencodable(value)
     return None

@@ -12,19 +12,19 @@ class Unencodable(Exception):
         super().__init__(sentence, hint)
 
 
-class TupleParts(tuple):
+class TupleParts(tuple[Any, ...]):
     """A tuple that holds parts together; limits on the user's collections do not count it."""
 
     __slots__ = ()
 
 
-class ListParts(list):
+class ListParts(list[Any]):
     """A list that holds parts together."""
 
     __slots__ = ()
 
 
-class MapParts(dict):
+class MapParts(dict[Any, Any]):
     """A mapping that holds parts together, such as fields and their values."""
 
     __slots__ = ()
@@ -46,37 +46,37 @@ class Ref(str):
     __slots__ = ()
 
 
-class Member(tuple):
+class Member(tuple[Any, ...]):
     """Qualified class name and member name of an enumeration."""
 
     __slots__ = ()
 
 
-class Scalar(tuple):
+class Scalar(tuple[Any, ...]):
     """Dtype string and bytes of an array item."""
 
     __slots__ = ()
 
 
-class TypedArray(tuple):
+class TypedArray(tuple[Any, ...]):
     """Dtype string, shape, and a contiguous array whose bytes are the items."""
 
     __slots__ = ()
 
 
-class Text(list):
+class Text(list[Any]):
     """A column of strings and ``None``."""
 
     __slots__ = ()
 
 
-class Column(tuple):
+class Column(tuple[Any, ...]):
     """One Arrow array or chunked array."""
 
     __slots__ = ()
 
 
-class Table(tuple):
+class Table(tuple[Any, ...]):
     """One Arrow table."""
 
     __slots__ = ()

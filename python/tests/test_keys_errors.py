@@ -52,7 +52,7 @@ def refused(value: Any, **config: Any) -> CacheSerializationError:
         (_closure(), "is defined inside a function"),
         (functools.partial(lambda: 1), "params.config: a lambda has no stable name"),
         ((i for i in ()), "params.config: a generator"),
-        (open(os.devnull), "params.config: an open file"),
+        (open(os.devnull), "params.config: an open file"),  # noqa: SIM115
         (object(), "params.config: a bare object()"),
         ("\ud800", "params.config: a string holds half of a surrogate pair"),
         ({"\udfff": 1}, "surrogate pair"),
