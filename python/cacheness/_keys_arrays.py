@@ -115,7 +115,7 @@ def reduce(value: Any) -> Any:
             return Named("numpy.dtype", str(value))
         return Named("numpy.dtype", _descr(value))
     if isinstance(value, np.ufunc):
-        name = str(value.__name__)  # type: ignore[union-attr]
+        name = str(value.__name__)
         for module in (getattr(value, "__module__", None), "numpy", "scipy.special"):
             if module is not None and module in sys.modules and getattr(sys.modules[module], name, None) is value:
                 return Ref(f"{module}:{name}")
