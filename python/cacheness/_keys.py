@@ -49,10 +49,9 @@ def reduce(value: Any, introspect: bool) -> Any:
     hook = getattr(cls, "__cache_key__", None)
     if hook is not None:
         return Named(class_name(cls), hook(value))
-    for package, reducer in _PACKAGES:
-        # A value of a package that nobody has imported cannot exist.
-        if package in sys.modules:
-            parts = reducer(value, cls)
+    for root in dict.fromkeys(str(base.__module__).partition(".")[0] for base in cls.__mro__):
+        if root in _PACKAGES:
+            parts = _PACKAGES[root](value, cls)
             if parts is not None:
                 return parts
     if isinstance(value, enum.Enum):
@@ -87,12 +86,13 @@ def _tables(package: str) -> Any:
     return reducer
 
 
-_PACKAGES = (
-    ("numpy", _numpy),
-    ("pandas", _tables("pandas")),
-    ("polars", _tables("polars")),
-    ("pyarrow", _tables("pyarrow")),
-)
+# By the package that the value's class, or a base of it, is from.
+_PACKAGES = {
+    "numpy": _numpy,
+    "pandas": _tables("pandas"),
+    "polars": _tables("polars"),
+    "pyarrow": _tables("pyarrow"),
+}
 
 
 def _enum_member(value: enum.Enum, cls: type) -> Any:

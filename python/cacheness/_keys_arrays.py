@@ -115,9 +115,9 @@ def reduce(value: Any) -> Any:
             return Named("numpy.dtype", str(value))
         return Named("numpy.dtype", _descr(value))
     if isinstance(value, np.ufunc):
-        name = value.__name__
+        name = str(value.__name__)
         for module in (getattr(value, "__module__", None), "numpy", "scipy.special"):
-            if module in sys.modules and getattr(sys.modules[module], name, None) is value:
+            if module is not None and module in sys.modules and getattr(sys.modules[module], name, None) is value:
                 return Ref(f"{module}:{name}")
         raise unencodable(value)
     return None

@@ -1,7 +1,7 @@
 """A second, plain implementation of ``docs/formats/keys.md`` over the descriptions in ``keys.vectors.json``.
 
-It shares no code with the package: the golden vectors are what both agree on. BLAKE3 of long contents is the one thing it
-takes from the package (as the hash of a file).
+It shares no code with the package: the golden vectors are what both agree on. BLAKE3 of long contents is the one thing
+it takes from the package (as the hash of a file).
 
 ``python python/tests/keys_reference.py`` adds the vectors of :mod:`keys_catalogue` that the file does not have yet; it
 never changes one that is there.

@@ -72,7 +72,6 @@ struct Span {
 pub struct KeyEncoder {
     pub(super) out: Vec<u8>,
     spans: Vec<Span>,
-    scratch: Vec<u8>,
     pub(super) path: Vec<Segment>,
     levels: usize,
     depth: usize,
@@ -84,7 +83,8 @@ pub struct KeyEncoder {
     path_content: bool,
 }
 
-const CAPACITY: usize = 192;
+/// Enough for a handful of small parameters and their copy while they are brought into order.
+const CAPACITY: usize = 256;
 
 impl KeyEncoder {
     /// An encoder that has written the version byte and expects one value.
@@ -94,8 +94,7 @@ impl KeyEncoder {
         out.push(tag::VERSION);
         Self {
             out,
-            spans: Vec::new(),
-            scratch: Vec::new(),
+            spans: Vec::with_capacity(8),
             path: Vec::new(),
             levels: 0,
             depth: 0,
@@ -421,7 +420,7 @@ impl KeyEncoder {
     }
 
     fn sort(&mut self, frame: &Frame) -> Result<()> {
-        let Self { out, spans, scratch, .. } = self;
+        let Self { out, spans, .. } = self;
         let members = &mut spans[frame.first_span..];
         let mut next = out.len();
         for span in members.iter_mut().rev() {
@@ -438,11 +437,14 @@ impl KeyEncoder {
                 let what = if frame.kind == Collection::Mapping { "keys of a mapping" } else { "members of a set" };
                 return Err(refused(format!("two {what} encode alike, so they cannot be told apart")));
             }
-            scratch.clear();
+            // The members in order behind the members as they came, then over them.
+            let end = out.len();
+            out.reserve(end - frame.body);
             for span in &*members {
-                scratch.extend_from_slice(&out[span.start..span.end]);
+                out.extend_from_within(span.start..span.end);
             }
-            out[frame.body..].copy_from_slice(scratch);
+            out.copy_within(end.., frame.body);
+            out.truncate(end);
         }
         spans.truncate(frame.first_span);
         Ok(())

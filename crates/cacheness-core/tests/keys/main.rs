@@ -1,4 +1,5 @@
 //! Keys through the public API: golden vectors, the types of Rust, Arrow columns, paths, hostile encodings.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 #[cfg(feature = "arrow")]
 mod columns;

@@ -72,7 +72,7 @@ impl ToKey for Described<'_> {
             "complex" => e.complex(float(&body[0]), float(&body[1])),
             "str" => text(body).encode(e)?,
             "str_repeat" => {
-                text(&body[0]).repeat(usize::try_from(body[1].as_u64().expect("a count")).unwrap()).encode(e)?
+                text(&body[0]).repeat(usize::try_from(body[1].as_u64().expect("a count")).unwrap()).encode(e)?;
             }
             "bytes" => e.bytes(&unhex(text(body))),
             "bytes_repeat" => {
