@@ -13,6 +13,7 @@ from typing import Any
 import blosc2
 import numpy as np
 import pytest
+
 from cacheness import _core
 from cacheness.errors import CacheError, CacheSerializationError, CacheUnsupportedError
 

@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 import numpy as np
-from cacheness import _core
-from cacheness.errors import CacheError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+
+from cacheness import _core
+from cacheness.errors import CacheError
 
 simple_dtypes = st.one_of(
     npst.boolean_dtypes(),
