@@ -356,4 +356,17 @@ fn an_interrupted_creation_is_completed() {
     std::fs::write(&path, b"").expect("an empty file");
     put(&open(&path), "k", "x");
     assert_eq!(examine(&path).len(), 1);
+
+    // Killed after the migration library had made its own table, and no more.
+    let (_dir, path) = place();
+    let connection = rusqlite::Connection::open(&path).expect("opened");
+    connection
+        .execute_batch(
+            "CREATE TABLE refinery_schema_history (version INT4 PRIMARY KEY, name VARCHAR(255), \
+             applied_on VARCHAR(255), checksum VARCHAR(255))",
+        )
+        .expect("made");
+    drop(connection);
+    put(&open(&path), "k", "x");
+    assert_eq!(examine(&path).len(), 1);
 }

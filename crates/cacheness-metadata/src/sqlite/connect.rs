@@ -281,14 +281,17 @@ fn pragma(connection: &Connection, name: &str) -> Result<i64> {
 /// Whether the database is ours, has the current schema and the right journal: then there is nothing to do. A database
 /// that is not ours, or of a newer release, is refused.
 fn is_current(connection: &Connection, mode: Mode) -> Result<bool> {
-    let (application, version) = (pragma(connection, "application_id")?, pragma(connection, "user_version")?);
+    let failed = |e| translate("cannot read the header", e);
+    // One transaction, so that another process that makes the schema meanwhile is seen before or after, never between.
+    let snapshot = connection.unchecked_transaction().map_err(failed)?;
+    let (application, version) = (pragma(&snapshot, "application_id")?, pragma(&snapshot, "user_version")?);
     if application == APPLICATION_ID && version > SCHEMA_VERSION {
-        return Err(newer(connection, version));
+        return Err(newer(&snapshot, version));
     }
     if application != APPLICATION_ID {
-        let tables: i64 = connection
-            .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
-            .map_err(|e| translate("cannot read the schema", e))?;
+        // The migration library makes its own table in a transaction before ours: whoever is killed in between leaves it.
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE tbl_name <> 'refinery_schema_history'";
+        let tables: i64 = snapshot.query_row(sql, (), |row| row.get(0)).map_err(failed)?;
         if application != 0 || version != 0 || tables != 0 {
             return Err(Error::new(ErrorKind::NotAStore, "the database belongs to another program")
                 .with_hint("give another directory: cacheness keeps to databases that it has made"));
@@ -296,9 +299,7 @@ fn is_current(connection: &Connection, mode: Mode) -> Result<bool> {
         return Ok(false);
     }
     if mode == Mode::Wal && version == SCHEMA_VERSION {
-        let journal: String = connection
-            .query_row("PRAGMA journal_mode", (), |row| row.get(0))
-            .map_err(|e| translate("cannot read the journal mode", e))?;
+        let journal: String = snapshot.query_row("PRAGMA journal_mode", (), |row| row.get(0)).map_err(failed)?;
         return Ok(journal == "wal");
     }
     Ok(version == SCHEMA_VERSION)
