@@ -490,7 +490,10 @@ print("numpy" in sys.modules)
 def test_the_value_is_not_held_after_encoding() -> None:
     array = np.arange(100_000.0)
     count = sys.getrefcount(array)
-    check: Callable[[], object] = lambda: dumps(array)
+
+    def check() -> object:
+        return dumps(array)
+
     check()
     check()
     assert sys.getrefcount(array) == count
