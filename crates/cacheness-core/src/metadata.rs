@@ -40,6 +40,27 @@ pub struct EntryUpdate {
     pub signature: Option<Option<Signature>>,
 }
 
+impl EntryUpdate {
+    /// Makes the changes in `entry`.
+    pub fn apply(&self, entry: &mut Entry) {
+        if let Some(created_at) = self.created_at {
+            entry.created_at = created_at;
+        }
+        if let Some(expires_at) = self.expires_at {
+            entry.expires_at = expires_at;
+        }
+        if let Some(description) = &self.description {
+            entry.description.clone_from(description);
+        }
+        if let Some(metadata) = &self.metadata {
+            entry.metadata.clone_from(metadata);
+        }
+        if let Some(signature) = self.signature {
+            entry.signature = signature;
+        }
+    }
+}
+
 /// A page of entries, in ascending byte order of their keys.
 #[derive(Clone, Debug, Default)]
 pub struct Scan<'a> {

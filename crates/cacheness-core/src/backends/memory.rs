@@ -166,21 +166,7 @@ impl MetadataBackend for MemoryMetadata {
         if !is_same(entry, expected) || !unchanged {
             return Ok(false);
         }
-        if let Some(created_at) = update.created_at {
-            entry.created_at = created_at;
-        }
-        if let Some(expires_at) = update.expires_at {
-            entry.expires_at = expires_at;
-        }
-        if let Some(description) = &update.description {
-            entry.description.clone_from(description);
-        }
-        if let Some(metadata) = &update.metadata {
-            entry.metadata.clone_from(metadata);
-        }
-        if let Some(signature) = update.signature {
-            entry.signature = signature;
-        }
+        update.apply(entry);
         Ok(true)
     }
 

@@ -386,7 +386,7 @@ impl Store {
             let mut update = change(&entry)?;
             if self.signer.is_some() && entry.digest.is_some() {
                 let mut changed = entry.clone();
-                apply(&mut changed, &update);
+                update.apply(&mut changed);
                 self.sign(&mut changed)?;
                 update.signature = Some(changed.signature);
             }
@@ -524,19 +524,4 @@ impl Store {
 fn pickle_refused(what: impl fmt::Display) -> Error {
     Error::new(ErrorKind::PickleRefused, format!("{what}, and allow_pickle is off"))
         .with_hint("store plain data, arrays or tables, register a handler for the type, or set allow_pickle")
-}
-
-fn apply(entry: &mut Entry, update: &EntryUpdate) {
-    if let Some(created_at) = update.created_at {
-        entry.created_at = created_at;
-    }
-    if let Some(expires_at) = update.expires_at {
-        entry.expires_at = expires_at;
-    }
-    if let Some(description) = &update.description {
-        entry.description.clone_from(description);
-    }
-    if let Some(metadata) = &update.metadata {
-        entry.metadata.clone_from(metadata);
-    }
 }
