@@ -8,7 +8,6 @@ from typing import Any, Literal, Self, SupportsIndex, final
 
 from typing_extensions import disjoint_base
 
-from .config import CompressionConfig
 from .handlers import HandlerRegistry
 
 __all__ = [
@@ -54,7 +53,6 @@ class CacheBase:
         directory: str | os.PathLike[str],
         config: str,
         registry: HandlerRegistry,
-        compression: CompressionConfig,
         read_only: bool,
         clock: int | None = None,
     ) -> None: ...
@@ -360,7 +358,6 @@ class StoreBase:
         directory: str | os.PathLike[str],
         config: str,
         registry: HandlerRegistry,
-        compression: CompressionConfig,
         read_only: bool,
     ) -> None: ...
     def _set_handlers_changed(self, changed: bool) -> None: ...

@@ -75,7 +75,6 @@ class Cache(_core.CacheBase):
             os.fspath(config.storage.cache_dir),
             config._to_json(),
             self.handler_registry,
-            config.compression,
             config.storage.read_only,
             # Tests move the time.
             None if _clock is None else round(_clock * 1e6),
@@ -162,6 +161,7 @@ class _CacheRegistry(HandlerRegistry):
 
     def __init__(self, config: CacheConfig, owner: _core.CacheBase | _core.StoreBase) -> None:
         self._owner: _core.CacheBase | _core.StoreBase | None = None
+        self._compression = config.compression
         super().__init__(config.handlers, default_registry)
         self._owner = owner
 

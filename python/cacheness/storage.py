@@ -84,7 +84,6 @@ class BlobStore(_core.StoreBase):
             os.fspath(cache_dir),
             config._to_json(content_addressable=content_addressable),
             self.handler_registry,
-            config.compression,
             config.storage.read_only,
         )
 

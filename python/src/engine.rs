@@ -98,14 +98,13 @@ impl PyCache {
     }
 
     /// Opens the store; called once, by `__init__`. `clock` is microseconds since 1970 for a clock that tests move.
-    #[pyo3(signature = (directory, config, registry, compression, read_only, clock=None))]
+    #[pyo3(signature = (directory, config, registry, read_only, clock=None))]
     fn _open(
         &self,
         py: Python<'_>,
         directory: PathBuf,
         config: &str,
         registry: Py<PyAny>,
-        compression: Py<PyAny>,
         read_only: bool,
         clock: Option<i64>,
     ) -> PyResult<()> {
@@ -114,7 +113,7 @@ impl PyCache {
         let clock = clock.map_or_else(Clock::system, |start| Clock::manual(Timestamp(start)));
         let access = if read_only { Access::ReadOnly } else { Access::CreateOrOpen };
         let place = place(directory);
-        let values = Values::new(py, &config.store, registry, compression)?;
+        let values = Values::new(py, &config.store, registry)?;
         let engine = py
             .detach(|| CacheEngine::new(open_store(&place, config.store.clone(), access, clock.clone())?, &config))
             .into_py_result()?;

@@ -51,13 +51,12 @@ impl PyStore {
         directory: PathBuf,
         config: &str,
         registry: Py<PyAny>,
-        compression: Py<PyAny>,
         read_only: bool,
     ) -> PyResult<()> {
         let config = parse_config(config)?.store;
         let access = if read_only { Access::ReadOnly } else { Access::CreateOrOpen };
         let place = place(directory);
-        let values = Values::new(py, &config, registry, compression)?;
+        let values = Values::new(py, &config, registry)?;
         let store = py.detach(|| open_store(&place, config, access, Clock::system())).into_py_result()?;
         self.opened
             .set(Opened { store, values })

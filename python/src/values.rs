@@ -86,15 +86,11 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    pub(crate) fn new(
-        py: Python<'_>,
-        config: &StoreConfig,
-        registry: Py<PyAny>,
-        python_config: Py<PyAny>,
-    ) -> PyResult<Self> {
+    pub(crate) fn new(py: Python<'_>, config: &StoreConfig, registry: Py<PyAny>) -> PyResult<Self> {
         let bound = registry.bind(py);
         let changed = !bound.call_method0("_is_plain")?.is_truthy()?;
         let dill_fallback = bound.getattr("_config")?.getattr("enable_dill_fallback")?.is_truthy()?;
+        let python_config = bound.getattr("_compression")?.unbind();
         Ok(Self {
             compression: config.compression.clone(),
             registry,
@@ -477,7 +473,7 @@ impl PickleParts {
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        if bytes.is_empty() || bytes.len() % 8 != 0 {
+        if bytes.is_empty() || !bytes.len().is_multiple_of(8) {
             return None;
         }
         Some(Self(

@@ -69,7 +69,7 @@ fn equal_content_is_stored_once_and_goes_with_its_last_name() {
     store.put("b", &noise).unwrap();
     assert_eq!(blobs(dir.path()).len(), 1);
     assert!(store.delete("a").unwrap() && store.delete(&key).unwrap());
-    assert_eq!(store.get::<Vec<u8>>("b").unwrap(), Some(noise.clone()));
+    assert_eq!(store.get::<Vec<u8>>("b").unwrap(), Some(noise));
     store.put("b", &1).unwrap();
     assert_eq!(blobs(dir.path()).len(), 0);
     let plain = BlobStore::open(dir.path().join("plain")).unwrap();
