@@ -1,6 +1,7 @@
 //! Arrays through the public API: what is written comes back, from memory and from files, whole and in parts; what has
 //! been damaged is refused.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::cast_possible_truncation)] // small numbers into small types
 
 use std::fs::File;
 use std::io::Write;
@@ -143,10 +144,10 @@ fn formats_are_chosen_by_what_pays() {
     assert_eq!(choose(&smooth(100_000), &auto), if cfg!(feature = "blosc2") { "b2nd" } else { "npy" });
     assert_eq!(choose(&noise(100_000), &auto), "npy");
     assert_eq!(choose(&smooth(100_000), &config(ArrayFormat::Npy)), "npy");
-    assert_eq!(choose(&smooth(100_000), &CompressionConfig { use_blosc2_arrays: false, ..auto.clone() }), "npy");
+    assert_eq!(choose(&smooth(100_000), &CompressionConfig { use_blosc2_arrays: false, ..auto }), "npy");
     assert_eq!(choose(&[], &config(ArrayFormat::Blosc2)), "npy");
     if cfg!(feature = "blosc2") {
-        assert_eq!(choose(&noise(100_000), &CompressionConfig { sample: false, ..auto.clone() }), "b2nd");
+        assert_eq!(choose(&noise(100_000), &CompressionConfig { sample: false, ..auto }), "b2nd");
         assert_eq!(choose(&noise(10), &config(ArrayFormat::Blosc2)), "b2nd");
         assert_eq!(choose(&noise(100_000), &config(ArrayFormat::Blosc2)), "b2nd");
         // The beginning compresses, the rest does not: the result is looked at, not only the sample.

@@ -16,7 +16,7 @@ pub fn format(bytes: &[u8; 16]) -> String {
     text
 }
 
-/// The bytes of what [`format`] writes.
+/// The bytes of what [`format()`] writes.
 #[must_use]
 pub fn parse(text: &str) -> Option<[u8; 16]> {
     let digits: String = text.chars().filter(|&c| c != '-').collect();
