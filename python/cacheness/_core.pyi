@@ -520,7 +520,7 @@ class Table:
     """
 
     @staticmethod
-    def empty_like(stream: Any) -> Table:
+    def empty_like(source: Any) -> Table:
         """The table that comes back from ``stream`` if it has no rows: shows whether its types survive."""
 
     @property
