@@ -521,7 +521,7 @@ class Table:
 
     @staticmethod
     def empty_like(source: Any) -> Table:
-        """The table that comes back from ``stream`` if it has no rows: shows whether its types survive."""
+        """The table that comes back from ``source`` if it has no rows: shows whether its types survive."""
 
     @property
     def description(self) -> str | None:

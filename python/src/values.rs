@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cacheness_core::config::{Codec, CompressionConfig, StoreConfig};
 use cacheness_core::entry::{Format, Name};
 use cacheness_core::formats::compress;
-use cacheness_core::handler::{MAX_DECOMPRESSED, decode_plain, encode_plain};
+use cacheness_core::handler::{MAX_DECOMPRESSED, decode_plain, encode_plain, plain_bytes};
 use cacheness_core::payload::{Encoded, Payload, Stored};
 use cacheness_core::store::Store;
 use cacheness_core::{Error, ErrorKind};
@@ -21,6 +21,9 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString
 
 use crate::errors::{IntoPyResult, to_py};
 use crate::{arrays, plain, tables};
+
+/// Up to this many bytes are decoded in place: letting other threads run meanwhile would cost more than the work.
+const SMALL: u64 = 32 << 10;
 
 /// Whether the registry that all caches share has custom handlers.
 static DEFAULT_HANDLERS_CHANGED: AtomicBool = AtomicBool::new(false);
@@ -286,6 +289,9 @@ impl Values {
                 None => Err(not_mapped(&stored)),
             },
             (_, Reading::Mapped(_)) => Err(not_mapped(&stored)),
+            (Builtin::Plain, Reading::Own) if stored.size() > SMALL => {
+                plain::load(py, &py.detach(|| plain_bytes(stored)).into_py_result()?)
+            }
             (Builtin::Plain, Reading::Own) => {
                 let mut value: PyResult<Bound<'py, PyAny>> = Ok(py.None().into_bound(py));
                 decode_plain(stored, |bytes| {

@@ -24,11 +24,11 @@ use std::hash::{BuildHasher, Hash};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::config::CompressionConfig;
+use crate::config::{Codec, CompressionConfig};
 use crate::entry::{Format, Name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::{compress, plain};
-use crate::payload::{Encoded, Stored};
+use crate::payload::{Buffer, Encoded, Stored};
 
 /// Stores one kind of value in one format.
 ///
@@ -149,7 +149,7 @@ pub fn encode_plain(payload: Vec<u8>, object_type: Name, config: &CompressionCon
             handler_meta: Vec::new(),
         },
         extension: match codec {
-            crate::config::Codec::None => Cow::Borrowed("msgpack"),
+            Codec::None => Cow::Borrowed("msgpack"),
             codec => Cow::Owned(format!("msgpack{}", codec.extension())),
         },
         payload,
@@ -164,16 +164,24 @@ pub fn decode_plain<T>(stored: Stored, decode: impl FnOnce(&[u8]) -> Result<T>) 
     expect_format(&stored, &["msgpack"])?;
     let key = stored.key().to_owned();
     let named = |error: Error| error.within(format_args!("entry {key}"));
-    if stored.format().compression == "none" {
-        return match stored.inline_bytes()? {
-            Some(bytes) => decode(bytes).map_err(named),
-            None => decode(&stored.into_bytes()?).map_err(named),
-        };
+    if stored.format().compression == "none"
+        && let Some(bytes) = stored.inline_bytes()?
+    {
+        return decode(bytes).map_err(named);
     }
-    let codec = crate::config::Codec::from_name(&stored.format().compression)?;
+    decode(&plain_bytes(stored)?).map_err(named)
+}
+
+/// The verified MessagePack of a plain payload in memory of its own.
+pub fn plain_bytes(stored: Stored) -> Result<Buffer> {
+    expect_format(&stored, &["msgpack"])?;
+    let codec = Codec::from_name(&stored.format().compression)?;
+    let key = stored.key().to_owned();
     let bytes = stored.into_bytes()?;
-    let bytes = compress::decompress(codec, &bytes, MAX_DECOMPRESSED).map_err(named)?;
-    decode(&bytes).map_err(named)
+    if codec == Codec::None {
+        return Ok(bytes);
+    }
+    compress::decompress(codec, &bytes, MAX_DECOMPRESSED).map_err(|error| error.within(format_args!("entry {key}")))
 }
 
 /// Refuses a payload of another storage format, saying what it is.
