@@ -55,6 +55,22 @@ pub(crate) fn is_waiting() -> bool {
     GATE.load(Ordering::Relaxed) & FORKING != 0
 }
 
+/// Prepares the process for SQLite: the handlers of `fork()`, and SQLite's own settings for the process. Call it before
+/// the first [`enter`].
+pub(crate) fn prepare_process() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: the handlers are functions of this library, which is never unloaded while they are registered: neither
+        // Rust's runtime nor Python unloads a library.
+        let result = unsafe { libc::pthread_atfork(Some(prepare), Some(in_parent), Some(in_child)) };
+        assert_eq!(result, 0, "pthread_atfork fails only without memory");
+        // Without statistics of memory an allocation takes no lock. It is too late if somebody else uses this SQLite
+        // already, which is no loss but of time.
+        // SAFETY: the option takes one `int`, and SQLite refuses it by itself once it is initialised.
+        let _ = unsafe { rusqlite::ffi::sqlite3_config(rusqlite::ffi::SQLITE_CONFIG_MEMSTATUS, 0) };
+    });
+}
+
 /// An operation that runs; `fork()` waits for its drop.
 #[must_use]
 pub(crate) struct Passage(());
@@ -95,13 +111,6 @@ pub(crate) struct OpenLog {
 impl OpenLog {
     /// Notes that the database at `path`, an absolute path, is open with a write-ahead log. Call it after [`enter`].
     pub(crate) fn register(path: &Path) -> std::io::Result<Arc<Self>> {
-        static HANDLERS: Once = Once::new();
-        HANDLERS.call_once(|| {
-            // SAFETY: the handlers are functions of this library, which is never unloaded while they are registered:
-            // neither Rust's runtime nor Python unloads a library.
-            let result = unsafe { libc::pthread_atfork(Some(prepare), Some(in_parent), Some(in_child)) };
-            assert_eq!(result, 0, "pthread_atfork fails only without memory");
-        });
         let text = |suffix: &str| {
             let mut bytes = path.as_os_str().as_bytes().to_vec();
             bytes.extend_from_slice(suffix.as_bytes());

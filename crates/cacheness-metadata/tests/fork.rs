@@ -105,7 +105,8 @@ fn many_children_write_at_once() {
 
 #[test]
 fn a_fork_while_other_threads_write() {
-    let (_dir, path) = place();
+    let (dir, path) = place();
+    let other = dir.path().join("other.db");
     let store = open(&path);
     let (stop, written) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
@@ -119,6 +120,14 @@ fn a_fork_while_other_threads_write() {
                 }
             });
         }
+        scope.spawn(|| {
+            // Stores that come and go, so that a fork meets opening and closing too.
+            while !stop.load(Ordering::Relaxed) {
+                let store = open(&other);
+                put(&store, "k", "x");
+                store.close().expect("closed");
+            }
+        });
         for round in 0..25 {
             let child = Child::start(|| {
                 for i in 0..4 {
@@ -206,6 +215,7 @@ fn a_child_opens_a_store_of_its_own_beside_the_inherited_one() {
 
 #[test]
 fn a_store_in_memory_is_copied() {
+    let _alone = common::alone();
     let store = SqliteMetadata::open_in_memory().expect("opened");
     put(&store, "a", "1");
     let child = Child::start(|| {

@@ -352,13 +352,13 @@ fn a_network_file_system_gets_no_shared_memory() {
 
 #[test]
 fn an_interrupted_creation_is_completed() {
-    let (_dir, path) = place();
+    let (dir, path) = place();
     std::fs::write(&path, b"").expect("an empty file");
     put(&open(&path), "k", "x");
     assert_eq!(examine(&path).len(), 1);
 
     // Killed after the migration library had made its own table, and no more.
-    let (_dir, path) = place();
+    let path = dir.path().join("other.db");
     let connection = rusqlite::Connection::open(&path).expect("opened");
     connection
         .execute_batch(

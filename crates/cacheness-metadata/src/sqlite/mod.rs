@@ -136,6 +136,7 @@ impl SqliteMetadata {
     /// database would have to be made or migrated and cannot be, `Busy` where another process keeps it locked,
     /// `Metadata` for a damaged one.
     pub fn open(options: SqliteOptions) -> Result<Self> {
+        fork::prepare_process();
         let mut kind = None;
         let opened = {
             let _passage = fork::enter();
@@ -154,6 +155,7 @@ impl SqliteMetadata {
 
     /// A database in memory that nobody else sees and that ends with this value. A forked child has a copy.
     pub fn open_in_memory() -> Result<Self> {
+        fork::prepare_process();
         let _passage = fork::enter();
         let (target, first) = connect::open_in_memory()?;
         Ok(Self::with_connection(target, first))

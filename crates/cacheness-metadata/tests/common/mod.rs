@@ -5,17 +5,36 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::fd::FromRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cacheness_core::entry::Location;
 use cacheness_core::metadata::{MetadataBackend, PutOptions, Scan};
 use cacheness_metadata::{SqliteMetadata, SqliteOptions};
 use cacheness_testkit::sample;
 
-/// A directory with the path of a database in it, which is not there yet.
-pub fn place() -> (tempfile::TempDir, PathBuf) {
-    let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("cache_metadata.db");
-    (dir, path)
+/// One test at a time: some of them use SQLite past the store, which a fork in another thread does not wait for.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A directory for one test.
+pub struct Place {
+    dir: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Place {
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+/// A directory with the path of a database in it, which is not there yet. A test has one at a time.
+pub fn place() -> (Place, PathBuf) {
+    let place = Place { _alone: alone(), dir: tempfile::tempdir().expect("a directory") };
+    let path = place.path().join("cache_metadata.db");
+    (place, path)
 }
 
 pub fn open(path: &Path) -> SqliteMetadata {
