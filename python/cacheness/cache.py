@@ -119,6 +119,8 @@ class Cache(_core.CacheBase):
         entries = stats["total_entries"]
         stats["avg_entry_size_mb"] = stats["total_size_mb"] / entries if entries else 0.0
         stats["cache_dir"] = self.cache_dir
+        if not self._config.metadata.memory_cache_stats:
+            del stats["memory_cache_hits"]
         return stats
 
     def clear_all(self) -> int:

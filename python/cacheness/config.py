@@ -56,11 +56,24 @@ class CacheMetadataConfig:
         backend: the metadata backend; ``"sqlite"`` so far.
         store_cache_key_params: whether an entry keeps the parameters of its key, for listings.
         verify_cache_integrity: whether a payload's hash is checked when it is read.
+        enable_memory_cache: whether entries that were read or written are kept in this process's memory, so that a get
+            of one of them touches no file. They are always true: changes by other processes are noticed first.
+        memory_cache_type: which one leaves first: ``"lru"``, the one not read for longest, or ``"fifo"``.
+        memory_cache_maxsize: how many at most.
+        memory_cache_max_mb: how many megabytes at most; values over ``inline_threshold_bytes`` are never kept.
+        memory_cache_ttl_seconds: after how long an entry is read, and its signature checked, again.
+        memory_cache_stats: whether ``get_stats`` has ``memory_cache_hits``.
     """
 
     backend: Literal["sqlite"] = "sqlite"
     store_cache_key_params: bool = True
     verify_cache_integrity: bool = True
+    enable_memory_cache: bool = True
+    memory_cache_type: Literal["lru", "fifo"] = "lru"
+    memory_cache_maxsize: int = 10_000
+    memory_cache_max_mb: float = 32.0
+    memory_cache_ttl_seconds: float = 300.0
+    memory_cache_stats: bool = False
 
 
 @dataclass
@@ -224,6 +237,13 @@ class CacheConfig:
             "content_addressable": content_addressable,
             "verify_cache_integrity": self.metadata.verify_cache_integrity,
             "store_cache_key_params": self.metadata.store_cache_key_params,
+            "memory": {
+                "enable_memory_cache": self.metadata.enable_memory_cache,
+                "memory_cache_type": self.metadata.memory_cache_type,
+                "memory_cache_maxsize": self.metadata.memory_cache_maxsize,
+                "memory_cache_max_mb": self.metadata.memory_cache_max_mb,
+                "memory_cache_ttl_seconds": self.metadata.memory_cache_ttl_seconds,
+            },
             "compression": section(self.compression),
             "serialization": section(self.serialization),
             "security": section(self.security),

@@ -53,6 +53,9 @@ impl PyCache {
     fn fetch(&self, py: Python<'_>, key: &EntryKey, call: &Call<'_>) -> PyResult<Option<Box<Stored>>> {
         let Opened { engine, .. } = self.opened()?;
         let max_age = call.max_age()?;
+        if let Some(stored) = engine.get_in_memory(key, max_age) {
+            return Ok(Some(Box::new(stored)));
+        }
         let defaults = engine.store().read_options();
         let strict = call.strict_verification.unwrap_or(true);
         let options = ReadOptions { strict, ..defaults };
@@ -310,7 +313,7 @@ impl PyCache {
         let call = Call::new(py, params, Method::Other)?;
         let key = call.key(py, &engine.store().config().serialization)?;
         let found = py.detach(|| engine.get_entry(&key, !check_expiration)).into_py_result()?;
-        found.map(|summary| entries::summary_to_dict(py, &summary, Detail::Full)).transpose()
+        found.map(|summary| entries::to_dict(py, &summary, Detail::Full)).transpose()
     }
 
     /// Whether there is an entry with these parameters that has not expired. Its value is not read.
@@ -390,9 +393,10 @@ impl PyCache {
         };
         py.detach(|| engine.for_each(visit)).into_py_result()?;
         let detail = if include_metadata { Detail::Full } else { Detail::Brief };
+        let mut writer = entries::Writer::new(detail);
         let list = PyList::empty(py);
-        for summary in &summaries {
-            list.append(entries::summary_to_dict(py, summary, detail)?)?;
+        for EntrySummary { entry, inline } in &summaries {
+            list.append(writer.entry(py, entry, *inline)?)?;
         }
         Ok(list)
     }
@@ -431,6 +435,7 @@ impl PyCache {
         stats.set_item("cache_puts", counts.puts)?;
         stats.set_item("cache_failures", counts.failures)?;
         stats.set_item("hit_rate", counts.hit_rate())?;
+        stats.set_item("memory_cache_hits", engine.store().memory_hits())?;
         stats.set_item("backend_type", engine.store().metadata().name())?;
         stats.set_item("blob_backend_type", engine.store().blobs().name())?;
         Ok(stats)

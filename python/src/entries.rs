@@ -1,7 +1,7 @@
 //! Entries as Python dictionaries, under the names of the reference; where it has two names for a field, under both.
 
 use cacheness_core::clock::Timestamp;
-use cacheness_core::entry::{Entry, EntrySummary};
+use cacheness_core::entry::{Entry, EntrySummary, Name};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -58,63 +58,98 @@ pub(crate) fn megabytes(size: u64) -> f64 {
     size as f64 / (1 << 20) as f64
 }
 
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+fn hex<'py, const N: usize, const DIGITS: usize>(py: Python<'py>, bytes: &[u8; N]) -> Bound<'py, PyString> {
+    const ALPHABET: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; DIGITS];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = ALPHABET[usize::from(byte >> 4)];
+        pair[1] = ALPHABET[usize::from(byte & 15)];
+    }
+    PyString::new(py, std::str::from_utf8(&text).unwrap_or_default())
 }
 
-/// The dictionary of an entry.
-pub(crate) fn to_dict<'py>(
-    py: Python<'py>,
-    entry: &Entry,
-    inline: bool,
+/// Makes the dictionaries of entries. Many of them share what is the same: the set of names, and the short texts that
+/// say how a value is stored.
+pub(crate) struct Writer<'py> {
     detail: Detail,
-) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    macro_rules! set {
-        ($($name:literal)+, $value:expr) => {{
-            let value = $value;
-            $(dict.set_item(intern!(py, $name), &value)?;)+
-        }};
+    /// Whether there will be more than one.
+    many: bool,
+    /// A dictionary with all names: a copy of it has room for all values and need not grow.
+    template: Option<Bound<'py, PyDict>>,
+    texts: Vec<(Name, Bound<'py, PyString>)>,
+}
+
+impl<'py> Writer<'py> {
+    pub(crate) fn new(detail: Detail) -> Self {
+        Self { detail, many: true, template: None, texts: Vec::with_capacity(8) }
     }
-    let format = &entry.format;
-    set!("cache_key", entry.key.as_str());
-    set!("description", entry.description.as_deref());
-    set!("data_type", PyString::intern(py, &format.data_type));
-    set!("object_type", PyString::intern(py, &format.object_type));
-    set!("handler_used", PyString::intern(py, &format.handler));
-    set!("storage_format" "serializer", PyString::intern(py, &format.storage_format));
-    set!("compression_codec", PyString::intern(py, &format.compression));
-    set!("file_size", entry.size);
-    set!("size_mb", megabytes(entry.size));
-    set!("inline", inline);
-    set!("actual_path", entry.location.locator());
-    let created = iso(py, entry.created_at);
-    let accessed = if entry.accessed_at == entry.created_at { created.clone() } else { iso(py, entry.accessed_at) };
-    set!("created_at" "created", created);
-    set!("accessed_at" "last_accessed", accessed);
-    set!("expires_at", entry.expires_at.map(|time| iso(py, time)));
-    set!("access_count", entry.access_count);
-    set!("file_hash", format!("{:016x}", entry.file_hash));
-    set!("entry_signature", entry.signature.as_ref().map(|s| hex(s)));
-    if detail == Detail::Full {
-        set!("compression_info", {
-            let info = PyDict::new(py);
-            info.set_item(intern!(py, "codec"), PyString::intern(py, &format.compression))?;
-            info.set_item(intern!(py, "format"), PyString::intern(py, &format.storage_format))?;
-            info
-        });
-        set!("metadata", metadata(py, entry)?);
-        set!(
-            "cache_key_params",
-            match &entry.params {
-                Some(encoding) => keys::render_params(py, encoding)?,
-                None => py.None().into_bound(py),
-            }
-        );
+
+    fn text(&mut self, py: Python<'py>, name: &Name) -> Bound<'py, PyString> {
+        if let Some((_, text)) = self.texts.iter().find(|(known, _)| known == name) {
+            return text.clone();
+        }
+        let text = PyString::intern(py, name);
+        if self.texts.len() < 16 {
+            self.texts.push((name.clone(), text.clone()));
+        }
+        text
     }
-    Ok(dict)
+
+    /// The dictionary of an entry; `inline` says that its payload travels inside it.
+    pub(crate) fn entry(&mut self, py: Python<'py>, entry: &Entry, inline: bool) -> PyResult<Bound<'py, PyDict>> {
+        let dict = match &self.template {
+            Some(template) => template.copy()?,
+            None => PyDict::new(py),
+        };
+        macro_rules! set {
+            ($($name:literal)+, $value:expr) => {{
+                let value = $value;
+                $(dict.set_item(intern!(py, $name), &value)?;)+
+            }};
+        }
+        let format = &entry.format;
+        let storage_format = self.text(py, &format.storage_format);
+        let codec = self.text(py, &format.compression);
+        set!("cache_key", entry.key.as_str());
+        set!("description", entry.description.as_deref());
+        set!("data_type", self.text(py, &format.data_type));
+        set!("object_type", self.text(py, &format.object_type));
+        set!("handler_used", self.text(py, &format.handler));
+        set!("storage_format" "serializer", &storage_format);
+        set!("compression_codec", &codec);
+        set!("file_size", entry.size);
+        set!("size_mb", megabytes(entry.size));
+        set!("inline", inline);
+        set!("actual_path", entry.location.locator());
+        let created = iso(py, entry.created_at);
+        let accessed = if entry.accessed_at == entry.created_at { created.clone() } else { iso(py, entry.accessed_at) };
+        set!("created_at" "created", created);
+        set!("accessed_at" "last_accessed", accessed);
+        set!("expires_at", entry.expires_at.map(|time| iso(py, time)));
+        set!("access_count", entry.access_count);
+        set!("file_hash", hex::<8, 16>(py, &entry.file_hash.to_be_bytes()));
+        set!("entry_signature", entry.signature.as_ref().map(|signature| hex::<32, 64>(py, signature)));
+        if self.detail == Detail::Full {
+            set!("compression_info", {
+                let info = PyDict::new(py);
+                info.set_item(intern!(py, "codec"), codec)?;
+                info.set_item(intern!(py, "format"), storage_format)?;
+                info
+            });
+            set!("metadata", metadata(py, entry)?);
+            set!(
+                "cache_key_params",
+                match &entry.params {
+                    Some(encoding) => keys::render_params(py, encoding)?,
+                    None => py.None().into_bound(py),
+                }
+            );
+        }
+        if self.template.is_none() && self.many {
+            self.template = Some(dict.copy()?);
+        }
+        Ok(dict)
+    }
 }
 
 /// The user's metadata; an empty dictionary where none was given.
@@ -125,11 +160,11 @@ pub(crate) fn metadata<'py>(py: Python<'py>, entry: &Entry) -> PyResult<Bound<'p
     }
 }
 
-/// The dictionary of a listed entry.
-pub(crate) fn summary_to_dict<'py>(
+/// The dictionary of one entry.
+pub(crate) fn to_dict<'py>(
     py: Python<'py>,
     EntrySummary { entry, inline }: &EntrySummary,
     detail: Detail,
 ) -> PyResult<Bound<'py, PyDict>> {
-    to_dict(py, entry, *inline, detail)
+    Writer { many: false, ..Writer::new(detail) }.entry(py, entry, *inline)
 }

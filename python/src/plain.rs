@@ -2,6 +2,7 @@
 
 mod dump;
 mod ffi;
+mod json;
 mod load;
 mod metadata;
 mod names;

@@ -86,7 +86,7 @@ impl PyStore {
                 Some(key) => store.put(key, encoded, attributes),
                 None => store.put_by_content(encoded, attributes),
             };
-            Ok(py.detach(put).into_py_result()?.key)
+            Ok(py.detach(put).into_py_result()?.key.clone())
         })
     }
 
@@ -169,7 +169,7 @@ impl PyStore {
     fn get_metadata<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
         let Opened { store, .. } = self.opened()?;
         let found = py.detach(|| store.get_entry(key)).into_py_result()?;
-        found.map(|summary| entries::summary_to_dict(py, &summary, Detail::Full)).transpose()
+        found.map(|summary| entries::to_dict(py, &summary, Detail::Full)).transpose()
     }
 
     /// Sets fields of an entry's metadata; other fields and the value stay as they are.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,51 @@ def test_threads_share_a_cache(cache: Cache) -> None:
         thread.join()
     assert not errors
     assert len(cache) == 8 * 21
+
+
+def _replace(directory: Path, rounds: int, ready: Connection) -> None:
+    with Cache(directory) as cache:
+        for i in range(rounds):
+            assert ready.recv() == i
+            cache.put(i, k=1)
+            ready.send(i)
+
+
+def test_entries_in_memory_follow_what_other_processes_write(tmp_path: Path) -> None:
+    with Cache(tmp_path / "cache", memory_cache_stats=True) as cache:
+        cache.put(-1, k=1)
+        for _ in range(20):
+            assert cache.get(k=1) == -1
+        assert cache.get_stats()["memory_cache_hits"] > 0
+        here, there = multiprocessing.get_context("spawn").Pipe()
+        worker = multiprocessing.get_context("spawn").Process(target=_replace, args=(tmp_path / "cache", 50, there))
+        worker.start()
+        for i in range(50):
+            here.send(i)
+            assert here.recv() == i
+            assert cache.get(k=1) == i
+            assert cache.get(k=1) == i
+        worker.join(60)
+        assert worker.exitcode == 0
+
+
+def test_a_forked_child_keeps_entries_of_its_own(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    for _ in range(20):
+        cache.put("before", k=1)
+        assert cache.get(k=1) == "before"
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            for i in range(20):
+                cache.put(i, k=1)
+                assert cache.get(k=1) == i
+            cache.put("child", k=1)
+            cache.close()
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert cache.get(k=1) == "child"
+    cache.close()

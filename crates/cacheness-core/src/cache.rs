@@ -1,6 +1,7 @@
 //! The cache layer: expiry, hits and misses, accesses. It knows neither formats nor backends, only the store.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -148,8 +149,8 @@ impl CacheEngine {
         seconds.map(|s| Ok(self.store.clock().now().saturating_add(ttl_duration(s)?))).transpose()
     }
 
-    /// Stores a value under `key`; returns the entry without an inline payload.
-    pub fn put(&self, key: &EntryKey, encoded: Encoded<'_>, attributes: CacheAttributes) -> Result<Entry> {
+    /// Stores a value under `key`; returns the entry.
+    pub fn put(&self, key: &EntryKey, encoded: Encoded<'_>, attributes: CacheAttributes) -> Result<Arc<Entry>> {
         self.refuse_if_closed()?;
         let CacheAttributes { description, metadata, ttl } = attributes;
         let attributes = PutAttributes { description, metadata, expires_at: self.expires_at(ttl)? };
@@ -160,6 +161,27 @@ impl CacheEngine {
             self.flush_accesses()?;
         }
         Ok(entry)
+    }
+
+    /// The payload of `key`, if it is in the memory of this process and has not expired. Counts a hit, and no miss: what
+    /// is not found here is asked of [`CacheEngine::get`]. Touches no file, waits for nobody.
+    pub fn get_in_memory(&self, key: &EntryKey, max_age: Option<f64>) -> Option<Stored> {
+        if self.closed.load(Ordering::Acquire) {
+            return None;
+        }
+        let stored = self.store.peek(key)?;
+        let now = self.store.clock().now();
+        let oldest = max_age.map(|seconds| ttl_duration(seconds).map(|age| before(now, age)));
+        let fresh = oldest.is_none_or(|oldest| oldest.is_ok_and(|oldest| stored.entry().created_at >= oldest));
+        if !fresh || is_expired(stored.entry(), now) {
+            return None;
+        }
+        // Writing accesses down may take a while: that is left to a get that waits anyway.
+        if !self.note_access(stored.key(), now) {
+            return None;
+        }
+        self.counters.hits.fetch_add(1, Ordering::Relaxed);
+        Some(stored)
     }
 
     /// The payload of `key`, if there is one that has not expired. Counts a hit or a miss.
@@ -180,7 +202,7 @@ impl CacheEngine {
         match fetched {
             Ok(Fetched::Found(stored)) => {
                 count(&self.counters.hits);
-                self.note_access(stored.key(), now)?;
+                self.note_access_and_flush(stored.key(), now)?;
                 Ok(Some(stored))
             }
             Ok(other) => {
@@ -218,6 +240,10 @@ impl CacheEngine {
 
     /// Whether there is an entry that has not expired. Counts nothing.
     pub fn exists(&self, key: &EntryKey) -> Result<bool> {
+        self.refuse_if_closed()?;
+        if self.store.peek(key).is_some_and(|stored| !is_expired(stored.entry(), self.store.clock().now())) {
+            return Ok(true);
+        }
         Ok(self.get_entry(key, false)?.is_some())
     }
 
@@ -274,21 +300,31 @@ impl CacheEngine {
         self.store.totals()
     }
 
-    fn note_access(&self, key: &str, now: Timestamp) -> Result<()> {
+    /// Notes that `key` was read; `false` if that has to be done by [`CacheEngine::note_access_and_flush`].
+    fn note_access(&self, key: &str, now: Timestamp) -> bool {
         if self.store.is_read_only() {
-            return Ok(());
+            return true;
         }
         // After a fork the lock may be held by a thread that does not exist here: rather lose a count than wait.
-        let Some(mut accesses) = self.accesses.try_lock_for(LOCK_PATIENCE) else { return Ok(()) };
+        let Some(mut accesses) = self.accesses.try_lock_for(LOCK_PATIENCE) else { return true };
         if let Some((count, at)) = accesses.get_mut(key) {
             *count += 1;
             *at = now;
-            return Ok(());
+            return true;
+        }
+        if accesses.len() >= ACCESSES {
+            return false;
         }
         accesses.insert(key.to_owned(), (1, now));
-        let full = accesses.len() >= ACCESSES;
-        drop(accesses);
-        if full { self.flush_accesses() } else { Ok(()) }
+        true
+    }
+
+    fn note_access_and_flush(&self, key: &str, now: Timestamp) -> Result<()> {
+        if !self.note_access(key, now) {
+            self.flush_accesses()?;
+            self.note_access(key, now);
+        }
+        Ok(())
     }
 
     /// Writes down how often and when entries were read since the last time.

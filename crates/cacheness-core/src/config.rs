@@ -232,6 +232,63 @@ impl Default for SecurityConfig {
     }
 }
 
+/// Which entry leaves the memory of the process first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemoryPolicy {
+    /// The one that was not read for longest.
+    #[default]
+    Lru,
+    /// The one that came first.
+    Fifo,
+}
+
+/// Entries that are kept in the memory of the process, so that a get of one that was read or written before touches no
+/// file. What is kept is always true: changes by other processes are noticed before it is served. Only backends that can
+/// notice them (SQLite with a write-ahead log) have it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MemoryConfig {
+    /// Whether entries are kept in memory.
+    pub enable_memory_cache: bool,
+    /// Which one leaves first.
+    pub memory_cache_type: MemoryPolicy,
+    /// How many at most.
+    pub memory_cache_maxsize: usize,
+    /// How many megabytes (2^20 bytes) at most, payloads inside entries included.
+    pub memory_cache_max_mb: f64,
+    /// How long at most, in seconds; then the entry is read and its signature checked again.
+    pub memory_cache_ttl_seconds: f64,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self {
+            enable_memory_cache: true,
+            memory_cache_type: MemoryPolicy::Lru,
+            memory_cache_maxsize: 10_000,
+            memory_cache_max_mb: 32.0,
+            memory_cache_ttl_seconds: 300.0,
+        }
+    }
+}
+
+impl MemoryConfig {
+    /// The limit in bytes.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
+    pub fn max_bytes(&self) -> usize {
+        (self.memory_cache_max_mb * 1_048_576.0) as usize
+    }
+
+    /// The limit of time in microseconds.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation)] // saturates
+    pub fn max_age_micros(&self) -> i64 {
+        (self.memory_cache_ttl_seconds * 1e6) as i64
+    }
+}
+
 /// Options of the store engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -248,6 +305,8 @@ pub struct StoreConfig {
     pub verify_cache_integrity: bool,
     /// Whether the encoding of the parameters is kept in the entry.
     pub store_cache_key_params: bool,
+    /// Entries kept in memory.
+    pub memory: MemoryConfig,
     /// How payloads are compressed.
     pub compression: CompressionConfig,
     /// How keys are made.
@@ -265,6 +324,7 @@ impl Default for StoreConfig {
             content_addressable: false,
             verify_cache_integrity: true,
             store_cache_key_params: true,
+            memory: MemoryConfig::default(),
             compression: CompressionConfig::default(),
             serialization: SerializationConfig::default(),
             security: SecurityConfig::default(),
@@ -294,6 +354,14 @@ impl StoreConfig {
                 format!("blosc2_array_compression_level is {blosc2_array_compression_level}"),
                 "give a level from 0 (none) to 9",
             );
+        }
+        let MemoryConfig { memory_cache_max_mb, memory_cache_ttl_seconds, .. } = self.memory;
+        for (name, value) in
+            [("memory_cache_max_mb", memory_cache_max_mb), ("memory_cache_ttl_seconds", memory_cache_ttl_seconds)]
+        {
+            if !(value.is_finite() && value >= 0.0) {
+                return wrong(format!("{name} is {value}"), "give a number that is zero or more");
+            }
         }
         Ok(())
     }

@@ -10,6 +10,7 @@
 //! | [`formats`] | payload codecs: plain data, arrays, tables, compression | entries, storage |
 //! | [`handler`] | which Rust type is stored in which format | storage |
 //! | [`payload`] | payloads on their way in and out, their verification | formats |
+//! | [`process`] | what a forked child must not share with its parent | everything else |
 //! | [`metadata`] | the trait of metadata backends | blobs |
 //! | [`blob`] | the trait of blob backends | entries |
 //! | [`backends`] | backends that need nothing: memory, filesystem | each other |
@@ -30,6 +31,7 @@ pub mod key;
 pub mod metadata;
 pub mod parallel;
 pub mod payload;
+pub mod process;
 pub mod sign;
 pub mod store;
 

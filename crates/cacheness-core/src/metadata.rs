@@ -140,6 +140,17 @@ pub trait MetadataBackend: Send + Sync + fmt::Debug {
     /// Returns the totals, which are kept and never summed up.
     fn totals(&self) -> Result<Totals>;
 
+    /// A number that grows whenever an entry may have been changed by anybody else than through this object: by another
+    /// process, or by another backend of this process on the same database. `None` where that cannot be told.
+    ///
+    /// # Behavior
+    /// - Cheap enough to be asked with every get: no system call.
+    /// - A change that was committed before the call is in the answer.
+    /// - Changes through this object are not counted if that can be told, and may be counted if it cannot.
+    fn outside_changes(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether entries can be written.
     fn is_read_only(&self) -> bool {
         false

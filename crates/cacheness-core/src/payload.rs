@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -203,14 +204,15 @@ pub enum Check {
 
 /// Where the bytes are.
 enum Source {
-    Inline(Vec<u8>),
+    /// In the entry.
+    Inline,
     Blob(Box<dyn BlobReader>),
 }
 
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Inline(_) => "Inline",
+            Self::Inline => "Inline",
             Self::Blob(_) => "Blob",
         })
     }
@@ -219,8 +221,8 @@ impl std::fmt::Debug for Source {
 /// A payload as the store has it, not verified yet.
 #[derive(Debug)]
 pub struct Stored {
-    /// The entry; an inline payload has been moved to `source`.
-    entry: Entry,
+    /// Shared with what the store keeps in memory.
+    entry: Arc<Entry>,
     check: Check,
     signed: bool,
     source: Source,
@@ -229,9 +231,15 @@ pub struct Stored {
 impl Stored {
     /// The payload of `entry`; `reader` is its opened blob where it has one. `signed` says that the entry's signature
     /// has been checked and is valid.
-    pub fn new(mut entry: Entry, reader: Option<Box<dyn BlobReader>>, check: Check, signed: bool) -> Result<Self> {
-        let source = match (&mut entry.location, reader) {
-            (Location::Inline(bytes), _) => Source::Inline(std::mem::take(bytes)),
+    pub fn new(
+        entry: impl Into<Arc<Entry>>,
+        reader: Option<Box<dyn BlobReader>>,
+        check: Check,
+        signed: bool,
+    ) -> Result<Self> {
+        let entry = entry.into();
+        let source = match (&entry.location, reader) {
+            (Location::Inline(_), _) => Source::Inline,
             (Location::Blob(_), Some(reader)) => Source::Blob(reader),
             (Location::Blob(locator), None) => {
                 return Err(Error::new(
@@ -252,6 +260,7 @@ impl Stored {
     /// A payload in memory that needs no check, for tests of codecs.
     #[must_use]
     pub fn from_bytes(format: Format, bytes: Vec<u8>) -> Self {
+        let size = bytes.len() as u64;
         let entry = Entry {
             key: "test".into(),
             fingerprint: None,
@@ -260,16 +269,16 @@ impl Stored {
             expires_at: None,
             access_count: 0,
             format,
-            size: bytes.len() as u64,
+            size,
             file_hash: 0,
             digest: None,
             signature: None,
             description: None,
             metadata: None,
             params: None,
-            location: Location::Inline(Vec::new()),
+            location: Location::Inline(bytes),
         };
-        Self { entry, check: Check::Skip, signed: true, source: Source::Inline(bytes) }
+        Self { entry: Arc::new(entry), check: Check::Skip, signed: true, source: Source::Inline }
     }
 
     /// How the payload is to be read.
@@ -278,7 +287,7 @@ impl Stored {
         &self.entry.format
     }
 
-    /// The entry; its location holds no inline payload.
+    /// The entry.
     #[must_use]
     pub fn entry(&self) -> &Entry {
         &self.entry
@@ -316,9 +325,17 @@ impl Stored {
             .with_hint("the stored bytes are damaged; delete the entry and put the value again")
     }
 
+    /// The payload that travels inside the entry.
+    fn inline(&self) -> &[u8] {
+        match &self.entry.location {
+            Location::Inline(bytes) => bytes,
+            Location::Blob(_) => &[],
+        }
+    }
+
     fn size_found(&self) -> u64 {
         match &self.source {
-            Source::Inline(bytes) => bytes.len() as u64,
+            Source::Inline => self.inline().len() as u64,
             Source::Blob(reader) => reader.size(),
         }
     }
@@ -352,12 +369,19 @@ impl Stored {
     }
 
     /// Verifies the payload and returns it.
-    pub fn into_bytes(mut self) -> Result<Buffer> {
+    pub fn into_bytes(self) -> Result<Buffer> {
         let bytes = match self.source {
-            Source::Inline(ref mut bytes) => {
-                let bytes = std::mem::take(bytes);
-                self.check_parts(&[&bytes])?;
-                return Ok(Buffer::Heap(bytes));
+            Source::Inline => {
+                self.check_parts(&[self.inline()])?;
+                let entry = Arc::try_unwrap(self.entry).map(|entry| entry.location);
+                return Ok(Buffer::Heap(match entry {
+                    Ok(Location::Inline(bytes)) => bytes,
+                    Err(shared) => match &shared.location {
+                        Location::Inline(bytes) => bytes.clone(),
+                        Location::Blob(_) => Vec::new(),
+                    },
+                    Ok(Location::Blob(_)) => Vec::new(),
+                }));
             }
             Source::Blob(_) => {
                 let mut buffer = Buffer::zeroed(self.length()?)?;
@@ -369,12 +393,33 @@ impl Stored {
         Ok(bytes)
     }
 
+    /// Verifies an inline payload now, so that nobody verifies it again.
+    pub(crate) fn verify_inline(&mut self) -> Result<()> {
+        if matches!(self.source, Source::Inline) {
+            self.check_parts(&[self.inline()])?;
+            self.check = Check::Skip;
+        }
+        Ok(())
+    }
+
+    /// Believes an inline payload: it has been in this process's memory since it was verified.
+    pub(crate) fn skip_inline_check(&mut self) {
+        if matches!(self.source, Source::Inline) {
+            self.check = Check::Skip;
+        }
+    }
+
+    /// The entry, to be kept in memory.
+    pub(crate) fn share(&self) -> Arc<Entry> {
+        Arc::clone(&self.entry)
+    }
+
     /// Verifies an inline payload in place and returns it; `None` where the payload is a blob.
     pub fn inline_bytes(&self) -> Result<Option<&[u8]>> {
         match &self.source {
-            Source::Inline(bytes) => {
-                self.check_parts(&[bytes])?;
-                Ok(Some(bytes))
+            Source::Inline => {
+                self.check_parts(&[self.inline()])?;
+                Ok(Some(self.inline()))
             }
             Source::Blob(_) => Ok(None),
         }
@@ -385,7 +430,7 @@ impl Stored {
     pub fn peek(&self, count: usize) -> Result<Vec<u8>> {
         let count = count.min(self.length()?);
         match &self.source {
-            Source::Inline(bytes) => Ok(bytes[..count].to_vec()),
+            Source::Inline => Ok(self.inline()[..count].to_vec()),
             Source::Blob(reader) => {
                 let mut buffer = vec![0; count];
                 reader.read_exact_at(&mut buffer, 0)?;
@@ -415,9 +460,9 @@ impl Stored {
 
     fn fill(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         match &self.source {
-            Source::Inline(bytes) => {
+            Source::Inline => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX);
-                let from = bytes.get(start..).and_then(|rest| rest.get(..buffer.len()));
+                let from = self.inline().get(start..).and_then(|rest| rest.get(..buffer.len()));
                 let from = from.ok_or_else(|| self.damaged("its payload ends too early"))?;
                 buffer.copy_from_slice(from);
                 Ok(())
@@ -465,7 +510,7 @@ impl Stored {
     #[must_use]
     pub fn local_path(&self) -> Option<&std::path::Path> {
         match &self.source {
-            Source::Inline(_) => None,
+            Source::Inline => None,
             Source::Blob(reader) => reader.local_path(),
         }
     }

@@ -89,7 +89,7 @@ impl BlobStore {
         }
         let metadata = metadata.map(|metadata| Value::Object(metadata.clone()).to_string());
         let encoded = value.encode(&self.store.config().compression)?;
-        Ok(self.store.put_by_content(encoded, PutAttributes { metadata, ..PutAttributes::default() })?.key)
+        Ok(self.store.put_by_content(encoded, PutAttributes { metadata, ..PutAttributes::default() })?.key.clone())
     }
 
     /// The value of `key`, or `None` if there is none.

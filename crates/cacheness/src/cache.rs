@@ -286,7 +286,7 @@ impl Cache {
 
     fn put_encoded(&self, encoded: Encoded<'_>, key: impl IntoEntryKey, options: PutOptions) -> Result<String> {
         let key = key.into_entry_key(&self.engine.store().config().serialization)?;
-        Ok(self.engine.put(&key, encoded, options.into_attributes()?)?.key)
+        Ok(self.engine.put(&key, encoded, options.into_attributes()?)?.key.clone())
     }
 
     /// The value of `key`, or `None` if there is none or it has expired.

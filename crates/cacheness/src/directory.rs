@@ -90,7 +90,7 @@ fn signed_fields(config: &StoreConfig) -> Result<SignedFields> {
 fn open_memory(config: StoreConfig, clock: Clock) -> Result<Store> {
     let fields = signed_fields(&config)?;
     let signer = config.security.enable_entry_signing.then(|| Signer::in_memory(fields)).transpose()?;
-    Ok(Store::new(Arc::new(MemoryMetadata::new()), Arc::new(MemoryBlobs::new()), signer, config, clock))
+    Ok(Store::new(Box::new(MemoryMetadata::new()), Arc::new(MemoryBlobs::new()), signer, config, clock))
 }
 
 fn open_directory(path: &Path, config: StoreConfig, access: Access, clock: Clock) -> Result<Store> {
@@ -107,11 +107,11 @@ fn open_directory(path: &Path, config: StoreConfig, access: Access, clock: Clock
         }
     };
     let read_only = access == Access::ReadOnly;
-    let metadata: Arc<dyn MetadataBackend> = match manifest.metadata.backend.as_str() {
+    let metadata: Box<dyn MetadataBackend> = match manifest.metadata.backend.as_str() {
         "sqlite" => {
             let access = if read_only { SqliteAccess::ReadOnly } else { SqliteAccess::Auto };
             let options = SqliteOptions::new(root.join(DATABASE)).durability(config.durability).access(access);
-            Arc::new(SqliteMetadata::open(options)?)
+            Box::new(SqliteMetadata::open(options)?)
         }
         other => return Err(unknown_backend(&root, "metadata", other)),
     };

@@ -22,6 +22,9 @@ pub(crate) fn metadata_to_json(metadata: &Bound<'_, PyDict>) -> PyResult<String>
 
 /// The dict that a JSON object stands for.
 pub(crate) fn json_to_metadata<'py>(py: Python<'py>, json: &str) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(metadata) = super::json::untagged(py, json) {
+        return Ok(metadata);
+    }
     let mut bytes = Vec::with_capacity(json.len());
     from_json(json).and_then(|value| value.encode(&mut bytes)).into_py_result()?;
     load(py, &bytes)

@@ -162,14 +162,13 @@ pub const MAX_DECOMPRESSED: u64 = 1 << 40;
 /// The verified MessagePack of a plain payload, passed to `decode`.
 pub fn decode_plain<T>(stored: Stored, decode: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
     expect_format(&stored, &["msgpack"])?;
-    let key = stored.key().to_owned();
-    let named = |error: Error| error.within(format_args!("entry {key}"));
     if stored.format().compression == "none"
         && let Some(bytes) = stored.inline_bytes()?
     {
-        return decode(bytes).map_err(named);
+        return decode(bytes).map_err(|error| error.within(format_args!("entry {}", stored.key())));
     }
-    decode(&plain_bytes(stored)?).map_err(named)
+    let key = stored.key().to_owned();
+    decode(&plain_bytes(stored)?).map_err(|error| error.within(format_args!("entry {key}")))
 }
 
 /// The verified MessagePack of a plain payload in memory of its own.

@@ -9,6 +9,7 @@
 //! A crash between the steps leaves a blob that nobody names, never an entry without its blob. A reader that holds the
 //! former entry when its blob goes reads the entry again, once, and finds the new one.
 
+mod hot;
 mod key;
 mod write;
 
@@ -24,6 +25,7 @@ use crate::metadata::{EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Scan
 use crate::payload::{Check, Encoded, PayloadHash, PayloadHasher, Stored};
 use crate::sign::{SignatureState, Signer};
 
+use hot::{Hot, HotEntries, Ticket};
 pub use key::{EntryKey, MAX_NAME};
 
 /// How many entries a pass over the whole store reads at a time.
@@ -79,11 +81,13 @@ pub struct IntegrityReport {
 
 /// Keeps typed payloads under keys; knows no expiry and no eviction.
 pub struct Store {
-    metadata: Arc<dyn MetadataBackend>,
+    /// No other store has it: entries kept in memory rely on that.
+    metadata: Box<dyn MetadataBackend>,
     blobs: Arc<dyn BlobBackend>,
     signer: Option<Signer>,
     config: StoreConfig,
     clock: Clock,
+    hot: Option<HotEntries>,
 }
 
 impl fmt::Debug for Store {
@@ -96,13 +100,14 @@ impl Store {
     /// A store on these backends. Without a signer nothing is signed, and nothing counts as signed.
     #[must_use]
     pub fn new(
-        metadata: Arc<dyn MetadataBackend>,
+        metadata: Box<dyn MetadataBackend>,
         blobs: Arc<dyn BlobBackend>,
         signer: Option<Signer>,
         config: StoreConfig,
         clock: Clock,
     ) -> Self {
-        Self { metadata, blobs, signer, config, clock }
+        let hot = HotEntries::new(&config.memory);
+        Self { metadata, blobs, signer, config, clock, hot }
     }
 
     /// The options.
@@ -147,11 +152,11 @@ impl Store {
         ReadOptions { verify: self.config.verify_cache_integrity, strict: true }
     }
 
-    /// Stores `encoded` under `key`, replacing what is there. Returns the entry, without an inline payload.
+    /// Stores `encoded` under `key`, replacing what is there. Returns the entry.
     ///
     /// Durable as [`Durability`](crate::config::Durability) says when it returns. After an error the former value is
     /// still there, and nothing of the new one.
-    pub fn put(&self, key: &EntryKey, encoded: Encoded<'_>, attributes: PutAttributes) -> Result<Entry> {
+    pub fn put(&self, key: &EntryKey, encoded: Encoded<'_>, attributes: PutAttributes) -> Result<Arc<Entry>> {
         self.refuse_if_read_only()?;
         self.refuse_code(&encoded.format)?;
         let written = self.write(&key.stem(), encoded.payload, &encoded.extension)?;
@@ -159,7 +164,7 @@ impl Store {
     }
 
     /// Stores `encoded` under the digest of its payload (32 hexadecimal digits of BLAKE3) and returns the entry.
-    pub fn put_by_content(&self, encoded: Encoded<'_>, attributes: PutAttributes) -> Result<Entry> {
+    pub fn put_by_content(&self, encoded: Encoded<'_>, attributes: PutAttributes) -> Result<Arc<Entry>> {
         self.refuse_if_read_only()?;
         self.refuse_code(&encoded.format)?;
         let written = self.write("c0de", encoded.payload, &encoded.extension)?;
@@ -197,7 +202,7 @@ impl Store {
         format: crate::entry::Format,
         attributes: PutAttributes,
         written: write::Written,
-    ) -> Result<Entry> {
+    ) -> Result<Arc<Entry>> {
         let write::Written { location, hash: PayloadHash { size, file_hash, digest } } = written;
         let now = self.clock.now();
         let params = match key {
@@ -222,6 +227,7 @@ impl Store {
             location,
         };
         let share_blob = self.config.content_addressable && entry.location.locator().is_some();
+        let ticket = self.ticket(&entry.key);
         let filed = self.sign(&mut entry).and_then(|()| self.metadata.put(&entry, PutOptions { share_blob }));
         match filed {
             Ok(outcome) => {
@@ -232,17 +238,31 @@ impl Store {
                     entry.location = Location::Blob(shared.clone());
                 }
                 self.delete_orphan(&outcome);
-                if let Location::Inline(bytes) = &mut entry.location {
-                    bytes.clear();
-                }
+                let entry = Arc::new(entry);
+                let kept = ticket.map(|ticket| (ticket, Arc::clone(&entry), self.signer.is_some(), now));
+                self.written(&entry.key, kept);
                 Ok(entry)
             }
             Err(error) => {
+                self.written(&entry.key, None);
                 if let Some(own) = entry.location.locator() {
                     self.delete_blob(own);
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// For [`Store::written`], taken before the entry is written.
+    fn ticket(&self, key: &str) -> Option<Ticket> {
+        let hot = self.hot.as_ref()?;
+        Some(hot.ticket(key, self.metadata.outside_changes()?))
+    }
+
+    /// Call it after the entry of `key` has been changed or may have been, whatever came of it.
+    fn written(&self, key: &str, now: Option<(Ticket, Arc<Entry>, bool, Timestamp)>) {
+        if let Some(hot) = &self.hot {
+            hot.written(key, now);
         }
     }
 
@@ -261,6 +281,23 @@ impl Store {
         }
     }
 
+    /// How many gets found their entry in the memory of this process since the store was opened.
+    #[must_use]
+    pub fn memory_hits(&self) -> u64 {
+        self.hot.as_ref().map_or(0, HotEntries::hits)
+    }
+
+    /// The entry of `key` and its payload, if both are in the memory of this process: touches no file, waits for nobody.
+    #[must_use]
+    pub fn peek(&self, key: &EntryKey) -> Option<Stored> {
+        let Hot { entry, signed, .. } = self.find_hot(key, false).ok()?;
+        let mine = key.fingerprint().is_none_or(|asked| entry.fingerprint.as_ref() == Some(asked));
+        if !mine || entry.location.locator().is_some() || self.guard_code(&entry, signed).is_err() {
+            return None;
+        }
+        Stored::new(entry, None, Check::Skip, signed).ok()
+    }
+
     /// Looks up `key` and opens its payload, if `admit` wants the entry.
     ///
     /// # Errors
@@ -272,9 +309,15 @@ impl Store {
         options: ReadOptions,
         mut admit: impl FnMut(&Entry) -> bool,
     ) -> Result<Fetched> {
-        let mut missing: Option<Entry> = None;
+        let mut missing: Option<Location> = None;
         loop {
-            let Some(entry) = self.metadata.get(key.as_str())? else { return Ok(Fetched::Missing) };
+            let (entry, signed, ticket) = match self.find_hot(key, missing.is_some()) {
+                Ok(Hot { entry, signed, .. }) => (entry, Some(signed), None),
+                Err(ticket) => match self.metadata.get(key.as_str())? {
+                    Some(entry) => (Arc::new(entry), None, ticket),
+                    None => return Ok(Fetched::Missing),
+                },
+            };
             if let Some(asked) = key.fingerprint()
                 && entry.fingerprint.as_ref() != Some(asked)
             {
@@ -284,8 +327,12 @@ impl Store {
                 return Ok(Fetched::Declined);
             }
             let verify = options.verify || entry.format.runs_code();
-            let signed = self.accept_signature(&entry, options)? && verify;
-            self.guard_code(&entry, signed)?;
+            let checked = signed.is_some();
+            let signed = match signed {
+                Some(signed) => signed,
+                None => self.accept_signature(&entry, options)?,
+            };
+            self.guard_code(&entry, signed && verify)?;
             let check = match (verify, signed, entry.digest) {
                 (false, ..) => Check::Skip,
                 (true, true, Some(digest)) => Check::Blake3(digest),
@@ -296,15 +343,37 @@ impl Store {
                 Location::Blob(locator) => match self.blobs.open(locator)? {
                     Some(reader) => Some(reader),
                     // A writer may have replaced the entry since it was read: then the new one has another blob.
-                    None if missing.as_ref().is_none_or(|former| former.location != entry.location) => {
-                        missing = Some(entry);
+                    None if missing.as_ref().is_none_or(|former| *former != entry.location) => {
+                        missing = Some(entry.location.clone());
                         continue;
                     }
                     None => None,
                 },
             };
-            return Ok(Fetched::Found(Box::new(Stored::new(entry, reader, check, signed)?)));
+            let mut stored = Stored::new(entry, reader, check, signed && verify)?;
+            if checked {
+                stored.skip_inline_check();
+            } else if let (Some(hot), Some(ticket), true) = (&self.hot, ticket, verify && self.is_trusted(&stored, signed)) {
+                stored.verify_inline()?;
+                hot.offer(ticket, stored.share(), signed, self.clock.now());
+            }
+            return Ok(Fetched::Found(Box::new(stored)));
         }
+    }
+
+    /// The entry of `key` if it is in memory, else the ticket for keeping it there where there is a memory.
+    fn find_hot(&self, key: &EntryKey, again: bool) -> Result<Hot, Option<Ticket>> {
+        let Some(hot) = &self.hot else { return Err(None) };
+        let Some(outside) = self.metadata.outside_changes() else { return Err(None) };
+        if again {
+            return Err(Some(hot.ticket(key.as_str(), outside)));
+        }
+        hot.find(key.as_str(), outside, self.clock.now()).map_err(Some)
+    }
+
+    /// Whether an entry may be served again without another look at its signature: it is valid, or none is wanted.
+    fn is_trusted(&self, stored: &Stored, signed: bool) -> bool {
+        signed || self.signer.is_none() || stored.entry().signature.is_none()
     }
 
     /// Whether the entry has a valid signature; an error where the configuration wants one and it has not.
@@ -390,7 +459,9 @@ impl Store {
                 self.sign(&mut changed)?;
                 update.signature = Some(changed.signature);
             }
-            if self.metadata.update(key, &entry, &update)? {
+            let updated = self.metadata.update(key, &entry, &update);
+            self.written(key, None);
+            if updated? {
                 return Ok(true);
             }
         }
@@ -399,7 +470,9 @@ impl Store {
     /// Removes the entry of `key` and its payload; `false` if there was none.
     pub fn delete(&self, key: &str) -> Result<bool> {
         self.refuse_if_read_only()?;
-        let outcome = self.metadata.delete(key)?;
+        let outcome = self.metadata.delete(key);
+        self.written(key, None);
+        let outcome = outcome?;
         if let Some(outcome) = &outcome {
             self.delete_orphan(outcome);
         }
@@ -409,7 +482,9 @@ impl Store {
     /// Removes `entry` if it is still the one filed under its key.
     pub fn delete_entry(&self, entry: &Entry) -> Result<bool> {
         self.refuse_if_read_only()?;
-        let outcome = self.metadata.delete_if(entry)?;
+        let outcome = self.metadata.delete_if(entry);
+        self.written(&entry.key, None);
+        let outcome = outcome?;
         if let Some(outcome) = &outcome {
             self.delete_orphan(outcome);
         }
@@ -419,7 +494,11 @@ impl Store {
     /// Removes everything and returns how many entries there were.
     pub fn clear(&self) -> Result<u64> {
         self.refuse_if_read_only()?;
-        self.metadata.clear(&mut |locator| self.delete_blob(locator))
+        let cleared = self.metadata.clear(&mut |locator| self.delete_blob(locator));
+        if let Some(hot) = &self.hot {
+            hot.all_written();
+        }
+        cleared
     }
 
     fn delete_orphan(&self, outcome: &PutOutcome) {
@@ -517,7 +596,11 @@ impl Store {
 
     /// Releases the resources; later calls fail with [`ErrorKind::Closed`].
     pub fn close(&self) -> Result<()> {
-        self.metadata.close()
+        let closed = self.metadata.close();
+        if let Some(hot) = &self.hot {
+            hot.all_written();
+        }
+        closed
     }
 }
 

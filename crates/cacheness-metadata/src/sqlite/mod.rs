@@ -12,6 +12,7 @@ mod rows;
 mod scan;
 mod spool;
 mod totals;
+mod watch;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -111,6 +112,9 @@ pub struct SqliteMetadata {
     target: Target,
     pool: Pool,
     closed: AtomicBool,
+    /// Whether entries have been put, changed or removed. Accesses alone are not worth the two syncs of a checkpoint when
+    /// the store is closed.
+    changed: AtomicBool,
 }
 
 impl fmt::Debug for SqliteMetadata {
@@ -164,7 +168,7 @@ impl SqliteMetadata {
     fn with_connection(target: Target, first: Pooled) -> Self {
         let pool = Pool::new();
         pool.put_back(first);
-        Self { target, pool, closed: AtomicBool::new(false) }
+        Self { target, pool, closed: AtomicBool::new(false), changed: AtomicBool::new(false) }
     }
 
     /// The database file; `None` for a database in memory.
@@ -176,7 +180,9 @@ impl SqliteMetadata {
     fn shut(&self) {
         let _passage = fork::enter();
         self.closed.store(true, Ordering::Release);
-        self.pool().close_idle();
+        let pool = self.pool();
+        pool.tracker().close();
+        pool.close_idle(self.changed.load(Ordering::Acquire));
     }
 
     /// The pool of this process. A database in memory has one for ever: its connection cannot be opened again.
@@ -195,12 +201,12 @@ impl SqliteMetadata {
         // In this order: a `close` that comes between finds either the connection or nothing to do.
         pool.put_back(connection);
         if self.closed.load(Ordering::Acquire) {
-            pool.close_idle();
+            pool.close_idle(true);
         }
     }
 
     /// Runs `operation` on a connection, again if it gave way to a fork.
-    fn run<T>(&self, writes: bool, mut operation: impl FnMut(&Connection) -> Result<T>) -> Result<T> {
+    fn run<T>(&self, writes: bool, mut operation: impl FnMut(&Pool, &Connection) -> Result<T>) -> Result<T> {
         let mut started = None;
         loop {
             let result = {
@@ -209,7 +215,7 @@ impl SqliteMetadata {
                 // The one connection to a database in memory is handed round like the right to write.
                 let _turn = (writes || self.target.mode == Mode::Memory).then(|| pool.writer());
                 let connection = self.take(pool)?;
-                let result = operation(&connection);
+                let result = operation(pool, &connection);
                 self.put_back(pool, connection);
                 result
             };
@@ -226,19 +232,29 @@ impl SqliteMetadata {
         }
     }
 
-    fn read<T>(&self, operation: impl FnMut(&Connection) -> Result<T>) -> Result<T> {
-        self.run(false, operation)
+    fn read<T>(&self, mut operation: impl FnMut(&Connection) -> Result<T>) -> Result<T> {
+        self.run(false, |_, connection| operation(connection))
     }
 
     /// Runs `operation` in one transaction that has the right to write from its first statement on.
-    fn write<T>(&self, mut operation: impl FnMut(&Connection) -> Result<T>) -> Result<T> {
+    fn write<T>(&self, operation: impl FnMut(&Connection) -> Result<T>) -> Result<T> {
+        // Before the transaction: whoever closes the store meanwhile has to know.
+        if !self.changed.load(Ordering::Relaxed) {
+            self.changed.store(true, Ordering::Release);
+        }
+        self.transact(operation)
+    }
+
+    fn transact<T>(&self, mut operation: impl FnMut(&Connection) -> Result<T>) -> Result<T> {
         if self.target.mode.is_read_only() && !self.closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::ReadOnly, "the store is open for reading only")
                 .with_hint("check who owns the store's directory, its permissions and its file system"));
         }
-        self.run(true, |connection| {
+        self.run(true, |pool, connection| {
             step(connection, "BEGIN IMMEDIATE")?;
+            let before = pool.tracker().header();
             let result = operation(connection).and_then(|value| step(connection, "COMMIT").map(|()| value));
+            pool.tracker().committed(before);
             if result.is_err() && !connection.is_autocommit() {
                 // If even this fails the connection is not used again, and closing it rolls back.
                 let _ = step(connection, "ROLLBACK");
@@ -299,21 +315,22 @@ fn find_equal_blob(connection: &Connection, entry: &Entry, own: &str) -> Result<
         .map_err(|e| translate("cannot find an equal blob", e))
 }
 
+/// Nothing happens where the key is there already: a put of a new key, the usual one, is this statement alone.
 const INSERT: &str = concat!(
     "INSERT INTO cache_entries (cache_key, ",
     columns!(),
-    ", payload, id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)"
+    ", payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) \
+     ON CONFLICT (cache_key) DO NOTHING"
 );
 
-/// The parameters of [`INSERT`]. The key (?1) is the same and the access count (?6) is kept.
+/// The parameters of [`INSERT`], and the row. The key (?1) is the same and the access count (?6) is kept.
 const REPLACE: &str = "UPDATE cache_entries SET fingerprint = ?2, created_at = ?3, accessed_at = ?4, expires_at = ?5, \
     handler = ?7, data_type = ?8, storage_format = ?9, compression = ?10, object_type = ?11, handler_meta = ?12, \
     file_size = ?13, file_hash = ?14, digest = ?15, signature = ?16, description = ?17, metadata = ?18, params = ?19, \
     locator = ?20, payload = ?21 WHERE id = ?22";
 
 fn put(connection: &Connection, entry: &Entry, options: PutOptions) -> Result<PutOutcome> {
-    let former = find_former(connection, &entry.key)?;
-    let mut outcome = PutOutcome { replaced: former.is_some(), ..PutOutcome::default() };
+    let mut outcome = PutOutcome::default();
     let shared;
     let mut location = &entry.location;
     if let (true, Location::Blob(own)) = (options.share_blob, location)
@@ -323,23 +340,27 @@ fn put(connection: &Connection, entry: &Entry, options: PutOptions) -> Result<Pu
         shared = Location::Blob(locator);
         location = &shared;
     }
-    let mut statement = prepare(connection, if former.is_some() { REPLACE } else { INSERT })?;
-    let new = if former.is_none() { Some(totals::new_row(connection)?) } else { None };
-    let id = former.as_ref().map(|former| former.id).or(new.as_ref().map(|new| new.id));
-    rows::bind_entry(&mut statement, entry, location)?;
-    statement.raw_bind_parameter(22, id).map_err(|e| translate("cannot write an entry", e))?;
-    let written = statement.raw_execute().map_err(|e| translate("cannot write an entry", e))?;
-    debug_assert_eq!(written, 1);
-    drop(statement);
-    if let Some(new) = new {
-        totals::inserted(connection, &new)?;
+    let failed = |e| translate("cannot write an entry", e);
+    let mut insert = prepare(connection, INSERT)?;
+    rows::bind_entry(&mut insert, entry, location)?;
+    let inserted = insert.raw_execute().map_err(failed)?;
+    drop(insert);
+    if inserted > 0 {
+        totals::inserted(connection, connection.last_insert_rowid())?;
+        return Ok(outcome);
     }
-    if let Some(former) = former {
-        totals::changed(connection, former.id, 0, rows::signed_size(entry)? - former.size)?;
-        if former.locator.as_deref() != location.locator() {
-            outcome.orphaned = if_orphaned(connection, former.locator)?;
-        }
+    let former = find_former(connection, &entry.key)?
+        .ok_or_else(|| Error::new(ErrorKind::Metadata, format!("entry {} is in the index of keys only", entry.key)))?;
+    let mut replace = prepare(connection, REPLACE)?;
+    rows::bind_entry(&mut replace, entry, location)?;
+    replace.raw_bind_parameter(22, former.id).map_err(failed)?;
+    replace.raw_execute().map_err(failed)?;
+    drop(replace);
+    totals::resized(connection, former.id, rows::signed_size(entry)? - former.size)?;
+    if former.locator.as_deref() != location.locator() {
+        outcome.orphaned = if_orphaned(connection, former.locator)?;
     }
+    outcome.replaced = true;
     Ok(outcome)
 }
 
@@ -347,7 +368,7 @@ fn put(connection: &Connection, entry: &Entry, options: PutOptions) -> Result<Pu
 fn delete(connection: &Connection, sql: &str, values: impl rusqlite::Params) -> Result<Option<PutOutcome>> {
     let removed = prepare(connection, sql)?.query_row(values, Former::from_row).optional();
     let Some(former) = removed.map_err(|e| translate("cannot delete an entry", e))? else { return Ok(None) };
-    totals::changed(connection, former.id, -1, -former.size)?;
+    totals::removed(connection, former.id, former.size)?;
     let orphaned = if_orphaned(connection, former.locator)?;
     Ok(Some(PutOutcome { orphaned, shared: None, replaced: true }))
 }
@@ -457,7 +478,7 @@ impl MetadataBackend for SqliteMetadata {
         let sql = "UPDATE cache_entries SET accessed_at = max(accessed_at, ?2), \
                    access_count = access_count + min(?3, 9223372036854775807 - access_count) \
                    WHERE cache_key = ?1";
-        self.write(|connection| {
+        self.transact(|connection| {
             let mut statement = prepare(connection, sql)?;
             for access in accesses {
                 let count = i64::try_from(access.count).unwrap_or(i64::MAX);
@@ -470,6 +491,17 @@ impl MetadataBackend for SqliteMetadata {
 
     fn totals(&self) -> Result<Totals> {
         self.read(totals::get)
+    }
+
+    fn outside_changes(&self) -> Option<u64> {
+        if self.target.mode == Mode::Memory {
+            return None;
+        }
+        let _passage = fork::enter();
+        if self.closed.load(Ordering::Acquire) {
+            return None;
+        }
+        self.pool().tracker().look(&self.target)
     }
 
     fn is_read_only(&self) -> bool {

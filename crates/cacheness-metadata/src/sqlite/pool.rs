@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cacheness_core::Result;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
+use super::watch::Tracker;
 use crate::fork::{self, OpenLog};
 
 /// Connections that are kept open while nobody uses them.
@@ -75,6 +77,8 @@ pub(super) struct Pool {
     idle: Mutex<Vec<Pooled>>,
     /// Writers of this process queue here instead of finding the database busy.
     writer: Mutex<()>,
+    /// Changes that others have made.
+    tracker: Mutex<Tracker>,
     /// The pool of a forked child. It is made between [`fork::enter`] and the drop of its passage, so no fork can find it
     /// half made.
     next: OnceLock<Box<Pool>>,
@@ -125,9 +129,20 @@ impl Pool {
         }
     }
 
-    /// Closes the idle connections.
-    pub(super) fn close_idle(&self) {
+    /// Who notices the changes of others.
+    pub(super) fn tracker(&self) -> MutexGuard<'_, Tracker> {
+        self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the idle connections. Unless `checkpoint`, the log stays beside the database for the next who opens it.
+    pub(super) fn close_idle(&self, checkpoint: bool) {
         let idle = std::mem::take(&mut *self.idle());
+        if !checkpoint {
+            for connection in &idle {
+                // Without it closing is slower, which is no error.
+                let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            }
+        }
         drop(idle);
     }
 }

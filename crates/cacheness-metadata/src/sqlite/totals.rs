@@ -4,8 +4,8 @@
 //! counted when somebody asks. A row that every put changes would be appended to the log with every put, which costs more
 //! than the entry itself: SQLite finds the newest copy of a page by going through all its copies.
 //!
-//! Invariant: a new row's id is greater than every id in use and than `counted_to`, also after the newest rows have been
-//! deleted, so that a row is counted on exactly one side.
+//! Invariant: no row that is inserted later gets an id of at most `counted_to`. SQLite gives a new row the greatest id in
+//! use plus one, so `counted_to` goes back with the greatest id when rows are removed.
 
 use cacheness_core::Result;
 use cacheness_core::entry::Totals;
@@ -17,47 +17,42 @@ use super::prepare;
 /// How many rows may be behind `counted_to` after a put. Counting them takes about a microsecond.
 const TAIL: i64 = 32;
 
-/// Where a new row goes.
-pub(super) struct NewRow {
-    pub(super) id: i64,
-    counted_to: i64,
-}
-
-/// The id for a row that is about to be inserted in this transaction.
-pub(super) fn new_row(connection: &Connection) -> Result<NewRow> {
-    let sql = "SELECT max(counted_to, coalesce((SELECT max(id) FROM cache_entries), 0)) + 1, counted_to \
-               FROM cache_totals WHERE id = 1";
-    prepare(connection, sql)?
-        .query_row((), |row| Ok(NewRow { id: row.get(0)?, counted_to: row.get(1)? }))
-        .map_err(|e| translate("cannot read the totals", e))
-}
-
-/// Call it after the insertion.
-pub(super) fn inserted(connection: &Connection, row: &NewRow) -> Result<()> {
-    if row.id - row.counted_to < TAIL {
+/// Call it after the row `id` has been inserted: every so many of them are counted. Ids grow by one, so none is missed.
+pub(super) fn inserted(connection: &Connection, id: i64) -> Result<()> {
+    if id % TAIL != 0 {
         return Ok(());
     }
     let sql = "UPDATE cache_totals SET counted_to = ?1, \
                entries = entries + (SELECT count(*) FROM cache_entries WHERE id > counted_to), \
                bytes = bytes + (SELECT coalesce(sum(file_size), 0) FROM cache_entries WHERE id > counted_to) WHERE id = 1";
-    prepare(connection, sql)?.execute([row.id]).map_err(|e| translate("cannot count the entries", e))?;
+    prepare(connection, sql)?.execute([id]).map_err(|e| translate("cannot count the entries", e))?;
     Ok(())
 }
 
-/// Call it after the row `id` has changed its size by `bytes`, or has been removed (`entries` is -1).
-pub(super) fn changed(connection: &Connection, id: i64, entries: i64, bytes: i64) -> Result<()> {
-    if (entries, bytes) == (0, 0) {
+/// Call it after the row `id` has changed its size by `bytes`.
+pub(super) fn resized(connection: &Connection, id: i64, bytes: i64) -> Result<()> {
+    if bytes == 0 {
         return Ok(());
     }
-    let sql = "UPDATE cache_totals SET entries = entries + ?1, bytes = bytes + ?2 WHERE id = 1 AND counted_to >= ?3";
-    let updated = prepare(connection, sql)?.execute(params![entries, bytes, id]);
+    let sql = "UPDATE cache_totals SET bytes = bytes + ?1 WHERE id = 1 AND counted_to >= ?2";
+    let updated = prepare(connection, sql)?.execute(params![bytes, id]);
+    updated.map_err(|e| translate("cannot count the entries", e))?;
+    Ok(())
+}
+
+/// Call it after the row `id`, whose payload had `bytes`, has been removed.
+pub(super) fn removed(connection: &Connection, id: i64, bytes: i64) -> Result<()> {
+    let sql = "UPDATE cache_totals SET entries = entries - (counted_to >= ?1), \
+               bytes = bytes - CASE WHEN counted_to >= ?1 THEN ?2 ELSE 0 END, \
+               counted_to = min(counted_to, (SELECT coalesce(max(id), 0) FROM cache_entries)) WHERE id = 1";
+    let updated = prepare(connection, sql)?.execute(params![id, bytes]);
     updated.map_err(|e| translate("cannot count the entries", e))?;
     Ok(())
 }
 
 /// Call it after all rows have been removed.
 pub(super) fn cleared(connection: &Connection) -> Result<()> {
-    let updated = prepare(connection, "UPDATE cache_totals SET entries = 0, bytes = 0 WHERE id = 1")?.execute(());
+    let updated = prepare(connection, "UPDATE cache_totals SET entries = 0, bytes = 0, counted_to = 0 WHERE id = 1")?.execute(());
     updated.map_err(|e| translate("cannot count the entries", e))?;
     Ok(())
 }

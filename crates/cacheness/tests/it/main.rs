@@ -6,6 +6,7 @@ mod blob_store;
 mod cache;
 mod damage;
 mod directory;
+mod memory;
 mod python;
 mod security;
 

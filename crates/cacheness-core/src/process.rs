@@ -1,0 +1,126 @@
+//! Telling a forked child from its parent without asking the system each time.
+//!
+//! Threads do not exist in a forked child, and a lock that one of them held stays locked there for ever. What has either
+//! is therefore kept in a [`PerProcess`], of which a child makes its own.
+
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// How many forks lie between the first process that called this and the calling one.
+#[cfg(unix)]
+#[must_use]
+pub fn forks() -> u64 {
+    use std::sync::Once;
+    use std::sync::atomic::AtomicU64;
+
+    static FORKS: AtomicU64 = AtomicU64::new(0);
+    static REGISTERED: Once = Once::new();
+
+    extern "C" fn in_child() {
+        FORKS.fetch_add(1, Ordering::Relaxed);
+    }
+
+    REGISTERED.call_once(|| {
+        #[allow(unsafe_code)]
+        // SAFETY: the handler only counts, which is safe after a fork, and no runtime unloads this library.
+        let result = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        assert_eq!(result, 0, "pthread_atfork fails only without memory");
+    });
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// How many forks lie between the first process and this one: there are none here.
+#[cfg(not(unix))]
+#[must_use]
+pub fn forks() -> u64 {
+    0
+}
+
+struct Slot<T> {
+    forks: u64,
+    value: T,
+}
+
+/// A value that each process makes for itself when it first asks for it.
+///
+/// What a child inherits is left alone: neither used, because a thread that is gone may have left it half changed, nor
+/// dropped.
+pub struct PerProcess<T> {
+    slot: AtomicPtr<Slot<T>>,
+    /// Drops and shares a `T`, as far as the compiler can see.
+    owns: std::marker::PhantomData<T>,
+}
+
+impl<T: Send + Sync> PerProcess<T> {
+    /// Nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { slot: AtomicPtr::new(std::ptr::null_mut()), owns: std::marker::PhantomData }
+    }
+
+    /// This process's value, made by `make` if there is none.
+    #[allow(unsafe_code)]
+    pub fn get_or_make(&self, make: impl FnOnce() -> T) -> &T {
+        let forks = forks();
+        let current = self.slot.load(Ordering::Acquire);
+        // SAFETY: the pointer is null or comes from `Box::into_raw` below, and is freed by `drop` at the earliest.
+        if let Some(slot) = unsafe { current.as_ref() }
+            && slot.forks == forks
+        {
+            return &slot.value;
+        }
+        let fresh = Box::into_raw(Box::new(Slot { forks, value: make() }));
+        match self.slot.compare_exchange(current, fresh, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: as above.
+            Ok(_) => unsafe { &(*fresh).value },
+            Err(other) => {
+                // SAFETY: nobody else has seen `fresh`; and only a thread of this process can have been faster.
+                unsafe {
+                    drop(Box::from_raw(fresh));
+                    &(*other).value
+                }
+            }
+        }
+    }
+}
+
+impl<T: Send + Sync> Default for PerProcess<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Drop for PerProcess<T> {
+    #[allow(unsafe_code)]
+    fn drop(&mut self) {
+        let slot = *self.slot.get_mut();
+        // SAFETY: the pointer is null or comes from `Box::into_raw`; nobody can borrow from `self` any more.
+        unsafe {
+            if slot.as_ref().is_some_and(|slot| slot.forks == forks()) {
+                drop(Box::from_raw(slot));
+            }
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for PerProcess<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PerProcess").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_made_once() {
+        let value = PerProcess::new();
+        let first: *const Vec<u8> = value.get_or_make(|| vec![1]);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| assert_eq!(value.get_or_make(|| vec![2]), &[1]));
+            }
+        });
+        assert!(std::ptr::eq(first, value.get_or_make(|| vec![3])));
+    }
+}

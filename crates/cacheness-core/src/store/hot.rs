@@ -1,0 +1,182 @@
+//! Entries kept in the memory of this process, verified once, for gets that ask for them again.
+//!
+//! An entry is served from here only while nobody can have changed it:
+//!
+//! - Changes by others are noticed by [`MetadataBackend::outside_changes`], whose answer must be the one that was given
+//!   before the entry was read.
+//! - Changes through this store come to [`HotEntries::written`] after their commit and before their method returns. Each
+//!   counts up a number of the shard, and whoever read an entry before offers it with the number of then: it is refused
+//!   if the number has changed. Of two writers of one key the first to come in keeps its entry, and the second, which
+//!   does not know whose commit was last, removes it.
+//!
+//! What is kept is bounded in bytes and entries, by least recent use, and in time, so that a signature is checked again
+//! now and then. A forked child begins with nothing.
+//!
+//! [`MetadataBackend::outside_changes`]: crate::metadata::MetadataBackend::outside_changes
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hashlink::LruCache;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::clock::Timestamp;
+use crate::config::{MemoryConfig, MemoryPolicy};
+use crate::entry::{Entry, Location};
+use crate::process::PerProcess;
+
+/// A power of two.
+const SHARDS: usize = 16;
+
+/// What an entry takes besides its texts and bytes, roughly.
+const OVERHEAD: usize = 512;
+
+/// An entry with a valid signature (or none, where that is allowed) and a verified payload.
+#[derive(Clone, Debug)]
+pub(super) struct Hot {
+    pub(super) entry: Arc<Entry>,
+    /// Whether it has a signature.
+    pub(super) signed: bool,
+    outside: u64,
+    since: Timestamp,
+}
+
+/// The state of things before an entry was read or written, shown when it is offered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticket {
+    writes: u64,
+    outside: u64,
+}
+
+struct Shard {
+    writes: u64,
+    bytes: usize,
+    entries: LruCache<String, Hot>,
+}
+
+type Shards = [Mutex<Shard>; SHARDS];
+
+fn new_shards() -> Shards {
+    std::array::from_fn(|_| Mutex::new(Shard { writes: 0, bytes: 0, entries: LruCache::new_unbounded() }))
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct HotEntries {
+    config: MemoryConfig,
+    shards: PerProcess<Shards>,
+    hits: AtomicU64,
+}
+
+fn weight(entry: &Entry) -> usize {
+    let payload = match &entry.location {
+        Location::Inline(bytes) => bytes.len(),
+        Location::Blob(locator) => locator.len(),
+    };
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let params = entry.params.as_ref().map_or(0, Vec::len);
+    OVERHEAD + payload + params + 2 * entry.key.len() + text(&entry.metadata) + text(&entry.description)
+}
+
+impl HotEntries {
+    /// Nothing yet; `None` where the configuration wants nothing kept.
+    pub(super) fn new(config: &MemoryConfig) -> Option<Self> {
+        let wanted = config.enable_memory_cache && config.memory_cache_maxsize > 0 && config.memory_cache_max_mb > 0.0;
+        wanted.then(|| Self { config: config.clone(), shards: PerProcess::new(), hits: AtomicU64::new(0) })
+    }
+
+    fn shard(&self, key: &str) -> MutexGuard<'_, Shard> {
+        // Any spread will do, and the end of a key is the part that differs between names that people choose.
+        let end = key.len().saturating_sub(4);
+        let sum = key.as_bytes()[end..].iter().fold(0_usize, |sum, byte| sum * 7 + usize::from(*byte));
+        self.shards.get_or_make(new_shards)[sum % SHARDS].lock()
+    }
+
+    /// The entry of `key`, if it is here and still true; else the ticket for offering it after it has been read.
+    pub(super) fn find(&self, key: &str, outside: u64, now: Timestamp) -> Result<Hot, Ticket> {
+        let mut shard = self.shard(key);
+        let found = match self.config.memory_cache_type {
+            MemoryPolicy::Lru => shard.entries.get(key).map(|hot| &*hot),
+            MemoryPolicy::Fifo => shard.entries.peek(key),
+        };
+        let found = found.map(|hot| {
+            let age = now.0.saturating_sub(hot.since.0);
+            // A clock that was set back makes an entry older than it is.
+            (hot.outside == outside && (0..self.config.max_age_micros()).contains(&age)).then(|| hot.clone())
+        });
+        match found {
+            Some(Some(hot)) => {
+                self.hits.fetch_add(1, Ordering::Relaxed);
+                return Ok(hot);
+            }
+            Some(None) => shard.remove(key),
+            None => {}
+        }
+        Err(Ticket { writes: shard.writes, outside })
+    }
+
+    /// How many entries have been found.
+    pub(super) fn hits(&self) -> u64 {
+        self.hits.load(Ordering::Relaxed)
+    }
+
+    /// The ticket for writing `key`.
+    pub(super) fn ticket(&self, key: &str, outside: u64) -> Ticket {
+        Ticket { writes: self.shard(key).writes, outside }
+    }
+
+    /// Keeps an entry that was read and verified, unless it may have changed since the ticket.
+    pub(super) fn offer(&self, ticket: Ticket, entry: Arc<Entry>, signed: bool, now: Timestamp) {
+        let mut shard = self.shard(&entry.key);
+        if shard.writes == ticket.writes {
+            shard.keep(&self.config, Hot { entry, signed, outside: ticket.outside, since: now });
+        }
+    }
+
+    /// Notes that the entry of `key` has been written: `now` it is `entry`, or gone, or unknown.
+    pub(super) fn written(&self, key: &str, now: Option<(Ticket, Arc<Entry>, bool, Timestamp)>) {
+        let mut shard = self.shard(key);
+        match now {
+            Some((ticket, entry, signed, since)) if shard.writes == ticket.writes => {
+                shard.keep(&self.config, Hot { entry, signed, outside: ticket.outside, since });
+            }
+            _ => shard.remove(key),
+        }
+        shard.writes += 1;
+    }
+
+    /// Notes that any entry may have been written.
+    pub(super) fn all_written(&self) {
+        for shard in self.shards.get_or_make(new_shards) {
+            let mut shard = shard.lock();
+            shard.entries.clear();
+            shard.bytes = 0;
+            shard.writes += 1;
+        }
+    }
+}
+
+impl Shard {
+    fn remove(&mut self, key: &str) {
+        if let Some(former) = self.entries.remove(key) {
+            self.bytes -= weight(&former.entry);
+        }
+    }
+
+    fn keep(&mut self, config: &MemoryConfig, hot: Hot) {
+        let weight = weight(&hot.entry);
+        let key = &hot.entry.key;
+        self.remove(key);
+        let limit = config.max_bytes() / SHARDS;
+        if weight > limit {
+            return;
+        }
+        self.bytes += weight;
+        self.entries.insert(key.clone(), hot);
+        let entries = config.memory_cache_maxsize.div_ceil(SHARDS);
+        while self.bytes > limit || self.entries.len() > entries {
+            let Some((_, oldest)) = self.entries.remove_lru() else { return };
+            self.bytes -= self::weight(&oldest.entry);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Noticing without a system call whether anybody has committed.
+//!
+//! Every commit to a database with a write-ahead log changes the header of the log's index, which all connections map
+//! into their memory (<https://www.sqlite.org/walformat.html>, section 2.1): a counter of transactions, and a running
+//! checksum over the log. While the header is the same, every read would give what it gave before. It is also what SQLite
+//! itself looks at when a read begins.
+//!
+//! A connection is kept open only for its map of the index. SQLite unmaps it when the last connection of the process
+//! closes, so it lives as long as this one does.
+#![allow(unsafe_code)]
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+
+use cacheness_core::Result;
+use rusqlite::ffi;
+
+use super::connect::{Mode, Target};
+use super::error::translate;
+use super::pool::Pooled;
+
+/// Questions before a watch is opened: a program that asks for a value or two need not pay for a connection.
+const PATIENCE: u32 = 4;
+/// `WalIndexHdr` (sqlite3.c): 48 bytes.
+const WORDS: usize = 12;
+/// Which of its words is `iChange`, the number of the last transaction.
+const CHANGE: usize = 2;
+/// `WALINDEX_PGSZ` (sqlite3.c): the first piece of the index, in which the header is.
+const REGION: i32 = 32 * 1024;
+
+/// The header of a log's index at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header([u32; WORDS]);
+
+impl Header {
+    /// Whether nothing but one transaction, or none, lies between `self` and `later`.
+    fn is_just_before(&self, later: &Self) -> bool {
+        self == later || self.0[CHANGE].wrapping_add(1) == later.0[CHANGE]
+    }
+}
+
+/// A connection that is never used, and its map of the log's index.
+#[derive(Debug)]
+struct Watch {
+    header: NonNull<AtomicU32>,
+    /// Keeps the map.
+    _connection: Pooled,
+}
+
+// SAFETY: the connection is only opened and dropped, and the header is shared memory that is read atomically.
+unsafe impl Send for Watch {}
+
+impl Watch {
+    /// `None` where there is no index in memory to be watched.
+    fn open(target: &Target) -> Result<Option<Self>> {
+        let connection = target.open()?;
+        // The index is mapped by the first read.
+        let read = connection.query_row("SELECT count(*) FROM cache_info", (), |_| Ok(()));
+        read.map_err(|e| translate("cannot read the database", e))?;
+        let mut region = std::ptr::null_mut();
+        // SAFETY: the handle is open and used by nobody else. SQLITE_FCNTL_FILE_POINTER gives the file of the database,
+        // whose methods are of the version they say; `xShmMap` without the wish to extend gives the map that is there.
+        let code = unsafe {
+            let mut file: *mut ffi::sqlite3_file = std::ptr::null_mut();
+            let code = ffi::sqlite3_file_control(
+                connection.handle(),
+                c"main".as_ptr(),
+                ffi::SQLITE_FCNTL_FILE_POINTER,
+                (&raw mut file).cast(),
+            );
+            if code != ffi::SQLITE_OK || file.is_null() || (*file).pMethods.is_null() {
+                return Ok(None);
+            }
+            let methods = &*(*file).pMethods;
+            match methods.xShmMap.filter(|_| methods.iVersion >= 2) {
+                Some(map) => map(file, 0, REGION, 0, &raw mut region),
+                None => return Ok(None),
+            }
+        };
+        let header = NonNull::new(region.cast::<AtomicU32>()).filter(|_| code == ffi::SQLITE_OK);
+        Ok(header.map(|header| Self { header, _connection: connection }))
+    }
+
+    fn header(&self) -> Header {
+        let word = |i: usize| {
+            // SAFETY: the map has 32 KiB, begins on a page, and lives as long as the connection.
+            let word = unsafe { self.header.add(i).as_ref() };
+            word.load(Ordering::Relaxed)
+        };
+        fence(Ordering::SeqCst);
+        let header = Header(std::array::from_fn(word));
+        fence(Ordering::Acquire);
+        header
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    /// Asked so many times.
+    Waiting(u32),
+    Watching(Watch),
+    /// There is nothing to watch.
+    Blind,
+}
+
+/// Counts the changes that others make.
+#[derive(Debug)]
+pub(super) struct Tracker {
+    state: State,
+    last: Option<Header>,
+    changes: u64,
+}
+
+impl Default for Tracker {
+    fn default() -> Self {
+        Self { state: State::Waiting(0), last: None, changes: 0 }
+    }
+}
+
+impl Tracker {
+    /// The answer of `outside_changes`.
+    pub(super) fn look(&mut self, target: &Target) -> Option<u64> {
+        if let State::Waiting(asked) = &mut self.state {
+            *asked += 1;
+            if target.mode != Mode::Wal {
+                self.state = State::Blind;
+            } else if *asked > PATIENCE {
+                // A watch that cannot be opened is no error: whatever stands in its way stands in the way of a read too.
+                self.state = Watch::open(target).ok().flatten().map_or(State::Blind, State::Watching);
+            }
+        }
+        let header = self.header()?;
+        if self.last != Some(header) {
+            self.last = Some(header);
+            self.changes += 1;
+        }
+        Some(self.changes)
+    }
+
+    /// The header now, where it is watched.
+    pub(super) fn header(&self) -> Option<Header> {
+        match &self.state {
+            State::Watching(watch) => Some(watch.header()),
+            _ => None,
+        }
+    }
+
+    /// Notes that this process has committed a transaction, which began (with the right to write) at `before`. It is not
+    /// counted if it is the only one since the last look.
+    pub(super) fn committed(&mut self, before: Option<Header>) {
+        let (Some(before), Some(after)) = (before, self.header()) else { return };
+        if self.last == Some(before) && before.is_just_before(&after) {
+            self.last = Some(after);
+        }
+    }
+
+    /// Closes the connection; nothing is watched any more.
+    pub(super) fn close(&mut self) {
+        self.state = State::Blind;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_as_large_as_sqlite_makes_it() {
+        assert_eq!(WORDS * 4, 48);
+        let before = Header([7; WORDS]);
+        let mut after = before;
+        assert!(before.is_just_before(&after));
+        after.0[CHANGE] = 8;
+        assert!(before.is_just_before(&after));
+        after.0[CHANGE] = 9;
+        assert!(!before.is_just_before(&after));
+    }
+}
