@@ -28,6 +28,7 @@ from .errors import (
     CacheCompressionError,
     CacheConfigurationError,
     CacheError,
+    CacheFullError,
     CacheIntegrityError,
     CacheMetadataError,
     CachePickleError,
@@ -42,6 +43,7 @@ from .errors import (
 from .handlers import HandlerRegistry, list_handlers, register_handler, unregister_handler
 from .interfaces import CacheHandler
 from .storage import BlobStore
+from .utils import days, get_size_mb, hash_content, hash_file_path, hours, minutes, seconds
 
 __all__ = [
     "BlobStore",
@@ -53,6 +55,7 @@ __all__ = [
     "CacheConfig",
     "CacheConfigurationError",
     "CacheError",
+    "CacheFullError",
     "CacheHandler",
     "CacheIntegrityError",
     "CacheMetadataConfig",
@@ -75,12 +78,19 @@ __all__ = [
     "__version__",
     "cached",
     "cacheness",
+    "days",
     "get_cache",
+    "get_size_mb",
+    "hash_content",
+    "hash_file_path",
     "hash_path",
     "hash_value",
+    "hours",
     "list_handlers",
+    "minutes",
     "register_handler",
     "reset_cache",
+    "seconds",
     "set_default_cache",
     "unregister_handler",
 ]

@@ -33,8 +33,11 @@ __all__ = [
     "plain_loads",
     "render_params",
     "set_default_handlers_changed",
+    "set_pinned",
     "table_dumps",
     "table_loads",
+    "touch",
+    "update_data",
 ]
 
 # What stands in brackets behind an array whose part is read.
@@ -628,3 +631,12 @@ def table_loads(meta: dict[str, Any], payload: bytes) -> Any:
 
 def set_default_handlers_changed(changed: bool) -> None:
     """Whether the registry that all caches share has custom handlers."""
+
+def set_pinned(cache: CacheBase, pinned: bool, /, **params: Any) -> bool:
+    """Keeps an entry from being evicted, or no longer; ``False`` if there is none."""
+
+def touch(cache: CacheBase, /, **params: Any) -> bool:
+    """Makes an entry as fresh as if it had just been put; ``False`` if there is none."""
+
+def update_data(cache: CacheBase, data: Any, /, **params: Any) -> bool:
+    """Replaces the value of an entry and keeps its description and metadata; ``False`` if there is none."""

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from . import _core
+from ._management import Management
 from .config import CacheConfig
 from .errors import CacheConfigurationError, CacheError
 from .handlers import HandlerRegistry, default_registry
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Cache", "UnifiedCache", "cacheness"]
 
 
-class Cache(_core.CacheBase):
+class Cache(Management):
     """A cache of typed values in one directory, for many threads and processes.
 
     Keywords of :meth:`put`, :meth:`get` and the other methods are the parameters that identify an entry, except for
@@ -112,7 +113,7 @@ class Cache(_core.CacheBase):
 
         Returns:
             ``total_entries``, ``total_size_mb``, ``total_size_bytes``, ``avg_entry_size_mb``, ``cache_hits``,
-            ``cache_misses``, ``cache_puts``, ``cache_failures``, ``hit_rate``, ``backend_type``,
+            ``cache_misses``, ``cache_puts``, ``cache_failures``, ``cache_evictions``, ``hit_rate``, ``backend_type``,
             ``blob_backend_type``, ``cache_dir``.
         """
         stats: dict[str, Any] = self._stats()

@@ -34,6 +34,13 @@ class CacheStorageConfig:
 
     Attributes:
         cache_dir: the directory, or ``":memory:"`` for a store that ends with the process.
+        max_cache_size_mb: how many megabytes (2^20 bytes) of values a cache holds at most; ``None`` for no limit. A
+            :class:`~cacheness.storage.BlobStore` has no limits.
+        max_entries: how many entries at most; ``None`` for no limit.
+        max_age_seconds: how long an entry is served at most, whatever its own time to live; ``None`` for no limit.
+        eviction_policy: what goes when a cache is full, down to 90 % of the limit: ``"lru"``, what was not read for
+            longest, ``"lfu"``, what was read least often, ``"fifo"``, what came first, or ``"none"``: then a put fails
+            with :class:`CacheFullError`. Expired entries go before all others, pinned ones never.
         cleanup_on_init: whether expired entries are removed when the cache is opened.
         durability: ``"normal"``: nothing is lost or torn when a process is killed; ``"full"``: nor when the machine
             loses power.
@@ -42,6 +49,10 @@ class CacheStorageConfig:
     """
 
     cache_dir: str | os.PathLike[str] = "./cache"
+    max_cache_size_mb: float | None = 10_000
+    max_entries: int | None = None
+    max_age_seconds: float | None = None
+    eviction_policy: Literal["lru", "lfu", "fifo", "none"] = "lru"
     cleanup_on_init: bool = False
     durability: Literal["normal", "full"] = "normal"
     inline_threshold_bytes: int = 32 * 1024
@@ -249,7 +260,14 @@ class CacheConfig:
             "security": section(self.security),
         }
         try:
-            return json.dumps({"default_ttl_seconds": self.default_ttl_seconds, "store": store}, allow_nan=True)
+            limits = {
+                "max_cache_size_mb": self.storage.max_cache_size_mb,
+                "max_entries": self.storage.max_entries,
+                "max_age_seconds": self.storage.max_age_seconds,
+                "eviction_policy": self.storage.eviction_policy,
+            }
+            options = {"default_ttl_seconds": self.default_ttl_seconds, "limits": limits, "store": store}
+            return json.dumps(options, allow_nan=True)
         except TypeError as error:
             raise CacheConfigurationError(f"the configuration holds a value of a wrong type: {error}") from None
 

@@ -8,6 +8,7 @@ __all__ = [
     "CacheCompressionError",
     "CacheConfigurationError",
     "CacheError",
+    "CacheFullError",
     "CacheIntegrityError",
     "CacheMetadataError",
     "CachePickleError",
@@ -49,6 +50,10 @@ class CacheStorageError(CacheError, OSError):
 
 class CacheReadOnlyError(CacheStorageError, PermissionError):
     """The store, its directory or its file system can only be read."""
+
+
+class CacheFullError(CacheStorageError):
+    """The value does not fit into the limits of the cache. Nothing has been changed."""
 
 
 class NotAStoreError(CacheStorageError, NotADirectoryError):

@@ -49,6 +49,16 @@ impl PyCache {
             .ok_or_else(|| PyRuntimeError::new_err("the cache has not been opened: call super().__init__()"))
     }
 
+    /// The cache behind the Python class.
+    pub(crate) fn engine(&self) -> PyResult<&CacheEngine> {
+        Ok(&self.opened()?.engine)
+    }
+
+    /// Who encodes and decodes its values.
+    pub(crate) fn values(&self) -> PyResult<&Values> {
+        Ok(&self.opened()?.values)
+    }
+
     /// The payload of `key`; a damaged entry or a wrong signature is logged and counts as nothing.
     fn fetch(&self, py: Python<'_>, key: &EntryKey, call: &Call<'_>) -> PyResult<Option<Box<Stored>>> {
         let Opened { engine, .. } = self.opened()?;
@@ -434,6 +444,7 @@ impl PyCache {
         stats.set_item("cache_misses", counts.misses)?;
         stats.set_item("cache_puts", counts.puts)?;
         stats.set_item("cache_failures", counts.failures)?;
+        stats.set_item("cache_evictions", counts.evictions)?;
         stats.set_item("hit_rate", counts.hit_rate())?;
         stats.set_item("memory_cache_hits", engine.store().memory_hits())?;
         stats.set_item("backend_type", engine.store().metadata().name())?;

@@ -23,6 +23,7 @@ fn class_name(kind: ErrorKind) -> &'static str {
         ErrorKind::ReadOnly => "CacheReadOnlyError",
         ErrorKind::Closed => "CacheClosedError",
         ErrorKind::Busy => "CacheBusyError",
+        ErrorKind::Full => "CacheFullError",
         _ => "CacheError",
     }
 }

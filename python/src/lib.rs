@@ -7,6 +7,7 @@ mod entries;
 mod errors;
 mod keys;
 mod kwargs;
+mod manage;
 mod plain;
 mod store;
 mod tables;
@@ -31,5 +32,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     arrays::register(m)?;
     tables::register(m)?;
     values::register(m)?;
+    manage::register(m)?;
     Ok(())
 }

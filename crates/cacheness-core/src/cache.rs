@@ -11,7 +11,8 @@ use crate::clock::Timestamp;
 use crate::config::{CacheConfig, ttl_duration};
 use crate::entry::{Entry, EntrySummary, Totals};
 use crate::error::{Error, ErrorKind, Result};
-use crate::metadata::{Access, Scan};
+use crate::evict::Evictor;
+use crate::metadata::{Access, EntryUpdate, Scan};
 use crate::payload::{Encoded, Stored};
 use crate::store::{EntryKey, Fetched, PutAttributes, ReadOptions, Store};
 
@@ -61,6 +62,8 @@ pub struct Counts {
     pub puts: u64,
     /// Reads that missed because the entry was damaged or its signature wrong.
     pub failures: u64,
+    /// Entries evicted to make room.
+    pub evictions: u64,
 }
 
 impl Counts {
@@ -85,6 +88,8 @@ struct Counters {
 pub struct CacheEngine {
     store: Store,
     default_ttl: Option<f64>,
+    max_age: Option<f64>,
+    evictor: Option<Evictor>,
     counters: Counters,
     /// Reads that have not been written down yet: how many and when last, by key.
     accesses: Mutex<HashMap<String, (u64, Timestamp)>>,
@@ -106,6 +111,8 @@ impl CacheEngine {
         Ok(Self {
             store,
             default_ttl: config.default_ttl_seconds,
+            max_age: config.limits.max_age_seconds,
+            evictor: Evictor::new(&config.limits),
             counters: Counters::default(),
             accesses: Mutex::default(),
             flushed_at: AtomicI64::new(now.0),
@@ -130,7 +137,13 @@ impl CacheEngine {
     pub fn counts(&self) -> Counts {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let Counters { hits, misses, puts, failures } = &self.counters;
-        Counts { hits: load(hits), misses: load(misses), puts: load(puts), failures: load(failures) }
+        Counts {
+            hits: load(hits),
+            misses: load(misses),
+            puts: load(puts),
+            failures: load(failures),
+            evictions: self.evictor.as_ref().map_or(0, Evictor::evicted),
+        }
     }
 
     fn refuse_if_closed(&self) -> Result<()> {
@@ -146,6 +159,11 @@ impl CacheEngine {
             Ttl::Forever => None,
             Ttl::Seconds(seconds) => Some(seconds),
         };
+        // A negative number stays what it is, and is refused below.
+        let seconds = match (seconds, self.max_age) {
+            (Some(seconds), Some(max)) if seconds > max => Some(max),
+            (seconds, max) => seconds.or(max),
+        };
         seconds.map(|s| Ok(self.store.clock().now().saturating_add(ttl_duration(s)?))).transpose()
     }
 
@@ -153,9 +171,16 @@ impl CacheEngine {
     pub fn put(&self, key: &EntryKey, encoded: Encoded<'_>, attributes: CacheAttributes) -> Result<Arc<Entry>> {
         self.refuse_if_closed()?;
         let CacheAttributes { description, metadata, ttl } = attributes;
-        let attributes = PutAttributes { description, metadata, expires_at: self.expires_at(ttl)? };
+        let max_bytes = self.evictor.as_ref().map(Evictor::max_bytes);
+        let attributes = PutAttributes { description, metadata, expires_at: self.expires_at(ttl)?, max_bytes };
+        if let Some(evictor) = &self.evictor {
+            evictor.admit(&self.store, key.as_str(), encoded.payload.size())?;
+        }
         let entry = self.store.put(key, encoded, attributes)?;
         self.counters.puts.fetch_add(1, Ordering::Relaxed);
+        if let Some(evictor) = &self.evictor {
+            evictor.make_room(&self.store, &entry, entry.created_at, || self.flush_accesses())?;
+        }
         let since = entry.created_at.0.saturating_sub(self.flushed_at.load(Ordering::Relaxed));
         if !(0..FLUSH_AFTER).contains(&since) {
             self.flush_accesses()?;
@@ -256,6 +281,28 @@ impl CacheEngine {
                 Some(found) => self.store.delete_entry(&found.entry),
                 None => Ok(false),
             },
+        }
+    }
+
+    /// Makes an entry as fresh as if it had just been put, with this time to live; `false` if there is none that has not
+    /// expired. Its payload is not touched.
+    pub fn touch(&self, key: &EntryKey, ttl: Ttl) -> Result<bool> {
+        if !self.exists(key)? {
+            return Ok(false);
+        }
+        let expires_at = self.expires_at(ttl)?;
+        self.store.update_entry(key.as_str(), |_| {
+            let created_at = Some(self.store.clock().now());
+            Ok(EntryUpdate { created_at, expires_at: Some(expires_at), ..EntryUpdate::default() })
+        })
+    }
+
+    /// Keeps an entry from being evicted, or no longer; `false` if there is none. It expires all the same.
+    pub fn set_pinned(&self, key: &EntryKey, pinned: bool) -> Result<bool> {
+        self.refuse_if_closed()?;
+        match self.get_entry(key, true)? {
+            Some(_) => self.store.set_pinned(key.as_str(), pinned),
+            None => Ok(false),
         }
     }
 

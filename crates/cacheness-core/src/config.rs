@@ -3,11 +3,15 @@
 //! Field names are those of the Python configuration classes; [`serde`] gives the JSON and TOML forms. Unknown fields are
 //! refused.
 
+mod limits;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+
+pub use limits::{EvictionPolicy, Limits};
 
 /// What a store survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -373,6 +377,8 @@ impl StoreConfig {
 pub struct CacheConfig {
     /// Seconds that an entry is served for unless its `put` says otherwise; `None` for ever.
     pub default_ttl_seconds: Option<f64>,
+    /// How much it may hold.
+    pub limits: Limits,
     /// Options of the store.
     pub store: StoreConfig,
 }
@@ -383,6 +389,7 @@ impl CacheConfig {
         if let Some(seconds) = self.default_ttl_seconds {
             ttl_duration(seconds).map_err(|e| e.within("default_ttl_seconds"))?;
         }
+        self.limits.check()?;
         self.store.check()
     }
 }

@@ -42,6 +42,8 @@ pub enum ErrorKind {
     Closed,
     /// Another process or thread held a lock for too long.
     Busy,
+    /// The value does not fit into the limits of the cache.
+    Full,
 }
 
 impl ErrorKind {

@@ -16,7 +16,7 @@
 //! | [`backends`] | backends that need nothing: memory, filesystem | each other |
 //! | [`sign`] | signatures of entries, the key file | backends |
 //! | [`store`] | the commit protocol: puts the above together | TTL, eviction |
-//! | [`cache`] | TTL, hits and misses on top of the store | formats, backends |
+//! | [`cache`] | TTL, eviction, hits and misses on top of the store | formats, backends |
 
 pub mod backends;
 pub mod blob;
@@ -25,6 +25,7 @@ pub mod clock;
 pub mod config;
 pub mod entry;
 pub mod error;
+mod evict;
 pub mod formats;
 pub mod handler;
 pub mod key;

@@ -85,6 +85,43 @@ pub struct Access {
     pub count: u64,
 }
 
+/// In which order entries go when there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvictionOrder {
+    /// By [`Entry::accessed_at`].
+    LeastRecentlyRead,
+    /// By [`Entry::access_count`], equal ones by [`Entry::accessed_at`].
+    LeastOftenRead,
+    /// By the time their keys came; a put under the same key changes nothing.
+    FirstIn,
+}
+
+/// Which entries to evict.
+#[derive(Clone, Debug)]
+pub struct Eviction<'a> {
+    /// Which ones first, after all that have expired.
+    pub order: EvictionOrder,
+    /// The time now.
+    pub expired_at: Timestamp,
+    /// The key of an entry that stays in any case.
+    pub keep: &'a str,
+    /// Until there is no more than this.
+    pub target: Totals,
+    /// How many at most.
+    pub count: usize,
+}
+
+/// What became of an [`Eviction`].
+#[derive(Clone, Debug, Default)]
+pub struct Evicted {
+    /// Keys of the entries that are gone.
+    pub keys: Vec<String>,
+    /// Locators that no entry names any more: the caller deletes these blobs.
+    pub orphaned: Vec<String>,
+    /// What is left.
+    pub left: Totals,
+}
+
 /// Keeps entries.
 ///
 /// Every method is atomic: it happened or it did not, also for other processes and after a crash. A backend is shared by
@@ -133,6 +170,25 @@ pub trait MetadataBackend: Send + Sync + fmt::Debug {
 
     /// Returns a page of entries without their inline payloads.
     fn scan(&self, scan: &Scan<'_>) -> Result<Vec<EntrySummary>>;
+
+    /// Removes entries until the target is reached or as many as wanted are gone.
+    ///
+    /// # Behavior
+    /// - What has expired goes first, what is pinned never.
+    /// - Up to a few thousand entries the order is exact. Beyond, the work must not grow with their number: the ones that
+    ///   go are the first of a sample.
+    /// - Nothing goes if the target is reached already.
+    fn evict(&self, eviction: &Eviction<'_>) -> Result<Evicted>;
+
+    /// Pins the entry filed under `key`, or no longer: a pinned one is never evicted. A put under the same key leaves it
+    /// pinned; what is deleted and put again is not.
+    ///
+    /// # Behavior
+    /// - Returns `false` if there is no such entry.
+    fn set_pinned(&self, key: &str, pinned: bool) -> Result<bool>;
+
+    /// The keys of all pinned entries, in ascending byte order.
+    fn pinned(&self) -> Result<Vec<String>>;
 
     /// Writes down accesses in one transaction; keys that are gone are passed over.
     fn record_accesses(&self, accesses: &[Access]) -> Result<()>;

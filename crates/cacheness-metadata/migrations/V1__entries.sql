@@ -42,6 +42,11 @@ CREATE TABLE cache_totals (
 ) STRICT;
 INSERT INTO cache_totals VALUES (1, 0, 0, 0);
 
+-- Keys of entries that are never evicted. No foreign key: with one, clearing a store would look at every row.
+CREATE TABLE cache_pins (
+    cache_key TEXT NOT NULL PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
 -- Facts about the store: which release wrote its format.
 CREATE TABLE cache_info (
     name  TEXT NOT NULL PRIMARY KEY,

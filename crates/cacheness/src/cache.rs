@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cacheness_core::cache::{CacheAttributes, CacheEngine, Counts, Ttl};
 use cacheness_core::clock::Clock;
-use cacheness_core::config::{CacheConfig, Durability, StoreConfig};
+use cacheness_core::config::{CacheConfig, Durability, EvictionPolicy, StoreConfig};
 use cacheness_core::entry::Totals;
 use cacheness_core::handler::{Handler, Storable};
 use cacheness_core::payload::{Encoded, Stored};
@@ -147,6 +147,34 @@ impl CacheBuilder {
     #[must_use]
     pub fn default_ttl(mut self, ttl: Duration) -> Self {
         self.config.default_ttl_seconds = Some(ttl.as_secs_f64());
+        self
+    }
+
+    /// How many megabytes (2^20 bytes) of values it holds at most; 10,000 by default.
+    #[must_use]
+    pub fn max_size_mb(mut self, megabytes: f64) -> Self {
+        self.config.limits.max_cache_size_mb = Some(megabytes);
+        self
+    }
+
+    /// How many entries it holds at most; any number by default.
+    #[must_use]
+    pub fn max_entries(mut self, entries: u64) -> Self {
+        self.config.limits.max_entries = Some(entries);
+        self
+    }
+
+    /// How long an entry is served at most, whatever its own time to live.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.config.limits.max_age_seconds = Some(age.as_secs_f64());
+        self
+    }
+
+    /// What goes first when it is full; least recently used by default.
+    #[must_use]
+    pub fn eviction_policy(mut self, policy: EvictionPolicy) -> Self {
+        self.config.limits.eviction_policy = policy;
         self
     }
 
@@ -392,6 +420,33 @@ impl Cache {
     pub fn invalidate(&self, key: impl IntoEntryKey) -> Result<bool> {
         let key = key.into_entry_key(&self.engine.store().config().serialization)?;
         self.engine.invalidate(&key)
+    }
+
+    /// Makes an entry as fresh as if it had just been put, with this time to live (`None` for the default); `false` if
+    /// there is none that has not expired.
+    ///
+    /// # Errors
+    /// `KeyEncoding`, `Metadata`, `ReadOnly`, `Closed`; `Signature` where the entry's is wrong.
+    pub fn touch(&self, key: impl IntoEntryKey, ttl: Option<Duration>) -> Result<bool> {
+        let key = key.into_entry_key(&self.engine.store().config().serialization)?;
+        self.engine.touch(&key, ttl.map_or(Ttl::Default, |ttl| Ttl::Seconds(ttl.as_secs_f64())))
+    }
+
+    /// Keeps an entry from being evicted; `false` if there is none. It expires all the same, and a put under the same key
+    /// leaves it pinned.
+    ///
+    /// # Errors
+    /// `KeyEncoding`, `Metadata`, `ReadOnly`, `Closed`.
+    pub fn pin(&self, key: impl IntoEntryKey) -> Result<bool> {
+        self.engine.set_pinned(&key.into_entry_key(&self.engine.store().config().serialization)?, true)
+    }
+
+    /// Lets an entry be evicted again; `false` if there is none.
+    ///
+    /// # Errors
+    /// `KeyEncoding`, `Metadata`, `ReadOnly`, `Closed`.
+    pub fn unpin(&self, key: impl IntoEntryKey) -> Result<bool> {
+        self.engine.set_pinned(&key.into_entry_key(&self.engine.store().config().serialization)?, false)
     }
 
     /// All entries, in the order of their keys.

@@ -38,7 +38,7 @@ pub use key::{IntoEntryKey, Named};
 pub use cacheness_core as core;
 pub use cacheness_core::cache::Counts;
 pub use cacheness_core::clock::{Clock, Timestamp};
-pub use cacheness_core::config::{self, CacheConfig, Durability, StoreConfig};
+pub use cacheness_core::config::{self, CacheConfig, Durability, EvictionPolicy, StoreConfig};
 pub use cacheness_core::handler::{Handler, Plain, Serde, Storable};
 pub use cacheness_core::key::{CacheKey, Params, ToKey};
 pub use cacheness_core::params;
@@ -47,7 +47,7 @@ pub use cacheness_core::{Error, ErrorKind, Result};
 
 /// What most programs use.
 pub mod prelude {
-    pub use crate::{BlobStore, Cache, Named, Plain, PutOptions, Serde, Storable, params};
+    pub use crate::{BlobStore, Cache, EvictionPolicy, Named, Plain, PutOptions, Serde, Storable, params};
 }
 
 #[cfg(doctest)]

@@ -2,7 +2,7 @@
 //!
 //! A forked child has a copy of its own. Fork while no other thread is inside a call on it: the locks are copied too.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::ops::Bound;
@@ -14,7 +14,9 @@ use super::locator::{Locator, new_name};
 use crate::blob::{BlobBackend, BlobHint, BlobReader, BlobWriter};
 use crate::entry::{Entry, EntrySummary, Location, Totals};
 use crate::error::{Error, ErrorKind, Result};
-use crate::metadata::{Access, EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Scan};
+use crate::metadata::{
+    Access, EntryUpdate, Evicted, Eviction, EvictionOrder, MetadataBackend, PutOptions, PutOutcome, Scan,
+};
 
 /// Keeps entries in memory.
 #[derive(Default)]
@@ -31,6 +33,10 @@ struct State {
     named: HashMap<String, u64>,
     /// Keys of the entries with a blob of this digest and size, in the order of the keys.
     shared: HashMap<([u8; 32], u64), BTreeMap<String, ()>>,
+    pinned: BTreeSet<String>,
+    /// When each key came, as a number that grows.
+    places: HashMap<String, u64>,
+    next_place: u64,
     totals: Totals,
 }
 
@@ -46,6 +52,8 @@ impl State {
     /// Removes the entry of `key` and returns it with the locator that nobody names any more.
     fn remove(&mut self, key: &str) -> Option<(Entry, Option<String>)> {
         let entry = self.entries.remove(key)?;
+        self.pinned.remove(key);
+        self.places.remove(key);
         self.totals.entries -= 1;
         self.totals.bytes -= entry.size;
         let Location::Blob(locator) = &entry.location else { return Some((entry, None)) };
@@ -76,7 +84,28 @@ impl State {
                 self.shared.entry((digest, entry.size)).or_default().insert(entry.key.clone(), ());
             }
         }
+        self.next_place += 1;
+        self.places.insert(entry.key.clone(), self.next_place);
         self.entries.insert(entry.key.clone(), entry);
+    }
+
+    /// The keys of the entries that may go, the first to go first.
+    fn candidates(&self, eviction: &Eviction<'_>) -> Vec<String> {
+        let place = |entry: &Entry| self.places.get(&entry.key).copied().unwrap_or(0);
+        let rank = |entry: &Entry| {
+            let accessed = entry.accessed_at.0;
+            let expired = entry.expires_at.is_some_and(|time| time <= eviction.expired_at);
+            let (first, second) = match eviction.order {
+                EvictionOrder::LeastRecentlyRead => (accessed, 0),
+                EvictionOrder::LeastOftenRead => (i64::try_from(entry.access_count).unwrap_or(i64::MAX), accessed),
+                EvictionOrder::FirstIn => (0, 0),
+            };
+            (!expired, first, second, place(entry))
+        };
+        let may_go = |entry: &&Entry| entry.key != eviction.keep && !self.pinned.contains(&entry.key);
+        let mut ranked: Vec<_> = self.entries.values().filter(may_go).map(|entry| (rank(entry), &entry.key)).collect();
+        ranked.sort_unstable();
+        ranked.into_iter().take(eviction.count).map(|(_, key)| key.clone()).collect()
     }
 }
 
@@ -141,6 +170,7 @@ impl MetadataBackend for MemoryMetadata {
         // An own blob that is named already must not be deleted, so it is not exchanged for another one.
         let may_share =
             options.share_blob && entry.location.locator().is_some_and(|own| !state.named.contains_key(own));
+        let kept = (state.places.get(&entry.key).copied(), state.pinned.contains(&entry.key));
         let former = state.remove(&entry.key);
         if let (true, Some(digest)) = (may_share, entry.digest) {
             let keys = state.shared.get(&(digest, entry.size));
@@ -155,7 +185,14 @@ impl MetadataBackend for MemoryMetadata {
             outcome.orphaned = orphan.filter(|orphan| entry.location.locator() != Some(orphan));
             entry.access_count = former.access_count;
         }
+        let key = entry.key.clone();
         state.insert(entry);
+        if kept.1 {
+            state.pinned.insert(key.clone());
+        }
+        if let Some(place) = kept.0 {
+            state.places.insert(key, place);
+        }
         Ok(outcome)
     }
 
@@ -209,6 +246,43 @@ impl MetadataBackend for MemoryMetadata {
             .take(limit)
             .map(summary)
             .collect())
+    }
+
+    fn evict(&self, eviction: &Eviction<'_>) -> Result<Evicted> {
+        let mut state = self.state.write();
+        let state = state.open_mut()?;
+        let within =
+            |totals: Totals| totals.entries <= eviction.target.entries && totals.bytes <= eviction.target.bytes;
+        let mut evicted = Evicted::default();
+        if !within(state.totals) {
+            for key in state.candidates(eviction) {
+                evicted.orphaned.extend(state.remove(&key).and_then(|(_, orphaned)| orphaned));
+                evicted.keys.push(key);
+                if within(state.totals) {
+                    break;
+                }
+            }
+        }
+        evicted.left = state.totals;
+        Ok(evicted)
+    }
+
+    fn set_pinned(&self, key: &str, pinned: bool) -> Result<bool> {
+        let mut state = self.state.write();
+        let state = state.open_mut()?;
+        if !state.entries.contains_key(key) {
+            return Ok(false);
+        }
+        if pinned {
+            state.pinned.insert(key.to_owned());
+        } else {
+            state.pinned.remove(key);
+        }
+        Ok(true)
+    }
+
+    fn pinned(&self) -> Result<Vec<String>> {
+        Ok(self.state.read().open()?.pinned.iter().cloned().collect())
     }
 
     fn record_accesses(&self, accesses: &[Access]) -> Result<()> {

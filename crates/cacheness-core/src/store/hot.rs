@@ -96,7 +96,7 @@ impl HotEntries {
     pub(super) fn find(&self, key: &str, outside: u64, now: Timestamp) -> Result<Hot, Ticket> {
         let mut shard = self.shard(key);
         let found = match self.config.memory_cache_type {
-            MemoryPolicy::Lru => shard.entries.get(key).map(|hot| &*hot),
+            MemoryPolicy::Lru => shard.entries.get(key).map(|hot| -> &Hot { hot }),
             MemoryPolicy::Fifo => shard.entries.peek(key),
         };
         let found = found.map(|hot| {

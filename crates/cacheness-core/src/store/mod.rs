@@ -21,7 +21,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::StoreConfig;
 use crate::entry::{Entry, EntrySummary, Location, Totals};
 use crate::error::{Error, ErrorKind, Result};
-use crate::metadata::{EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Scan};
+use crate::metadata::{EntryUpdate, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
 use crate::payload::{Check, Encoded, PayloadHash, PayloadHasher, Stored};
 use crate::sign::{SignatureState, Signer};
 
@@ -40,6 +40,17 @@ pub struct PutAttributes {
     pub metadata: Option<String>,
     /// When the cache layer stops serving the entry.
     pub expires_at: Option<Timestamp>,
+    /// A payload of more bytes is refused.
+    pub max_bytes: Option<u64>,
+}
+
+/// What [`Store::evict`] did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EvictionStep {
+    /// How many entries are gone.
+    pub entries: u64,
+    /// What is left.
+    pub left: Totals,
 }
 
 /// How to read.
@@ -159,7 +170,14 @@ impl Store {
     pub fn put(&self, key: &EntryKey, encoded: Encoded<'_>, attributes: PutAttributes) -> Result<Arc<Entry>> {
         self.refuse_if_read_only()?;
         self.refuse_code(&encoded.format)?;
+        refuse_too_large(encoded.payload.size(), &attributes)?;
         let written = self.write(&key.stem(), encoded.payload, &encoded.extension)?;
+        if let Err(error) = refuse_too_large(Some(written.hash.size), &attributes) {
+            if let Some(own) = written.location.locator() {
+                self.delete_blob(own);
+            }
+            return Err(error);
+        }
         self.file(key, encoded.format, attributes, written)
     }
 
@@ -353,7 +371,9 @@ impl Store {
             let mut stored = Stored::new(entry, reader, check, signed && verify)?;
             if checked {
                 stored.skip_inline_check();
-            } else if let (Some(hot), Some(ticket), true) = (&self.hot, ticket, verify && self.is_trusted(&stored, signed)) {
+            } else if let (Some(hot), Some(ticket), true) =
+                (&self.hot, ticket, verify && self.is_trusted(&stored, signed))
+            {
                 stored.verify_inline()?;
                 hot.offer(ticket, stored.share(), signed, self.clock.now());
             }
@@ -491,6 +511,31 @@ impl Store {
         Ok(outcome.is_some())
     }
 
+    /// Keeps the entry of `key` from being evicted, or no longer; `false` if there is none.
+    pub fn set_pinned(&self, key: &str, pinned: bool) -> Result<bool> {
+        self.refuse_if_read_only()?;
+        self.metadata.set_pinned(key, pinned)
+    }
+
+    /// Removes entries to make room.
+    pub fn evict(&self, eviction: &Eviction<'_>) -> Result<EvictionStep> {
+        self.refuse_if_read_only()?;
+        let evicted = self.metadata.evict(eviction);
+        if evicted.is_err()
+            && let Some(hot) = &self.hot
+        {
+            hot.all_written();
+        }
+        let evicted = evicted?;
+        for key in &evicted.keys {
+            self.written(key, None);
+        }
+        for locator in &evicted.orphaned {
+            self.delete_blob(locator);
+        }
+        Ok(EvictionStep { entries: evicted.keys.len() as u64, left: evicted.left })
+    }
+
     /// Removes everything and returns how many entries there were.
     pub fn clear(&self) -> Result<u64> {
         self.refuse_if_read_only()?;
@@ -601,6 +646,16 @@ impl Store {
             hot.all_written();
         }
         closed
+    }
+}
+
+fn refuse_too_large(size: Option<u64>, attributes: &PutAttributes) -> Result<()> {
+    match (size, attributes.max_bytes) {
+        (Some(size), Some(max)) if size > max => {
+            Err(Error::new(ErrorKind::Full, format!("the value takes {size} bytes and the whole cache may take {max}"))
+                .with_hint("raise max_cache_size_mb, or store the value elsewhere; nothing has been changed"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod connect;
 mod error;
+mod evict;
 mod names;
 mod pool;
 mod rows;
@@ -13,6 +14,7 @@ mod scan;
 mod spool;
 mod totals;
 mod watch;
+mod write;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,16 +22,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cacheness_core::config::Durability;
-use cacheness_core::entry::{Entry, EntrySummary, Location, Totals};
-use cacheness_core::metadata::{self, EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Scan};
+use cacheness_core::entry::{Entry, EntrySummary, Totals};
+use cacheness_core::metadata::{self, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
 use cacheness_core::{Error, ErrorKind, Result};
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, Row, params};
 
 use self::connect::{Mode, Target};
 use self::error::translate;
 use self::pool::{Pool, Pooled};
 use self::rows::columns;
-use self::spool::Spool;
 use crate::fork;
 use crate::mount::FilesystemKind;
 
@@ -274,122 +275,6 @@ fn step(connection: &Connection, sql: &str) -> Result<()> {
     Ok(())
 }
 
-/// What a put or a delete needs to know of the row that was there: `id, file_size, locator`.
-struct Former {
-    id: i64,
-    size: i64,
-    locator: Option<String>,
-}
-
-impl Former {
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { id: row.get(0)?, size: row.get(1)?, locator: row.get(2)? })
-    }
-}
-
-fn find_former(connection: &Connection, key: &str) -> Result<Option<Former>> {
-    let mut statement = prepare(connection, "SELECT id, file_size, locator FROM cache_entries WHERE cache_key = ?1")?;
-    statement.query_row([key], Former::from_row).optional().map_err(|e| translate("cannot find an entry", e))
-}
-
-/// `locator`, unless an entry names it.
-fn if_orphaned(connection: &Connection, locator: Option<String>) -> Result<Option<String>> {
-    let Some(locator) = locator else { return Ok(None) };
-    let mut statement = prepare(connection, "SELECT 1 FROM cache_entries WHERE locator = ?1 LIMIT 1")?;
-    let named = statement.exists([&locator]).map_err(|e| translate("cannot find an entry", e))?;
-    Ok((!named).then_some(locator))
-}
-
-/// The locator of a blob with the digest and size of `entry`, named by an entry of another key. None if an entry already
-/// names the blob `own`, which must then not be deleted.
-fn find_equal_blob(connection: &Connection, entry: &Entry, own: &str) -> Result<Option<String>> {
-    let Some(digest) = &entry.digest else { return Ok(None) };
-    // The order makes the answer the same on every backend.
-    let sql = "SELECT locator FROM cache_entries WHERE digest = ?1 AND locator IS NOT NULL AND file_size = ?2 \
-               AND cache_key <> ?3 AND NOT EXISTS (SELECT 1 FROM cache_entries WHERE locator = ?4) \
-               ORDER BY cache_key LIMIT 1";
-    let size = rows::signed_size(entry)?;
-    prepare(connection, sql)?
-        .query_row(params![digest.as_slice(), size, entry.key, own], |row| row.get(0))
-        .optional()
-        .map_err(|e| translate("cannot find an equal blob", e))
-}
-
-/// Nothing happens where the key is there already: a put of a new key, the usual one, is this statement alone.
-const INSERT: &str = concat!(
-    "INSERT INTO cache_entries (cache_key, ",
-    columns!(),
-    ", payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) \
-     ON CONFLICT (cache_key) DO NOTHING"
-);
-
-/// The parameters of [`INSERT`], and the row. The key (?1) is the same and the access count (?6) is kept.
-const REPLACE: &str = "UPDATE cache_entries SET fingerprint = ?2, created_at = ?3, accessed_at = ?4, expires_at = ?5, \
-    handler = ?7, data_type = ?8, storage_format = ?9, compression = ?10, object_type = ?11, handler_meta = ?12, \
-    file_size = ?13, file_hash = ?14, digest = ?15, signature = ?16, description = ?17, metadata = ?18, params = ?19, \
-    locator = ?20, payload = ?21 WHERE id = ?22";
-
-fn put(connection: &Connection, entry: &Entry, options: PutOptions) -> Result<PutOutcome> {
-    let mut outcome = PutOutcome::default();
-    let shared;
-    let mut location = &entry.location;
-    if let (true, Location::Blob(own)) = (options.share_blob, location)
-        && let Some(locator) = find_equal_blob(connection, entry, own)?
-    {
-        outcome.shared = Some(locator.clone());
-        shared = Location::Blob(locator);
-        location = &shared;
-    }
-    let failed = |e| translate("cannot write an entry", e);
-    let mut insert = prepare(connection, INSERT)?;
-    rows::bind_entry(&mut insert, entry, location)?;
-    let inserted = insert.raw_execute().map_err(failed)?;
-    drop(insert);
-    if inserted > 0 {
-        totals::inserted(connection, connection.last_insert_rowid())?;
-        return Ok(outcome);
-    }
-    let former = find_former(connection, &entry.key)?
-        .ok_or_else(|| Error::new(ErrorKind::Metadata, format!("entry {} is in the index of keys only", entry.key)))?;
-    let mut replace = prepare(connection, REPLACE)?;
-    rows::bind_entry(&mut replace, entry, location)?;
-    replace.raw_bind_parameter(22, former.id).map_err(failed)?;
-    replace.raw_execute().map_err(failed)?;
-    drop(replace);
-    totals::resized(connection, former.id, rows::signed_size(entry)? - former.size)?;
-    if former.locator.as_deref() != location.locator() {
-        outcome.orphaned = if_orphaned(connection, former.locator)?;
-    }
-    outcome.replaced = true;
-    Ok(outcome)
-}
-
-/// Removes the row found by `sql`, which returns the columns of a [`Former`].
-fn delete(connection: &Connection, sql: &str, values: impl rusqlite::Params) -> Result<Option<PutOutcome>> {
-    let removed = prepare(connection, sql)?.query_row(values, Former::from_row).optional();
-    let Some(former) = removed.map_err(|e| translate("cannot delete an entry", e))? else { return Ok(None) };
-    totals::removed(connection, former.id, former.size)?;
-    let orphaned = if_orphaned(connection, former.locator)?;
-    Ok(Some(PutOutcome { orphaned, shared: None, replaced: true }))
-}
-
-fn clear(connection: &Connection) -> Result<(u64, Spool)> {
-    let failed = |e| translate("cannot clear the store", e);
-    let mut spool = Spool::new();
-    {
-        let mut statement =
-            prepare(connection, "SELECT DISTINCT locator FROM cache_entries WHERE locator IS NOT NULL")?;
-        let mut rows = statement.raw_query();
-        while let Some(row) = rows.next().map_err(failed)? {
-            let locator = row.get_ref(0).and_then(|value| Ok(value.as_str()?)).map_err(failed)?;
-            spool.push(locator)?;
-        }
-    }
-    let removed = connection.execute("DELETE FROM cache_entries", ()).map_err(failed)?;
-    totals::cleared(connection)?;
-    Ok((removed as u64, spool))
-}
-
 const GET: &str = concat!("SELECT ", columns!(), ", payload FROM cache_entries WHERE cache_key = ?1");
 const GET_SUMMARY: &str = concat!("SELECT ", columns!(), ", cache_key FROM cache_entries WHERE cache_key = ?1");
 
@@ -415,7 +300,7 @@ impl MetadataBackend for SqliteMetadata {
     }
 
     fn put(&self, entry: &Entry, options: PutOptions) -> Result<PutOutcome> {
-        self.write(|connection| put(connection, entry, options))
+        self.write(|connection| write::put(connection, entry, options))
     }
 
     fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate) -> Result<bool> {
@@ -449,7 +334,7 @@ impl MetadataBackend for SqliteMetadata {
 
     fn delete(&self, key: &str) -> Result<Option<PutOutcome>> {
         let sql = "DELETE FROM cache_entries WHERE cache_key = ?1 RETURNING id, file_size, locator";
-        self.write(|connection| delete(connection, sql, [key]))
+        self.write(|connection| write::delete(connection, key, sql, [key]))
     }
 
     fn delete_if(&self, expected: &Entry) -> Result<Option<PutOutcome>> {
@@ -457,18 +342,48 @@ impl MetadataBackend for SqliteMetadata {
                    RETURNING id, file_size, locator";
         self.write(|connection| {
             let hash = expected.file_hash.cast_signed();
-            delete(connection, sql, params![expected.key, expected.created_at.0, hash])
+            write::delete(connection, &expected.key, sql, params![expected.key, expected.created_at.0, hash])
         })
     }
 
     fn clear(&self, orphaned: &mut dyn FnMut(&str)) -> Result<u64> {
-        let (removed, spool) = self.write(clear)?;
+        let (removed, spool) = self.write(write::clear)?;
         spool.for_each(orphaned)?;
         Ok(removed)
     }
 
     fn scan(&self, page: &Scan<'_>) -> Result<Vec<EntrySummary>> {
         self.read(|connection| scan::scan(connection, page))
+    }
+
+    fn evict(&self, eviction: &Eviction<'_>) -> Result<Evicted> {
+        self.write(|connection| evict::evict(connection, eviction))
+    }
+
+    fn set_pinned(&self, key: &str, pinned: bool) -> Result<bool> {
+        let failed = |e| translate("cannot pin an entry", e);
+        self.write(|connection| {
+            let found = prepare(connection, "SELECT 1 FROM cache_entries WHERE cache_key = ?1")?.exists([key]);
+            if !found.map_err(failed)? {
+                return Ok(false);
+            }
+            if pinned {
+                let sql = "INSERT INTO cache_pins (cache_key) VALUES (?1) ON CONFLICT DO NOTHING";
+                prepare(connection, sql)?.execute([key]).map_err(failed)?;
+            } else {
+                write::unpin(connection, key)?;
+            }
+            Ok(true)
+        })
+    }
+
+    fn pinned(&self) -> Result<Vec<String>> {
+        let failed = |e| translate("cannot list pinned entries", e);
+        self.read(|connection| {
+            let mut statement = prepare(connection, "SELECT cache_key FROM cache_pins ORDER BY cache_key")?;
+            let keys = statement.query_map((), |row| row.get(0)).map_err(failed)?;
+            keys.collect::<rusqlite::Result<_>>().map_err(failed)
+        })
     }
 
     fn record_accesses(&self, accesses: &[metadata::Access]) -> Result<()> {

@@ -52,7 +52,8 @@ pub(super) fn removed(connection: &Connection, id: i64, bytes: i64) -> Result<()
 
 /// Call it after all rows have been removed.
 pub(super) fn cleared(connection: &Connection) -> Result<()> {
-    let updated = prepare(connection, "UPDATE cache_totals SET entries = 0, bytes = 0, counted_to = 0 WHERE id = 1")?.execute(());
+    let updated =
+        prepare(connection, "UPDATE cache_totals SET entries = 0, bytes = 0, counted_to = 0 WHERE id = 1")?.execute(());
     updated.map_err(|e| translate("cannot count the entries", e))?;
     Ok(())
 }

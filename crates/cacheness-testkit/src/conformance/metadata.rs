@@ -8,7 +8,7 @@ use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, Location, Totals};
 use cacheness_core::metadata::{Access, EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Scan};
 
-use super::{Check, MetadataFixture};
+use super::{Check, MetadataFixture, eviction};
 use crate::sample::{NOW, blob, full, inline};
 
 /// The checks of a metadata backend; a model test runs besides them.
@@ -26,6 +26,11 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
     ("scans give pages in the order of keys", scan_pages),
     ("scans by prefix, in Unicode", scan_prefixes),
     ("scans of what has expired", scan_expired),
+    ("entries go in the order asked for", eviction::orders),
+    ("what has expired goes first", eviction::expired_first),
+    ("what is pinned or just written stays", eviction::kept),
+    ("evicted blobs are orphaned, bytes are counted", eviction::blobs_and_bytes),
+    ("of many entries cold ones go", eviction::many),
     ("clear names every blob once", clear),
     ("a large payload travels inside the entry", large_payload),
     ("totals stay true over many puts and deletes", many_totals),

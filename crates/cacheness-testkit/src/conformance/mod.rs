@@ -9,6 +9,7 @@
 //! ```
 
 mod blobs;
+mod eviction;
 mod metadata;
 mod model;
 

@@ -1,0 +1,124 @@
+//! Making room: which rows go, without looking at all of them.
+
+use cacheness_core::Result;
+use cacheness_core::entry::Totals;
+use cacheness_core::metadata::{Evicted, Eviction, EvictionOrder};
+use rusqlite::{Connection, Params, Row};
+
+use super::error::translate;
+use super::write::delete_row;
+use super::{prepare, totals};
+
+/// Up to this many entries the order is exact: all of them are looked at, which takes a few milliseconds.
+const EXACT: u64 = 4096;
+/// Rows of a sample that came first: in a cache that is filled and never read, the ones to go.
+const OLDEST: i64 = 256;
+/// Places in the order of arrival from which the rest of a sample is taken, and rows from each: neighbours share pages.
+const PLACES: u64 = 8;
+const NEIGHBOURS: i64 = 64;
+
+/// What is known of a row that may go.
+struct Candidate {
+    id: i64,
+    accessed_at: i64,
+    access_count: i64,
+}
+
+impl Candidate {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { id: row.get(0)?, accessed_at: row.get(1)?, access_count: row.get(2)? })
+    }
+
+    /// Those of low rank go first.
+    fn rank(&self, order: EvictionOrder) -> (i64, i64, i64) {
+        match order {
+            EvictionOrder::LeastRecentlyRead => (self.accessed_at, 0, self.id),
+            EvictionOrder::LeastOftenRead => (self.access_count, self.accessed_at, self.id),
+            EvictionOrder::FirstIn => (0, 0, self.id),
+        }
+    }
+}
+
+/// The columns of a [`Candidate`], of rows that may go; `?1` is the key that stays.
+macro_rules! candidates {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, accessed_at, access_count FROM cache_entries \
+             WHERE cache_key <> ?1 AND cache_key NOT IN (SELECT cache_key FROM cache_pins) ",
+            $rest
+        )
+    };
+}
+
+fn find(connection: &Connection, sql: &str, values: impl Params) -> Result<Vec<Candidate>> {
+    let failed = |e| translate("cannot look for entries to evict", e);
+    let mut statement = prepare(connection, sql)?;
+    let rows = statement.query_map(values, Candidate::from_row).map_err(failed)?;
+    rows.collect::<rusqlite::Result<_>>().map_err(failed)
+}
+
+/// The rows to go, the first to go first.
+fn choose(connection: &Connection, eviction: &Eviction<'_>, entries: u64, count: usize) -> Result<Vec<Candidate>> {
+    let limit = i64::try_from(count).unwrap_or(i64::MAX);
+    let keep = eviction.keep;
+    let mut sample = if eviction.order == EvictionOrder::FirstIn {
+        return find(connection, candidates!("ORDER BY id LIMIT ?2"), (keep, limit));
+    } else if entries <= EXACT {
+        find(connection, candidates!(""), [keep])?
+    } else {
+        let bounds = "SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM cache_entries";
+        let (first, last): (i64, i64) = prepare(connection, bounds)?
+            .query_row((), |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(|e| translate("cannot look for entries to evict", e))?;
+        let mut sample = find(connection, candidates!("ORDER BY id LIMIT ?2"), (keep, OLDEST))?;
+        let span = last.abs_diff(first).saturating_add(1);
+        for _ in 0..PLACES {
+            // Without random numbers the sample is what came first.
+            let Ok(random) = getrandom::u64() else { break };
+            let start = first.saturating_add_unsigned(random % span);
+            sample.extend(find(
+                connection,
+                candidates!("AND id >= ?2 ORDER BY id LIMIT ?3"),
+                (keep, start, NEIGHBOURS),
+            )?);
+        }
+        sample
+    };
+    sample.sort_unstable_by_key(|candidate| candidate.rank(eviction.order));
+    sample.dedup_by_key(|candidate| candidate.id);
+    sample.truncate(count);
+    Ok(sample)
+}
+
+/// See [`MetadataBackend::evict`](cacheness_core::metadata::MetadataBackend::evict).
+pub(super) fn evict(connection: &Connection, eviction: &Eviction<'_>) -> Result<Evicted> {
+    let target = eviction.target;
+    let within = |left: Totals| left.entries <= target.entries && left.bytes <= target.bytes;
+    let mut evicted = Evicted { left: totals::get(connection)?, ..Evicted::default() };
+    let expired = candidates!("AND expires_at <= ?2 ORDER BY expires_at LIMIT ?3");
+    let limit = i64::try_from(eviction.count).unwrap_or(i64::MAX);
+    let mut batch = if within(evicted.left) {
+        Vec::new()
+    } else {
+        find(connection, expired, (eviction.keep, eviction.expired_at.0, limit))?
+    };
+    batch.reverse();
+    let mut chosen = false;
+    while !within(evicted.left) && evicted.keys.len() < eviction.count {
+        let Some(candidate) = batch.pop() else {
+            if chosen {
+                break;
+            }
+            chosen = true;
+            batch = choose(connection, eviction, evicted.left.entries, eviction.count - evicted.keys.len())?;
+            batch.reverse();
+            continue;
+        };
+        let Some((key, size, orphaned)) = delete_row(connection, candidate.id)? else { continue };
+        evicted.keys.push(key);
+        evicted.orphaned.extend(orphaned);
+        evicted.left.entries = evicted.left.entries.saturating_sub(1);
+        evicted.left.bytes = evicted.left.bytes.saturating_sub(size);
+    }
+    Ok(evicted)
+}

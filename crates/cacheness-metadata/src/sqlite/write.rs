@@ -1,0 +1,153 @@
+//! The statements that change entries. Each function runs inside a transaction of its caller.
+
+use cacheness_core::entry::{Entry, Location};
+use cacheness_core::metadata::{PutOptions, PutOutcome};
+use cacheness_core::{Error, ErrorKind, Result};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::error::translate;
+use super::rows::{self, columns};
+use super::spool::Spool;
+use super::{prepare, totals};
+
+/// What a put or a delete needs to know of the row that was there: `id, file_size, locator`.
+struct Former {
+    id: i64,
+    size: i64,
+    locator: Option<String>,
+}
+
+impl Former {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { id: row.get(0)?, size: row.get(1)?, locator: row.get(2)? })
+    }
+}
+
+fn find_former(connection: &Connection, key: &str) -> Result<Option<Former>> {
+    let mut statement = prepare(connection, "SELECT id, file_size, locator FROM cache_entries WHERE cache_key = ?1")?;
+    statement.query_row([key], Former::from_row).optional().map_err(|e| translate("cannot find an entry", e))
+}
+
+/// `locator`, unless an entry names it.
+fn if_orphaned(connection: &Connection, locator: Option<String>) -> Result<Option<String>> {
+    let Some(locator) = locator else { return Ok(None) };
+    let mut statement = prepare(connection, "SELECT 1 FROM cache_entries WHERE locator = ?1 LIMIT 1")?;
+    let named = statement.exists([&locator]).map_err(|e| translate("cannot find an entry", e))?;
+    Ok((!named).then_some(locator))
+}
+
+/// The locator of a blob with the digest and size of `entry`, named by an entry of another key. None if an entry already
+/// names the blob `own`, which must then not be deleted.
+fn find_equal_blob(connection: &Connection, entry: &Entry, own: &str) -> Result<Option<String>> {
+    let Some(digest) = &entry.digest else { return Ok(None) };
+    // The order makes the answer the same on every backend.
+    let sql = "SELECT locator FROM cache_entries WHERE digest = ?1 AND locator IS NOT NULL AND file_size = ?2 \
+               AND cache_key <> ?3 AND NOT EXISTS (SELECT 1 FROM cache_entries WHERE locator = ?4) \
+               ORDER BY cache_key LIMIT 1";
+    let size = rows::signed_size(entry)?;
+    prepare(connection, sql)?
+        .query_row(params![digest.as_slice(), size, entry.key, own], |row| row.get(0))
+        .optional()
+        .map_err(|e| translate("cannot find an equal blob", e))
+}
+
+/// Nothing happens where the key is there already: a put of a new key, the usual one, is this statement alone.
+const INSERT: &str = concat!(
+    "INSERT INTO cache_entries (cache_key, ",
+    columns!(),
+    ", payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) \
+     ON CONFLICT (cache_key) DO NOTHING"
+);
+
+/// The parameters of [`INSERT`], and the row. The key (?1) is the same and the access count (?6) is kept.
+const REPLACE: &str = "UPDATE cache_entries SET fingerprint = ?2, created_at = ?3, accessed_at = ?4, expires_at = ?5, \
+    handler = ?7, data_type = ?8, storage_format = ?9, compression = ?10, object_type = ?11, handler_meta = ?12, \
+    file_size = ?13, file_hash = ?14, digest = ?15, signature = ?16, description = ?17, metadata = ?18, params = ?19, \
+    locator = ?20, payload = ?21 WHERE id = ?22";
+
+pub(super) fn put(connection: &Connection, entry: &Entry, options: PutOptions) -> Result<PutOutcome> {
+    let mut outcome = PutOutcome::default();
+    let shared;
+    let mut location = &entry.location;
+    if let (true, Location::Blob(own)) = (options.share_blob, location)
+        && let Some(locator) = find_equal_blob(connection, entry, own)?
+    {
+        outcome.shared = Some(locator.clone());
+        shared = Location::Blob(locator);
+        location = &shared;
+    }
+    let failed = |e| translate("cannot write an entry", e);
+    let mut insert = prepare(connection, INSERT)?;
+    rows::bind_entry(&mut insert, entry, location)?;
+    let inserted = insert.raw_execute().map_err(failed)?;
+    drop(insert);
+    if inserted > 0 {
+        totals::inserted(connection, connection.last_insert_rowid())?;
+        return Ok(outcome);
+    }
+    let former = find_former(connection, &entry.key)?
+        .ok_or_else(|| Error::new(ErrorKind::Metadata, format!("entry {} is in the index of keys only", entry.key)))?;
+    let mut replace = prepare(connection, REPLACE)?;
+    rows::bind_entry(&mut replace, entry, location)?;
+    replace.raw_bind_parameter(22, former.id).map_err(failed)?;
+    replace.raw_execute().map_err(failed)?;
+    drop(replace);
+    totals::resized(connection, former.id, rows::signed_size(entry)? - former.size)?;
+    if former.locator.as_deref() != location.locator() {
+        outcome.orphaned = if_orphaned(connection, former.locator)?;
+    }
+    outcome.replaced = true;
+    Ok(outcome)
+}
+
+/// Removes the row found by `sql`, which returns the columns of a [`Former`].
+pub(super) fn delete(
+    connection: &Connection,
+    key: &str,
+    sql: &str,
+    values: impl rusqlite::Params,
+) -> Result<Option<PutOutcome>> {
+    let removed = prepare(connection, sql)?.query_row(values, Former::from_row).optional();
+    let Some(former) = removed.map_err(|e| translate("cannot delete an entry", e))? else { return Ok(None) };
+    totals::removed(connection, former.id, former.size)?;
+    unpin(connection, key)?;
+    let orphaned = if_orphaned(connection, former.locator)?;
+    Ok(Some(PutOutcome { orphaned, shared: None, replaced: true }))
+}
+
+/// Removes the row `id`; returns its key, its size, and the locator that nobody names any more.
+pub(super) fn delete_row(connection: &Connection, id: i64) -> Result<Option<(String, u64, Option<String>)>> {
+    let sql = "DELETE FROM cache_entries WHERE id = ?1 RETURNING cache_key, file_size, locator";
+    let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let removed: Option<(String, i64, Option<String>)> = prepare(connection, sql)?
+        .query_row([id], row)
+        .optional()
+        .map_err(|e| translate("cannot delete an entry", e))?;
+    let Some((key, size, locator)) = removed else { return Ok(None) };
+    totals::removed(connection, id, size)?;
+    unpin(connection, &key)?;
+    Ok(Some((key, u64::try_from(size).unwrap_or(0), if_orphaned(connection, locator)?)))
+}
+
+pub(super) fn unpin(connection: &Connection, key: &str) -> Result<usize> {
+    let sql = "DELETE FROM cache_pins WHERE cache_key = ?1";
+    prepare(connection, sql)?.execute([key]).map_err(|e| translate("cannot unpin an entry", e))
+}
+
+pub(super) fn clear(connection: &Connection) -> Result<(u64, Spool)> {
+    let failed = |e| translate("cannot clear the store", e);
+    let mut spool = Spool::new();
+    {
+        let mut statement =
+            prepare(connection, "SELECT DISTINCT locator FROM cache_entries WHERE locator IS NOT NULL")?;
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let locator = row.get_ref(0).and_then(|value| Ok(value.as_str()?)).map_err(failed)?;
+            spool.push(locator)?;
+        }
+    }
+    let removed = connection.execute("DELETE FROM cache_entries", ()).map_err(failed)?;
+    connection.execute("DELETE FROM cache_pins", ()).map_err(failed)?;
+    totals::cleared(connection)?;
+    Ok((removed as u64, spool))
+}

@@ -1,0 +1,143 @@
+//! How every metadata backend makes room.
+
+use std::collections::BTreeSet;
+
+use cacheness_core::clock::Timestamp;
+use cacheness_core::entry::Totals;
+use cacheness_core::metadata::{Access, Evicted, Eviction, EvictionOrder, MetadataBackend, PutOptions};
+
+use super::MetadataFixture;
+use crate::sample::{NOW, blob, inline};
+
+const SIZE: usize = 10;
+
+fn file(backend: &dyn MetadataBackend, number: i64, expires_at: Option<Timestamp>) {
+    let mut entry = inline(&format!("k{number}"), &[7; SIZE]);
+    entry.created_at = Timestamp(NOW.0 + number);
+    entry.accessed_at = entry.created_at;
+    entry.access_count = 0;
+    entry.expires_at = expires_at;
+    backend.put(&entry, PutOptions::default()).expect("put");
+}
+
+fn access(backend: &dyn MetadataBackend, number: i64, at: i64, count: u64) {
+    let access = Access { key: format!("k{number}"), at: Timestamp(NOW.0 + at), count };
+    backend.record_accesses(&[access]).expect("written down");
+}
+
+fn evict(backend: &dyn MetadataBackend, order: EvictionOrder, keep: i64, entries: u64, count: usize) -> Evicted {
+    let keep = format!("k{keep}");
+    let target = Totals { entries, bytes: u64::MAX };
+    let expired_at = Timestamp(NOW.0 + 1_000_000);
+    backend.evict(&Eviction { order, expired_at, keep: &keep, target, count }).expect("evicted")
+}
+
+fn numbers(evicted: &Evicted) -> Vec<i64> {
+    evicted.keys.iter().map(|key| key[1..].parse().expect("a number")).collect()
+}
+
+pub(super) fn orders(fixture: &MetadataFixture) {
+    for (order, expected) in [
+        (EvictionOrder::FirstIn, [0, 1, 2, 3]),
+        (EvictionOrder::LeastRecentlyRead, [1, 3, 4, 5]),
+        (EvictionOrder::LeastOftenRead, [1, 3, 4, 5]),
+    ] {
+        let backend = &*fixture.backend;
+        for number in 0..10 {
+            file(backend, number, None);
+        }
+        access(backend, 0, 500, 9);
+        access(backend, 2, 400, 1);
+        // The same key again: it came first all the same.
+        if order == EvictionOrder::FirstIn {
+            file(backend, 0, None);
+        }
+        let evicted = evict(backend, order, 9, 6, 100);
+        assert_eq!(numbers(&evicted), expected, "{order:?}");
+        assert_eq!(evicted.left, Totals { entries: 6, bytes: 6 * SIZE as u64 });
+        assert_eq!(backend.totals().expect("counted"), evicted.left);
+        assert!(evicted.orphaned.is_empty());
+        assert!(evict(backend, order, 9, 6, 100).keys.is_empty(), "the target is reached");
+        backend.clear(&mut |_| {}).expect("cleared");
+    }
+}
+
+pub(super) fn expired_first(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    for number in 0..6 {
+        let expires_at = (number >= 4).then_some(Timestamp(NOW.0 + 1000 - number));
+        file(backend, number, expires_at);
+    }
+    access(backend, 4, 900, 99);
+    let evicted = evict(backend, EvictionOrder::LeastRecentlyRead, 0, 3, 100);
+    assert_eq!(numbers(&evicted), [5, 4, 1]);
+}
+
+pub(super) fn kept(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    for number in 0..5 {
+        file(backend, number, Some(Timestamp(NOW.0)));
+    }
+    assert!(backend.set_pinned("k1", true).expect("pinned"));
+    assert!(backend.set_pinned("k1", true).expect("pinned"));
+    assert!(!backend.set_pinned("missing", true).expect("looked up"));
+    file(backend, 1, Some(Timestamp(NOW.0)));
+    assert_eq!(backend.pinned().expect("listed"), ["k1"]);
+    let evicted = evict(backend, EvictionOrder::FirstIn, 3, 0, 100);
+    assert_eq!(numbers(&evicted).into_iter().collect::<BTreeSet<_>>(), [0, 2, 4].into());
+    assert_eq!(evicted.left.entries, 2);
+    assert!(backend.set_pinned("k1", false).expect("unpinned"));
+    assert_eq!(numbers(&evict(backend, EvictionOrder::FirstIn, 3, 0, 100)), [1]);
+    // A pin ends with its entry.
+    assert!(backend.set_pinned("k3", true).expect("pinned"));
+    backend.delete("k3").expect("deleted");
+    file(backend, 3, None);
+    assert!(backend.pinned().expect("listed").is_empty());
+    assert!(backend.set_pinned("k3", true).expect("pinned"));
+    backend.clear(&mut |_| {}).expect("cleared");
+    assert!(backend.pinned().expect("listed").is_empty());
+}
+
+pub(super) fn blobs_and_bytes(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    let large = |key: &str, locator: &str| blob(key, locator, None, 1000);
+    for entry in [large("k0", "blobs/a"), large("k1", "blobs/a"), large("k2", "blobs/b"), large("k3", "blobs/c")] {
+        backend.put(&entry, PutOptions::default()).expect("put");
+    }
+    let eviction = |bytes, count| Eviction {
+        order: EvictionOrder::FirstIn,
+        expired_at: Timestamp(i64::MIN),
+        keep: "",
+        target: Totals { entries: u64::MAX, bytes },
+        count,
+    };
+    let evicted = backend.evict(&eviction(2500, 1)).expect("evicted");
+    assert_eq!((evicted.keys, evicted.orphaned), (vec!["k0".to_owned()], vec![]), "k1 names the blob too");
+    let evicted = backend.evict(&eviction(1000, 100)).expect("evicted");
+    assert_eq!(evicted.keys, ["k1", "k2"]);
+    assert_eq!(evicted.orphaned, ["blobs/a", "blobs/b"]);
+    assert_eq!(evicted.left, Totals { entries: 1, bytes: 1000 });
+}
+
+pub(super) fn many(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    const COUNT: i64 = 6000;
+    for number in 0..COUNT {
+        file(backend, number, None);
+    }
+    // Half of them have been read lately.
+    let accesses: Vec<_> = (0..COUNT)
+        .step_by(2)
+        .map(|n| Access { key: format!("k{n}"), at: Timestamp(NOW.0 + 2 * COUNT + n), count: 3 })
+        .collect();
+    backend.record_accesses(&accesses).expect("written down");
+    let mut evicted = Vec::new();
+    while evicted.len() < 1000 {
+        let step = evict(backend, EvictionOrder::LeastRecentlyRead, 1, 0, 100);
+        assert_eq!(step.keys.len(), 100);
+        evicted.extend(numbers(&step));
+    }
+    let read = evicted.iter().filter(|number| *number % 2 == 0).count();
+    assert!(read <= 50, "{read} of {} had been read lately", evicted.len());
+    assert_eq!(backend.totals().expect("counted").entries, COUNT as u64 - 1000);
+}

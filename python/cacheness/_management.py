@@ -1,0 +1,150 @@
+"""Working on entries that are there: what :class:`cacheness.Cache` offers besides ``put`` and ``get``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class Management(_core.CacheBase):
+    """Methods of :class:`cacheness.Cache` that inspect, change and remove entries, one or many."""
+
+    def get_entry(self, cache_key: str) -> dict[str, Any] | None:
+        """What is known of the entry with this key, whether it has expired or not.
+
+        Args:
+            cache_key: the key that ``put`` returned, or the name it was given.
+
+        Returns:
+            The dictionary that ``list_entries(include_metadata=True)`` has for it; ``None`` if there is none.
+        """
+        return self.get_metadata(check_expiration=False, cache_key=cache_key)
+
+    def update_data(self, data: Any, **params: Any) -> bool:
+        """Replaces the value of an entry; its key, description and metadata stay.
+
+        The entry is as fresh as after a ``put``. Use ``put`` to make one that is not there yet.
+
+        Args:
+            data: the new value.
+            params: the parameters of the entry, or ``cache_key=``; also ``ttl_seconds=``.
+
+        Returns:
+            Whether there was an entry that had not expired.
+
+        Raises:
+            CacheError: as ``put`` raises it; the former value is still there.
+        """
+        return _core.update_data(self, data, **params)
+
+    def touch(self, **params: Any) -> bool:
+        """Makes an entry as fresh as if it had just been put. Its value is not read.
+
+        Args:
+            params: the parameters of the entry, or ``cache_key=``; ``ttl_seconds=`` is its time to live from now on, the
+                cache's default if it is not given.
+
+        Returns:
+            Whether there was an entry that had not expired.
+        """
+        return _core.touch(self, **params)
+
+    def pin(self, **params: Any) -> bool:
+        """Keeps an entry from being evicted. It expires all the same, and a ``put`` leaves it pinned.
+
+        Args:
+            params: the parameters of the entry, or ``cache_key=``.
+
+        Returns:
+            Whether there is such an entry.
+        """
+        return _core.set_pinned(self, True, **params)
+
+    def unpin(self, **params: Any) -> bool:
+        """Lets an entry be evicted again.
+
+        Args:
+            params: the parameters of the entry, or ``cache_key=``.
+
+        Returns:
+            Whether there is such an entry.
+        """
+        return _core.set_pinned(self, False, **params)
+
+    def delete_where(self, filter_fn: Callable[[dict[str, Any]], bool]) -> int:
+        """Removes all entries for which a function says so.
+
+        Args:
+            filter_fn: gets the dictionaries of ``list_entries(include_metadata=True)``. If it raises, nothing is removed.
+
+        Returns:
+            How many were removed.
+        """
+        doomed = [entry["cache_key"] for entry in self.list_entries(include_metadata=True) if filter_fn(entry)]
+        return sum(self.invalidate_by_cache_key(key) for key in doomed)
+
+    def delete_matching(self, **values: Any) -> int:
+        """Removes all entries with these values in their metadata, or among the parameters of their key.
+
+        Args:
+            values: names and values, all of which have to match; a name that the metadata has is looked up there only.
+
+        Returns:
+            How many were removed.
+        """
+        _refuse_empty(values)
+        return self.delete_where(lambda entry: _matches(entry, values))
+
+    def touch_batch(self, **values: Any) -> int:
+        """Makes all entries fresh that have these values in their metadata, or among the parameters of their key.
+
+        Args:
+            values: as for :meth:`delete_matching`.
+
+        Returns:
+            How many entries, expired ones not among them.
+        """
+        _refuse_empty(values)
+        entries = [entry for entry in self.list_entries(include_metadata=True) if _matches(entry, values)]
+        return sum(self.touch(cache_key=entry["cache_key"]) for entry in entries)
+
+    def get_batch(self, kwargs_list: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        """The values of several entries.
+
+        Args:
+            kwargs_list: for each entry the keywords that ``get`` takes.
+
+        Returns:
+            The values by key, ``None`` for what is not there.
+        """
+        found: dict[str, Any] = {}
+        for params in kwargs_list:
+            found[self.cache_key(**params)] = self.get(**params)
+        return found
+
+    def delete_batch(self, kwargs_list: Iterable[dict[str, Any]]) -> int:
+        """Removes several entries.
+
+        Args:
+            kwargs_list: for each entry the keywords that ``invalidate`` takes.
+
+        Returns:
+            How many of them were there.
+        """
+        return sum(self.invalidate(**params) for params in kwargs_list)
+
+
+def _refuse_empty(values: dict[str, Any]) -> None:
+    if not values:
+        raise TypeError("no values to match; clear() removes all entries")
+
+
+def _matches(entry: dict[str, Any], values: dict[str, Any]) -> bool:
+    metadata = entry["metadata"] or {}
+    params = entry["cache_key_params"] or {}
+    missing = object()
+    return all(metadata.get(name, params.get(name, missing)) == value for name, value in values.items())

@@ -1,0 +1,83 @@
+"""Small helpers: content hashes, sizes, lengths of time."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ._core import hash_path, hash_value
+
+__all__ = ["days", "get_size_mb", "hash_content", "hash_file_path", "hours", "minutes", "seconds"]
+
+
+def hash_content(content: Any) -> str:
+    """A hash of any value that can be a parameter: the same in every process, on every machine, and in Rust.
+
+    Args:
+        content: plain data, arrays, tables, paths, dataclasses, …
+
+    Returns:
+        32 hexadecimal digits: BLAKE3 of the canonical encoding, truncated to 128 bits.
+
+    Raises:
+        CacheSerializationError: the content has no stable encoding.
+    """
+    return hash_value(content)
+
+
+def hash_file_path(file_path: str | os.PathLike[str]) -> str:
+    """A hash of what is in a file, or of all names and contents below a directory.
+
+    Args:
+        file_path: the file or directory.
+
+    Returns:
+        Hexadecimal digits.
+
+    Raises:
+        CacheSerializationError: there is nothing, or it cannot be read.
+    """
+    return hash_path(file_path)
+
+
+def get_size_mb(file_path: str | os.PathLike[str]) -> float:
+    """The size of a file, or of all files below a directory, in megabytes (2^20 bytes).
+
+    Args:
+        file_path: the file or directory. Symbolic links in a directory are not followed.
+
+    Raises:
+        FileNotFoundError: there is nothing.
+    """
+    if os.path.isdir(file_path):
+        sizes = (
+            os.lstat(os.path.join(folder, name)).st_size
+            for folder, _, names in os.walk(file_path, onerror=_raise)
+            for name in names
+        )
+        return sum(sizes) / 2**20
+    return os.path.getsize(file_path) / 2**20
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def seconds(count: float) -> float:
+    """So many seconds, for ``ttl_seconds``."""
+    return float(count)
+
+
+def minutes(count: float) -> float:
+    """So many minutes in seconds, for ``ttl_seconds``."""
+    return count * 60.0
+
+
+def hours(count: float) -> float:
+    """So many hours in seconds, for ``ttl_seconds``."""
+    return count * 3600.0
+
+
+def days(count: float) -> float:
+    """So many days in seconds, for ``ttl_seconds``."""
+    return count * 86400.0

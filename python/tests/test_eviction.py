@@ -1,0 +1,243 @@
+"""Limits, eviction, pins."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cacheness import Cache, CacheConfigurationError, CacheFullError
+
+SIZE = 1000
+
+
+def _cache(path: Path, **options: object) -> Cache:
+    return Cache(path / "cache", _clock=1_700_000_000.0, **options)
+
+
+def _fill(cache: Cache, numbers: range) -> None:
+    for i in numbers:
+        cache.put(i, i=i)
+        cache._advance_clock(1)
+
+
+def _left(cache: Cache) -> list[int]:
+    return sorted(entry["cache_key_params"]["i"] for entry in cache.list_entries(include_metadata=True))
+
+
+def test_least_recently_used_goes_first(tmp_path: Path) -> None:
+    with _cache(tmp_path, max_entries=20) as cache:
+        _fill(cache, range(20))
+        for i in (0, 5):
+            assert cache.get(i=i) == i
+        _fill(cache, range(20, 21))
+        # Down to 90 %.
+        assert _left(cache) == [0, 5, *range(5 - 0, 5), *range(6, 21)][:2] + [i for i in range(4, 21) if i != 5][1:]
+        assert cache.get_stats()["cache_evictions"] == 3
+        assert len(cache) == 18
+
+
+@pytest.mark.parametrize("policy", ["lru", "lfu", "fifo"])
+def test_policies(tmp_path: Path, policy: str) -> None:
+    with _cache(tmp_path, max_entries=10, eviction_policy=policy) as cache:
+        _fill(cache, range(10))
+        for _ in range(3):
+            assert cache.get(i=0) == 0
+        cache._advance_clock(1)
+        for i in range(1, 10):
+            assert cache.get(i=i) == i
+        cache._advance_clock(1)
+        _fill(cache, range(10, 11))
+        # fifo: 0 and 1 came first; lru: 0 was read before all others; lfu: 1 was read less often than 0, 10 is new.
+        expected = {"fifo": {0, 1}, "lru": {0, 1}, "lfu": {1, 2}}[policy]
+        assert set(range(11)) - set(_left(cache)) == expected
+
+
+def test_bytes_are_limited(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    limit = 0.5
+    with _cache(tmp_path, max_cache_size_mb=limit) as cache, caplog.at_level(logging.WARNING, "cacheness"):
+        for i in range(100):
+            cache.put(np.random.default_rng(i).bytes(20_000), i=i)
+            cache._advance_clock(1)
+            assert cache.get_stats()["total_size_mb"] <= limit
+            assert cache.exists(i=i), "the entry just written stays"
+        sizes = [entry["file_size"] for entry in cache.list_entries()]
+        assert cache.get_stats()["total_size_bytes"] == sum(sizes)
+        assert _left(cache) == list(range(100 - len(sizes), 100))
+        assert len(sizes) >= 20
+    assert sum("limit" in record.message for record in caplog.records) == 1
+
+
+def test_a_value_larger_than_the_limit_is_refused_and_nothing_goes(tmp_path: Path) -> None:
+    with _cache(tmp_path, max_cache_size_mb=0.5) as cache:
+        _fill(cache, range(5))
+        for value in (np.random.default_rng(1).bytes(600_000), np.random.default_rng(1).random(100_000)):
+            with pytest.raises(CacheFullError, match="max_cache_size_mb"):
+                cache.put(value, i=3)
+        assert _left(cache) == list(range(5))
+        assert cache.get(i=3) == 3
+        assert not [path for path in (tmp_path / "cache" / "blobs").rglob("*") if path.is_file()]
+
+
+def test_without_a_policy_a_full_cache_refuses(tmp_path: Path) -> None:
+    with _cache(tmp_path, max_entries=3, eviction_policy="none") as cache:
+        _fill(cache, range(3))
+        with pytest.raises(CacheFullError, match="full"):
+            cache.put(3, i=3)
+        cache.put("again", i=1)
+        assert cache.get(i=1) == "again"
+        assert cache.invalidate(i=0)
+        cache.put(3, i=3)
+        assert _left(cache) == [1, 2, 3]
+
+
+def test_pinned_entries_stay(tmp_path: Path) -> None:
+    with _cache(tmp_path, max_entries=10) as cache:
+        _fill(cache, range(2))
+        assert cache.pin(i=0)
+        assert not cache.pin(i=99)
+        _fill(cache, range(2, 40))
+        assert cache.get(i=0) == 0
+        assert not cache.exists(i=1)
+        cache.put("replaced", i=0)
+        _fill(cache, range(40, 80))
+        assert cache.get(i=0) == "replaced"
+        assert cache.unpin(i=0)
+        cache._advance_clock(1)
+        _fill(cache, range(80, 120))
+        assert not cache.exists(i=0)
+
+
+def test_expired_entries_go_before_others(tmp_path: Path) -> None:
+    with _cache(tmp_path, max_entries=10) as cache:
+        _fill(cache, range(8))
+        for i in (8, 9):
+            cache.put(i, ttl_seconds=5, i=i)
+        cache._advance_clock(10)
+        _fill(cache, range(10, 11))
+        assert _left(cache) == [0, 1, 2, 3, 4, 5, 6, 7, 10]
+
+
+def test_no_entry_is_served_longer_than_the_limit_of_age(tmp_path: Path) -> None:
+    with _cache(tmp_path, max_age_seconds=100) as cache:
+        cache.put(1, i=1)
+        cache.put(2, ttl_seconds=None, i=2)
+        cache.put(3, ttl_seconds=1000, i=3)
+        cache.put(4, ttl_seconds=50, i=4)
+        cache._advance_clock(60)
+        assert [cache.get(i=i) for i in (1, 2, 3, 4)] == [1, 2, 3, None]
+        cache._advance_clock(50)
+        assert [cache.get(i=i) for i in (1, 2, 3, 4)] == [None] * 4
+        assert cache.cleanup_expired() == 4
+
+
+def test_touch_makes_an_entry_fresh(tmp_path: Path) -> None:
+    with _cache(tmp_path, default_ttl_seconds=100) as cache:
+        key = cache.put({"a": 1}, metadata={"m": 1}, description="d", i=1)
+        cache._advance_clock(90)
+        assert cache.touch(i=1)
+        cache._advance_clock(90)
+        assert cache.get(i=1) == {"a": 1}
+        assert cache.touch(cache_key=key, ttl_seconds=None)
+        cache._advance_clock(1_000_000)
+        assert cache.get(i=1) == {"a": 1}
+        assert cache.touch(i=1)
+        cache._advance_clock(101)
+        assert not cache.touch(i=1), "it has expired"
+        assert not cache.touch(i=2)
+        entry = cache.get_entry(key)
+        assert entry is not None
+        assert (entry["metadata"], entry["description"]) == ({"m": 1}, "d")
+
+
+def test_update_data_keeps_what_is_known_of_the_value(tmp_path: Path) -> None:
+    with _cache(tmp_path) as cache:
+        key = cache.put([1], metadata={"m": 1}, description="d", i=1)
+        assert cache.update_data(np.arange(3), i=1)
+        assert cache.get(i=1).tolist() == [0, 1, 2]
+        entry = cache.get_entry(key)
+        assert entry is not None
+        assert (entry["metadata"], entry["description"], entry["data_type"]) == ({"m": 1}, "d", "array")
+        assert not cache.update_data([2], i=2)
+        assert not cache.exists(i=2)
+
+
+def test_many_entries_at_once(tmp_path: Path) -> None:
+    with _cache(tmp_path) as cache:
+        for i in range(6):
+            cache.put(i, metadata={"project": "ab"[i % 2], "n": {"i": i}}, i=i, kind="x")
+        assert cache.get_batch([{"i": 1, "kind": "x"}, {"i": 9}]) == {
+            cache.cache_key(i=1, kind="x"): 1,
+            cache.cache_key(i=9): None,
+        }
+        assert cache.delete_batch([{"i": 1, "kind": "x"}, {"i": 9}]) == 1
+        assert cache.touch_batch(project="a") == 3
+        assert cache.delete_matching(project="b", kind="x") == 2
+        assert cache.delete_matching(project="c") == 0
+        assert cache.delete_where(lambda entry: entry["metadata"]["n"]["i"] >= 4) == 1
+        assert _left(cache) == [0, 2]
+        for method in (cache.delete_matching, cache.touch_batch):
+            with pytest.raises(TypeError, match="no values"):
+                method()
+
+        def fails(entry: dict[str, object]) -> bool:
+            raise RuntimeError("no")
+
+        with pytest.raises(RuntimeError):
+            cache.delete_where(fails)
+        assert len(cache) == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_cache_size_mb": 0},
+        {"max_cache_size_mb": -1},
+        {"max_cache_size_mb": float("nan")},
+        {"max_entries": 0},
+        {"max_entries": -5},
+        {"max_age_seconds": -1},
+        {"eviction_policy": "random"},
+        {"max_cache_size": 5},
+    ],
+)
+def test_limits_that_make_no_sense(tmp_path: Path, options: dict[str, object]) -> None:
+    with pytest.raises(CacheConfigurationError) as caught:
+        Cache(tmp_path / "cache", **options)
+    name = next(iter(options))
+    assert name in str(caught.value) or str(options[name]) in str(caught.value)
+    assert not (tmp_path / "cache").exists()
+
+
+def _write(directory: Path, worker: int, count: int) -> None:
+    with Cache(directory, max_entries=200, max_cache_size_mb=0.4) as cache:
+        for i in range(count):
+            cache.put(bytes([worker]) * SIZE, worker=worker, i=i)
+            assert cache.exists(worker=worker, i=i)
+
+
+def test_limits_hold_under_eight_writers(tmp_path: Path) -> None:
+    directory = tmp_path / "cache"
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_write, args=(directory, n, 250)) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    threads = [threading.Thread(target=_write, args=(directory, n, 250)) for n in range(4, 8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    with Cache(directory, max_entries=200, max_cache_size_mb=0.4) as cache:
+        entries = cache.list_entries()
+        stats = cache.get_stats()
+        assert stats["total_entries"] == len(entries) <= 200
+        assert stats["total_size_bytes"] == sum(entry["file_size"] for entry in entries)
+        assert stats["total_size_mb"] <= 0.4
+        assert len(entries) > 100
