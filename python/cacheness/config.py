@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from . import _environment
 from .errors import CacheConfigurationError
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ __all__ = [
     "SecurityConfig",
     "SerializationConfig",
 ]
+
+
+_CODECS = ("none", "lz4", "zstd", "gzip")
 
 
 @dataclass
@@ -48,8 +53,10 @@ class CacheStorageConfig:
         read_only: whether nothing may be written.
     """
 
-    cache_dir: str | os.PathLike[str] = "./cache"
-    max_cache_size_mb: float | None = 10_000
+    cache_dir: str | os.PathLike[str] = field(default_factory=lambda: _environment.text("CACHENESS_DIR", "./cache"))
+    max_cache_size_mb: float | None = field(
+        default_factory=lambda: _environment.number("CACHENESS_MAX_SIZE_MB", 10_000.0)
+    )
     max_entries: int | None = None
     max_age_seconds: float | None = None
     eviction_policy: Literal["lru", "lfu", "fifo", "none"] = "lru"
@@ -118,8 +125,12 @@ class CompressionConfig:
         sample: whether a sample of a large value decides that compression would not pay.
     """
 
-    pickle_compression_codec: Literal["none", "lz4", "zstd", "gzip"] = "zstd"
-    pickle_compression_level: int = 5
+    pickle_compression_codec: str = field(
+        default_factory=lambda: _environment.choice("CACHENESS_COMPRESSION_CODEC", "zstd", _CODECS)
+    )
+    pickle_compression_level: int = field(
+        default_factory=lambda: _environment.integer("CACHENESS_COMPRESSION_LEVEL", 5)
+    )
     compression_threshold_bytes: int = 4096
     use_blosc2_arrays: bool = True
     blosc2_array_codec: Literal["lz4", "lz4hc", "blosclz", "zstd", "zlib"] = "lz4"
@@ -216,7 +227,9 @@ class CacheConfig:
     serialization: SerializationConfig = field(default_factory=SerializationConfig)
     handlers: HandlerConfig = field(default_factory=HandlerConfig)
     security: SecurityConfig = field(default_factory=SecurityConfig)
-    default_ttl_seconds: float | None = None
+    default_ttl_seconds: float | None = field(
+        default_factory=lambda: _environment.number("CACHENESS_DEFAULT_TTL_SECONDS", None)
+    )
 
     @classmethod
     def from_options(cls, **options: Any) -> CacheConfig:
@@ -267,7 +280,8 @@ class CacheConfig:
                 "eviction_policy": self.storage.eviction_policy,
             }
             options = {"default_ttl_seconds": self.default_ttl_seconds, "limits": limits, "store": store}
-            return json.dumps(options, allow_nan=True)
+            _refuse_infinite(options)
+            return json.dumps(options)
         except TypeError as error:
             raise CacheConfigurationError(f"the configuration holds a value of a wrong type: {error}") from None
 
@@ -294,6 +308,14 @@ class CacheConfig:
             raise CacheConfigurationError(
                 f"unknown blob backend {self.blob.blob_backend!r}", hint="this release has 'filesystem'"
             )
+
+
+def _refuse_infinite(options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if isinstance(value, dict):
+            _refuse_infinite(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise CacheConfigurationError(f"{name} is {value}", hint="give a finite number, or None for no limit")
 
 
 def _has_field(section: Any, name: str) -> bool:

@@ -7,6 +7,7 @@ mod entries;
 mod errors;
 mod keys;
 mod kwargs;
+mod logging;
 mod manage;
 mod plain;
 mod store;
@@ -23,6 +24,7 @@ fn cli(py: Python<'_>, args: Vec<String>) -> u8 {
 
 #[pymodule]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    logging::install();
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add_class::<engine::PyCache>()?;
     m.add_class::<store::PyStore>()?;

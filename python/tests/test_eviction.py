@@ -36,7 +36,7 @@ def test_least_recently_used_goes_first(tmp_path: Path) -> None:
             assert cache.get(i=i) == i
         _fill(cache, range(20, 21))
         # Down to 90 %.
-        assert _left(cache) == [0, 5, *range(5 - 0, 5), *range(6, 21)][:2] + [i for i in range(4, 21) if i != 5][1:]
+        assert _left(cache) == [0, *range(4, 21)]
         assert cache.get_stats()["cache_evictions"] == 3
         assert len(cache) == 18
 
@@ -217,7 +217,6 @@ def _write(directory: Path, worker: int, count: int) -> None:
     with Cache(directory, max_entries=200, max_cache_size_mb=0.4) as cache:
         for i in range(count):
             cache.put(bytes([worker]) * SIZE, worker=worker, i=i)
-            assert cache.exists(worker=worker, i=i)
 
 
 def test_limits_hold_under_eight_writers(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 //! Eviction: keeping a cache within its limits.
 //!
-//! A put asks [`Evictor::make_room`] after it has been filed. It costs nothing while the limits are far: the totals are
-//! read again when what this process has put since could have used up an eighth of the room that was left, and every
-//! [`UNSEEN`] puts, because other processes put too. Over a limit, entries are evicted until 90 % of it are left, at most
+//! A put asks [`Evictor::make_room`] after it has been filed. It costs nothing while the limits are far: up to seven
+//! eighths of them, the totals are read again when what this process has put since has used up an eighth of the room that
+//! was left, and every [`UNSEEN`] puts, because other processes put too. Closer they are read with every put. Over a limit, entries are evicted until 90 % of it are left, at most
 //! [`STEP`] with one put unless that put has to evict more to get below the limit: the work of a put does not grow with
 //! the number of entries.
 
@@ -161,8 +161,9 @@ impl Evictor {
 
     fn renew(&self, totals: Totals) {
         let Some(mut allowance) = self.allowance.try_lock() else { return };
-        allowance.puts = (self.max.entries.saturating_sub(totals.entries) / 8).min(UNSEEN);
-        allowance.bytes = self.max.bytes.saturating_sub(totals.bytes) / 8;
+        let room = |limit: u64, used: u64| (limit - limit / 8).saturating_sub(used) / 8;
+        allowance.puts = room(self.max.entries, totals.entries).min(UNSEEN);
+        allowance.bytes = room(self.max.bytes, totals.bytes);
     }
 
     fn warn_once(&self) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cacheness_core::cache::{CacheAttributes, CacheEngine, Counts, Ttl};
 use cacheness_core::clock::Clock;
-use cacheness_core::config::{CacheConfig, Durability, EvictionPolicy, StoreConfig};
+use cacheness_core::config::{CacheConfig, Codec, Durability, EvictionPolicy, StoreConfig};
 use cacheness_core::entry::Totals;
 use cacheness_core::handler::{Handler, Storable};
 use cacheness_core::payload::{Encoded, Stored};
@@ -115,6 +115,42 @@ impl Default for CacheBuilder {
 }
 
 impl CacheBuilder {
+    /// As the environment says: `CACHENESS_DIR`, `CACHENESS_MAX_SIZE_MB`, `CACHENESS_DEFAULT_TTL_SECONDS`,
+    /// `CACHENESS_COMPRESSION_CODEC`, `CACHENESS_COMPRESSION_LEVEL`. What is called on the builder goes before it.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a variable whose value makes no sense.
+    pub fn from_env() -> Result<Self> {
+        let mut builder = Self::default();
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        fn parse<T: std::str::FromStr>(name: &str, value: &str) -> Result<T> {
+            value.parse().map_err(|_| {
+                Error::new(ErrorKind::InvalidInput, format!("the environment variable {name} is {value:?}"))
+                    .with_hint("give a number")
+            })
+        }
+        if let Some(directory) = set("CACHENESS_DIR") {
+            builder.place = Place::Directory(directory.into());
+        }
+        if let Some(value) = set("CACHENESS_MAX_SIZE_MB") {
+            builder.config.limits.max_cache_size_mb = Some(parse("CACHENESS_MAX_SIZE_MB", &value)?);
+        }
+        if let Some(value) = set("CACHENESS_DEFAULT_TTL_SECONDS") {
+            builder.config.default_ttl_seconds = Some(parse("CACHENESS_DEFAULT_TTL_SECONDS", &value)?);
+        }
+        let compression = &mut builder.config.store.compression;
+        if let Some(value) = set("CACHENESS_COMPRESSION_CODEC") {
+            let codec = Codec::from_name(&value);
+            compression.pickle_compression_codec = codec.map_err(|e| {
+                e.with_kind(ErrorKind::InvalidInput).within("the environment variable CACHENESS_COMPRESSION_CODEC")
+            })?;
+        }
+        if let Some(value) = set("CACHENESS_COMPRESSION_LEVEL") {
+            compression.pickle_compression_level = parse("CACHENESS_COMPRESSION_LEVEL", &value)?;
+        }
+        Ok(builder)
+    }
+
     /// In this directory; `./cache` if neither this nor [`in_memory`](Self::in_memory) is called.
     #[must_use]
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {

@@ -7,6 +7,7 @@ mod cache;
 mod damage;
 mod directory;
 mod memory;
+mod model;
 mod python;
 mod security;
 
