@@ -1,5 +1,7 @@
 //! The cache layer: expiry, hits and misses, accesses. It knows neither formats nor backends, only the store.
 
+mod compute;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -12,9 +14,12 @@ use crate::config::{CacheConfig, ttl_duration};
 use crate::entry::{Entry, EntrySummary, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evict::Evictor;
+use crate::flight::Flights;
 use crate::metadata::{Access, EntryUpdate, Scan};
 use crate::payload::{Encoded, Stored};
 use crate::store::{EntryKey, Fetched, PutAttributes, ReadOptions, Store};
+
+pub use compute::{COMPUTE_SECONDS, Freshness, Served};
 
 /// Accesses are written down when this many entries have been read since the last time.
 const ACCESSES: usize = 16 * 1024;
@@ -95,6 +100,7 @@ pub struct CacheEngine {
     accesses: Mutex<HashMap<String, (u64, Timestamp)>>,
     flushed_at: AtomicI64,
     closed: AtomicBool,
+    flights: Arc<Flights>,
 }
 
 impl std::fmt::Debug for CacheEngine {
@@ -108,6 +114,7 @@ impl CacheEngine {
     pub fn new(store: Store, config: &CacheConfig) -> Result<Self> {
         config.check()?;
         let now = store.clock().now();
+        let flights = Arc::new(Flights::new(store.locks().cloned(), config.flight_patience()?));
         Ok(Self {
             store,
             default_ttl: config.default_ttl_seconds,
@@ -117,6 +124,7 @@ impl CacheEngine {
             accesses: Mutex::default(),
             flushed_at: AtomicI64::new(now.0),
             closed: AtomicBool::new(false),
+            flights,
         })
     }
 
@@ -217,11 +225,22 @@ impl CacheEngine {
     /// Those of [`Store::fetch`]. A damaged entry or a wrong signature is an error here and counts as a miss; the front
     /// doors log it and return "nothing", because a cache's reader can compute the value again.
     pub fn get(&self, key: &EntryKey, max_age: Option<f64>, options: ReadOptions) -> Result<Option<Box<Stored>>> {
+        let now = self.store.clock().now();
+        self.read(key, max_age, options, |entry| !is_expired(entry, now))
+    }
+
+    fn read(
+        &self,
+        key: &EntryKey,
+        max_age: Option<f64>,
+        options: ReadOptions,
+        serves: impl Fn(&Entry) -> bool,
+    ) -> Result<Option<Box<Stored>>> {
         self.refuse_if_closed()?;
         let now = self.store.clock().now();
         let oldest = max_age.map(|seconds| ttl_duration(seconds).map(|age| before(now, age))).transpose()?;
         let fetched = self.store.fetch(key, options, |entry| {
-            !is_expired(entry, now) && oldest.is_none_or(|oldest| entry.created_at >= oldest)
+            serves(entry) && oldest.is_none_or(|oldest| entry.created_at >= oldest)
         });
         let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
         match fetched {

@@ -372,15 +372,24 @@ impl StoreConfig {
 }
 
 /// Options of the cache layer, on top of a store's.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheConfig {
     /// Seconds that an entry is served for unless its `put` says otherwise; `None` for ever.
     pub default_ttl_seconds: Option<f64>,
     /// How much it may hold.
     pub limits: Limits,
+    /// Seconds that a computation waits for another process to compute a value that it needs, before it computes that
+    /// value as well. A caller that is not inside a computation itself waits as long as the other process lives.
+    pub flight_patience_seconds: f64,
     /// Options of the store.
     pub store: StoreConfig,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { default_ttl_seconds: None, flight_patience_seconds: 10.0, store: StoreConfig::default() }
+    }
 }
 
 impl CacheConfig {
@@ -390,7 +399,17 @@ impl CacheConfig {
             ttl_duration(seconds).map_err(|e| e.within("default_ttl_seconds"))?;
         }
         self.limits.check()?;
+        self.flight_patience()?;
         self.store.check()
+    }
+
+    /// [`flight_patience_seconds`](Self::flight_patience_seconds) as a duration.
+    pub(crate) fn flight_patience(&self) -> Result<Duration> {
+        Duration::try_from_secs_f64(self.flight_patience_seconds).map_err(|_| {
+            let seconds = self.flight_patience_seconds;
+            let what = format!("flight_patience_seconds is {seconds}, which is no length of time");
+            Error::new(ErrorKind::InvalidInput, what).with_hint("give a number of seconds that is zero or more")
+        })
     }
 }
 

@@ -16,6 +16,7 @@
 //! | [`backends`] | backends that need nothing: memory, filesystem | each other |
 //! | [`sign`] | signatures of entries, the key file | backends |
 //! | [`store`] | the commit protocol: puts the above together | TTL, eviction |
+//! | [`flight`] | of all callers that miss an entry, one computes it | entries, formats |
 //! | [`cache`] | TTL, eviction, hits and misses on top of the store | formats, backends |
 
 pub mod backends;
@@ -26,6 +27,7 @@ pub mod config;
 pub mod entry;
 pub mod error;
 mod evict;
+pub mod flight;
 pub mod formats;
 pub mod handler;
 pub mod key;

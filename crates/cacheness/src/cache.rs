@@ -1,5 +1,7 @@
 //! The typed cache.
 
+mod compute;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +19,8 @@ use serde::Serialize;
 use crate::directory::{Access, Place, open_store};
 use crate::info::EntryInfo;
 use crate::key::IntoEntryKey;
+
+pub use compute::ComputeOptions;
 
 /// What is put beside a value: metadata, a description, a time to live.
 ///
@@ -404,32 +408,6 @@ impl Cache {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// The value of `key`; if there is none, the one that `compute` returns, which is stored first.
-    ///
-    /// # Errors
-    /// Those of [`Cache::get`] and [`Cache::put`].
-    pub fn get_or_insert_with<T: Storable>(&self, key: impl IntoEntryKey, compute: impl FnOnce() -> T) -> Result<T> {
-        self.get_or_try_insert_with(key, || Ok(compute()))
-    }
-
-    /// Like [`Cache::get_or_insert_with`] for a computation that may fail; nothing is stored then.
-    ///
-    /// # Errors
-    /// Those of `compute`, [`Cache::get`] and [`Cache::put`].
-    pub fn get_or_try_insert_with<T: Storable, E: From<Error>>(
-        &self,
-        key: impl IntoEntryKey,
-        compute: impl FnOnce() -> std::result::Result<T, E>,
-    ) -> std::result::Result<T, E> {
-        let key = key.into_entry_key(&self.engine.store().config().serialization)?;
-        if let Some(value) = self.get(key.clone())? {
-            return Ok(value);
-        }
-        let value = compute()?;
-        self.put(&value, key)?;
-        Ok(value)
     }
 
     /// What is known of the entry of `key`, without reading its value; `None` if there is none or it has expired.

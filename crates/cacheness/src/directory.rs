@@ -6,6 +6,7 @@
 //!   cache_metadata.db       SQLite
 //!   blobs/                  payloads that are too large to travel inside an entry
 //!   tmp/                    blobs being written
+//!   flights.lock            empty; its bytes are locked while values are computed
 //!   cache_signing_key.bin   0600
 //! ```
 
@@ -14,7 +15,7 @@ use std::io::{ErrorKind as IoKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cacheness_core::backends::{FilesystemBlobs, FilesystemOptions, MemoryBlobs, MemoryMetadata};
+use cacheness_core::backends::{FilesystemBlobs, FilesystemOptions, LockFile, MemoryBlobs, MemoryMetadata};
 use cacheness_core::blob::BlobBackend;
 use cacheness_core::clock::Clock;
 use cacheness_core::config::StoreConfig;
@@ -130,8 +131,11 @@ fn open_directory(path: &Path, config: StoreConfig, access: Access, clock: Clock
         }
         other => return Err(unknown_backend(&root, "blob", other)),
     };
-    let signer = open_signer(&root, &config, fields, metadata.is_read_only())?;
-    Ok(Store::new(metadata, blobs, signer, config, clock))
+    let read_only = metadata.is_read_only();
+    let signer = open_signer(&root, &config, fields, read_only)?;
+    let store = Store::new(metadata, blobs, signer, config, clock);
+    // Where nothing can be stored, waiting for another process to do so would be in vain.
+    Ok(if read_only { store } else { store.with_locks(Arc::new(LockFile::new(&root))) })
 }
 
 fn open_signer(root: &Path, config: &StoreConfig, fields: SignedFields, read_only: bool) -> Result<Option<Signer>> {

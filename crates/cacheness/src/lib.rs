@@ -30,7 +30,7 @@ mod info;
 mod key;
 
 pub use blob_store::BlobStore;
-pub use cache::{Cache, CacheBuilder, PutOptions, Stats, counts_as_miss};
+pub use cache::{Cache, CacheBuilder, ComputeOptions, PutOptions, Stats, counts_as_miss};
 pub use directory::{Access, FORMAT, Place, open_store};
 pub use info::EntryInfo;
 pub use key::{IntoEntryKey, Named};

@@ -3,9 +3,11 @@
 //! Nothing here reads an entry and a blob at the same time; only the engine knows both.
 
 mod filesystem;
+mod lock_file;
 mod locator;
 mod memory;
 mod sweep;
 
 pub use filesystem::{FilesystemBlobs, FilesystemOptions};
+pub use lock_file::LockFile;
 pub use memory::{MemoryBlobs, MemoryMetadata};

@@ -21,6 +21,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::StoreConfig;
 use crate::entry::{Entry, EntrySummary, Location, Totals};
 use crate::error::{Error, ErrorKind, Result};
+use crate::flight::KeyLocks;
 use crate::metadata::{EntryUpdate, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
 use crate::payload::{Check, Encoded, PayloadHash, PayloadHasher, Stored};
 use crate::sign::{SignatureState, Signer};
@@ -96,6 +97,7 @@ pub struct Store {
     metadata: Box<dyn MetadataBackend>,
     blobs: Arc<dyn BlobBackend>,
     signer: Option<Signer>,
+    locks: Option<Arc<dyn KeyLocks>>,
     config: StoreConfig,
     clock: Clock,
     hot: Option<HotEntries>,
@@ -118,7 +120,20 @@ impl Store {
         clock: Clock,
     ) -> Self {
         let hot = HotEntries::new(&config.memory);
-        Self { metadata, blobs, signer, config, clock, hot }
+        Self { metadata, blobs, signer, locks: None, config, clock, hot }
+    }
+
+    /// Adds what keeps computations apart between the processes that use the store.
+    #[must_use]
+    pub fn with_locks(mut self, locks: Arc<dyn KeyLocks>) -> Self {
+        self.locks = Some(locks);
+        self
+    }
+
+    /// What keeps computations apart between processes, where there is something.
+    #[must_use]
+    pub fn locks(&self) -> Option<&Arc<dyn KeyLocks>> {
+        self.locks.as_ref()
     }
 
     /// The options.

@@ -1,0 +1,216 @@
+//! Locks between processes: byte ranges of one file, which the kernel releases when their process dies.
+//!
+//! `<dir>/flights.lock` stays empty: only its offsets are locked, one byte per key. The locks belong to the open file
+//! description (`F_OFD_SETLK`), not to the process, so that two handles of one process exclude each other as well and
+//! closing some other descriptor of the file releases nothing.
+//!
+//! A forked child shares the description with its parent and would keep its locks alive. Therefore all descriptors are
+//! listed in [`OPEN`], and a handler of `pthread_atfork` closes them in the child before anything else runs there.
+//! `exec` closes them too.
+#![allow(unsafe_code)]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::Once;
+
+use crate::flight::{KeyLocks, Lock};
+
+/// The file's name in the store's directory.
+const NAME: &str = "flights.lock";
+
+/// How many lock files a process may have open; a handle beyond that has no locks between processes.
+const MOST: usize = 1024;
+const FREE: i32 = -1;
+const CLOSED: i32 = -2;
+
+/// The descriptor of every lock file: [`FREE`] for nobody's place, [`CLOSED`] for one whose file is not open.
+///
+/// Atomics and no mutex, because the handler of a fork reads them. A place belongs to one [`LockFile`].
+static OPEN: [AtomicI32; MOST] = [const { AtomicI32::new(FREE) }; MOST];
+
+/// Locks of keys in a file beside the store.
+pub struct LockFile {
+    path: PathBuf,
+    identity: u64,
+    /// Its place in [`OPEN`].
+    place: Option<usize>,
+    /// The file cannot be locked, which has been logged.
+    unusable: AtomicBool,
+}
+
+impl std::fmt::Debug for LockFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LockFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl LockFile {
+    /// The locks of the store in `directory`. The file is made when the first lock is asked for.
+    #[must_use]
+    pub fn new(directory: &Path) -> Self {
+        close_in_children();
+        // Two names of one directory are one store.
+        let canonical = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
+        let identity = xxhash_rust::xxh3::xxh3_64(canonical.as_os_str().as_encoded_bytes());
+        let free = |place: &AtomicI32| place.compare_exchange(FREE, CLOSED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        Self {
+            path: canonical.join(NAME),
+            identity,
+            place: OPEN.iter().position(free),
+            unusable: AtomicBool::new(false),
+        }
+    }
+
+    fn give_up(&self, why: &dyn std::fmt::Display) -> Lock {
+        if !self.unusable.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                "{} cannot be locked ({why}): several processes may compute the same missing value at once",
+                self.path.display()
+            );
+        }
+        Lock::Unavailable
+    }
+
+    /// The descriptor of this process.
+    fn descriptor(&self, place: &AtomicI32) -> std::io::Result<i32> {
+        let open = place.load(Ordering::Acquire);
+        if open >= 0 {
+            return Ok(open);
+        }
+        let descriptor = system::open(&self.path)?;
+        match place.compare_exchange(CLOSED, descriptor, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Ok(descriptor),
+            Err(other) => {
+                // Another thread was faster, and nothing has been locked through this one.
+                system::close(descriptor);
+                Ok(other)
+            }
+        }
+    }
+}
+
+impl KeyLocks for LockFile {
+    fn identity(&self) -> u64 {
+        self.identity
+    }
+
+    fn try_lock(&self, number: u64) -> Lock {
+        if self.unusable.load(Ordering::Relaxed) {
+            return Lock::Unavailable;
+        }
+        let Some(place) = self.place else { return self.give_up(&format_args!("more than {MOST} stores are open")) };
+        let locked = self.descriptor(&OPEN[place]).and_then(|descriptor| system::lock(descriptor, offset(number)));
+        match locked {
+            Ok(true) => Lock::Taken,
+            Ok(false) => Lock::Held,
+            Err(error) => self.give_up(&error),
+        }
+    }
+
+    fn unlock(&self, number: u64) {
+        let Some(place) = self.place else { return };
+        let descriptor = OPEN[place].load(Ordering::Acquire);
+        if descriptor >= 0
+            && let Err(error) = system::unlock(descriptor, offset(number))
+        {
+            log::warn!("{} cannot be unlocked: {error}", self.path.display());
+        }
+    }
+}
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        let Some(place) = self.place else { return };
+        let descriptor = OPEN[place].swap(CLOSED, Ordering::AcqRel);
+        if descriptor >= 0 {
+            system::close(descriptor);
+        }
+        OPEN[place].store(FREE, Ordering::Release);
+    }
+}
+
+/// Offsets of files are signed, and the last of them may not be locked: 62 bits are left.
+fn offset(number: u64) -> i64 {
+    i64::try_from(number >> 2).expect("62 bits fit")
+}
+
+fn close_in_children() {
+    static ONCE: Once = Once::new();
+
+    extern "C" fn in_child() {
+        for place in &OPEN {
+            let descriptor = place.load(Ordering::Relaxed);
+            if descriptor >= 0 {
+                place.store(CLOSED, Ordering::Relaxed);
+                system::close(descriptor);
+            }
+        }
+    }
+
+    ONCE.call_once(|| {
+        // SAFETY: the handler reads atomics and closes descriptors, both of which are safe after a fork, and no runtime
+        // unloads this library.
+        let result = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        assert_eq!(result, 0, "pthread_atfork fails only without memory");
+    });
+}
+
+/// The system calls.
+mod system {
+    use std::ffi::CString;
+    use std::io;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
+
+    pub(super) fn open(path: &Path) -> io::Result<i32> {
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+        // SAFETY: the path is a C string, and the flags want a mode.
+        let descriptor = unsafe { libc::open(path.as_ptr(), flags, 0o600 as libc::c_uint) };
+        if descriptor < 0 { Err(io::Error::last_os_error()) } else { Ok(descriptor) }
+    }
+
+    /// Safe after a fork.
+    pub(super) fn close(descriptor: i32) {
+        // SAFETY: whoever calls this has taken the descriptor out of the list, so it is closed once.
+        unsafe { libc::close(descriptor) };
+    }
+
+    /// `false` if another open file description has the byte.
+    pub(super) fn lock(descriptor: i32, offset: i64) -> io::Result<bool> {
+        match set(descriptor, offset, libc::F_WRLCK as _) {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn unlock(descriptor: i32, offset: i64) -> io::Result<()> {
+        set(descriptor, offset, libc::F_UNLCK as _)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    fn set(descriptor: i32, offset: i64, kind: libc::c_short) -> io::Result<()> {
+        // SAFETY: `flock` is plain data for which all zeros are a value: `l_pid` must be zero, the rest is set below.
+        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+        lock.l_type = kind;
+        lock.l_whence = libc::SEEK_SET as _;
+        lock.l_start = offset as libc::off_t;
+        lock.l_len = 1;
+        loop {
+            // SAFETY: the descriptor is open, and the kernel only reads the struct.
+            if unsafe { libc::fcntl(descriptor, libc::F_OFD_SETLK, &raw const lock) } == 0 {
+                return Ok(());
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+    fn set(_descriptor: i32, _offset: i64, _kind: libc::c_short) -> io::Result<()> {
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
+}

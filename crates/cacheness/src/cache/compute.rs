@@ -1,0 +1,291 @@
+//! Values that are computed when they are missing, by one of all callers.
+
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use cacheness_core::cache::{COMPUTE_SECONDS, Freshness, Served};
+use cacheness_core::flight::{Flight, Scope, Step, Turn};
+use cacheness_core::handler::Storable;
+use cacheness_core::store::EntryKey;
+use cacheness_core::{Error, Result};
+
+use super::{Cache, PutOptions, counts_as_miss};
+use crate::key::IntoEntryKey;
+
+/// The longest time between two looks of a thread that waits.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How a value is put that was missing, and when it is computed anew.
+///
+/// ```
+/// # use cacheness::{ComputeOptions, PutOptions};
+/// # use std::time::Duration;
+/// let options = ComputeOptions::new()
+///     .put(PutOptions::new().ttl(Duration::from_secs(3600)))
+///     .stale(Duration::from_secs(600));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ComputeOptions {
+    put: PutOptions,
+    freshness: Freshness,
+}
+
+impl ComputeOptions {
+    /// The cache's time to live, nothing beside the value, computed anew when it has expired.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is put beside the value, and how long it is served.
+    #[must_use]
+    pub fn put(mut self, options: PutOptions) -> Self {
+        self.put = options;
+        self
+    }
+
+    /// For so long after it has expired, a value is served while one caller computes it anew. That caller waits for its
+    /// own computation.
+    #[must_use]
+    pub fn stale(mut self, stale: Duration) -> Self {
+        self.freshness.stale = Some(stale);
+        self
+    }
+
+    /// Lets one caller compute a value anew before it expires: the nearer the end and the longer it took to compute, the
+    /// more probably. 1 is a good choice, more is earlier.
+    ///
+    /// How long a value took is kept in its metadata, under `compute_seconds`. See [`Freshness::early_recompute`].
+    #[must_use]
+    pub fn early_recompute(mut self, beta: f64) -> Self {
+        self.freshness.early_recompute = Some(beta);
+        self
+    }
+
+    /// What is put beside a value that took so long.
+    fn put_options(self, spent: Duration) -> PutOptions {
+        let Self { mut put, freshness } = self;
+        if freshness.early_recompute.is_some() {
+            let metadata = put.metadata.get_or_insert_with(|| Ok(serde_json::Map::new().into()));
+            if let Ok(serde_json::Value::Object(metadata)) = metadata {
+                metadata.insert(COMPUTE_SECONDS.into(), spent.as_secs_f64().into());
+            }
+        }
+        put
+    }
+}
+
+/// What a caller found, or has to do.
+enum Found<T> {
+    Value(T),
+    /// Nothing, or something that is due.
+    Nothing(Turn),
+    Due(T, Turn, cacheness_core::clock::Timestamp),
+}
+
+impl Cache {
+    /// The value of `key`; if there is none, the one that `compute` returns, which is stored first.
+    ///
+    /// Of all threads and processes that miss the value at once, one computes it, and the others wait for it. See
+    /// [`get_or_try_compute`](Self::get_or_try_compute).
+    ///
+    /// # Errors
+    /// Those of [`Cache::get`] and [`Cache::put`].
+    pub fn get_or_insert_with<T: Storable>(&self, key: impl IntoEntryKey, compute: impl FnOnce() -> T) -> Result<T> {
+        self.get_or_try_insert_with(key, || Ok(compute()))
+    }
+
+    /// Like [`Cache::get_or_insert_with`] for a computation that may fail; nothing is stored then.
+    ///
+    /// # Errors
+    /// Those of `compute`, [`Cache::get`] and [`Cache::put`].
+    pub fn get_or_try_insert_with<T: Storable, E: From<Error>>(
+        &self,
+        key: impl IntoEntryKey,
+        compute: impl FnOnce() -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        self.get_or_try_compute(key, ComputeOptions::default(), compute)
+    }
+
+    /// The value of `key`; if there is none, or one caller should compute it anew, the one that `compute` returns.
+    ///
+    /// One of all callers computes, in all threads and processes that use the store:
+    /// - When the process that computes dies, another takes over within 50 ms; after a panic, another caller.
+    /// - After an error, those who waited compute for themselves.
+    /// - Calls inside `compute` do not block each other, in whatever order they are nested: a caller that would wait for
+    ///   itself computes. Between processes a caller inside a computation waits for
+    ///   [`flight_patience_seconds`](cacheness_core::config::CacheConfig::flight_patience_seconds) at the longest.
+    ///
+    /// # Errors
+    /// Those of `compute`, [`Cache::get`] and [`Cache::put`]. Nothing is stored then.
+    pub fn get_or_try_compute<T: Storable, E: From<Error>>(
+        &self,
+        key: impl IntoEntryKey,
+        options: ComputeOptions,
+        compute: impl FnOnce() -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let key = key.into_entry_key(&self.engine.store().config().serialization)?;
+        let mut turn = match self.find(&key, options.freshness, Scope::current())? {
+            Found::Value(value) => return Ok(value),
+            Found::Nothing(turn) => turn,
+            Found::Due(value, turn, created_at) => match self.take_due(turn, &key, created_at)? {
+                Some(flight) => return self.compute_now(flight, key, options, compute),
+                None => return Ok(value),
+            },
+        };
+        loop {
+            match turn.step() {
+                Step::Wait => turn.pause(PAUSE),
+                Step::LookAgain => {
+                    if let Some(value) = self.look_again(&key)? {
+                        return Ok(value);
+                    }
+                }
+                Step::Compute(flight) => {
+                    if let Some(value) = self.look_again(&key)? {
+                        flight.stored();
+                        return Ok(value);
+                    }
+                    return self.compute_now(flight, key, options, compute);
+                }
+            }
+        }
+    }
+
+    /// [`Cache::get_or_try_compute`] for a computation that is awaited.
+    ///
+    /// Waiting for another caller does not block the executor, whichever it is; reading and writing the value does, for as
+    /// long as the disk takes. A future that is dropped lets another caller take over. Computations that are awaited
+    /// inside `compute`, and not in a task of their own, know that they are part of it.
+    ///
+    /// # Errors
+    /// Those of `compute`, [`Cache::get`] and [`Cache::put`]. Nothing is stored then.
+    pub async fn get_or_try_compute_async<T, E, F>(
+        &self,
+        key: impl IntoEntryKey,
+        options: ComputeOptions,
+        compute: impl FnOnce() -> F,
+    ) -> std::result::Result<T, E>
+    where
+        T: Storable,
+        E: From<Error>,
+        F: Future<Output = std::result::Result<T, E>>,
+    {
+        let key = key.into_entry_key(&self.engine.store().config().serialization)?;
+        let flight = match self.find(&key, options.freshness, Scope::current())? {
+            Found::Value(value) => return Ok(value),
+            Found::Due(value, turn, created_at) => match self.take_due(turn, &key, created_at)? {
+                Some(flight) => flight,
+                None => return Ok(value),
+            },
+            Found::Nothing(mut turn) => loop {
+                match turn.step() {
+                    Step::Wait => futures_timer::Delay::new(turn.delay()).await,
+                    Step::LookAgain => {
+                        if let Some(value) = self.look_again(&key)? {
+                            return Ok(value);
+                        }
+                    }
+                    Step::Compute(flight) => {
+                        if let Some(value) = self.look_again(&key)? {
+                            flight.stored();
+                            return Ok(value);
+                        }
+                        break flight;
+                    }
+                }
+            },
+        };
+        let begun = Instant::now();
+        let computed = InScope { scope: flight.scope(), future: pin!(compute()) }.await;
+        self.finish(flight, key, options, begun, computed)
+    }
+
+    fn find<T: Storable>(&self, key: &EntryKey, freshness: Freshness, scope: Scope) -> Result<Found<T>> {
+        freshness.check()?;
+        let engine = &self.engine;
+        let served = match engine.get_or_due(key, freshness, engine.store().read_options()) {
+            Err(error) if counts_as_miss(&error) => {
+                log::warn!("{error}; counts as a miss");
+                None
+            }
+            other => other?,
+        };
+        let Some(Served { stored, due }) = served else { return Ok(Found::Nothing(engine.turn(key, scope)?)) };
+        let created_at = stored.entry().created_at;
+        Ok(match self.decode(*stored, T::decode)? {
+            Some(value) if due => Found::Due(value, engine.turn(key, scope)?, created_at),
+            Some(value) => Found::Value(value),
+            None => Found::Nothing(engine.turn(key, scope)?),
+        })
+    }
+
+    /// The flight of a value that is due, unless somebody else computes it or has computed it.
+    fn take_due(
+        &self,
+        mut turn: Turn,
+        key: &EntryKey,
+        created_at: cacheness_core::clock::Timestamp,
+    ) -> Result<Option<Flight>> {
+        let Step::Compute(flight) = turn.step() else { return Ok(None) };
+        if !flight.is_shared() {
+            return Ok(None);
+        }
+        if self.engine.is_still_due(key, created_at)? {
+            return Ok(Some(flight));
+        }
+        flight.stored();
+        Ok(None)
+    }
+
+    /// The value, if there is one by now. Nothing is counted if there is none.
+    fn look_again<T: Storable>(&self, key: &EntryKey) -> Result<Option<T>> {
+        if self.engine.exists(key)? { self.get(key.clone()) } else { Ok(None) }
+    }
+
+    fn compute_now<T: Storable, E: From<Error>>(
+        &self,
+        flight: Flight,
+        key: EntryKey,
+        options: ComputeOptions,
+        compute: impl FnOnce() -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let begun = Instant::now();
+        let computed = flight.run(compute);
+        self.finish(flight, key, options, begun, computed)
+    }
+
+    fn finish<T: Storable, E: From<Error>>(
+        &self,
+        flight: Flight,
+        key: EntryKey,
+        options: ComputeOptions,
+        begun: Instant,
+        computed: std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let stored = computed
+            .and_then(|value| Ok(self.put_with(&value, key, options.put_options(begun.elapsed())).map(|_| value)?));
+        if stored.is_ok() {
+            flight.stored()
+        } else {
+            flight.failed()
+        }
+        stored
+    }
+}
+
+/// A future whose parts know that they are inside a scope, on whatever thread they are polled.
+struct InScope<'a, F> {
+    scope: Scope,
+    future: Pin<&'a mut F>,
+}
+
+impl<F: Future> Future for InScope<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        this.scope.run(|| this.future.as_mut().poll(context))
+    }
+}
