@@ -21,7 +21,16 @@ from .config import (
     SecurityConfig,
     SerializationConfig,
 )
-from .decorators import cached, get_cache, reset_cache, set_default_cache
+from .decorators import (
+    CachedFunction,
+    CacheInfo,
+    cache_async,
+    cache_if,
+    cached,
+    get_cache,
+    reset_cache,
+    set_default_cache,
+)
 from .errors import (
     CacheBusyError,
     CacheClosedError,
@@ -57,6 +66,7 @@ __all__ = [
     "CacheError",
     "CacheFullError",
     "CacheHandler",
+    "CacheInfo",
     "CacheIntegrityError",
     "CacheMetadataConfig",
     "CacheMetadataError",
@@ -68,6 +78,7 @@ __all__ = [
     "CacheStorageError",
     "CacheUnsupportedError",
     "CacheVersionError",
+    "CachedFunction",
     "CompressionConfig",
     "HandlerConfig",
     "HandlerRegistry",
@@ -76,6 +87,8 @@ __all__ = [
     "SerializationConfig",
     "UnifiedCache",
     "__version__",
+    "cache_async",
+    "cache_if",
     "cached",
     "cacheness",
     "days",

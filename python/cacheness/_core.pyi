@@ -12,9 +12,13 @@ from .handlers import HandlerRegistry
 
 __all__ = [
     "CacheBase",
+    "CallKey",
+    "CallSite",
+    "Flight",
     "StoreBase",
     "Table",
     "TableColumn",
+    "Turn",
     "__version__",
     "array_dumps",
     "array_load_file",
@@ -22,6 +26,7 @@ __all__ = [
     "array_map",
     "array_slice",
     "cache_key",
+    "clear_function",
     "cli",
     "derive_key",
     "encode_params",
@@ -350,6 +355,100 @@ class CacheBase:
     @property
     def read_only(self) -> bool:
         """Whether nothing may be written."""
+
+@final
+class CallKey:
+    """What a lookup returns unless it returns a value: the key to compute and put under, and what else was found."""
+
+    @property
+    def key(self) -> str:
+        """The key as text."""
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the cache could not be read."""
+
+    @property
+    def due(self) -> bool:
+        """Whether ``value`` is to be served, and computed anew by somebody."""
+
+    @property
+    def value(self) -> Any:
+        """The value that is due."""
+
+    @property
+    def deferred(self) -> bool:
+        """Whether there is a value that ``CallSite.read`` returns."""
+
+@final
+class Flight:
+    """The right to compute a value while others wait for it. Only the first of its methods that is called counts."""
+
+    def stored(self) -> None:
+        """The entry is there: those who wait look again."""
+
+    def failed(self) -> None:
+        """There will be no entry: those who wait compute for themselves."""
+
+    def interrupted(self) -> None:
+        """Another caller takes over."""
+
+@final
+class Turn:
+    """The way of a task to a value that is missing."""
+
+    def step(self, look: bool = True) -> Any:
+        """A ``Flight`` to compute with, a value, or a ``CallKey`` to read; ``None`` to ask again after ``delay()``.
+
+        Without ``look`` the entry is known to be damaged.
+        """
+
+    def delay(self) -> float:
+        """How many seconds to wait."""
+
+@final
+class CallSite:
+    """A place that calls through a cache: its options and its counts."""
+
+    def __new__(
+        cls,
+        *,
+        ttl_seconds: float | timedelta | None = None,
+        metadata: dict[str, Any] | None = None,
+        stale_ttl_seconds: float | timedelta | None = None,
+        early_recompute: float | None = None,
+        codec: str | None = None,
+        inline_only: bool = False,
+    ) -> Self: ...
+    def lookup(self, cache: CacheBase, params: dict[str, Any]) -> Any:
+        """The value of these parameters, or a ``CallKey``."""
+
+    def lookup_call(self, cache: CacheBase, keywords: dict[str, Any]) -> Any:
+        """``lookup`` for the keywords of ``Cache.get``."""
+
+    def read(self, cache: CacheBase, key: CallKey) -> Any:
+        """The value that a ``CallKey`` has deferred, or a ``CallKey``."""
+
+    def begin(self, cache: CacheBase, key: CallKey, inside: Flight | None = None) -> Any:
+        """Waits for its turn: a ``Flight`` to compute with, or the value that somebody else has computed."""
+
+    def turn(self, cache: CacheBase, key: CallKey, inside: Flight | None = None) -> Turn:
+        """A turn that a task takes without blocking."""
+
+    def take_due(self, cache: CacheBase, key: CallKey, inside: Flight | None = None) -> Flight | None:
+        """The flight of a value that is due; ``None`` if somebody else computes it or has computed it."""
+
+    def put(self, cache: CacheBase, key: CallKey, value: Any, spent: float, description: str | None = None) -> None:
+        """Stores a value that took so many seconds to compute."""
+
+    def note_failure(self) -> None:
+        """Notes that the cache failed and the call went on without it."""
+
+    def counts(self) -> tuple[int, int, int, int]:
+        """Hits, misses, refreshes and failures."""
+
+def clear_function(cache: CacheBase, function: str) -> int:
+    """Removes the entries whose parameters have ``function`` as their ``__function__``, and returns how many."""
 
 @disjoint_base
 class StoreBase:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _core
 from ._management import Management
@@ -12,8 +12,12 @@ from .errors import CacheConfigurationError, CacheError
 from .handlers import HandlerRegistry, default_registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
     from types import TracebackType
     from typing import Self
+
+T = TypeVar("T")
 
 __all__ = ["Cache", "UnifiedCache", "cacheness"]
 
@@ -107,6 +111,59 @@ class Cache(Management):
     def cache_dir(self) -> str:
         """The directory."""
         return os.fspath(self._config.storage.cache_dir)
+
+    def get_or_compute(
+        self,
+        function: Callable[[], T],
+        /,
+        *,
+        ttl_seconds: float | timedelta | None = None,
+        metadata: dict[str, Any] | None = None,
+        description: str | None = None,
+        stale_ttl_seconds: float | timedelta | None = None,
+        early_recompute: float | None = None,
+        cache_key: str | None = None,
+        params: dict[str, Any] | None = None,
+        **parameters: Any,
+    ) -> T:
+        """The value of these parameters; if there is none, what ``function`` returns, which is stored first.
+
+        Of all threads and processes that miss the value at once, one computes it and the others wait for it. If
+        ``function`` raises, nothing is kept and those who waited compute for themselves; if the process that computes
+        dies, or the call is interrupted, another takes over within 50 ms. Calls may be nested in any order.
+
+        Args:
+            function: computes the value; called without arguments.
+            ttl_seconds: how long the value is served; ``None`` for the cache's default.
+            metadata: plain data that goes with it.
+            description: a sentence about it, for listings.
+            stale_ttl_seconds: for so long after it has expired the value is served, while one caller computes it anew
+                in a thread.
+            early_recompute: computes it anew in a thread before it expires, the nearer the end and the longer it took
+                to compute, the more probably. 1 is a good choice, more is earlier. The time it took is kept in its
+                metadata, under ``compute_seconds``.
+            cache_key: a name to store it under in place of parameters.
+            params: parameters in a dictionary, also those that have the name of a keyword.
+            parameters: all other keywords are the parameters that identify the value.
+
+        Raises:
+            CacheError: as :meth:`get` and :meth:`put` raise it. What ``function`` raises is passed on.
+        """
+        from .decorators._compute import get_or_compute
+
+        value: T = get_or_compute(
+            self,
+            function,
+            _core.CallSite(
+                ttl_seconds=ttl_seconds,
+                metadata=metadata,
+                stale_ttl_seconds=stale_ttl_seconds,
+                early_recompute=early_recompute,
+            ),
+            description,
+            {**parameters, "cache_key": cache_key, "params": params},
+        )
+        return value
 
     def get_stats(self) -> dict[str, Any]:
         """Totals of the store, and hits and misses of this process since the cache was opened.

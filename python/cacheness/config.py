@@ -218,6 +218,9 @@ class CacheConfig:
 
     Attributes:
         default_ttl_seconds: how long an entry is served unless its ``put`` says otherwise; ``None`` for ever.
+        flight_patience_seconds: how long a computation waits for another process to compute a value that it needs,
+            before it computes that value as well. A caller that is not inside a computation itself waits as long as the
+            other process lives.
     """
 
     storage: CacheStorageConfig = field(default_factory=CacheStorageConfig)
@@ -230,6 +233,7 @@ class CacheConfig:
     default_ttl_seconds: float | None = field(
         default_factory=lambda: _environment.number("CACHENESS_DEFAULT_TTL_SECONDS", None)
     )
+    flight_patience_seconds: float = 10.0
 
     @classmethod
     def from_options(cls, **options: Any) -> CacheConfig:
@@ -239,15 +243,16 @@ class CacheConfig:
             CacheConfigurationError: an option that no section has; the message suggests the nearest.
         """
         config = cls()
-        sections = [f.name for f in dataclasses.fields(cls) if f.name != "default_ttl_seconds"]
+        own = ["default_ttl_seconds", "flight_patience_seconds"]
+        sections = [f.name for f in dataclasses.fields(cls) if f.name not in own]
         for name, value in options.items():
-            if name in sections or name == "default_ttl_seconds":
+            if name in sections or name in own:
                 setattr(config, name, value)
                 continue
             section = next((s for s in sections if _has_field(getattr(config, s), name)), None)
             if section is None:
                 known = [f.name for s in sections for f in dataclasses.fields(getattr(config, s))]
-                raise _unknown_option(name, [*known, *sections, "default_ttl_seconds"])
+                raise unknown_option(name, [*known, *sections, *own])
             setattr(getattr(config, section), name, value)
         return config
 
@@ -279,7 +284,12 @@ class CacheConfig:
                 "max_age_seconds": self.storage.max_age_seconds,
                 "eviction_policy": self.storage.eviction_policy,
             }
-            options = {"default_ttl_seconds": self.default_ttl_seconds, "limits": limits, "store": store}
+            options = {
+                "default_ttl_seconds": self.default_ttl_seconds,
+                "flight_patience_seconds": self.flight_patience_seconds,
+                "limits": limits,
+                "store": store,
+            }
             _refuse_infinite(options)
             return json.dumps(options)
         except TypeError as error:
@@ -322,7 +332,8 @@ def _has_field(section: Any, name: str) -> bool:
     return any(f.name == name for f in dataclasses.fields(section))
 
 
-def _unknown_option(name: str, known: list[str]) -> CacheConfigurationError:
+def unknown_option(name: str, known: list[str]) -> CacheConfigurationError:
+    """The error for an option that does not exist; it suggests the nearest that does."""
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(set(known)))}"
     return CacheConfigurationError(f"unknown option {name!r}", hint=hint)

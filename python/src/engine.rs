@@ -30,20 +30,21 @@ pub(crate) fn place(directory: PathBuf) -> Place {
     if directory.as_os_str() == ":memory:" { Place::Memory } else { Place::Directory(directory) }
 }
 
-struct Opened {
-    engine: CacheEngine,
-    values: Values,
+/// A cache that has been opened.
+pub(crate) struct Opened {
+    pub(crate) engine: CacheEngine,
+    pub(crate) values: Values,
     clock: Clock,
 }
 
 /// A cache of typed values in one directory.
-#[pyclass(subclass, module = "cacheness._core", name = "CacheBase")]
+#[pyclass(subclass, frozen, module = "cacheness._core", name = "CacheBase")]
 pub(crate) struct PyCache {
     opened: OnceLock<Opened>,
 }
 
 impl PyCache {
-    fn opened(&self) -> PyResult<&Opened> {
+    pub(crate) fn opened(&self) -> PyResult<&Opened> {
         self.opened
             .get()
             .ok_or_else(|| PyRuntimeError::new_err("the cache has not been opened: call super().__init__()"))
@@ -79,7 +80,7 @@ impl PyCache {
     }
 
     /// Decodes a payload; one that proves to be damaged is logged and counts as nothing.
-    fn decode<'py>(
+    pub(crate) fn decode<'py>(
         &self,
         py: Python<'py>,
         stored: Stored,
@@ -98,7 +99,7 @@ impl PyCache {
     }
 }
 
-fn warn_miss(py: Python<'_>, error: &Error) -> PyResult<()> {
+pub(crate) fn warn_miss(py: Python<'_>, error: &Error) -> PyResult<()> {
     py.import("cacheness._log")?.call_method1("miss", (error.to_string(),)).map(drop)
 }
 

@@ -123,25 +123,29 @@ impl<'py> Call<'py> {
         Ok(match &self.ttl_seconds {
             None => Ttl::Default,
             Some(value) if value.is_none() => Ttl::Forever,
-            Some(value) => Ttl::Seconds(seconds(value)?),
+            Some(value) => Ttl::Seconds(seconds(value, "ttl_seconds")?),
         })
     }
 
     /// How old an entry may be for this read.
     pub(crate) fn max_age(&self) -> PyResult<Option<f64>> {
-        self.ttl_seconds.as_ref().filter(|value| !value.is_none()).map(seconds).transpose()
+        self.ttl_seconds
+            .as_ref()
+            .filter(|value| !value.is_none())
+            .map(|value| seconds(value, "ttl_seconds"))
+            .transpose()
     }
 }
 
 /// Seconds from a number or a `timedelta`.
-fn seconds(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+pub(crate) fn seconds(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
     if let Ok(seconds) = value.extract::<f64>() {
         return Ok(seconds);
     }
     match value.call_method0("total_seconds") {
         Ok(seconds) => seconds.extract(),
         Err(_) => Err(PyTypeError::new_err(format!(
-            "ttl_seconds must be a number of seconds, a timedelta or None, not {}",
+            "{name} must be a number of seconds, a timedelta or None, not {}",
             value.get_type().name()?
         ))),
     }

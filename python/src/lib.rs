@@ -5,6 +5,7 @@ mod buffers;
 mod engine;
 mod entries;
 mod errors;
+mod flights;
 mod keys;
 mod kwargs;
 mod logging;
@@ -35,5 +36,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     tables::register(m)?;
     values::register(m)?;
     manage::register(m)?;
+    flights::register(m)?;
     Ok(())
 }

@@ -103,6 +103,17 @@ impl Values {
         })
     }
 
+    /// The same with another codec for plain data and pickles.
+    pub(crate) fn with_codec(&self, py: Python<'_>, codec: Codec) -> Self {
+        Self {
+            compression: CompressionConfig { pickle_compression_codec: codec, ..self.compression.clone() },
+            registry: self.registry.clone_ref(py),
+            python_config: self.python_config.clone_ref(py),
+            dill_fallback: self.dill_fallback,
+            handlers_changed: AtomicBool::new(self.handlers_changed.load(Ordering::Relaxed)),
+        }
+    }
+
     pub(crate) fn set_handlers_changed(&self, changed: bool) {
         self.handlers_changed.store(changed, Ordering::Relaxed);
     }

@@ -239,9 +239,9 @@ impl CacheEngine {
         self.refuse_if_closed()?;
         let now = self.store.clock().now();
         let oldest = max_age.map(|seconds| ttl_duration(seconds).map(|age| before(now, age))).transpose()?;
-        let fetched = self.store.fetch(key, options, |entry| {
-            serves(entry) && oldest.is_none_or(|oldest| entry.created_at >= oldest)
-        });
+        let fetched = self
+            .store
+            .fetch(key, options, |entry| serves(entry) && oldest.is_none_or(|oldest| entry.created_at >= oldest));
         let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
         match fetched {
             Ok(Fetched::Found(stored)) => {

@@ -388,7 +388,12 @@ pub struct CacheConfig {
 
 impl Default for CacheConfig {
     fn default() -> Self {
-        Self { default_ttl_seconds: None, flight_patience_seconds: 10.0, store: StoreConfig::default() }
+        Self {
+            default_ttl_seconds: None,
+            limits: Limits::default(),
+            flight_patience_seconds: 10.0,
+            store: StoreConfig::default(),
+        }
     }
 }
 

@@ -10,8 +10,8 @@
 #![allow(unsafe_code)]
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::flight::{KeyLocks, Lock};
 
@@ -52,7 +52,8 @@ impl LockFile {
         // Two names of one directory are one store.
         let canonical = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
         let identity = xxhash_rust::xxh3::xxh3_64(canonical.as_os_str().as_encoded_bytes());
-        let free = |place: &AtomicI32| place.compare_exchange(FREE, CLOSED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        let free =
+            |place: &AtomicI32| place.compare_exchange(FREE, CLOSED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         Self {
             path: canonical.join(NAME),
             identity,

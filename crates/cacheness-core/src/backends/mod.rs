@@ -3,8 +3,8 @@
 //! Nothing here reads an entry and a blob at the same time; only the engine knows both.
 
 mod filesystem;
-mod lock_file;
 mod locator;
+mod lock_file;
 mod memory;
 mod sweep;
 

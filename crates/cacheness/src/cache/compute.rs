@@ -85,6 +85,14 @@ enum Found<T> {
 }
 
 impl Cache {
+    /// The key of an entry, which borrows nothing: for futures that outlive the statement that makes them.
+    ///
+    /// # Errors
+    /// `KeyEncoding` for a parameter without a stable encoding, `InvalidInput` for a name that cannot be a key.
+    pub fn entry_key(&self, key: impl IntoEntryKey) -> Result<EntryKey> {
+        key.into_entry_key(&self.engine.store().config().serialization)
+    }
+
     /// The value of `key`; if there is none, the one that `compute` returns, which is stored first.
     ///
     /// Of all threads and processes that miss the value at once, one computes it, and the others wait for it. See
@@ -125,7 +133,7 @@ impl Cache {
         options: ComputeOptions,
         compute: impl FnOnce() -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        let key = key.into_entry_key(&self.engine.store().config().serialization)?;
+        let key = self.entry_key(key)?;
         let mut turn = match self.find(&key, options.freshness, Scope::current())? {
             Found::Value(value) => return Ok(value),
             Found::Nothing(turn) => turn,
@@ -159,6 +167,8 @@ impl Cache {
     /// long as the disk takes. A future that is dropped lets another caller take over. Computations that are awaited
     /// inside `compute`, and not in a task of their own, know that they are part of it.
     ///
+    /// A future that is not awaited at once needs a key that borrows nothing: [`Cache::entry_key`].
+    ///
     /// # Errors
     /// Those of `compute`, [`Cache::get`] and [`Cache::put`]. Nothing is stored then.
     pub async fn get_or_try_compute_async<T, E, F>(
@@ -172,7 +182,7 @@ impl Cache {
         E: From<Error>,
         F: Future<Output = std::result::Result<T, E>>,
     {
-        let key = key.into_entry_key(&self.engine.store().config().serialization)?;
+        let key = self.entry_key(key)?;
         let flight = match self.find(&key, options.freshness, Scope::current())? {
             Found::Value(value) => return Ok(value),
             Found::Due(value, turn, created_at) => match self.take_due(turn, &key, created_at)? {

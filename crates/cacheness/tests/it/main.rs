@@ -4,6 +4,7 @@
 
 mod blob_store;
 mod cache;
+mod compute;
 mod damage;
 mod directory;
 mod memory;

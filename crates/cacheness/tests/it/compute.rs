@@ -1,0 +1,221 @@
+//! Values that are computed when they are missing: once, and without blocking each other.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use cacheness::prelude::*;
+use cacheness::{CacheConfig, ComputeOptions, Error, ErrorKind};
+
+use crate::cache_at;
+
+const WHILE: Duration = Duration::from_millis(100);
+
+/// Runs a future on this thread.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// Awaits all futures at once.
+async fn join<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut running: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
+    let mut results: Vec<Option<F::Output>> = running.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        for (future, result) in running.iter_mut().zip(&mut results) {
+            if result.is_none()
+                && let Poll::Ready(output) = future.as_mut().poll(context)
+            {
+                *result = Some(output);
+            }
+        }
+        if results.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    results.into_iter().flatten().collect()
+}
+
+#[test]
+fn one_of_many_threads_computes() {
+    let dir = tempfile::tempdir().unwrap();
+    // Two handles of one directory, and one in memory.
+    let handles = [Cache::open(dir.path()).unwrap(), Cache::open(dir.path()).unwrap()];
+    let memory = Cache::builder().in_memory().open().unwrap();
+    for caches in [&handles[..], &[memory]] {
+        let (calls, barrier) = (AtomicUsize::new(0), Barrier::new(16));
+        thread::scope(|scope| {
+            for i in 0..16 {
+                let (cache, calls, barrier) = (&caches[i % caches.len()], &calls, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    let value = cache.get_or_insert_with(params! { step: 1 }, || {
+                        thread::sleep(WHILE);
+                        calls.fetch_add(1, Ordering::SeqCst)
+                    });
+                    assert_eq!(value.unwrap(), 0);
+                });
+            }
+        });
+        assert_eq!(calls.into_inner(), 1);
+    }
+}
+
+fn fibonacci(cache: &Cache, n: u64) -> cacheness::Result<u64> {
+    cache.get_or_try_insert_with(params! { fibonacci: n }, || {
+        if n < 2 { Ok(n) } else { Ok(fibonacci(cache, n - 1)? + fibonacci(cache, n - 2)?) }
+    })
+}
+
+fn endless(cache: &Cache, depth: u32) -> cacheness::Result<u32> {
+    cache.get_or_try_insert_with(
+        params! { endless: true },
+        || if depth == 3 { Ok(3) } else { endless(cache, depth + 1) },
+    )
+}
+
+#[test]
+fn computations_may_be_nested() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(fibonacci(&cache, 30).unwrap(), 832_040));
+        }
+    });
+    assert_eq!(endless(&cache, 0).unwrap(), 3, "a value that needs itself");
+}
+
+#[test]
+fn a_failure_is_passed_on_and_nothing_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let (calls, barrier) = (AtomicUsize::new(0), Barrier::new(4));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                barrier.wait();
+                let failed = cache.get_or_try_insert_with::<u32, Error>(params! { x: 1 }, || {
+                    calls.fetch_add(1, Ordering::SeqCst);
+                    thread::sleep(WHILE);
+                    Err(Error::new(ErrorKind::InvalidInput, "on purpose"))
+                });
+                assert_eq!(failed.unwrap_err().to_string(), "on purpose");
+            });
+        }
+    });
+    assert_eq!(calls.into_inner(), 4, "those who waited compute for themselves");
+    assert!(!cache.exists(params! { x: 1 }).unwrap());
+}
+
+#[test]
+fn stale_values_are_served_while_one_caller_computes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, clock) = cache_at(dir.path(), CacheConfig::default());
+    let options =
+        || ComputeOptions::new().put(PutOptions::new().ttl(Duration::from_secs(10))).stale(Duration::from_secs(60));
+    let get = |value: u32| cache.get_or_try_compute::<u32, Error>(params! { x: 1 }, options(), || Ok(value)).unwrap();
+    assert_eq!(get(1), 1);
+    clock.advance(11_000_000);
+    let computing = Barrier::new(2);
+    thread::scope(|scope| {
+        let recomputed = scope.spawn(|| {
+            cache.get_or_try_compute::<u32, Error>(params! { x: 1 }, options(), || {
+                computing.wait();
+                computing.wait();
+                Ok(2)
+            })
+        });
+        computing.wait();
+        assert_eq!(get(3), 1, "stale");
+        computing.wait();
+        assert_eq!(recomputed.join().unwrap().unwrap(), 2);
+    });
+    assert_eq!(get(4), 2);
+    clock.advance(71_000_000);
+    assert_eq!(get(5), 5, "too stale");
+}
+
+#[test]
+fn what_took_long_is_computed_anew_early() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, _clock) = cache_at(dir.path(), CacheConfig::default());
+    let get = |beta: f64, value: u32| {
+        let put = PutOptions::new().ttl(Duration::from_secs(1000)).metadata(serde_json::json!({ "source": "api" }));
+        let options = ComputeOptions::new().put(put).early_recompute(beta);
+        cache.get_or_try_compute::<u32, Error>(params! { x: 1 }, options, || {
+            thread::sleep(Duration::from_millis(2));
+            Ok(value)
+        })
+    };
+    assert_eq!(get(0.0, 1).unwrap(), 1);
+    assert_eq!(get(0.0, 2).unwrap(), 1, "zero is never");
+    assert_eq!(get(1e12, 3).unwrap(), 3);
+    let metadata = cache.get_metadata(params! { x: 1 }).unwrap().unwrap().metadata();
+    assert_eq!(metadata["source"], "api");
+    assert!(metadata["compute_seconds"].as_f64().unwrap() >= 0.002);
+    assert_eq!(get(-1.0, 4).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn futures_share_a_computation() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let calls = AtomicUsize::new(0);
+    let key = cache.entry_key(params! { x: 1 }).unwrap();
+    let get = || {
+        cache.get_or_try_compute_async::<usize, Error, _>(key.clone(), ComputeOptions::new(), || async {
+            // A computation inside of it, which would wait for itself.
+            let inner = cache
+                .get_or_try_compute_async::<usize, Error, _>(params! { x: 1 }, ComputeOptions::new(), || async {
+                    Ok(7)
+                })
+                .await?;
+            thread::sleep(WHILE);
+            calls.fetch_add(1, Ordering::SeqCst);
+            Ok(inner)
+        })
+    };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let values = block_on(join((0..25).map(|_| get())));
+                assert!(values.into_iter().all(|value| value.unwrap() == 7));
+            });
+        }
+    });
+    assert!(calls.into_inner() <= 1);
+}
+
+#[test]
+fn a_dropped_future_lets_another_take_over() {
+    let cache = Cache::builder().in_memory().open().unwrap();
+    let key = cache.entry_key(params! { x: 1 }).unwrap();
+    let mut first = Box::pin(cache.get_or_try_compute_async::<u32, Error, _>(
+        key.clone(),
+        ComputeOptions::new(),
+        std::future::pending,
+    ));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    let second = || cache.get_or_try_compute_async(key.clone(), ComputeOptions::new(), || async { Ok::<_, Error>(2) });
+    assert!(Box::pin(second()).as_mut().poll(&mut context).is_pending(), "it waits");
+    drop(first);
+    assert_eq!(block_on(second()).unwrap(), 2);
+}

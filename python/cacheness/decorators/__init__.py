@@ -1,0 +1,32 @@
+"""Decorators that keep a function's results, and the cache they use unless they are given one.
+
+=====================  =================================================================================
+module                 is for
+=====================  =================================================================================
+``_default``           the default cache
+``_cached``            the decorators and their options
+``_site``              what one decorated function is: its name, its key, its options, its counts
+``_binding``           arguments of a call to parameters of a key
+``_code``              a hash of what a function does, for ``track_code``
+``_compute``           waiting for others, computing, storing
+``_sync``, ``_async``  what a call does
+``_types``             the types of decorated functions
+=====================  =================================================================================
+"""
+
+from __future__ import annotations
+
+from ._cached import cache_async, cache_if, cached
+from ._default import get_cache, reset_cache, set_default_cache
+from ._types import CachedFunction, CacheInfo
+
+__all__ = [
+    "CacheInfo",
+    "CachedFunction",
+    "cache_async",
+    "cache_if",
+    "cached",
+    "get_cache",
+    "reset_cache",
+    "set_default_cache",
+]

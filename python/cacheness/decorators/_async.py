@@ -1,0 +1,146 @@
+"""What a call of a decorated coroutine function does: the same, and the event loop never waits.
+
+Small values are read in place, which takes microseconds; large ones, and all writing, in a thread. Waiting for somebody
+else's computation is asking again and again, with pauses; a task of the same loop is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from .._core import CallKey
+from ..errors import CacheError, CacheSerializationError
+from ._compute import end, inside, interrupt
+from ._default import get_cache
+from ._site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ..cache import Cache
+    from ._site import Options
+
+#: What the tasks of a loop compute: done when the computation has ended in whatever way.
+_running: dict[tuple[asyncio.AbstractEventLoop, int, str], asyncio.Future[None]] = {}
+#: Tasks that refresh; a loop itself does not keep them alive.
+_refreshing: set[asyncio.Task[None]] = set()
+
+
+def wrap(function: Callable[..., Awaitable[Any]], options: Options) -> Callable[..., Awaitable[Any]]:
+    """The decorated coroutine function."""
+    site = Site(function, options, inline_only=True)
+    lookup, bind, instance = site.calls.lookup, site.bind, options.cache_instance
+
+    @functools.wraps(function)
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        cache = get_cache() if instance is None else instance
+        params = bind(*args, **kwargs)
+        try:
+            found = lookup(cache, params)
+        except CacheSerializationError as error:
+            site.no_key(error)
+        if type(found) is not CallKey:
+            return found
+        return await _missed(site, cache, found, lambda: function(*args, **kwargs))
+
+    site.attach(wrapper)
+    return wrapper
+
+
+async def _missed(site: Site, cache: Cache, found: CallKey, call: Callable[[], Awaitable[Any]]) -> Any:
+    if found.deferred:
+        value = await asyncio.to_thread(site.calls.read, cache, found)
+        if not isinstance(value, CallKey):
+            return value
+        found = value
+    if found.due:
+        _refresh(site, cache, found, call)
+        return found.value
+    flight = None
+    try:
+        if found.error is not None:
+            raise found.error
+        begun = await _begin(site, cache, found)
+        if not isinstance(begun, _core.Flight):
+            return begun
+        flight = begun
+    except CacheError as error:
+        site.failed(error, "read from the cache")
+    return await _compute(site, cache, found, call, flight)
+
+
+async def _begin(site: Site, cache: Cache, key: CallKey) -> Any:
+    """A flight, or the value that somebody else has computed."""
+    turn = site.calls.turn(cache, key, inside.get())
+    place = (asyncio.get_running_loop(), id(cache), key.key)
+    damaged = False
+    while True:
+        begun = turn.step(not damaged)
+        if isinstance(begun, CallKey):
+            begun = await asyncio.to_thread(site.calls.read, cache, begun)
+            if not isinstance(begun, CallKey):
+                return begun
+            if begun.error is not None:
+                raise begun.error
+            damaged = True
+        elif begun is not None:
+            return begun
+        elif (running := _running.get(place)) is not None:
+            await asyncio.wait((running,))
+        else:
+            await asyncio.sleep(turn.delay())
+
+
+async def _compute(
+    site: Site, cache: Cache, key: CallKey, call: Callable[[], Awaitable[Any]], flight: _core.Flight | None
+) -> Any:
+    loop = asyncio.get_running_loop()
+    place = (loop, id(cache), key.key)
+    ended = loop.create_future()
+    # One that computes alone does not announce itself: others do not wait for it.
+    announced = flight is not None and _running.setdefault(place, ended) is ended
+    token = inside.set(inside.get() if flight is None else flight)
+    start = perf_counter()
+    try:
+        result = await call()
+        spent = perf_counter() - start
+        await asyncio.to_thread(site.keep, cache, key, result, spent, flight)
+    except Exception:
+        end(flight, kept=False)
+        raise
+    except BaseException:
+        # Cancelled. If the thread writes already, somebody may compute once too often, but nobody waits for nothing.
+        interrupt(flight)
+        raise
+    finally:
+        # A coroutine that was abandoned is closed in whatever context it is collected in.
+        with contextlib.suppress(ValueError):
+            inside.reset(token)
+        if announced:
+            del _running[place]
+        if not ended.done():
+            ended.set_result(None)
+    return result
+
+
+def _refresh(site: Site, cache: Cache, found: CallKey, call: Callable[[], Awaitable[Any]]) -> None:
+    """Computes anew what is due, in a task of its own, unless somebody else does. Its errors are logged."""
+    flight = site.take_due(cache, found)
+    if flight is not None:
+        task = asyncio.get_running_loop().create_task(_refresh_task(site, cache, found, call, flight))
+        _refreshing.add(task)
+        task.add_done_callback(_refreshing.discard)
+
+
+async def _refresh_task(
+    site: Site, cache: Cache, found: CallKey, call: Callable[[], Awaitable[Any]], flight: _core.Flight
+) -> None:
+    try:
+        await _compute(site, cache, found, call, flight)
+    except Exception as error:  # noqa: BLE001 - nobody else would hear of it
+        site.not_refreshed(error)

@@ -1,0 +1,131 @@
+"""From the arguments of a call to the parameters of its key.
+
+``inspect.Signature.bind`` takes longer than reading a value from the cache. So a function with the same signature is
+compiled once, which returns the parameters as a dictionary: Python itself then binds the arguments, and raises what the
+decorated function would raise.
+"""
+
+from __future__ import annotations
+
+import inspect
+import keyword
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Kind = inspect.Parameter
+
+
+class _Absent:
+    """Stands for an argument that was left out and is to be left out of the key."""
+
+
+def binder(
+    function: Callable[..., Any],
+    constants: dict[str, Any],
+    include_defaults: bool,
+    ignore: frozenset[str],
+) -> Callable[..., dict[str, Any]]:
+    """Takes arguments as ``function`` does; returns ``constants`` with the arguments by name under ``arguments``.
+
+    Raises:
+        ValueError: the function has no signature.
+    """
+    signature = inspect.signature(function)
+    compiled = _compile(signature, constants, include_defaults, ignore)
+    if compiled is None:
+        return _slow(signature, constants, include_defaults, ignore)
+    compiled.__name__ = getattr(function, "__name__", "function")
+    compiled.__qualname__ = getattr(function, "__qualname__", compiled.__name__)
+    return compiled
+
+
+def _slow(
+    signature: inspect.Signature, constants: dict[str, Any], include_defaults: bool, ignore: frozenset[str]
+) -> Callable[..., dict[str, Any]]:
+    collects = [name for name, parameter in signature.parameters.items() if parameter.kind is _Kind.VAR_KEYWORD]
+
+    def bind(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        bound = signature.bind(*args, **kwargs)
+        if include_defaults:
+            bound.apply_defaults()
+        arguments = {name: value for name, value in bound.arguments.items() if name not in ignore}
+        for name in collects:
+            if name in arguments:
+                arguments[name] = _without(arguments[name], ignore)
+                if not (arguments[name] or include_defaults):
+                    del arguments[name]
+        return {**constants, "arguments": arguments}
+
+    return bind
+
+
+def _without(more: dict[str, Any], ignore: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in more.items() if name not in ignore}
+
+
+def _compile(
+    signature: inspect.Signature, constants: dict[str, Any], include_defaults: bool, ignore: frozenset[str]
+) -> Callable[..., dict[str, Any]] | None:
+    parameters = list(signature.parameters.values())
+    if not all(p.name.isidentifier() and not keyword.iskeyword(p.name) for p in parameters):
+        return None
+    # Names of our own, that no parameter has.
+    own = "_"
+    while any(p.name.startswith(own) for p in parameters):
+        own += "_"
+    values: dict[str, Any] = {f"{own}absent": _Absent, f"{own}ignore": ignore, f"{own}without": _without}
+    head: list[str] = []
+    always: list[str] = []
+    sometimes: list[str] = []
+    former = None
+    for i, parameter in enumerate(parameters):
+        name = parameter.name
+        if former is _Kind.POSITIONAL_ONLY and parameter.kind is not _Kind.POSITIONAL_ONLY:
+            head.append("/")
+        if parameter.kind is _Kind.KEYWORD_ONLY and former not in (_Kind.KEYWORD_ONLY, _Kind.VAR_POSITIONAL):
+            head.append("*")
+        former = parameter.kind
+        star = "*" if parameter.kind is _Kind.VAR_POSITIONAL else "**" if parameter.kind is _Kind.VAR_KEYWORD else ""
+        item = f"{name!r}: {name}"
+        if star:
+            head.append(star + name)
+            if parameter.kind is _Kind.VAR_KEYWORD and ignore:
+                item = f"{name!r}: {own}without({name}, {own}ignore)"
+            left_out = f"if {name}: {own}arguments[{name!r}] = {name}"
+        elif parameter.default is _Kind.empty:
+            head.append(name)
+            left_out = ""
+        else:
+            values[f"{own}default{i}"] = parameter.default if include_defaults else _Absent
+            head.append(f"{name}={own}default{i}")
+            left_out = f"if {name} is not {own}absent: {own}arguments[{name!r}] = {name}"
+        if name in ignore:
+            continue
+        if include_defaults or not left_out:
+            always.append(item)
+        elif parameter.kind is _Kind.VAR_KEYWORD and ignore:
+            sometimes += [f"{name} = {own}without({name}, {own}ignore)", left_out]
+        else:
+            sometimes.append(left_out)
+    if former is _Kind.POSITIONAL_ONLY:
+        head.append("/")
+    fixed = []
+    for i, (name, value) in enumerate(constants.items()):
+        values[f"{own}constant{i}"] = value
+        fixed.append(f"{name!r}: {own}constant{i}")
+    fixed.append(f"'arguments': {own}arguments" if sometimes else f"'arguments': {{{', '.join(always)}}}")
+    body = [f"{own}arguments = {{{', '.join(always)}}}", *sometimes] if sometimes else []
+    lines = [
+        f"def {own}make({', '.join(values)}):",
+        f"    def {own}bind({', '.join(head)}):",
+        *(f"        {line}" for line in body),
+        f"        return {{{', '.join(fixed)}}}",
+        f"    return {own}bind",
+    ]
+    names: dict[str, Any] = {}
+    # Nothing but names that are identifiers, and literals of strings, goes into the text.
+    exec("\n".join(lines), names)  # noqa: S102
+    bind: Callable[..., dict[str, Any]] = names[f"{own}make"](**values)
+    return bind

@@ -1,0 +1,221 @@
+"""``@cached``, ``@cached.for_api``, ``@cache_if``, ``@cache_async``."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import TYPE_CHECKING, Any, Concatenate, overload
+
+from ..cache import Cache
+from ..config import unknown_option
+from ..errors import CacheConfigurationError
+from . import _async, _sync
+from ._site import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from datetime import timedelta
+
+    from ._types import C, CachedClassMethod, CachedFunction, Decorator, P, Q, R
+
+
+def _decorator(options: Options, *, coroutines_only: bool = False) -> Decorator:
+    def decorate(function: Any) -> Any:
+        if isinstance(function, classmethod | staticmethod):
+            return type(function)(decorate(function.__func__))
+        if inspect.iscoroutinefunction(function):
+            return _async.wrap(function, options)
+        if coroutines_only:
+            raise CacheConfigurationError(
+                f"cache_async on {getattr(function, '__qualname__', function)!r}, which is no coroutine function",
+                hint="@cached is for functions",
+            )
+        return _sync.wrap(function, options)
+
+    # Each call of `decorate` returns what the overloads of the protocol say.
+    return decorate
+
+
+def _is_function(given: Any) -> bool:
+    return isinstance(given, classmethod | staticmethod) or (callable(given) and not isinstance(given, Cache))
+
+
+class _Cached:
+    """Keeps a function's results under its qualified name and its arguments.
+
+    ``@cached`` and ``@cached(…)`` both work, on functions, methods, classmethods, staticmethods and coroutine
+    functions. ``None`` is a result like any other. An exception of the function is passed on and nothing is kept.
+
+    Of all threads, tasks and processes that miss a result at once, one computes it, and the others wait for it. If it
+    fails, those who waited compute for themselves; if it dies or is interrupted, another takes over.
+
+    Args:
+        cache_instance: the cache; the default one (:func:`get_cache`) if none is given.
+        ttl_seconds: how long results are served, in seconds or as a ``timedelta``; ``None`` for the cache's default.
+        cache_key_prefix: stands in the key in place of the function's qualified name (also ``key_prefix``).
+        include_defaults: whether arguments that are left out are part of the key, with their default values.
+        metadata: goes with every result.
+        ignore_errors: whether a failure of the cache, or of ``condition``, is logged once, and the function's result
+            returned. An argument that cannot be part of a key always raises.
+        key_func: is called with the arguments and returns what stands in the key in their place: any value that can be
+            a parameter. What it raises is passed on; ``None`` and what has no key raise.
+        ignore: names of parameters that are not part of the key.
+        version: part of the key; a new one makes all former results unreachable.
+        track_code: whether a hash of the function's code is part of the key. It does not see comments, docstrings,
+            formatting, decorators, nor what the function calls.
+        stale_ttl_seconds: for so long after it has expired a result is served, while one caller computes it anew in the
+            background (a thread, or a task of the event loop).
+        early_recompute: computes a result anew in the background before it expires: the nearer the end and the longer
+            it took to compute, the more probably. 1 is a good choice, more is earlier. How long it took is kept in the
+            entry's metadata, under ``compute_seconds``.
+
+    The decorated function has ``cache_info()``, ``cache_clear(…)``, ``cache_key(…)``, ``call_uncached(…)`` and
+    ``__wrapped__``. For a method they are called on the class, with the object: ``Model.fit.cache_key(model, 3)``.
+
+    Raises:
+        CacheConfigurationError: an option makes no sense, or the function is one whose results cannot be kept: a
+            generator, a lambda without ``key_prefix``, a class.
+    """
+
+    @overload
+    def __call__(self, cache_instance: classmethod[Any, P, R], /) -> classmethod[Any, P, R]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap] # it is callable too
+        self, cache_instance: staticmethod[P, R], /
+    ) -> staticmethod[P, R]: ...
+    @overload
+    def __call__(
+        self,
+        cache_instance: Cache | None = None,
+        ttl_seconds: float | timedelta | None = None,
+        cache_key_prefix: str | None = None,
+        include_defaults: bool = True,
+        metadata: dict[str, Any] | None = None,
+        *,
+        key_prefix: str | None = None,
+        ignore_errors: bool = True,
+        key_func: Callable[..., Any] | None = None,
+        ignore: list[str] | tuple[str, ...] | set[str] | frozenset[str] = (),
+        version: Any = None,
+        track_code: bool = False,
+        stale_ttl_seconds: float | timedelta | None = None,
+        early_recompute: float | None = None,
+    ) -> Decorator: ...
+    @overload
+    def __call__(  # classmethods, as type checkers see them
+        self, cache_instance: Callable[Concatenate[type[C], Q], R], /
+    ) -> CachedClassMethod[Concatenate[type[C], Q], R]: ...
+    @overload
+    def __call__(self, cache_instance: Callable[P, R], /) -> CachedFunction[P, R]: ...
+    def __call__(
+        self,
+        cache_instance: Any = None,
+        ttl_seconds: float | timedelta | None = None,
+        cache_key_prefix: str | None = None,
+        include_defaults: bool = True,
+        metadata: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """See the class."""
+        function = None
+        if _is_function(cache_instance):
+            function, cache_instance = cache_instance, None
+        decorator = _decorator(
+            _options(
+                cache_instance=cache_instance,
+                ttl_seconds=ttl_seconds,
+                cache_key_prefix=cache_key_prefix,
+                include_defaults=include_defaults,
+                metadata=metadata,
+                **options,
+            )
+        )
+        return decorator if function is None else decorator(function)
+
+    @staticmethod
+    def for_api(
+        ttl_seconds: float | timedelta | None = 21600,
+        ignore_errors: bool = True,
+        cache_instance: Cache | None = None,
+        **options: Any,
+    ) -> Decorator:
+        """``cached`` for answers of APIs: served for six hours, compressed with LZ4.
+
+        Args:
+            ttl_seconds: how long results are served.
+            ignore_errors: whether failures of the cache are logged, and the function's result returned.
+            cache_instance: the cache; the default one if none is given.
+            options: those of :data:`cached`.
+        """
+        return _decorator(
+            _options(
+                cache_instance=cache_instance,
+                ttl_seconds=ttl_seconds,
+                ignore_errors=ignore_errors,
+                codec="lz4",
+                **options,
+            )
+        )
+
+    def __repr__(self) -> str:
+        return "<decorator cacheness.cached>"
+
+
+cached = _Cached()
+
+
+def cache_if(
+    condition: Callable[[Any], Any],
+    cache_instance: Cache | None = None,
+    ttl_seconds: float | timedelta | None = None,
+    **options: Any,
+) -> Decorator:
+    """``cached`` for results that a condition admits.
+
+    Args:
+        condition: is called with a result and says whether it is kept. If it raises, or returns something that is
+            neither true nor false, the result is returned and not kept, and the error is logged once; with
+            ``ignore_errors=False`` it is raised.
+        cache_instance: the cache; the default one if none is given.
+        ttl_seconds: how long results are served.
+        options: those of :data:`cached`.
+    """
+    if condition is None:
+        raise CacheConfigurationError("cache_if without a condition", hint="use @cached")
+    return _decorator(_options(condition=condition, cache_instance=cache_instance, ttl_seconds=ttl_seconds, **options))
+
+
+@overload
+def cache_async(
+    cache_instance: Callable[P, Coroutine[Any, Any, R]], /
+) -> CachedFunction[P, Coroutine[Any, Any, R]]: ...
+@overload
+def cache_async(
+    cache_instance: Cache | None = None, ttl_seconds: float | timedelta | None = None, **options: Any
+) -> Decorator: ...
+def cache_async(cache_instance: Any = None, ttl_seconds: float | timedelta | None = None, **options: Any) -> Any:
+    """``cached`` for coroutine functions only, bare or with options. The event loop never waits.
+
+    ``@cached`` does the same with a coroutine function; this one refuses everything else. Arguments are hashed and
+    small values read in place, everything slower happens in threads. Needs asyncio.
+
+    Args:
+        cache_instance: the cache; the default one if none is given.
+        ttl_seconds: how long results are served.
+        options: those of :data:`cached`.
+    """
+    function = None
+    if _is_function(cache_instance):
+        function, cache_instance = cache_instance, None
+    decorator = _decorator(
+        _options(cache_instance=cache_instance, ttl_seconds=ttl_seconds, **options), coroutines_only=True
+    )
+    return decorator if function is None else decorator(function)
+
+
+def _options(**options: Any) -> Options:
+    known = [field.name for field in dataclasses.fields(Options) if field.name not in ("codec", "condition")]
+    for name in options:
+        if name not in (*known, "codec", "condition"):
+            raise unknown_option(name, known)
+    return Options(**options)

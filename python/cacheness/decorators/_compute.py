@@ -1,0 +1,189 @@
+"""Computing what is missing: waiting for others, storing the result, and what happens when something fails."""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import threading
+from contextvars import ContextVar
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from .._core import CallKey
+from .._log import logger
+from ..errors import CacheConfigurationError, CacheError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..cache import Cache
+
+#: The flight that the running code is part of: tasks and ``asyncio.to_thread`` carry it along.
+inside: ContextVar[_core.Flight | None] = ContextVar("cacheness_flight", default=None)
+
+
+class Computing:
+    """Something whose results are kept."""
+
+    def __init__(
+        self,
+        name: str,
+        calls: _core.CallSite,
+        *,
+        ignore_errors: bool = False,
+        condition: Callable[[Any], Any] | None = None,
+        description: str | None = None,
+    ) -> None:
+        self.name = name
+        self.calls = calls
+        self._ignore_errors = ignore_errors
+        self._condition = condition
+        self._description = description
+        self._warned = False
+
+    def failed(self, error: Exception, what: str) -> None:
+        """Raises an error, or logs the first one."""
+        if not self._ignore_errors:
+            raise error
+        self.calls.note_failure()
+        if not self._warned:
+            self._warned = True
+            logger.warning("%s: cannot %s: %s (said once)", self.name, what, error)
+
+    def missed(self, cache: Cache, found: CallKey, call: Callable[[], Any]) -> Any:
+        """The result of a call that was not simply found."""
+        if found.due:
+            self._refresh(cache, found, call)
+            return found.value
+        flight = None
+        try:
+            if found.error is not None:
+                raise found.error
+            begun = self.calls.begin(cache, found, inside.get())
+            if not isinstance(begun, _core.Flight):
+                return begun
+            flight = begun
+        except CacheError as error:
+            self.failed(error, "read from the cache")
+        result, spent = _run(flight, call)
+        self.keep(cache, found, result, spent, flight)
+        return result
+
+    def keep(self, cache: Cache, key: CallKey, result: Any, spent: float, flight: _core.Flight | None) -> None:
+        """Stores a result, if it is to be kept, and ends the flight. Ctrl-C lets another caller take over."""
+        kept = False
+        try:
+            if self._admits(result):
+                try:
+                    self.calls.put(cache, key, result, spent, self._description)
+                    kept = True
+                except CacheError as error:
+                    self.failed(error, f"store the result under {key.key} in the cache")
+        except Exception:
+            end(flight, kept=False)
+            raise
+        except BaseException:
+            interrupt(flight)
+            raise
+        end(flight, kept=kept)
+
+    def _admits(self, result: Any) -> bool:
+        if self._condition is None:
+            return True
+        try:
+            return _verdict(self._condition(result))
+        except Exception as error:  # noqa: BLE001 - the result may have taken days: it is returned in any case
+            self.failed(error, "ask the condition whether to keep a result")
+            return False
+
+    def take_due(self, cache: Cache, found: CallKey) -> _core.Flight | None:
+        """The flight of what is due, unless somebody else computes it."""
+        try:
+            return self.calls.take_due(cache, found)
+        except CacheError as error:
+            self.failed(error, "read from the cache")
+            return None
+
+    def not_refreshed(self, error: Exception) -> None:
+        """Logs that a computation in the background failed; the value that is there has been served."""
+        logger.warning("%s: cannot be computed anew: %r", self.name, error)
+
+    def _refresh(self, cache: Cache, found: CallKey, call: Callable[[], Any]) -> None:
+        """Computes in a thread, for which the interpreter waits when it ends."""
+        flight = self.take_due(cache, found)
+        if flight is None:
+            return
+
+        def run() -> None:
+            try:
+                result, spent = _run(flight, call)
+                self.keep(cache, found, result, spent, flight)
+            except Exception as error:  # noqa: BLE001 - nobody else would hear of it
+                self.not_refreshed(error)
+
+        context = contextvars.copy_context()
+        try:
+            threading.Thread(target=context.run, args=(run,), name=f"cacheness refreshes {self.name}").start()
+        except RuntimeError as error:
+            # No more threads, or the interpreter ends.
+            flight.interrupted()
+            self.not_refreshed(error)
+
+
+def _verdict(returned: Any) -> bool:
+    """What a condition says."""
+    if inspect.isawaitable(returned):
+        if inspect.iscoroutine(returned):
+            returned.close()
+        raise CacheConfigurationError("it returned an awaitable", hint="it must return true or false at once")
+    return bool(returned)
+
+
+def _run(flight: _core.Flight | None, call: Callable[[], Any]) -> tuple[Any, float]:
+    """The result of a call and how many seconds it took.
+
+    An exception ends the flight; Ctrl-C lets another caller take over.
+    """
+    token = inside.set(inside.get() if flight is None else flight)
+    start = perf_counter()
+    try:
+        return call(), perf_counter() - start
+    except Exception:
+        end(flight, kept=False)
+        raise
+    except BaseException:
+        interrupt(flight)
+        raise
+    finally:
+        inside.reset(token)
+
+
+def end(flight: _core.Flight | None, *, kept: bool) -> None:
+    """Ends a flight: those who wait look again, or compute for themselves."""
+    if flight is not None:
+        if kept:
+            flight.stored()
+        else:
+            flight.failed()
+
+
+def interrupt(flight: _core.Flight | None) -> None:
+    """Ends a flight, if it has not ended: another caller takes over."""
+    if flight is not None:
+        flight.interrupted()
+
+
+def get_or_compute(
+    cache: Cache, function: Callable[[], Any], calls: _core.CallSite, description: str | None, keywords: dict[str, Any]
+) -> Any:
+    """What :meth:`Cache.get_or_compute` does."""
+    name = getattr(function, "__qualname__", type(function).__name__)
+    if not callable(function):
+        raise CacheConfigurationError(f"a {type(function).__name__} cannot be called to compute a value")
+    if inspect.iscoroutinefunction(function):
+        raise CacheConfigurationError(f"{name} is a coroutine function", hint="decorate it with @cache_async")
+    found = calls.lookup_call(cache, keywords)
+    if type(found) is not CallKey:
+        return found
+    return Computing(name, calls, description=description).missed(cache, found, function)
