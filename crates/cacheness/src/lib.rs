@@ -25,6 +25,7 @@
 
 mod blob_store;
 mod cache;
+pub mod calls;
 mod directory;
 mod info;
 mod key;
@@ -40,13 +41,20 @@ pub use cacheness_core::cache::Counts;
 pub use cacheness_core::clock::{Clock, Timestamp};
 pub use cacheness_core::config::{self, CacheConfig, Durability, EvictionPolicy, StoreConfig};
 pub use cacheness_core::handler::{Handler, Plain, Serde, Storable};
-pub use cacheness_core::key::{CacheKey, Params, ToKey};
+pub use cacheness_core::key::{CacheKey, KeyEncoder, Params, ToKey};
 pub use cacheness_core::params;
 pub use cacheness_core::store::{IntegrityReport, MAX_NAME};
 pub use cacheness_core::{Error, ErrorKind, Result};
+#[cfg(feature = "macros")]
+pub use cacheness_macros::cached;
+
+// What the macro writes names this crate, also in its own tests and examples.
+extern crate self as cacheness;
 
 /// What most programs use.
 pub mod prelude {
+    #[cfg(feature = "macros")]
+    pub use crate::cached;
     pub use crate::{BlobStore, Cache, EvictionPolicy, Named, Plain, PutOptions, Serde, Storable, params};
 }
 

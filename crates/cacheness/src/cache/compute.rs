@@ -29,6 +29,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct ComputeOptions {
     put: PutOptions,
     freshness: Freshness,
+    ignore_errors: bool,
 }
 
 impl ComputeOptions {
@@ -63,9 +64,16 @@ impl ComputeOptions {
         self
     }
 
+    /// Whether a value that was computed is returned although it cannot be stored; a warning is logged.
+    #[must_use]
+    pub fn ignore_errors(mut self, ignore: bool) -> Self {
+        self.ignore_errors = ignore;
+        self
+    }
+
     /// What is put beside a value that took so long.
     fn put_options(self, spent: Duration) -> PutOptions {
-        let Self { mut put, freshness } = self;
+        let Self { mut put, freshness, .. } = self;
         if freshness.early_recompute.is_some() {
             let metadata = put.metadata.get_or_insert_with(|| Ok(serde_json::Map::new().into()));
             if let Ok(serde_json::Value::Object(metadata)) = metadata {
@@ -274,14 +282,25 @@ impl Cache {
         begun: Instant,
         computed: std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        let stored = computed
-            .and_then(|value| Ok(self.put_with(&value, key, options.put_options(begun.elapsed())).map(|_| value)?));
-        if stored.is_ok() {
-            flight.stored()
-        } else {
-            flight.failed()
+        let value = match computed {
+            Ok(value) => value,
+            Err(error) => {
+                flight.failed();
+                return Err(error);
+            }
+        };
+        let ignore_errors = options.ignore_errors;
+        match self.put_with(&value, key, options.put_options(begun.elapsed())) {
+            Ok(_) => flight.stored(),
+            Err(error) => {
+                flight.failed();
+                if !ignore_errors {
+                    return Err(error.into());
+                }
+                log::warn!("a value that was computed is not stored: {error}");
+            }
         }
-        stored
+        Ok(value)
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod blob_store;
 mod cache;
+mod cached;
 mod compute;
 mod damage;
 mod directory;

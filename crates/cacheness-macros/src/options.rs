@@ -1,0 +1,108 @@
+//! What stands in the brackets.
+
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::{Expr, Ident, LitStr, Token, parenthesized};
+
+/// The options of one function.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) dir: Option<LitStr>,
+    pub(crate) cache: Option<Expr>,
+    /// Seconds.
+    pub(crate) ttl: Option<f64>,
+    /// Seconds.
+    pub(crate) stale: Option<f64>,
+    pub(crate) key_prefix: Option<LitStr>,
+    pub(crate) version: Option<LitStr>,
+    pub(crate) ignore: Vec<Ident>,
+}
+
+const NAMES: &str = "dir, cache, ttl, stale, key_prefix, version and ignore(…)";
+
+impl Parse for Options {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let mut options = Self::default();
+        while !input.is_empty() {
+            let name: Ident = input.parse()?;
+            let twice = || syn::Error::new(name.span(), format!("`{name}` is given twice"));
+            macro_rules! set {
+                ($field:ident, $value:expr) => {{
+                    input.parse::<Token![=]>()?;
+                    if options.$field.replace($value).is_some() {
+                        return Err(twice());
+                    }
+                }};
+            }
+            match name.to_string().as_str() {
+                "dir" => set!(dir, input.parse()?),
+                "cache" => set!(cache, input.parse()?),
+                "ttl" => set!(ttl, duration(&input.parse()?)?),
+                "stale" => set!(stale, duration(&input.parse()?)?),
+                "key_prefix" => set!(key_prefix, input.parse()?),
+                "version" => set!(version, input.parse()?),
+                "ignore" => {
+                    let names;
+                    parenthesized!(names in input);
+                    options.ignore.extend(Punctuated::<Ident, Token![,]>::parse_terminated(&names)?);
+                }
+                other => {
+                    return Err(syn::Error::new(
+                        name.span(),
+                        format!("`{other}` is no option; the options are {NAMES}"),
+                    ));
+                }
+            }
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        if let (Some(dir), Some(_)) = (&options.dir, &options.cache) {
+            return Err(syn::Error::new(dir.span(), "give `dir` or `cache`, not both"));
+        }
+        Ok(options)
+    }
+}
+
+/// Seconds from a number and a unit.
+fn duration(text: &LitStr) -> syn::Result<f64> {
+    let value = text.value();
+    let value = value.trim();
+    let split = value.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(value.len());
+    let (number, unit) = value.split_at(split);
+    let unit = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        "w" => 604_800.0,
+        _ => f64::NAN,
+    };
+    match number.trim().parse::<f64>() {
+        Ok(number) if number >= 0.0 && (number * unit).is_finite() => Ok(number * unit),
+        _ => Err(syn::Error::new(
+            text.span(),
+            "not a length of time: a number and a unit, such as \"90s\", \"15m\", \"6h\", \"7d\" or \"2w\"",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::Span;
+
+    use super::*;
+
+    #[test]
+    fn lengths_of_time() {
+        let seconds = |text: &str| duration(&LitStr::new(text, Span::call_site())).ok();
+        assert_eq!(seconds("90s"), Some(90.0));
+        assert_eq!(seconds("1.5 h"), Some(5400.0));
+        assert_eq!(seconds("250ms"), Some(0.25));
+        assert_eq!(seconds("7d"), Some(604_800.0));
+        for wrong in ["", "6", "h", "-1h", "6 hours", "infs", "nan", "1e400s"] {
+            assert_eq!(seconds(wrong), None, "{wrong:?}");
+        }
+    }
+}
