@@ -59,7 +59,7 @@ class BlobStore(_core.StoreBase):
             if compression == "blosclz":
                 config.compression.blosc2_array_codec = "blosclz"
             elif compression in ("lz4", "zstd", "gzip", "none"):
-                config.compression.pickle_compression_codec = compression  # type: ignore[assignment]
+                config.compression.pickle_compression_codec = compression
                 config.compression.parquet_compression = compression  # type: ignore[assignment]
                 if compression == "none":
                     config.compression.array_format = "npy"

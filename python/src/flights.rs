@@ -183,6 +183,12 @@ impl CallSite {
         key: &EntryKey,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let engine = &opened.engine;
+        // What is served from memory has not expired: it can only be due early.
+        if self.freshness.early_recompute.is_none()
+            && let Some(stored) = engine.get_in_memory(key, None)
+        {
+            return self.serve(py, cache, key, Served { stored: Box::new(stored), due: false });
+        }
         match py.detach(|| engine.get_or_due(key, self.freshness, engine.store().read_options())) {
             Ok(Some(served)) => self.serve(py, cache, key, served),
             Ok(None) => Ok(None),

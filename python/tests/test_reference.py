@@ -28,6 +28,58 @@ cache = cacheness("prepared")
 """
 
 BLOCKS = {
+    "cached": """
+        def fetch_weather_api(city, units): return {"city": city, "units": units}
+
+        @cached(ttl_seconds=86400, cache_key_prefix="weather")  # 24 hours
+        def get_weather(city: str, units: str = "metric"):
+            return fetch_weather_api(city, units)
+
+        # Function calls are automatically cached
+        weather = get_weather("London")  # Cache miss - calls API
+        weather = get_weather("London")  # Cache hit - returns cached result
+        assert get_weather.cache_info()[:2] == (1, 1)
+    """,
+    "decorators of APIs": """
+        class requests:
+            def get(url): return requests
+            def json(): return {"status": "success"}
+
+        @cached.for_api(ttl_seconds=21600, ignore_errors=True)  # 6 hours
+        def fetch_user_data(user_id):
+            response = requests.get(f"/api/users/{user_id}")
+            return response.json()
+
+        @cache_if(lambda result: result['status'] == 'success', ttl_seconds=3600)  # 1 hour
+        def api_call(endpoint):
+            response = requests.get(endpoint)
+            return response.json()
+
+        for function in (fetch_user_data, api_call):
+            assert function("1") == function("1") == {"status": "success"}
+            assert function.cache_info()[:2] == (1, 1)
+    """,
+    "cache_async": """
+        import asyncio
+        from contextlib import asynccontextmanager
+
+        class aiohttp:
+            @asynccontextmanager
+            async def ClientSession(): yield aiohttp
+            @asynccontextmanager
+            async def get(url): yield aiohttp
+            async def json(): return {"fetched": True}
+
+        @cache_async(ttl_seconds=7200)  # 2 hours
+        async def fetch_data(url: str):
+            async with aiohttp.ClientSession() as session:
+                async with session.get(url) as response:
+                    return await response.json()
+
+        assert asyncio.run(fetch_data("https://example.org")) == {"fetched": True}
+        assert asyncio.run(fetch_data("https://example.org")) == {"fetched": True}
+        assert fetch_data.cache_info()[:2] == (1, 1)
+    """,
     "blob store": """
         store = BlobStore(cache_dir="./models")
         key = store.put(model, key="xgboost_v1", metadata={"accuracy": 0.95})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 import hashlib
 import linecache
 import types
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+#: The source of a file and its functions: a file's functions are decorated one after the other.
+_latest: tuple[str, dict[tuple[int, str], tuple[_Node, ...]]] = ("", {})
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
 
 
@@ -38,14 +39,17 @@ def _find(code: types.CodeType, names: dict[str, Any] | None) -> _Node | None:
     return nodes[0] if len(nodes) == 1 else None
 
 
-@functools.lru_cache(maxsize=16)
 def _functions(source: str) -> dict[tuple[int, str], tuple[_Node, ...]]:
     """The functions of a file, by the line and name that their code objects have."""
+    global _latest
+    known, found = _latest
+    if known == source:
+        return found
+    found = {}
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return {}
-    found: dict[tuple[int, str], tuple[_Node, ...]] = {}
+        return found
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             place = (min([node.lineno, *(d.lineno for d in node.decorator_list)]), node.name)
@@ -54,6 +58,7 @@ def _functions(source: str) -> dict[tuple[int, str], tuple[_Node, ...]]:
         else:
             continue
         found[place] = (*found.get(place, ()), node)
+    _latest = (source, found)
     return found
 
 

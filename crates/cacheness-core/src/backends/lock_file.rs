@@ -157,6 +157,7 @@ fn close_in_children() {
 }
 
 /// The system calls.
+#[allow(clippy::cast_possible_truncation)] // constants have other types on other systems, and small values on all
 mod system {
     use std::ffi::CString;
     use std::io;

@@ -58,9 +58,9 @@ fn after_a_failure_all_compute_and_after_an_interruption_one() {
         let mut turns: Vec<Turn> = (0..4).map(|_| Turn::new(&flights, &key("a"), Scope::outside())).collect();
         assert!(turns.iter_mut().all(|turn| matches!(turn.step(), Step::Wait)));
         if fails {
-            first.failed()
+            first.failed();
         } else {
-            drop(first)
+            drop(first);
         }
         let steps: Vec<Step> = turns.iter_mut().map(Turn::step).collect();
         let computing = steps.iter().filter(|step| matches!(step, Step::Compute(_))).count();
