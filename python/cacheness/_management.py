@@ -45,8 +45,8 @@ class Management(_core.CacheBase):
         """Makes an entry as fresh as if it had just been put. Its value is not read.
 
         Args:
-            params: the parameters of the entry, or ``cache_key=``; ``ttl_seconds=`` is its time to live from now on, the
-                cache's default if it is not given.
+            params: the parameters of the entry, or ``cache_key=``; ``ttl_seconds=`` is its time to live from now on,
+                the cache's default if it is not given.
 
         Returns:
             Whether there was an entry that had not expired.
@@ -79,7 +79,8 @@ class Management(_core.CacheBase):
         """Removes all entries for which a function says so.
 
         Args:
-            filter_fn: gets the dictionaries of ``list_entries(include_metadata=True)``. If it raises, nothing is removed.
+            filter_fn: gets the dictionaries of ``list_entries(include_metadata=True)``. If it raises, nothing is
+                removed.
 
         Returns:
             How many were removed.

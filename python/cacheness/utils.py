@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from ._core import hash_path, hash_value
@@ -49,14 +50,11 @@ def get_size_mb(file_path: str | os.PathLike[str]) -> float:
     Raises:
         FileNotFoundError: there is nothing.
     """
-    if os.path.isdir(file_path):
-        sizes = (
-            os.lstat(os.path.join(folder, name)).st_size
-            for folder, _, names in os.walk(file_path, onerror=_raise)
-            for name in names
-        )
-        return sum(sizes) / 2**20
-    return os.path.getsize(file_path) / 2**20
+    path = Path(file_path)
+    if not path.is_dir():
+        return path.stat().st_size / 2**20
+    sizes = (Path(folder, name).lstat().st_size for folder, _, names in os.walk(path, onerror=_raise) for name in names)
+    return sum(sizes) / 2**20
 
 
 def _raise(error: OSError) -> None:

@@ -20,6 +20,25 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Functions keep their results with [`#[cached]`](macro@cached):
+//!
+//! ```
+//! # #[cfg(feature = "macros")]
+//! # fn main() {
+//! use cacheness::prelude::*;
+//!
+//! # fn cache() -> Cache { Cache::builder().in_memory().open().unwrap() }
+//! #[cached(cache = cache(), ttl = "6h")]
+//! fn simulate(steps: u32, rate: f64) -> Vec<f64> {
+//!     (0..steps).map(|step| f64::from(step) * rate).collect()
+//! }
+//!
+//! assert_eq!(simulate(3, 0.5), [0.0, 0.5, 1.0]);
+//! # }
+//! # #[cfg(not(feature = "macros"))]
+//! # fn main() {}
+//! ```
+//!
 //! A value that Rust puts, Python gets under the same parameters, and the reverse: plain data, arrays and tables are kept
 //! in formats that both know. [`Cache`] serves entries until they expire; [`BlobStore`] keeps artifacts under names.
 
@@ -47,9 +66,6 @@ pub use cacheness_core::store::{IntegrityReport, MAX_NAME};
 pub use cacheness_core::{Error, ErrorKind, Result};
 #[cfg(feature = "macros")]
 pub use cacheness_macros::cached;
-
-// What the macro writes names this crate, also in its own tests and examples.
-extern crate self as cacheness;
 
 /// What most programs use.
 pub mod prelude {

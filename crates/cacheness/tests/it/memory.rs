@@ -44,20 +44,20 @@ fn changes_through_another_cache_are_seen_at_once() {
 
 #[test]
 fn a_get_never_returns_what_was_replaced_before_it_began() {
-    const KEYS: u64 = 3;
+    const KEYS: usize = 3;
     let dir = tempfile::tempdir().unwrap();
     let caches = [open(dir.path()), open(dir.path())];
     caches.iter().for_each(warm);
     // The number last written under each key, by a put that has returned. Each key has one writer.
-    let written: [AtomicU64; KEYS as usize] = Default::default();
+    let written: [AtomicU64; KEYS] = Default::default();
     let done = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for key in 0..KEYS {
             let (caches, written, done) = (&caches, &written, &done);
             scope.spawn(move || {
                 for number in 1..=300 {
-                    caches[(number % 2) as usize].put(&number, params! { key: key }).unwrap();
-                    written[key as usize].store(number, Ordering::SeqCst);
+                    caches[usize::from(number % 2 == 1)].put(&number, params! { key: key }).unwrap();
+                    written[key].store(number, Ordering::SeqCst);
                 }
                 done.fetch_add(1, Ordering::SeqCst);
             });
@@ -66,11 +66,11 @@ fn a_get_never_returns_what_was_replaced_before_it_began() {
             let (caches, written, done) = (&caches, &written, &done);
             scope.spawn(move || {
                 let mut round = reader;
-                while done.load(Ordering::SeqCst) < KEYS {
+                while done.load(Ordering::SeqCst) < KEYS as u64 {
                     round += 1;
                     let key = round % KEYS;
-                    let least = written[key as usize].load(Ordering::SeqCst);
-                    let found = caches[(round % 2) as usize].get::<u64>(params! { key: key }).unwrap().unwrap_or(0);
+                    let least = written[key].load(Ordering::SeqCst);
+                    let found = caches[round % 2].get::<u64>(params! { key: key }).unwrap().unwrap_or(0);
                     assert!(found >= least, "key {key}: {found} after {least} had been written");
                 }
             });
