@@ -225,6 +225,14 @@ impl CacheBuilder {
         self
     }
 
+    /// Keeps the entries of a new directory in this [metadata backend](crate::METADATA_BACKENDS): `sqlite`, the default, or
+    /// `json`. A directory that is there says itself which it has; naming another one is an error.
+    #[must_use]
+    pub fn metadata_backend(mut self, name: impl Into<String>) -> Self {
+        self.config.store.metadata_backend = Some(name.into());
+        self
+    }
+
     /// Replaces all options of the store.
     #[must_use]
     pub fn store_config(mut self, config: StoreConfig) -> Self {
