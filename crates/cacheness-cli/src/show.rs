@@ -69,8 +69,8 @@ pub(crate) fn expiry(now: Timestamp, then: Timestamp) -> String {
     match seconds {
         ..0 => "expired".to_owned(),
         0..60 => format!("in {seconds} s"),
-        60..3600 => format!("in {} min", seconds / 60),
-        3600..172_800 => format!("in {} h", seconds / 3600),
+        60..3600 => format!("in {} min", (seconds + 30) / 60),
+        3600..172_800 => format!("in {} h", (seconds + 1800) / 3600),
         _ => then.to_iso().chars().take(10).collect(),
     }
 }

@@ -26,7 +26,7 @@ use cacheness_core::metadata::MetadataBackend;
 use cacheness_core::sign::{SignedFields, Signer};
 use cacheness_core::store::Store;
 use cacheness_core::{Error, ErrorKind, Result};
-use cacheness_metadata::{SqliteAccess, SqliteMetadata, SqliteOptions};
+use cacheness_metadata::{FilesystemKind, SqliteAccess, SqliteMetadata, SqliteOptions};
 use serde::{Deserialize, Serialize};
 
 /// The version of the directory's format that this release writes, and the newest it reads.
@@ -208,6 +208,12 @@ fn open_metadata(root: &Path, name: &str, config: &StoreConfig, read_only: bool)
             Ok(Box::new(SqliteMetadata::open(options)?))
         }
         "json" => {
+            if let FilesystemKind::Network(kind) = FilesystemKind::of(root) {
+                log::warn!(
+                    "{} is on a network file system ({kind}): a JSON store is safe there for one machine only",
+                    root.display()
+                );
+            }
             let options = JsonOptions { durability: config.durability, read_only, ..JsonOptions::default() };
             Ok(Box::new(JsonMetadata::open(root.join(JSON_FILE), options)?))
         }

@@ -94,6 +94,9 @@ fn print_table(entries: &[EntryInfo], now: Timestamp, out: &mut Output) -> Resul
         row.extend([show::params(entry)?, show::metadata(entry)]);
         table.add_row(row);
     }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     if let Some(size) = table.column_mut(3) {
         size.set_cell_alignment(CellAlignment::Right);
     }
