@@ -274,6 +274,7 @@ class CacheConfig:
         section = dataclasses.asdict
         store = {
             "metadata_backend": self.metadata.backend,
+            "default_metadata_backend": _environment.choice("CACHENESS_BACKEND", "sqlite", ("sqlite", "json")),
             "durability": self.storage.durability,
             "inline_threshold_bytes": self.storage.inline_threshold_bytes,
             "shard_chars": self.blob.shard_chars,

@@ -62,6 +62,33 @@ def test_the_backend_is_chosen_once(tmp_path: Path) -> None:
     assert not (tmp_path / "e").exists()
 
 
+def test_the_environment_gives_the_backend_of_a_new_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Cache(tmp_path / "before").close()
+    monkeypatch.setenv("CACHENESS_BACKEND", "json")
+    for name, backend in [("before", "sqlite"), ("new", "json")]:
+        with Cache(tmp_path / name) as cache:
+            assert cache.get_stats()["backend_type"] == backend
+    with Cache(":memory:") as cache:
+        assert cache.get_stats()["backend_type"] == "memory"
+    monkeypatch.setenv("CACHENESS_BACKEND", "oracle")
+    with pytest.raises(CacheConfigurationError, match="CACHENESS_BACKEND is 'oracle'"):
+        Cache(tmp_path / "other")
+
+
+def test_pins_and_places_are_kept(tmp_path: Path) -> None:
+    with Cache(tmp_path / "cache", metadata_backend="json") as cache:
+        keys = [cache.put(i, i=i) for i in range(6)]
+        cache.pin(i=0)
+        cache.put("again", i=1)
+    entries = _entries(tmp_path / "cache")
+    assert [key for key in keys if "pinned" in entries[key]] == keys[:1]
+    with Cache(tmp_path / "cache", max_entries=5, eviction_policy="fifo") as cache:
+        cache.put(6, i=6)
+        assert cache.get(i=0) == 0
+        assert cache.get(i=1) is None
+        assert cache.get(i=6) == 6
+
+
 def test_a_store_of_artifacts_in_json(tmp_path: Path) -> None:
     noise = random.Random(1).randbytes(100_000)
     with BlobStore(tmp_path / "store", backend="json", content_addressable=True) as store:

@@ -159,7 +159,8 @@ pub(crate) struct Put {
     /// A sentence about the value.
     #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
-    /// How long the entry is served: 90 or 90s, 15m, 6h, 7d, 2w; for ever if it is not given.
+    /// How long the entry is served: 90 or 90s, 15m, 6h, 7d, 2w. If it is not given,
+    /// CACHENESS_DEFAULT_TTL_SECONDS, else for ever.
     #[arg(long, value_name = "TIME")]
     pub(crate) ttl: Option<Lifetime>,
 }

@@ -134,8 +134,8 @@ impl FromStr for Lifetime {
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         const UNITS: [(char, f64); 5] = [('s', 1.0), ('m', 60.0), ('h', 3600.0), ('d', 86_400.0), ('w', 604_800.0)];
-        let unit = UNITS.iter().find(|(unit, _)| text.ends_with(*unit));
-        let (number, seconds) = unit.map_or((text, 1.0), |(unit, seconds)| (text.trim_end_matches(*unit), *seconds));
+        let unit = |(unit, seconds): &(char, f64)| Some((text.strip_suffix(*unit)?, *seconds));
+        let (number, seconds) = UNITS.iter().find_map(unit).unwrap_or((text, 1.0));
         let count: f64 = number.parse().map_err(|_| "give a number of seconds, or 15m, 6h, 7d, 2w".to_owned())?;
         ttl_duration(count * seconds).map_err(|e| e.to_string())?;
         Ok(Self(count * seconds))

@@ -33,8 +33,11 @@ impl Place {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cacheness"));
         command.args(args).current_dir(self.0.path()).stdin(Stdio::null());
-        for name in ["CACHENESS_DIR", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
-            command.env_remove(name);
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CACHENESS_") || text.starts_with("CLICOLOR") || text == "NO_COLOR" {
+                command.env_remove(&name);
+            }
         }
         command
     }
@@ -232,7 +235,7 @@ fn listings_are_filtered_sorted_and_cut() {
     let options = |stage: &str| PutOptions::new().metadata(json!({ "stage": stage, "n": 2 }));
     cache.put_with(&vec![1_u8; 10], Named("aa"), options("prod")).expect("put");
     clock.advance(1_000_000);
-    cache.put_with(&vec![1_u8; 90_000], Named("ab"), options("test")).expect("put");
+    cache.put_with(&(0..90_000).collect::<Vec<u32>>(), Named("ab"), options("test")).expect("put");
     clock.advance(1_000_000);
     cache
         .put_with(&"text".to_owned(), Named("b"), options("prod").ttl(std::time::Duration::from_secs(5)))
@@ -295,10 +298,32 @@ fn settings_say_where_they_come_from() {
     let config = place.run(&["config", "--json"]).done().json();
     assert_eq!(config["metadata_backend"], json!({ "value": "json", "source": "cacheness.toml" }));
     assert_eq!(config["cache_dir"]["source"], "default");
-    assert_eq!(config["shard_chars"], json!({ "value": 2, "source": "default" }));
-    assert_eq!(config["security.allow_pickle"]["value"], true);
+    assert_eq!(config["store.shard_chars"], json!({ "value": 2, "source": "default" }));
+    assert_eq!(config["store.security.allow_pickle"]["value"], true);
+    let mut command = place.command(&["config", "--json"]);
+    let config = Ran::of(command.env("CACHENESS_DEFAULT_TTL_SECONDS", "60").output().expect("run")).done().json();
+    let source = "CACHENESS_DEFAULT_TTL_SECONDS";
+    assert_eq!(config["default_ttl_seconds"], json!({ "value": 60.0, "source": source }));
+    let ran = Ran::of(place.command(&["config"]).env(source, "soon").output().expect("run"));
+    ran.failed(1, source);
     let ran = Ran::of(place.command(&["config"]).env("CACHENESS_DIR", "cache").output().expect("run")).done();
     assert!(ran.out.lines().any(|line| line.starts_with("cache_dir") && line.ends_with("CACHENESS_DIR")), "{ran:?}");
+}
+
+#[test]
+fn the_environment_gives_defaults() {
+    let place = Place::new();
+    place.write("x", b"x");
+    let mut command = place.command(&["put", "x", "a=1"]);
+    command.env("CACHENESS_BACKEND", "json").env("CACHENESS_DEFAULT_TTL_SECONDS", "3600");
+    Ran::of(command.output().expect("run")).done();
+    assert!(place.path("cache/cache_metadata.json").exists());
+    assert!(place.cache().list_entries().expect("listed")[0].expires_at().is_some());
+    // A directory that is there says itself which backend it has.
+    Ran::of(place.command(&["put", "x", "a=2"]).env("CACHENESS_BACKEND", "sqlite").output().expect("run")).done();
+    let ran = place.command(&["-d", "new", "put", "x", "a=2"]).env("CACHENESS_BACKEND", "oracle").output();
+    Ran::of(ran.expect("run")).failed(1, "oracle");
+    assert!(!place.path("new").exists());
 }
 
 #[test]

@@ -40,8 +40,8 @@ const JSON_FILE: &str = "cache_metadata.json";
 /// the process, and the payloads with them: nothing is written into a directory.
 pub const METADATA_BACKENDS: &[&str] = &["sqlite", "json", "sqlite_memory", "memory"];
 
-/// What a new directory gets unless the configuration says otherwise.
-const DEFAULT_METADATA: &str = "sqlite";
+/// Those of them that a directory can have.
+const IN_DIRECTORY: &[&str] = &["sqlite", "json"];
 
 /// Where a store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +105,14 @@ pub fn open_store(place: &Place, config: StoreConfig, access: Access, clock: Clo
 
 /// The metadata backend that the configuration asks for.
 fn wanted_backend(config: &StoreConfig) -> Result<Option<&'static str>> {
+    let default = config.default_metadata_backend.as_str();
+    if !IN_DIRECTORY.contains(&default) {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("unknown metadata backend {default:?} as the default"),
+        )
+        .with_hint(format!("a directory can have {}", IN_DIRECTORY.join(" or "))));
+    }
     let Some(name) = config.metadata_backend.as_deref() else { return Ok(None) };
     METADATA_BACKENDS.iter().copied().find(|known| *known == name).map(Some).ok_or_else(|| {
         Error::new(ErrorKind::InvalidInput, format!("unknown metadata backend {name:?}"))
@@ -166,7 +174,9 @@ fn open_directory(
     prepare_directory(&root, access)?;
     let manifest = match read_manifest(&root)? {
         Some(manifest) => manifest,
-        None if access == Access::CreateOrOpen => write_manifest(&root, wanted.unwrap_or(DEFAULT_METADATA))?,
+        None if access == Access::CreateOrOpen => {
+            write_manifest(&root, wanted.unwrap_or(&config.default_metadata_backend))?
+        }
         None => return Err(no_store(&root)),
     };
     let recorded = manifest.metadata.backend.as_str();

@@ -8,7 +8,7 @@ use cacheness::core::cache::{CacheAttributes, CacheEngine, Ttl};
 use cacheness::core::formats::plain::Value;
 use cacheness::core::handler::encode_plain;
 use cacheness::core::store::EntryKey;
-use cacheness::{Cache, Error, ErrorKind, IntoEntryKey, Params};
+use cacheness::{CacheBuilder, Error, ErrorKind, IntoEntryKey, Params};
 
 use crate::args::Put;
 use crate::failure::Failure;
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Put, directory: &Directory, out: &mut Output) -> Result
         }
     };
     let is_new = !directory.path.join("cacheness.toml").exists();
-    let cache = Cache::builder().directory(&directory.path).open()?;
+    let cache = CacheBuilder::from_env()?.directory(&directory.path).open()?;
     let engine: &CacheEngine = cache.engine();
     let type_name = match value.type_name() {
         "None" => "NoneType",
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Put, directory: &Directory, out: &mut Output) -> Result
     let encoded = encode_plain(payload, format!("builtins.{type_name}").into(), &engine.store().config().compression)?;
     let metadata =
         (!args.metadata.is_empty()).then(|| serde_json::Value::Object(Field::map(&args.metadata)).to_string());
-    let ttl = args.ttl.map_or(Ttl::Forever, |Lifetime(seconds)| Ttl::Seconds(seconds));
+    let ttl = args.ttl.map_or(Ttl::Default, |Lifetime(seconds)| Ttl::Seconds(seconds));
     engine.put(&key, encoded, CacheAttributes { description: args.description.clone(), metadata, ttl })?;
     cache.close()?;
     if is_new {

@@ -67,7 +67,7 @@ fn backends_in_memory_write_nothing() {
         assert_eq!(cache.get::<Vec<u8>>(params! { x: 2 }).unwrap().unwrap().len(), 100_000, "{name}");
         assert!(!path.exists());
     }
-    for (name, found) in [("memory", "memory"), ("sqlite_memory", "sqlite"), ("sqlite", "sqlite")] {
+    for (name, found) in [("memory", "memory"), ("sqlite_memory", "sqlite_memory"), ("sqlite", "sqlite_memory")] {
         let cache = Cache::builder().in_memory().metadata_backend(name).open().unwrap();
         cache.put(&1, params! { x: 2 }).unwrap();
         assert_eq!(cache.engine().store().metadata().name(), found);
