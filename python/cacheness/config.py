@@ -7,7 +7,7 @@ import difflib
 import json
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import _environment
@@ -28,6 +28,9 @@ __all__ = [
     "SecurityConfig",
     "SerializationConfig",
 ]
+
+#: Other names of options.
+_ALIASES = {"metadata_backend": "backend"}
 
 
 _CODECS = ("none", "lz4", "zstd", "gzip")
@@ -71,7 +74,9 @@ class CacheMetadataConfig:
     """What is kept of an entry, and how its payload is checked.
 
     Attributes:
-        backend: the metadata backend; ``"sqlite"`` so far.
+        backend: where entries are kept. ``None`` is what the directory says, and ``"sqlite"`` for a new one;
+            ``"json"`` is one file that people can read, for small stores; ``"sqlite_memory"`` and ``"memory"`` end with
+            the process, payloads too, and write nothing into the directory. ``metadata_backend`` is another name of it.
         store_cache_key_params: whether an entry keeps the parameters of its key, for listings.
         verify_cache_integrity: whether a payload's hash is checked when it is read.
         enable_memory_cache: whether entries that were read or written are kept in this process's memory, so that a get
@@ -83,7 +88,7 @@ class CacheMetadataConfig:
         memory_cache_stats: whether ``get_stats`` has ``memory_cache_hits``.
     """
 
-    backend: Literal["sqlite"] = "sqlite"
+    backend: Literal["sqlite", "json", "sqlite_memory", "memory"] | None = None
     store_cache_key_params: bool = True
     verify_cache_integrity: bool = True
     enable_memory_cache: bool = True
@@ -92,6 +97,11 @@ class CacheMetadataConfig:
     memory_cache_max_mb: float = 32.0
     memory_cache_ttl_seconds: float = 300.0
     memory_cache_stats: bool = False
+    metadata_backend: InitVar[str | None] = None
+
+    def __post_init__(self, metadata_backend: str | None) -> None:
+        if metadata_backend is not None:
+            self.backend = metadata_backend  # type: ignore[assignment]
 
 
 @dataclass
@@ -245,7 +255,10 @@ class CacheConfig:
         config = cls()
         own = ["default_ttl_seconds", "flight_patience_seconds"]
         sections = [f.name for f in dataclasses.fields(cls) if f.name not in own]
-        for name, value in options.items():
+        for given, value in options.items():
+            name = _ALIASES.get(given, given)
+            if name != given and name in options:
+                raise CacheConfigurationError(f"{name} is given twice, also as {given}")
             if name in sections or name in own:
                 setattr(config, name, value)
                 continue
@@ -260,6 +273,8 @@ class CacheConfig:
         """The configuration as the engine reads it."""
         section = dataclasses.asdict
         store = {
+            "metadata_backend": self.metadata.backend,
+            "default_metadata_backend": _environment.choice("CACHENESS_BACKEND", "sqlite", ("sqlite", "json")),
             "durability": self.storage.durability,
             "inline_threshold_bytes": self.storage.inline_threshold_bytes,
             "shard_chars": self.blob.shard_chars,
@@ -310,10 +325,6 @@ class CacheConfig:
                 raise CacheConfigurationError(
                     f"{name} is a {type(section).__name__}", hint=f"give a {expected.__name__}(…)"
                 )
-        if self.metadata.backend != "sqlite":
-            raise CacheConfigurationError(
-                f"unknown metadata backend {self.metadata.backend!r}", hint="this release has 'sqlite'"
-            )
         if self.blob.blob_backend != "filesystem":
             raise CacheConfigurationError(
                 f"unknown blob backend {self.blob.blob_backend!r}", hint="this release has 'filesystem'"

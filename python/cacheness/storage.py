@@ -26,7 +26,8 @@ class BlobStore(_core.StoreBase):
 
     Args:
         cache_dir: the directory; ``":memory:"`` for a store that ends with the process.
-        backend: the metadata backend; ``"sqlite"`` so far.
+        backend: where entries are kept: ``"sqlite"``, the default for a new directory, or ``"json"``, one file that
+            people can read. A directory that is there says itself which it has; naming another one is an error.
         compression: codec of payloads: ``lz4``, ``zstd``, ``gzip``, ``none``, and ``blosclz`` for arrays.
         compression_level: 1 to 9.
         content_addressable: equal values are stored once; a value put without a key has the hash of its content as

@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 
 /// Runs the `cacheness` command and returns its exit code.
 #[pyfunction]
-fn cli(py: Python<'_>, args: Vec<String>) -> u8 {
+fn cli(py: Python<'_>, args: Vec<std::ffi::OsString>) -> u8 {
     py.detach(|| cacheness_cli::run(args))
 }
 

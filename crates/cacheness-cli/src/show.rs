@@ -3,6 +3,8 @@
 use cacheness::{EntryInfo, Result, Timestamp};
 use serde_json::{Map, Value, json};
 
+use crate::output::printable;
+
 /// Everything that is known of an entry.
 pub(crate) fn json(entry: &EntryInfo) -> Result<Value> {
     Ok(json!({
@@ -61,14 +63,24 @@ pub(crate) fn age(now: Timestamp, then: Timestamp) -> String {
     }
 }
 
-/// A value on one line: strings without quotes, the rest as JSON. Control characters are escaped, so that an entry
-/// cannot play tricks with the terminal.
+/// How long until `then`, or ago.
+pub(crate) fn expiry(now: Timestamp, then: Timestamp) -> String {
+    let seconds = then.0.saturating_sub(now.0) / 1_000_000;
+    match seconds {
+        ..0 => "expired".to_owned(),
+        0..60 => format!("in {seconds} s"),
+        60..3600 => format!("in {} min", (seconds + 30) / 60),
+        3600..172_800 => format!("in {} h", (seconds + 1800) / 3600),
+        _ => then.to_iso().chars().take(10).collect(),
+    }
+}
+
+/// A value on one line: strings without quotes, the rest as JSON.
 pub(crate) fn value(value: &Value) -> String {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    match value {
+        Value::String(text) => printable(text),
+        other => printable(&other.to_string()),
+    }
 }
 
 fn fields(map: &Map<String, Value>) -> String {

@@ -297,6 +297,11 @@ impl MemoryConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
+    /// The metadata backend, by its name: `sqlite`, `json`, `sqlite_memory` or `memory`. `None` is what the directory says,
+    /// and `sqlite` for a new one.
+    pub metadata_backend: Option<String>,
+    /// What a new directory gets if `metadata_backend` is `None`: `sqlite` or `json`.
+    pub default_metadata_backend: String,
     /// What the store survives.
     pub durability: Durability,
     /// Payloads up to this many bytes travel inside the entry.
@@ -322,6 +327,8 @@ pub struct StoreConfig {
 impl Default for StoreConfig {
     fn default() -> Self {
         Self {
+            metadata_backend: None,
+            default_metadata_backend: "sqlite".into(),
             durability: Durability::Normal,
             inline_threshold_bytes: 32 * 1024,
             shard_chars: 2,

@@ -13,7 +13,7 @@
 //! | [`process`] | what a forked child must not share with its parent | everything else |
 //! | [`metadata`] | the trait of metadata backends | blobs |
 //! | [`blob`] | the trait of blob backends | entries |
-//! | [`backends`] | backends that need nothing: memory, filesystem | each other |
+//! | [`backends`] | backends that need nothing: memory, filesystem, JSON file | each other |
 //! | [`sign`] | signatures of entries, the key file | backends |
 //! | [`store`] | the commit protocol: puts the above together | TTL, eviction |
 //! | [`flight`] | of all callers that miss an entry, one computes it | entries, formats |

@@ -1,12 +1,34 @@
 //! The backends of the core crate pass the suites.
 
-use cacheness_core::backends::{FilesystemBlobs, FilesystemOptions, MemoryBlobs, MemoryMetadata};
+use cacheness_core::backends::{
+    FilesystemBlobs, FilesystemOptions, JsonMetadata, JsonOptions, MemoryBlobs, MemoryMetadata,
+};
 use cacheness_core::config::Durability;
 use cacheness_testkit::conformance::{self, BlobFixture, MetadataFixture};
 
 #[test]
 fn memory_metadata() {
     conformance::metadata(|| MetadataFixture::new(MemoryMetadata::new()));
+}
+
+fn json(durability: Durability) -> MetadataFixture {
+    // In memory where the system has such a file system: every write is synced, and what is tested here is not the disk.
+    let shared = std::path::Path::new("/dev/shm");
+    let dir = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() }.expect("a directory");
+    let path = dir.path().join("store/cache_metadata.json");
+    let open = move || JsonMetadata::open(&path, JsonOptions { durability, ..JsonOptions::default() }).expect("opened");
+    // It writes all entries with every change, and its order is always exact.
+    MetadataFixture { many: 300, ..MetadataFixture::persistent(open, dir) }
+}
+
+#[test]
+fn json_metadata() {
+    conformance::metadata(|| json(Durability::Normal));
+}
+
+#[test]
+fn json_metadata_that_survives_a_power_loss() {
+    conformance::metadata(|| json(Durability::Full));
 }
 
 #[test]

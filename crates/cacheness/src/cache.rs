@@ -142,6 +142,9 @@ impl CacheBuilder {
         if let Some(value) = set("CACHENESS_DEFAULT_TTL_SECONDS") {
             builder.config.default_ttl_seconds = Some(parse("CACHENESS_DEFAULT_TTL_SECONDS", &value)?);
         }
+        if let Some(value) = set("CACHENESS_BACKEND") {
+            builder.config.store.default_metadata_backend = value;
+        }
         let compression = &mut builder.config.store.compression;
         if let Some(value) = set("CACHENESS_COMPRESSION_CODEC") {
             let codec = Codec::from_name(&value);
@@ -153,6 +156,12 @@ impl CacheBuilder {
             compression.pickle_compression_level = parse("CACHENESS_COMPRESSION_LEVEL", &value)?;
         }
         Ok(builder)
+    }
+
+    /// The options as they are now.
+    #[must_use]
+    pub fn options(&self) -> &CacheConfig {
+        &self.config
     }
 
     /// In this directory; `./cache` if neither this nor [`in_memory`](Self::in_memory) is called.
@@ -222,6 +231,14 @@ impl CacheBuilder {
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.config.store.durability = durability;
+        self
+    }
+
+    /// Keeps the entries of a new directory in this [metadata backend](crate::METADATA_BACKENDS): `sqlite`, the default, or
+    /// `json`. A directory that is there says itself which it has; naming another one is an error.
+    #[must_use]
+    pub fn metadata_backend(mut self, name: impl Into<String>) -> Self {
+        self.config.store.metadata_backend = Some(name.into());
         self
     }
 

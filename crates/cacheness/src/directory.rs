@@ -3,7 +3,8 @@
 //! ```text
 //! <dir>/                    0700
 //!   cacheness.toml          format version, backends in use
-//!   cache_metadata.db       SQLite
+//!   cache_metadata.db       SQLite, or
+//!   cache_metadata.json     one JSON file
 //!   blobs/                  payloads that are too large to travel inside an entry
 //!   tmp/                    blobs being written
 //!   flights.lock            empty; its bytes are locked while values are computed
@@ -15,7 +16,9 @@ use std::io::{ErrorKind as IoKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cacheness_core::backends::{FilesystemBlobs, FilesystemOptions, LockFile, MemoryBlobs, MemoryMetadata};
+use cacheness_core::backends::{
+    FilesystemBlobs, FilesystemOptions, JsonMetadata, JsonOptions, LockFile, MemoryBlobs, MemoryMetadata,
+};
 use cacheness_core::blob::BlobBackend;
 use cacheness_core::clock::Clock;
 use cacheness_core::config::StoreConfig;
@@ -23,7 +26,7 @@ use cacheness_core::metadata::MetadataBackend;
 use cacheness_core::sign::{SignedFields, Signer};
 use cacheness_core::store::Store;
 use cacheness_core::{Error, ErrorKind, Result};
-use cacheness_metadata::{SqliteAccess, SqliteMetadata, SqliteOptions};
+use cacheness_metadata::{FilesystemKind, SqliteAccess, SqliteMetadata, SqliteOptions};
 use serde::{Deserialize, Serialize};
 
 /// The version of the directory's format that this release writes, and the newest it reads.
@@ -31,6 +34,14 @@ pub const FORMAT: u32 = 1;
 
 const MANIFEST: &str = "cacheness.toml";
 const DATABASE: &str = "cache_metadata.db";
+const JSON_FILE: &str = "cache_metadata.json";
+
+/// The metadata backends of this release, by the names that configurations and directories use. Those in memory end with
+/// the process, and the payloads with them: nothing is written into a directory.
+pub const METADATA_BACKENDS: &[&str] = &["sqlite", "json", "sqlite_memory", "memory"];
+
+/// Those of them that a directory can have.
+const IN_DIRECTORY: &[&str] = &["sqlite", "json"];
 
 /// Where a store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,46 +87,107 @@ struct Backend {
 /// - `NotAStore`: the path is no directory, or holds no store and must be there.
 /// - `NewerFormat`: a newer release wrote it.
 /// - `ReadOnly`: it must be made and cannot be.
+/// - `InvalidInput`: the configuration names a metadata backend that does not exist, or not the one that the directory has.
 pub fn open_store(place: &Place, config: StoreConfig, access: Access, clock: Clock) -> Result<Store> {
     config.check()?;
-    match place {
-        Place::Memory => open_memory(config, clock),
-        Place::Directory(path) => open_directory(path, config, access, clock),
+    match (place, wanted_backend(&config)?) {
+        (_, Some("memory")) | (Place::Memory, None) => open_memory(Box::new(MemoryMetadata::new()), config, clock),
+        (_, Some("sqlite_memory")) | (Place::Memory, Some("sqlite")) => {
+            open_memory(Box::new(SqliteMetadata::open_in_memory()?), config, clock)
+        }
+        (Place::Memory, Some(other)) => {
+            Err(Error::new(ErrorKind::InvalidInput, format!("the metadata backend {other:?} needs a directory"))
+                .with_hint("give a directory, or one of the backends memory and sqlite_memory"))
+        }
+        (Place::Directory(path), wanted) => open_directory(path, wanted, config, access, clock),
     }
+}
+
+/// The metadata backend that the configuration asks for.
+fn wanted_backend(config: &StoreConfig) -> Result<Option<&'static str>> {
+    let default = config.default_metadata_backend.as_str();
+    if !IN_DIRECTORY.contains(&default) {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("unknown metadata backend {default:?} as the default"),
+        )
+        .with_hint(format!("a directory can have {}", IN_DIRECTORY.join(" or "))));
+    }
+    let Some(name) = config.metadata_backend.as_deref() else { return Ok(None) };
+    METADATA_BACKENDS.iter().copied().find(|known| *known == name).map(Some).ok_or_else(|| {
+        Error::new(ErrorKind::InvalidInput, format!("unknown metadata backend {name:?}"))
+            .with_hint(format!("the metadata backends are {}", METADATA_BACKENDS.join(", ")))
+    })
+}
+
+/// What a store's directory says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Description {
+    /// The version of the directory's format.
+    pub format: u32,
+    /// The release that made the directory.
+    pub written_by: String,
+    /// The metadata backend.
+    pub metadata_backend: String,
+    /// The blob backend.
+    pub blob_backend: String,
+}
+
+/// Reads what the directory at `path` says of itself, without opening the store.
+///
+/// # Errors
+/// - `NotAStore`: there is no store.
+/// - `NewerFormat`: a newer release wrote it.
+pub fn describe(path: impl AsRef<Path>) -> Result<Description> {
+    let path = path.as_ref();
+    prepare_directory(path, Access::ReadOnly)?;
+    let Manifest { format, written_by, metadata, blobs } = read_manifest(path)?.ok_or_else(|| no_store(path))?;
+    Ok(Description { format, written_by, metadata_backend: metadata.backend, blob_backend: blobs.backend })
+}
+
+fn no_store(root: &Path) -> Error {
+    Error::new(ErrorKind::NotAStore, format!("{} holds no cacheness store", root.display()))
+        .with_hint(format!("a store's directory has a file {MANIFEST} in it"))
 }
 
 fn signed_fields(config: &StoreConfig) -> Result<SignedFields> {
     config.security.custom_signed_fields.as_deref().map_or(Ok(SignedFields::ALL), SignedFields::from_names)
 }
 
-fn open_memory(config: StoreConfig, clock: Clock) -> Result<Store> {
+fn open_memory(metadata: Box<dyn MetadataBackend>, config: StoreConfig, clock: Clock) -> Result<Store> {
     let fields = signed_fields(&config)?;
     let signer = config.security.enable_entry_signing.then(|| Signer::in_memory(fields)).transpose()?;
-    Ok(Store::new(Box::new(MemoryMetadata::new()), Arc::new(MemoryBlobs::new()), signer, config, clock))
+    Ok(Store::new(metadata, Arc::new(MemoryBlobs::new()), signer, config, clock))
 }
 
-fn open_directory(path: &Path, config: StoreConfig, access: Access, clock: Clock) -> Result<Store> {
+fn open_directory(
+    path: &Path,
+    wanted: Option<&str>,
+    config: StoreConfig,
+    access: Access,
+    clock: Clock,
+) -> Result<Store> {
     let fields = signed_fields(&config)?;
     // A path that depends on the working directory would lead elsewhere after a chdir.
     let root = std::path::absolute(path).map_err(|e| Error::io(format_args!("cannot use {}", path.display()), e))?;
     prepare_directory(&root, access)?;
     let manifest = match read_manifest(&root)? {
         Some(manifest) => manifest,
-        None if access == Access::CreateOrOpen => write_manifest(&root)?,
-        None => {
-            return Err(Error::new(ErrorKind::NotAStore, format!("{} holds no cacheness store", root.display()))
-                .with_hint(format!("a store's directory has a file {MANIFEST} in it")));
+        None if access == Access::CreateOrOpen => {
+            write_manifest(&root, wanted.unwrap_or(&config.default_metadata_backend))?
         }
+        None => return Err(no_store(&root)),
     };
-    let read_only = access == Access::ReadOnly;
-    let metadata: Box<dyn MetadataBackend> = match manifest.metadata.backend.as_str() {
-        "sqlite" => {
-            let access = if read_only { SqliteAccess::ReadOnly } else { SqliteAccess::Auto };
-            let options = SqliteOptions::new(root.join(DATABASE)).durability(config.durability).access(access);
-            Box::new(SqliteMetadata::open(options)?)
-        }
-        other => return Err(unknown_backend(&root, "metadata", other)),
-    };
+    let recorded = manifest.metadata.backend.as_str();
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != recorded) {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("{} has the metadata backend {recorded:?}, not {wanted:?}", root.display()),
+        )
+        .with_hint("leave the backend out, the directory says which it is; or give another directory"));
+    }
+    let metadata = open_metadata(&root, recorded, &config, access == Access::ReadOnly)?;
     let blobs: Arc<dyn BlobBackend> = match manifest.blobs.backend.as_str() {
         "filesystem" => {
             let options = FilesystemOptions { shard_chars: config.shard_chars, durability: config.durability };
@@ -136,6 +208,27 @@ fn open_directory(path: &Path, config: StoreConfig, access: Access, clock: Clock
     let store = Store::new(metadata, blobs, signer, config, clock);
     // Where nothing can be stored, waiting for another process to do so would be in vain.
     Ok(if read_only { store } else { store.with_locks(Arc::new(LockFile::new(&root))) })
+}
+
+fn open_metadata(root: &Path, name: &str, config: &StoreConfig, read_only: bool) -> Result<Box<dyn MetadataBackend>> {
+    match name {
+        "sqlite" => {
+            let access = if read_only { SqliteAccess::ReadOnly } else { SqliteAccess::Auto };
+            let options = SqliteOptions::new(root.join(DATABASE)).durability(config.durability).access(access);
+            Ok(Box::new(SqliteMetadata::open(options)?))
+        }
+        "json" => {
+            if let FilesystemKind::Network(kind) = FilesystemKind::of(root) {
+                log::warn!(
+                    "{} is on a network file system ({kind}): a JSON store is safe there for one machine only",
+                    root.display()
+                );
+            }
+            let options = JsonOptions { durability: config.durability, read_only, ..JsonOptions::default() };
+            Ok(Box::new(JsonMetadata::open(root.join(JSON_FILE), options)?))
+        }
+        other => Err(unknown_backend(root, "metadata", other)),
+    }
 }
 
 fn open_signer(root: &Path, config: &StoreConfig, fields: SignedFields, read_only: bool) -> Result<Option<Signer>> {
@@ -213,11 +306,11 @@ fn read_manifest(root: &Path) -> Result<Option<Manifest>> {
     toml::from_str(&text).map(Some).map_err(damaged)
 }
 
-fn write_manifest(root: &Path) -> Result<Manifest> {
+fn write_manifest(root: &Path, metadata: &str) -> Result<Manifest> {
     let manifest = Manifest {
         format: FORMAT,
         written_by: env!("CARGO_PKG_VERSION").into(),
-        metadata: Backend { backend: "sqlite".into() },
+        metadata: Backend { backend: metadata.into() },
         blobs: Backend { backend: "filesystem".into() },
     };
     let failed = |e| Error::io(format_args!("cannot make a store in {}", root.display()), e);

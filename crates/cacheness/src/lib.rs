@@ -51,7 +51,7 @@ mod key;
 
 pub use blob_store::BlobStore;
 pub use cache::{Cache, CacheBuilder, ComputeOptions, PutOptions, Stats, counts_as_miss};
-pub use directory::{Access, FORMAT, Place, open_store};
+pub use directory::{Access, Description, FORMAT, METADATA_BACKENDS, Place, describe, open_store};
 pub use info::EntryInfo;
 pub use key::{IntoEntryKey, Named};
 

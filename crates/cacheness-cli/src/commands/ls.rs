@@ -1,67 +1,107 @@
-//! `cacheness ls DIR`
+//! `cacheness ls`
 
 use std::cmp::Reverse;
 use std::io::Write;
 
-use cacheness::EntryInfo;
+use cacheness::core::cache::is_expired;
+use cacheness::{EntryInfo, Timestamp};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde_json::Value;
 
-use crate::Failure;
 use crate::args::{Ls, Sort};
-use crate::commands::open;
+use crate::failure::Failure;
+use crate::output::{Output, printable, say};
+use crate::place::Directory;
 use crate::show;
 
-pub(crate) fn run(args: &Ls, out: &mut dyn Write) -> Result<(), Failure> {
-    let store = open(&args.dir)?;
-    let mut entries: Vec<EntryInfo> = Vec::new();
+pub(crate) fn run(args: &Ls, directory: &Directory, out: &mut Output) -> Result<(), Failure> {
+    let store = directory.read()?;
+    let now = store.clock().now();
+    let mut found: Vec<EntryInfo> = Vec::new();
     store.for_each(&args.prefix, |summary| {
         let entry = EntryInfo::from(summary);
-        if args.data_type.as_deref().is_none_or(|wanted| wanted == entry.data_type()) {
-            entries.push(entry);
+        if is_wanted(args, &entry, now)? {
+            found.push(entry);
         }
         Ok(())
     })?;
-    let found = entries.len();
+    let count = found.len();
     match args.sort {
         Sort::Key => {}
-        Sort::Created => entries.sort_by_key(|e| Reverse(e.created_at())),
-        Sort::Accessed => entries.sort_by_key(|e| Reverse(e.accessed_at())),
-        Sort::Size => entries.sort_by_key(|e| Reverse(e.size())),
+        Sort::Created => found.sort_by_key(|e| Reverse(e.created_at())),
+        Sort::Accessed => found.sort_by_key(|e| Reverse(e.accessed_at())),
+        Sort::Expires => found.sort_by_key(|e| e.expires_at().map_or((true, Timestamp::default()), |at| (false, at))),
+        Sort::Size => found.sort_by_key(|e| Reverse(e.size())),
     }
-    entries.truncate(args.limit.unwrap_or(usize::MAX));
+    if args.reverse {
+        found.reverse();
+    }
+    found.truncate(args.limit.unwrap_or(usize::MAX));
     if args.json {
-        for entry in &entries {
+        for entry in &found {
             writeln!(out, "{}", show::json(entry)?)?;
         }
         return Ok(());
     }
-    if entries.is_empty() {
-        eprintln!("no entries");
+    if found.is_empty() {
+        say(if count == 0 { "no entries" } else { "no entries shown" });
         return Ok(());
     }
+    print_table(&found, now, out)?;
+    let bytes: u64 = found.iter().map(EntryInfo::size).sum();
+    let of = if found.len() < count { format!(" of {count}") } else { String::new() };
+    out.flush()?;
+    say(format_args!("{}{of} entries, {}", found.len(), show::bytes(bytes)));
+    Ok(())
+}
+
+fn is_wanted(args: &Ls, entry: &EntryInfo, now: Timestamp) -> cacheness::Result<bool> {
+    if args.data_type.as_deref().is_some_and(|wanted| wanted != entry.data_type())
+        || args.expired && !is_expired(entry.entry(), now)
+    {
+        return Ok(false);
+    }
+    if args.fields.is_empty() {
+        return Ok(true);
+    }
+    let metadata = entry.metadata();
+    let params = match entry.params()? {
+        Some(Value::Object(params)) => params,
+        _ => serde_json::Map::new(),
+    };
+    Ok(args.fields.iter().all(|field| field.is_in(&metadata) || field.is_in(&params)))
+}
+
+fn print_table(entries: &[EntryInfo], now: Timestamp, out: &mut Output) -> Result<(), Failure> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["KEY", "TYPE", "FORMAT", "SIZE", "CREATED", "PARAMETERS", "METADATA"]);
-    let now = cacheness::Clock::system().now();
-    for entry in &entries {
-        table.add_row([
-            entry.key().to_owned(),
-            entry.data_type().to_owned(),
-            show::format(entry),
+    let expires = entries.iter().any(|entry| entry.expires_at().is_some());
+    let mut header = vec!["KEY", "TYPE", "FORMAT", "SIZE", "CREATED"];
+    header.extend(expires.then_some("EXPIRES"));
+    header.extend(["PARAMETERS", "METADATA"]);
+    table.set_header(header);
+    for entry in entries {
+        let mut row = vec![
+            printable(entry.key()),
+            printable(entry.data_type()),
+            printable(&show::format(entry)),
             show::bytes(entry.size()),
             show::age(now, entry.created_at()),
-            show::params(entry)?,
-            show::metadata(entry),
-        ]);
+        ];
+        if expires {
+            row.push(entry.expires_at().map_or_else(String::new, |at| show::expiry(now, at)));
+        }
+        row.extend([show::params(entry)?, show::metadata(entry)]);
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
     }
     if let Some(size) = table.column_mut(3) {
         size.set_cell_alignment(CellAlignment::Right);
     }
-    for line in table.lines() {
-        writeln!(out, "{}", line.trim_end())?;
+    for (i, line) in table.lines().enumerate() {
+        if i == 0 { out.heading(line.trim_end())? } else { writeln!(out, "{}", line.trim_end())? }
     }
-    let bytes: u64 = entries.iter().map(EntryInfo::size).sum();
-    let more = if entries.len() < found { format!(" of {found}") } else { String::new() };
-    eprintln!("{}{more} entries, {}", entries.len(), show::bytes(bytes));
     Ok(())
 }

@@ -1,15 +1,41 @@
 //! One module per verb.
 
-pub(crate) mod info;
-pub(crate) mod ls;
+mod cleanup;
+mod clear;
+mod completions;
+mod config;
+mod get;
+mod info;
+mod ls;
+mod put;
+mod rm;
+mod stats;
 
 use std::path::Path;
 
-use cacheness::core::store::Store;
-use cacheness::{Access, Place, Result, StoreConfig};
+use crate::args::{Args, Command};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::place::Directory;
 
-/// Opens the store in `dir` for reading.
-fn open(dir: &Path) -> Result<Store> {
-    let place = Place::Directory(dir.to_owned());
-    cacheness::open_store(&place, StoreConfig::default(), Access::ReadOnly, cacheness::Clock::system())
+/// Runs the verb.
+pub(crate) fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
+    let directory = |argument: Option<&Path>| Directory::choose(args.dir.as_deref(), argument);
+    match &args.command {
+        Command::Ls(ls) => ls::run(ls, &directory(ls.directory.as_deref())?, out),
+        Command::Info(info) => info::run(info, &directory(None)?, out),
+        Command::Stats(stats) => stats::run(stats, &directory(stats.directory.as_deref())?, out),
+        Command::Get(get) => get::run(get, &directory(None)?, out),
+        Command::Put(put) => put::run(put, &directory(None)?, out),
+        Command::Rm(rm) => rm::run(rm, &directory(None)?),
+        Command::Cleanup(cleanup) => cleanup::run(&directory(cleanup.directory.as_deref())?),
+        Command::Clear(clear) => clear::run(clear, &directory(clear.directory.as_deref())?),
+        Command::Config(config) => config::run(config, &directory(config.directory.as_deref())?, out),
+        Command::Completions(completions) => completions::run(completions, out),
+    }
+}
+
+/// `1 entry`, `2 entries`.
+fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
 }

@@ -29,18 +29,23 @@ pub struct MetadataFixture {
     pub reopen: Option<Box<dyn Fn() -> Box<dyn MetadataBackend>>>,
     /// What has to live as long as the backend (a temporary directory).
     pub keep: Option<Box<dyn Any>>,
+    /// How many entries are many: more than the backend keeps in order exactly, where it has such a limit.
+    pub many: u32,
 }
+
+/// Many entries for a backend that is made for them.
+const MANY: u32 = 6000;
 
 impl MetadataFixture {
     /// A backend that nothing outlives.
     pub fn new(backend: impl MetadataBackend + 'static) -> Self {
-        Self { backend: Box::new(backend), reopen: None, keep: None }
+        Self { backend: Box::new(backend), reopen: None, keep: None, many: MANY }
     }
 
     /// A backend that `open` opens, any number of times, on the same store.
     pub fn persistent<B: MetadataBackend + 'static>(open: impl Fn() -> B + 'static, keep: impl Any) -> Self {
         let open = move || -> Box<dyn MetadataBackend> { Box::new(open()) };
-        Self { backend: open(), reopen: Some(Box::new(open)), keep: Some(Box::new(keep)) }
+        Self { backend: open(), reopen: Some(Box::new(open)), keep: Some(Box::new(keep)), many: MANY }
     }
 }
 

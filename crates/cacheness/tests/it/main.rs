@@ -8,6 +8,7 @@ mod cached;
 mod compute;
 mod damage;
 mod directory;
+mod json;
 mod memory;
 mod model;
 mod python;

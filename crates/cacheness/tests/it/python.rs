@@ -13,7 +13,7 @@ use ndarray::{Array1, Array2, ArrayD, Ix2, array};
 use serde::{Deserialize, Serialize};
 
 /// Runs `script` with `cache`, `np`, `pd`, `pl`, `pa` defined; a failed assertion fails the test with its traceback.
-fn python(dir: &Path, script: &str) -> String {
+pub(crate) fn python(dir: &Path, script: &str) -> String {
     let interpreter = std::env::var("CACHENESS_PYTHON")
         .expect("CACHENESS_PYTHON must name a Python that has cacheness installed: run `make test`");
     let setup = "import sys\nimport numpy as np, pandas as pd, polars as pl, pyarrow as pa\n\

@@ -1,0 +1,101 @@
+//! Why a command ends early: the one place where errors become words and exit codes.
+
+use std::io;
+use std::path::Path;
+
+use cacheness::{Error, ErrorKind};
+
+use crate::output::{complain, printable};
+
+/// Something failed.
+const FAILED: u8 = 1;
+/// The command line is wrong.
+const USAGE: u8 = 2;
+/// There is no such entry.
+const NOT_FOUND: u8 = 3;
+
+/// Why a command ended early.
+pub(crate) enum Failure {
+    /// The engine says why.
+    Engine(Error),
+    /// Standard output cannot be written; if nobody reads it any more (`cacheness ls … | head`), that is no error.
+    Output(io::Error),
+    /// There is no entry of this key.
+    NoEntry(String),
+    /// The entry has expired.
+    Expired(String),
+    /// More than one key starts so: some of them.
+    Ambiguous(String, Vec<String>),
+    /// The command line asks for what cannot be: what, and what to do.
+    Usage(&'static str, &'static str),
+    /// The user said no.
+    Declined,
+    /// The entry was read, and it is damaged: why.
+    Damaged(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl Failure {
+    /// A failure to do `action` with a file of the user's.
+    pub(crate) fn file(action: &str, path: &Path, error: io::Error) -> Self {
+        Self::Engine(Error::new(ErrorKind::Storage, format!("cannot {action} {}", path.display())).with_source(error))
+    }
+
+    /// Says why, and returns the exit code.
+    pub(crate) fn report(self) -> u8 {
+        match self {
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Self::Output(error) => {
+                complain(&format!("cannot write the output: {error}"), None);
+                FAILED
+            }
+            Self::Engine(error) => {
+                let mut message = error.to_string();
+                let mut cause = std::error::Error::source(&error);
+                while let Some(source) = cause {
+                    message.push_str(&format!(": {source}"));
+                    cause = source.source();
+                }
+                complain(&printable(&message), error.hint());
+                FAILED
+            }
+            Self::NoEntry(key) => {
+                complain(&format!("there is no entry {key:?}"), Some("cacheness ls shows the keys"));
+                NOT_FOUND
+            }
+            Self::Expired(key) => {
+                complain(&format!("entry {key:?} has expired"), Some("--expired reads it all the same"));
+                NOT_FOUND
+            }
+            Self::Ambiguous(prefix, keys) => {
+                let keys: Vec<_> = keys.iter().map(|key| printable(key)).collect();
+                let hint = format!("give more of the key: {}", keys.join(", "));
+                complain(&format!("several keys start with {prefix:?}"), Some(&hint));
+                NOT_FOUND
+            }
+            Self::Usage(message, hint) => {
+                complain(message, Some(hint));
+                USAGE
+            }
+            Self::Declined => {
+                complain("nothing has been removed", None);
+                FAILED
+            }
+            Self::Damaged(problem) => {
+                complain(&problem, Some("put the value again, or remove the entry with cacheness rm"));
+                FAILED
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Standard output and standard error.
+
+use std::io::{self, Write};
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+
+/// What headings look like.
+const HEADING: Style = Style::new().bold();
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Standard output: data, byte by byte as it is given.
+pub(crate) struct Output {
+    writer: io::BufWriter<io::StdoutLock<'static>>,
+    colour: bool,
+}
+
+impl Output {
+    pub(crate) fn stdout() -> Self {
+        let stdout = io::stdout();
+        let colour = AutoStream::choice(&stdout) != ColorChoice::Never;
+        Self { writer: io::BufWriter::new(stdout.lock()), colour }
+    }
+
+    /// A line that stands out where colour is shown.
+    pub(crate) fn heading(&mut self, line: &str) -> io::Result<()> {
+        if self.colour { writeln!(self, "{HEADING}{line}{HEADING:#}") } else { writeln!(self, "{line}") }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// Says something beside the data, on standard error.
+pub(crate) fn say(words: impl std::fmt::Display) {
+    // Where standard error is closed nobody listens.
+    let _ = writeln!(anstream::stderr(), "{words}");
+}
+
+/// Says what went wrong, and what can be done.
+pub(crate) fn complain(message: &str, hint: Option<&str>) {
+    say(format_args!("{ERROR}error:{ERROR:#} {message}"));
+    if let Some(hint) = hint {
+        say(format_args!("{HINT}hint:{HINT:#} {hint}"));
+    }
+}
+
+/// Text that cannot play tricks with a terminal: control characters and those that change the direction of writing are
+/// escaped.
+pub(crate) fn printable(text: &str) -> String {
+    let tricky = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().flat_map(|c| if tricky(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}

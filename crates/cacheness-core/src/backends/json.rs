@@ -1,0 +1,403 @@
+//! Entries in one JSON file, for small stores and for people who want to read it.
+//!
+//! ```text
+//! <dir>/
+//!   cache_metadata.json       0600  all entries
+//!   cache_metadata.json.tmp   0600  the next version of it, while it is written
+//!   cache_metadata.lock       0600  locked (`flock`) by whoever writes
+//! ```
+//!
+//! Every process keeps all entries in memory. A reader looks whether the file is still the one it has read, and reads it
+//! again if not. A writer takes the lock, does the same, changes the entries, writes a new file beside the old one and
+//! renames it into its place: whoever is killed leaves the one or the other. So a put costs as much as the store is
+//! large; SQLite is for stores of more than some thousand entries.
+//!
+//! The file that has been read stays open. Its inode can therefore not be given to another file, and two versions are
+//! never taken for one another, however fast they follow.
+
+mod fields;
+mod format;
+mod lock;
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+
+use self::lock::Lock;
+use super::entries::Entries;
+use crate::config::Durability;
+use crate::entry::{Entry, EntrySummary, Totals};
+use crate::error::{Error, ErrorKind, Result};
+use crate::metadata::{Access, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
+use crate::process::PerProcess;
+
+/// Options of [`JsonMetadata`].
+#[derive(Clone, Copy, Debug)]
+pub struct JsonOptions {
+    /// What a change survives. The file is synced before it takes the place of the former one in any case, so that a loss
+    /// of power leaves one of the two; with [`Durability::Full`] the directory is synced after it, and the change stays.
+    pub durability: Durability,
+    /// Nothing is written. Without it the file is opened for reading only where it, or its directory, cannot be written.
+    pub read_only: bool,
+    /// How long a writer waits for another one.
+    pub busy_timeout: Duration,
+}
+
+impl Default for JsonOptions {
+    fn default() -> Self {
+        Self { durability: Durability::Normal, read_only: false, busy_timeout: Duration::from_secs(30) }
+    }
+}
+
+/// Keeps entries in a JSON file.
+pub struct JsonMetadata {
+    path: PathBuf,
+    options: JsonOptions,
+    read_only: bool,
+    closed: AtomicBool,
+    known: PerProcess<Known>,
+}
+
+/// What this process knows of the file.
+#[derive(Default)]
+struct Known(RwLock<Option<Loaded>>);
+
+impl Known {
+    fn read(&self) -> RwLockReadGuard<'_, Option<Loaded>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A writer takes the entries out while it changes them, so that nobody ever sees half a change, also after a panic.
+    fn write(&self) -> RwLockWriteGuard<'_, Option<Loaded>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A version of the file, and its entries.
+struct Loaded {
+    entries: Entries,
+    stamp: Stamp,
+    /// Keeps the inode from being used again.
+    _file: File,
+}
+
+/// Tells versions of the file apart: the inode those that were renamed into place, size and time those that somebody has
+/// edited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(found: &std::fs::Metadata) -> Self {
+        Self { inode: (found.dev(), found.ino()), size: found.size(), modified: (found.mtime(), found.mtime_nsec()) }
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the store has been closed")
+}
+
+impl JsonMetadata {
+    /// Opens the file at `path`, which is made where there is none.
+    ///
+    /// # Errors
+    /// - `NotAStore`: something else is at the path, or the file belongs to another program.
+    /// - `NewerFormat`: a newer release wrote it.
+    /// - `Metadata`: it is damaged.
+    /// - `ReadOnly`: it must be made and cannot be.
+    pub fn open(path: impl AsRef<Path>, options: JsonOptions) -> Result<Self> {
+        let path = std::path::absolute(path.as_ref()).map_err(|e| Error::io("cannot find the current directory", e))?;
+        let exists = look_at(&path)?.is_some();
+        let parent = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+        let read_only = options.read_only || exists && !(writable(&path) && writable(&parent));
+        let backend = Self { path, options, read_only, closed: AtomicBool::new(false), known: PerProcess::new() };
+        if exists {
+            backend.look(|_| ())?;
+        } else if read_only {
+            return Err(Error::new(ErrorKind::ReadOnly, format!("{} does not exist", backend.path.display()))
+                .with_hint("a store that is not there yet cannot be opened for reading only"));
+        } else {
+            make_directory(&parent)?;
+            let _lock = backend.lock()?;
+            // Another process may have been faster.
+            if look_at(&backend.path)?.is_none() {
+                backend.replace(Entries::default())?;
+            }
+            backend.look(|_| ())?;
+        }
+        Ok(backend)
+    }
+
+    /// The path of the file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn lock(&self) -> Result<Lock> {
+        Lock::take(&self.path.with_extension("lock"), self.options.busy_timeout)
+    }
+
+    fn known(&self) -> Result<&Known> {
+        if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(self.known.get_or_make(Known::default)) }
+    }
+
+    /// Calls `look` with the entries as they are in the file now.
+    fn look<T>(&self, look: impl FnOnce(&Entries) -> T) -> Result<T> {
+        let known = self.known()?;
+        let missing = || {
+            Error::new(ErrorKind::Metadata, format!("{} has been removed", self.path.display()))
+                .with_hint("open the store again to begin a new one")
+        };
+        {
+            let guard = known.read();
+            let now = look_at(&self.path)?.ok_or_else(missing)?;
+            if let Some(loaded) = guard.as_ref().filter(|loaded| loaded.stamp == now) {
+                return Ok(look(&loaded.entries));
+            }
+        }
+        let mut guard = known.write();
+        let now = look_at(&self.path)?.ok_or_else(missing)?;
+        if guard.as_ref().is_none_or(|loaded| loaded.stamp != now) {
+            *guard = None;
+            *guard = Some(self.load()?.ok_or_else(missing)?);
+        }
+        Ok(look(&guard.as_ref().expect("it has just been loaded").entries))
+    }
+
+    /// Calls `change` with the entries as they are in the file now, and writes them if it returns something to write.
+    ///
+    /// # Errors
+    /// After an error the file is what it was.
+    fn change<T>(&self, change: impl FnOnce(&mut Entries) -> Changed<T>) -> Result<T> {
+        let known = self.known()?;
+        if self.read_only {
+            return Err(Error::new(ErrorKind::ReadOnly, format!("{} can only be read", self.path.display())));
+        }
+        let _lock = self.lock()?;
+        let mut guard = known.write();
+        // Taken out: if anything fails from here on, the entries are read from the file again.
+        let former = guard.take();
+        let now = look_at(&self.path)?;
+        let loaded = match former.filter(|loaded| Some(loaded.stamp) == now) {
+            Some(loaded) => Some(loaded),
+            None => self.load()?,
+        };
+        let Loaded { mut entries, stamp, _file } = loaded.ok_or_else(|| {
+            Error::new(ErrorKind::Metadata, format!("{} has been removed", self.path.display()))
+                .with_hint("open the store again to begin a new one")
+        })?;
+        match change(&mut entries) {
+            Changed::Nothing(result) => {
+                *guard = Some(Loaded { entries, stamp, _file });
+                Ok(result)
+            }
+            Changed::Entries(result) => {
+                *guard = Some(self.replace(entries)?);
+                Ok(result)
+            }
+        }
+    }
+
+    /// Reads the file; `None` if there is none.
+    fn load(&self) -> Result<Option<Loaded>> {
+        let failed = |e: io::Error| Error::io(format_args!("cannot read {}", self.path.display()), e);
+        let mut options = OpenOptions::new();
+        // Without NONBLOCK, opening a pipe that somebody put here would wait for ever.
+        options.read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed() | OFlags::NONBLOCK.bits().cast_signed());
+        let mut file = match options.open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let stamp = Stamp::of(&file.metadata().map_err(failed)?);
+        let mut content = Vec::new();
+        file.read_to_end(&mut content).map_err(failed)?;
+        let entries = format::read(&content, &self.path)?;
+        Ok(Some(Loaded { entries, stamp, _file: file }))
+    }
+
+    /// Puts a file with `entries` in the place of the former one. The lock is held.
+    fn replace(&self, entries: Entries) -> Result<Loaded> {
+        // Only whoever has the lock writes it, so that one name is enough and a dead writer's file is gone with the next.
+        let temporary = self.path.with_extension("json.tmp");
+        let written = self.write_file(&temporary, &entries);
+        let failed = |e: io::Error| Error::io(format_args!("cannot write {}", self.path.display()), e);
+        let placed = written.and_then(|file| {
+            std::fs::rename(&temporary, &self.path)?;
+            Ok(file)
+        });
+        let file = match placed {
+            Ok(file) => file,
+            Err(error) => {
+                if let Err(left) = std::fs::remove_file(&temporary)
+                    && left.kind() != io::ErrorKind::NotFound
+                {
+                    log::warn!("cannot remove {}: {left}", temporary.display());
+                }
+                return Err(failed(error));
+            }
+        };
+        if self.options.durability == Durability::Full
+            && let Some(parent) = self.path.parent()
+        {
+            File::open(parent).and_then(|directory| directory.sync_all()).map_err(failed)?;
+        }
+        let stamp = Stamp::of(&file.metadata().map_err(failed)?);
+        Ok(Loaded { entries, stamp, _file: file })
+    }
+
+    fn write_file(&self, temporary: &Path, entries: &Entries) -> io::Result<File> {
+        match std::fs::remove_file(temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
+        let mut out = BufWriter::with_capacity(128 << 10, file);
+        format::write(entries, &mut out)?;
+        out.flush()?;
+        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_data()?;
+        Ok(file)
+    }
+}
+
+/// What became of the entries in a change.
+enum Changed<T> {
+    /// They are as they were.
+    Nothing(T),
+    /// They have to be written.
+    Entries(T),
+}
+
+impl<T> Changed<T> {
+    fn if_some(result: Option<T>) -> Changed<Option<T>> {
+        if result.is_some() { Changed::Entries(result) } else { Changed::Nothing(result) }
+    }
+}
+
+impl Changed<bool> {
+    fn if_true(result: bool) -> Self {
+        if result { Self::Entries(result) } else { Self::Nothing(result) }
+    }
+}
+
+fn make_directory(path: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700);
+    builder.create(path).map_err(|e| Error::io(format_args!("cannot make the directory {}", path.display()), e))
+}
+
+/// The version of the file at `path`, if there is one; anything else there is refused.
+fn look_at(path: &Path) -> Result<Option<Stamp>> {
+    let refused = |what: &str| {
+        Err(Error::new(ErrorKind::NotAStore, format!("{} is {what}", path.display()))
+            .with_hint("the metadata has to be a regular file in the store's directory"))
+    };
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => Ok(Some(Stamp::of(&found))),
+        Ok(found) if found.is_dir() => refused("a directory"),
+        Ok(found) if found.is_symlink() => refused("a symbolic link"),
+        Ok(_) => refused("no regular file"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => refused("below a file"),
+        Err(error) => Err(Error::io(format_args!("cannot look at {}", path.display()), error)),
+    }
+}
+
+impl fmt::Debug for JsonMetadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsonMetadata").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl MetadataBackend for JsonMetadata {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Entry>> {
+        self.look(|entries| entries.get(key).cloned())
+    }
+
+    fn get_summary(&self, key: &str) -> Result<Option<EntrySummary>> {
+        self.look(|entries| entries.get_summary(key))
+    }
+
+    fn put(&self, entry: &Entry, options: PutOptions) -> Result<PutOutcome> {
+        self.change(|entries| Changed::Entries(entries.put(entry.clone(), options)))
+    }
+
+    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate) -> Result<bool> {
+        self.change(|entries| Changed::if_true(entries.update(key, expected, update)))
+    }
+
+    fn delete(&self, key: &str) -> Result<Option<PutOutcome>> {
+        self.change(|entries| Changed::if_some(entries.delete(key)))
+    }
+
+    fn delete_if(&self, expected: &Entry) -> Result<Option<PutOutcome>> {
+        self.change(|entries| Changed::if_some(entries.delete_if(expected)))
+    }
+
+    fn clear(&self, orphaned: &mut dyn FnMut(&str)) -> Result<u64> {
+        let former = self.change(|entries| {
+            let former = std::mem::take(entries);
+            if former.totals().entries == 0 { Changed::Nothing(former) } else { Changed::Entries(former) }
+        })?;
+        former.locators().for_each(orphaned);
+        Ok(former.totals().entries)
+    }
+
+    fn scan(&self, scan: &Scan<'_>) -> Result<Vec<EntrySummary>> {
+        self.look(|entries| entries.scan(scan))
+    }
+
+    fn evict(&self, eviction: &Eviction<'_>) -> Result<Evicted> {
+        self.change(|entries| {
+            let evicted = entries.evict(eviction);
+            if evicted.keys.is_empty() { Changed::Nothing(evicted) } else { Changed::Entries(evicted) }
+        })
+    }
+
+    fn set_pinned(&self, key: &str, pinned: bool) -> Result<bool> {
+        self.change(|entries| match entries.set_pinned(key, pinned) {
+            (found, true) => Changed::Entries(found),
+            (found, false) => Changed::Nothing(found),
+        })
+    }
+
+    fn pinned(&self) -> Result<Vec<String>> {
+        self.look(Entries::pinned)
+    }
+
+    fn record_accesses(&self, accesses: &[Access]) -> Result<()> {
+        self.change(|entries| Changed::if_true(entries.record_accesses(accesses))).map(drop)
+    }
+
+    fn totals(&self) -> Result<Totals> {
+        self.look(Entries::totals)
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    fn close(&self) -> Result<()> {
+        if !self.closed.swap(true, Ordering::AcqRel) {
+            *self.known.get_or_make(Known::default).write() = None;
+        }
+        Ok(())
+    }
+}
