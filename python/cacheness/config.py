@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 import os
@@ -345,6 +344,8 @@ def _has_field(section: Any, name: str) -> bool:
 
 def unknown_option(name: str, known: list[str]) -> CacheConfigurationError:
     """The error for an option that does not exist; it suggests the nearest that does."""
+    import difflib
+
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(set(known)))}"
     return CacheConfigurationError(f"unknown option {name!r}", hint=hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from . import _core
@@ -110,7 +109,7 @@ class BlobStore(_core.StoreBase):
             CacheStorageError: it cannot be written; the former value is still there.
         """
         if key is None and not self._content_addressable:
-            key = uuid.uuid4().hex
+            key = os.urandom(16).hex()
         return self._put(data, key, metadata)
 
     def __enter__(self) -> Self:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,23 @@ def test_a_value_that_makes_no_sense_names_the_variable(
         CacheConfig()
     assert variable in str(caught.value)
     assert value in str(caught.value)
+
+
+def test_importing_loads_nothing_that_takes_long() -> None:
+    script = "import sys; import cacheness; print(' '.join(sorted(m for m in sys.modules if '.' not in m)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    slow = {
+        "numpy",
+        "pandas",
+        "polars",
+        "pyarrow",
+        "dill",
+        "sqlalchemy",
+        "asyncio",
+        "ssl",
+        "uuid",
+        "difflib",
+        "hashlib",
+    }
+    assert not loaded & slow

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, overload
 from ..cache import Cache
 from ..config import unknown_option
 from ..errors import CacheConfigurationError
-from . import _async, _sync
+from . import _sync
 from ._site import Options
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ def _decorator(options: Options, *, coroutines_only: bool = False) -> Decorator:
         if isinstance(function, classmethod | staticmethod):
             return type(function)(decorate(function.__func__))
         if inspect.iscoroutinefunction(function):
+            # asyncio takes longer to import than all the rest, and most programs have no use for it.
+            from . import _async
+
             return _async.wrap(function, options)
         if coroutines_only:
             raise CacheConfigurationError(

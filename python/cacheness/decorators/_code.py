@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import linecache
 import types
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,8 @@ def code_hash(function: Callable[..., Any]) -> str:
     code = function.__code__
     node = _find(code, getattr(function, "__globals__", None))
     text = _render_code(code) if node is None else _render(node, top=True)
+    import hashlib
+
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import inspect
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -120,6 +119,8 @@ class Site(Computing):
             raise CacheConfigurationError(f"{self.name}: {error}", hint="give key_func=…") from None
         if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             for name in ignore.difference(parameters):
+                import difflib
+
                 near = difflib.get_close_matches(str(name), parameters, n=1)
                 raise CacheConfigurationError(
                     f"ignore: {self.name} has no parameter {name!r}",
