@@ -77,9 +77,9 @@ class TimesOwn:
 Target = Times | AtMost | TimesOwn
 
 # The targets for tables are set against an earlier, pure-Python implementation that is not measured here. Its times are
-# known from a run beside pickle files, so its ratio to those stands in for it. Pickling the pandas table took 337 ms for
-# 55 MB in that run, four times as long as the Polars one: its strings were Python objects, each pickled by itself.
-# Strings of today's default type are pickled as one buffer, so the ratio is only true of the table with objects.
+# known from a run beside pickle files, so its ratio to those stands in for it. In that run the pandas table, 55 MB as a
+# pickle, took 337 ms to write, four times as long as the Polars one: its strings were Python objects, each
+# pickled by itself. Strings of today's default type are pickled as one buffer, so the ratio is only true of objects.
 PANDAS_PUT, PANDAS_GET = 0.6 * 570 / 337, 0.5 * 138 / 170
 POLARS_PUT, POLARS_GET = 0.6 * 238 / 82, 0.5 * 64 / 61
 

@@ -19,7 +19,6 @@ use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
@@ -248,8 +247,6 @@ struct FileWriter {
     /// The process that made it: a forked child must not delete the file of its parent.
     process: rustix::process::Pid,
     committed: bool,
-    /// Whether an encoder knows the path, and may have put another file there.
-    path_asked: AtomicBool,
 }
 
 impl FileWriter {
@@ -265,13 +262,6 @@ impl FileWriter {
     fn settle(&self) -> Result<()> {
         let temporary = self.temporary();
         let failed = |what: &str, error: Errno| Error::io(format_args!("cannot {what} {temporary}"), error.into());
-        if !self.path_asked.load(Ordering::Relaxed) {
-            // Nobody knows its name, so it is still ours.
-            return match self.shared.is_full() {
-                true => rustix::fs::fsync(self.file.get_ref()).map_err(|e| failed("sync", e)),
-                false => Ok(()),
-            };
-        }
         let ours = rustix::fs::fstat(self.file.get_ref()).map_err(|e| failed("look at", e))?;
         let found = rustix::fs::statat(self.directory(), temporary.as_str(), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|e| failed("look at", e))?;
@@ -345,7 +335,6 @@ impl io::Write for FileWriter {
 
 impl BlobWriter for FileWriter {
     fn local_path(&self) -> Option<&Path> {
-        self.path_asked.store(true, Ordering::Relaxed);
         Some(&self.path)
     }
 
@@ -458,7 +447,6 @@ impl BlobBackend for FilesystemBlobs {
                 file: BufWriter::with_capacity(WRITE_BUFFER, file),
                 process: rustix::process::getpid(),
                 committed: false,
-                path_asked: AtomicBool::new(false),
             }));
         }
         Err(Error::new(ErrorKind::Storage, format!("no free name for a blob that starts with {:?}", hint.stem)))
