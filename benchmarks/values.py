@@ -52,6 +52,12 @@ def pandas_table(seed: int) -> pd.DataFrame:
     return frame.astype({"name": "str", "kind": "category"})
 
 
+def pandas_objects(seed: int) -> pd.DataFrame:
+    """Return the same rows with the names as Python strings, as pandas before release 3 keeps them."""
+    frame = pd.DataFrame(columns(seed))
+    return frame.astype({"name": object, "kind": "category"})
+
+
 def polars_table(seed: int) -> pl.DataFrame:
     """Return the same rows in Polars."""
     return pl.DataFrame(columns(seed)).with_columns(pl.col("kind").cast(pl.Categorical))

@@ -230,8 +230,9 @@ def mapped(run: Run) -> None:
 
 
 def pandas(run: Run) -> None:
-    """A pandas table of a million rows and eight mixed columns."""
+    """Pandas tables of a million rows and eight mixed columns: strings in their own type, and strings as objects."""
     large(run, "pandas 1M × 8", values.pandas_table, batch=1, repetitions=5)
+    large(run, "pandas 1M × 8, objects", values.pandas_objects, batch=1, repetitions=5)
 
 
 def polars(run: Run) -> None:

@@ -351,6 +351,9 @@ def _dump_strings(values: Any) -> Any:
     return pa.array(texts, type=pa.large_string(), from_pandas=False)
 
 
+#: Rows that are looked at to find out whether values repeat, at each of two places.
+_SAMPLE = 8192
+
 _OBJECTS: dict[type, tuple[str, Any]] = {
     str: ("str", pa.large_string()),
     bytes: ("bytes", pa.large_binary()),
@@ -404,14 +407,37 @@ def _dump_objects(values: np.ndarray) -> tuple[dict[str, Any], Any]:
 
 def _load_objects(spec: dict[str, Any], column: Any) -> np.ndarray:
     array = pa.chunked_array(column)
-    values = np.empty(len(array), dtype=object)
     if spec["of"] in ("str", "bytes"):
-        values[:] = array.to_numpy()
+        values = _texts(array)
     else:
+        values = np.empty(len(array), dtype=object)
         values[:] = array.to_pylist()
     if spec["missing"] in ("nan", "NA"):
-        values[[value is None for value in values]] = pd.NA if spec["missing"] == "NA" else np.nan
+        values[array.is_null().to_numpy()] = pd.NA if spec["missing"] == "NA" else np.nan
     return values
+
+
+def _texts(array: pa.ChunkedArray) -> np.ndarray:
+    """Strings as Python objects; those that repeat are made once and shared, as nobody can change them."""
+    if not _repeats(array):
+        values = np.empty(len(array), dtype=object)
+        values[:] = array.to_numpy()
+        return values
+    parts = []
+    for chunk in array.chunks:
+        encoded = chunk.dictionary_encode()
+        # A null has the index -1, which leads to the last one.
+        objects = np.append(encoded.dictionary.to_numpy(zero_copy_only=False).astype(object), None)
+        parts.append(objects[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)])
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _repeats(array: pa.ChunkedArray) -> bool:
+    """Whether most of some rows from the beginning and the middle are values that came before."""
+    if len(array) < 4 * _SAMPLE:
+        return False
+    rows = [array.slice(start, _SAMPLE) for start in (0, len(array) // 2)]
+    return all(2 * len(part.unique()) < len(part) for part in rows)
 
 
 def check_freq(freq: Any) -> str | None:

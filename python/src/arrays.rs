@@ -8,6 +8,8 @@ mod index;
 mod memory;
 mod meta;
 mod numpy_api;
+#[cfg(target_os = "linux")]
+mod pool;
 mod prepare;
 mod restore;
 mod testing;

@@ -29,6 +29,10 @@ FORMATS = [
 ]
 
 
+#: In place of a missing value: there is none.
+PRESENT = object()
+
+
 def through(value, config=None):
     stored = _core.table_dumps(value, config)
     assert stored is not None, "it was refused"
@@ -324,6 +328,28 @@ def test_more_rows_than_a_row_group_come_back():
     back = through(frame)
     assert_frame_equal(back, frame, check_exact=True)
     assert back.dtypes.equals(frame.dtypes)
+
+
+@pytest.mark.parametrize("config", FORMATS[:2])
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, PRESENT])
+@pytest.mark.parametrize("kind", ["text", "bytes", "mostly different", "different in the middle"])
+def test_many_strings_as_objects_come_back(kind, missing, config):
+    rows = 40_000
+    match kind:
+        case "text":
+            items = [f"é{i % 7}" if i % 3 else "" for i in range(rows)]
+        case "bytes":
+            items = [b"\0%d" % (i % 5) for i in range(rows)]
+        case "mostly different":
+            items = [str(i) for i in range(rows)]
+        case _:
+            items = ["a" if i < rows // 2 else str(i) for i in range(rows)]
+    values = np.empty(rows, dtype=object)
+    values[:] = items
+    if missing is not PRESENT:
+        values[::11] = missing
+        values[-1] = missing
+    assert_same(through(pd.Series(values, dtype=object), config), pd.Series(values, dtype=object))
 
 
 def test_flags_come_back():

@@ -37,5 +37,6 @@ pub mod payload;
 pub mod process;
 pub mod sign;
 pub mod store;
+mod tree;
 
 pub use error::{Error, ErrorKind, Result};

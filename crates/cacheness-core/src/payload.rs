@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::hash::Hasher;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::clock::Timestamp;
 use crate::entry::{Entry, Format, Location};
 use crate::error::{Error, ErrorKind, Result};
 use crate::parallel;
+use crate::tree;
 
 /// Writes a payload into a blob as it is made.
 pub type StreamFn<'a> = Box<dyn FnOnce(&mut dyn BlobWriter) -> Result<()> + Send + 'a>;
@@ -105,7 +107,7 @@ impl Deref for Buffer {
 
 /// Hashes a payload as its pieces pass by.
 pub struct PayloadHasher {
-    xxh3: Option<Box<xxhash_rust::xxh3::Xxh3>>,
+    xxh3: Option<Box<twox_hash::XxHash3_64>>,
     blake3: Option<Box<blake3::Hasher>>,
     size: u64,
 }
@@ -126,7 +128,7 @@ impl PayloadHasher {
     #[must_use]
     pub fn new(xxh3: bool, blake3: bool) -> Self {
         Self {
-            xxh3: xxh3.then(|| Box::new(xxhash_rust::xxh3::Xxh3::new())),
+            xxh3: xxh3.then(|| Box::new(twox_hash::XxHash3_64::new())),
             blake3: blake3.then(|| Box::new(blake3::Hasher::new())),
             size: 0,
         }
@@ -137,7 +139,7 @@ impl PayloadHasher {
         self.size += bytes.len() as u64;
         for piece in bytes.chunks(256 << 10) {
             if let Some(xxh3) = &mut self.xxh3 {
-                xxh3.update(piece);
+                xxh3.write(piece);
             }
             if let Some(blake3) = &mut self.blake3 {
                 blake3.update(piece);
@@ -154,7 +156,7 @@ impl PayloadHasher {
         let Self { xxh3, blake3, .. } = self;
         let xxh3 = || {
             if let Some(xxh3) = xxh3 {
-                xxh3.update(bytes);
+                xxh3.write(bytes);
             }
         };
         let blake3 = || {
@@ -170,7 +172,7 @@ impl PayloadHasher {
     pub fn finish(&self) -> PayloadHash {
         PayloadHash {
             size: self.size,
-            file_hash: self.xxh3.as_ref().map(|h| h.digest()),
+            file_hash: self.xxh3.as_ref().map(|h| h.finish()),
             digest: self.blake3.as_ref().map(|h| *h.finalize().as_bytes()),
         }
     }
@@ -185,7 +187,7 @@ impl PayloadHasher {
         }
         PayloadHash {
             size: bytes.len() as u64,
-            file_hash: xxh3.then(|| xxhash_rust::xxh3::xxh3_64(bytes)),
+            file_hash: xxh3.then(|| twox_hash::XxHash3_64::oneshot(bytes)),
             digest: blake3.then(|| *blake3::hash(bytes).as_bytes()),
         }
     }
@@ -200,6 +202,39 @@ pub enum Check {
     Xxh3(u64),
     /// This BLAKE3.
     Blake3([u8; 32]),
+}
+
+/// Pieces that one thread reads and hashes before it asks for more, at most.
+const RUN: usize = 16;
+
+/// Reads what follows `prefix` into `destination` and returns the BLAKE3 of both: on all cores, each piece hashed while
+/// it is in the cache of the core that read it. There must be more than one piece, and `prefix` is shorter than one.
+fn read_hashed(reader: &dyn BlobReader, prefix: &[u8], destination: &mut [u8]) -> Result<[u8; 32]> {
+    let size = prefix.len() + destination.len();
+    let count = tree::count(size);
+    let run = (count / (4 * parallel::threads())).clamp(1, RUN);
+    let mut pieces = vec![tree::Piece::default(); count];
+    let mut rest = destination;
+    let runs = pieces.chunks_mut(run).enumerate().map(|(number, pieces)| {
+        let first = number * run;
+        // Pieces are counted from the beginning of the payload, which is not in the destination.
+        let (start, end) = (first * tree::PIECE, ((first + pieces.len()) * tree::PIECE).min(size));
+        let prefix = if first == 0 { prefix } else { &[] };
+        let bytes;
+        (bytes, rest) = std::mem::take(&mut rest).split_at_mut(end - start - prefix.len());
+        (first, pieces, prefix, bytes)
+    });
+    parallel::share(count / 2, runs, |(first, pieces, mut prefix, mut bytes)| -> Result<()> {
+        for (number, hash) in (first..).zip(pieces) {
+            let part;
+            (part, bytes) = bytes.split_at_mut(bytes.len().min(tree::PIECE - prefix.len()));
+            let offset = number * tree::PIECE + prefix.len();
+            reader.read_exact_at(part, offset as u64)?;
+            *hash = tree::piece(number, [std::mem::take(&mut prefix), part]);
+        }
+        Ok(())
+    })?;
+    Ok(tree::digest(&pieces))
 }
 
 /// Where the bytes are.
@@ -333,6 +368,10 @@ impl Stored {
         }
     }
 
+    fn wrong_hash(&self) -> Error {
+        self.damaged("its payload does not have the hash that the entry records")
+    }
+
     fn size_found(&self) -> u64 {
         match &self.source {
             Source::Inline => self.inline().len() as u64,
@@ -365,7 +404,7 @@ impl Stored {
             Check::Xxh3(expected) => found.file_hash == Some(expected),
             Check::Blake3(expected) => found.digest == Some(expected),
         };
-        if equal { Ok(()) } else { Err(self.damaged("its payload does not have the hash that the entry records")) }
+        if equal { Ok(()) } else { Err(self.wrong_hash()) }
     }
 
     /// Verifies the payload and returns it.
@@ -385,11 +424,10 @@ impl Stored {
             }
             Source::Blob(_) => {
                 let mut buffer = Buffer::zeroed(self.length()?)?;
-                self.fill(buffer.as_mut_slice(), 0)?;
+                self.read_into(&[], buffer.as_mut_slice())?;
                 buffer
             }
         };
-        self.check_parts(&[&bytes])?;
         Ok(bytes)
     }
 
@@ -449,6 +487,13 @@ impl Stored {
                 self.size()
             )));
         }
+        if let (Source::Blob(reader), Check::Blake3(expected)) = (&self.source, self.check)
+            && prefix.len() < tree::PIECE
+            && prefix.len() + destination.len() > tree::PIECE
+        {
+            let found = read_hashed(&**reader, prefix, destination)?;
+            return if found == expected { Ok(()) } else { Err(self.wrong_hash()) };
+        }
         self.fill(destination, prefix.len() as u64)?;
         self.check_parts(&[prefix, destination])
     }
@@ -500,7 +545,7 @@ impl Stored {
                 Check::Blake3(expected) => found.digest == Some(expected),
             };
             if !equal {
-                return Err(self.damaged("its payload does not have the hash that the entry records"));
+                return Err(self.wrong_hash());
             }
         }
         Ok(Some(file))

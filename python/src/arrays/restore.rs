@@ -16,6 +16,8 @@ use super::index::Index;
 use super::memory::{MappedBuffer, fresh_bytes};
 use super::meta::{Masked, Meta};
 use super::numpy_api::Numpy;
+#[cfg(target_os = "linux")]
+use super::pool;
 use crate::errors::IntoPyResult;
 
 /// A new array for what `header` says, its items not set yet.
@@ -27,7 +29,12 @@ fn fresh<'py>(
 ) -> PyResult<Bound<'py, PyUntypedArray>> {
     let dtype = dtype::restore(numpy, py, header, meta)?;
     let shape = PyTuple::new(py, &header.shape)?;
-    Ok(numpy.empty.bind(py).call1((shape, dtype, order_name(header.order)))?.cast_into()?)
+    let empty = || numpy.empty.bind(py).call1((shape, dtype, order_name(header.order)));
+    #[cfg(target_os = "linux")]
+    if header.nbytes() >= pool::FROM {
+        return Ok(pool::with(py, empty)?.cast_into()?);
+    }
+    Ok(empty()?.cast_into()?)
 }
 
 fn order_name(order: Order) -> &'static str {

@@ -51,7 +51,7 @@ impl LockFile {
         close_in_children();
         // Two names of one directory are one store.
         let canonical = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
-        let identity = xxhash_rust::xxh3::xxh3_64(canonical.as_os_str().as_encoded_bytes());
+        let identity = twox_hash::XxHash3_64::oneshot(canonical.as_os_str().as_encoded_bytes());
         let free =
             |place: &AtomicI32| place.compare_exchange(FREE, CLOSED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         Self {

@@ -88,7 +88,7 @@ impl Flights {
     fn slot(&self, key: &EntryKey) -> Slot {
         let number = match key {
             EntryKey::Params { fingerprint, .. } => u128::from_le_bytes(*fingerprint),
-            EntryKey::Name(name) => xxhash_rust::xxh3::xxh3_128(name.as_bytes()),
+            EntryKey::Name(name) => twox_hash::XxHash3_128::oneshot(name.as_bytes()),
         };
         Slot { store: self.store, key: number }
     }

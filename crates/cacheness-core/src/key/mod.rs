@@ -105,7 +105,7 @@ impl CacheKey {
     /// The key of an encoding.
     #[must_use]
     pub fn of_encoding(encoding: &[u8]) -> Self {
-        Self(xxhash_rust::xxh3::xxh3_64(encoding))
+        Self(twox_hash::XxHash3_64::oneshot(encoding))
     }
 
     /// The 16 lower-case hexadecimal digits, most significant first, on the stack.

@@ -74,7 +74,7 @@ impl EntryKey {
     pub fn stem(&self) -> String {
         match self {
             Self::Params { .. } => self.as_str().to_owned(),
-            Self::Name(name) => format!("{:016x}", xxhash_rust::xxh3::xxh3_64(name.as_bytes())),
+            Self::Name(name) => format!("{:016x}", twox_hash::XxHash3_64::oneshot(name.as_bytes())),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! A crash between the steps leaves a blob that nobody names, never an entry without its blob. A reader that holds the
 //! former entry when its blob goes reads the entry again, once, and finds the new one.
 
+mod hashes;
 mod hot;
 mod key;
 mod write;

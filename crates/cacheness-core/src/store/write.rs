@@ -5,10 +5,15 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+use super::hashes::Hashes;
 use crate::blob::{BlobBackend, BlobHint, BlobWriter};
 use crate::entry::Location;
 use crate::error::{Error, ErrorKind, Result};
-use crate::payload::{LARGE, Payload, PayloadHash, PayloadHasher};
+use crate::parallel;
+use crate::payload::{Payload, PayloadHash, PayloadHasher};
+
+/// Payloads of more bytes than this are hashed by other threads while this one writes.
+const BESIDE: u64 = 512 << 10;
 
 /// A payload that has been written.
 pub(super) struct Written {
@@ -50,7 +55,7 @@ fn write_failed(error: io::Error) -> Error {
     Error::io("cannot write the payload", error)
 }
 
-/// Writes and hashes at the same time, each on a thread of its own where there is much.
+/// Writes and hashes at the same time, on all cores where there is much.
 fn write_segments(
     blobs: &dyn BlobBackend,
     hint: BlobHint<'_>,
@@ -59,30 +64,25 @@ fn write_segments(
 ) -> Result<Written> {
     let size = total(segments);
     let mut writer = blobs.create(BlobHint { size: Some(size), ..hint })?;
-    let hash = || {
-        let mut hasher = PayloadHasher::new(true, digest);
-        for segment in segments {
-            hasher.update(segment);
-        }
-        hasher.finish()
-    };
-    let write = |writer: &mut dyn BlobWriter| {
-        segments.iter().try_for_each(|segment| writer.write_all(segment)).map_err(write_failed)
-    };
-    let hash = if size >= LARGE as u64 {
-        std::thread::scope(|scope| {
-            // A machine that gives no thread hashes afterwards.
-            let hashing = std::thread::Builder::new().name("cacheness-hash".into()).spawn_scoped(scope, hash);
-            write(&mut *writer)?;
-            Ok::<_, Error>(match hashing.map(std::thread::ScopedJoinHandle::join) {
-                Ok(Ok(hash)) => hash,
-                Ok(Err(panic)) => std::panic::resume_unwind(panic),
-                Err(_) => hash(),
-            })
-        })?
+    let mut write = || segments.iter().try_for_each(|segment| writer.write_all(segment)).map_err(write_failed);
+    let hash = if size >= BESIDE {
+        let hashes = Hashes::new(segments, digest);
+        let helpers = usize::try_from(size / BESIDE).unwrap_or(usize::MAX);
+        parallel::beside(
+            helpers,
+            || {
+                write().inspect_err(|_| hashes.stop())?;
+                hashes.help();
+                Ok::<_, Error>(())
+            },
+            || hashes.help(),
+        )?;
+        hashes.finish()
     } else {
-        write(&mut *writer)?;
-        hash()
+        write()?;
+        let mut hasher = PayloadHasher::new(true, digest);
+        segments.iter().for_each(|segment| hasher.update(segment));
+        hasher.finish()
     };
     Ok(Written { location: Location::Blob(writer.commit()?), hash })
 }

@@ -1,12 +1,14 @@
 //! Work on the pieces of an array, on all cores.
 //!
-//! Threads are started for the one call and joined before it returns: unlike a pool, that survives `fork()`, and it costs
-//! some ten microseconds against the milliseconds that large arrays take.
+//! The threads are those of [`parallel`]: threads of their own, for one call each, would begin with memory of their own
+//! that nobody has touched yet, which costs more than the work on an array of a megabyte.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::error::Result;
+use crate::parallel;
 
 /// Bytes that are worth a thread of their own.
 const WORTH_A_THREAD: usize = 256 << 10;
@@ -16,16 +18,13 @@ const MAX_THREADS: usize = 16;
 
 /// How many threads to use for `nbytes` bytes.
 pub(super) fn threads_for(nbytes: usize) -> usize {
-    // Asking the system reads files of the control group.
-    static CORES: OnceLock<usize> = OnceLock::new();
     if nbytes < 2 * WORTH_A_THREAD {
         return 1;
     }
-    let cores = *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from));
-    cores.min(MAX_THREADS).min(nbytes / WORTH_A_THREAD)
+    parallel::threads().min(MAX_THREADS).min(nbytes / WORTH_A_THREAD)
 }
 
-/// Calls `work` with every item of `items`, on `threads` threads that each have a state of their own. The first error
+/// Calls `work` with every item of `items`, on up to `threads` threads that each have a state of their own. The first error
 /// stops all of them.
 pub(super) fn for_each<T: Send, S>(
     items: impl Iterator<Item = T> + Send,
@@ -35,35 +34,22 @@ pub(super) fn for_each<T: Send, S>(
 ) -> Result<()> {
     let items = Mutex::new(items);
     let stop = AtomicBool::new(false);
-    let run = || -> Result<()> {
+    let failed = Mutex::new(None);
+    let run = || {
         let outcome = state().and_then(|mut state| {
             while !stop.load(Ordering::Relaxed) {
-                let item = items.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some(item) = item else { break };
+                let Some(item) = items.lock().next() else { break };
                 work(&mut state, item)?;
             }
             Ok(())
         });
-        if outcome.is_err() {
+        if let Err(error) = outcome {
             stop.store(true, Ordering::Relaxed);
+            failed.lock().get_or_insert(error);
         }
-        outcome
     };
-    if threads <= 1 {
-        return run();
-    }
-    std::thread::scope(|scope| {
-        // A thread that cannot be started leaves its share to the others.
-        let others: Vec<_> = (1..threads)
-            .map_while(|_| std::thread::Builder::new().name("cacheness-array".into()).spawn_scoped(scope, run).ok())
-            .collect();
-        let mut outcome = run();
-        for other in others {
-            let theirs = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            outcome = outcome.and(theirs);
-        }
-        outcome
-    })
+    parallel::beside(threads.saturating_sub(1), run, run);
+    failed.into_inner().map_or(Ok(()), Err)
 }
 
 #[cfg(test)]
