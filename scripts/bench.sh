@@ -4,6 +4,7 @@ set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT"
+prepare
 "$ROOT/scripts/build.sh" release
 "$VENV/bin/python" benchmarks/compare.py "$@"
 if [ $# -eq 0 ]; then

@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 profile=${1:-release}
-"$ROOT/scripts/setup.sh"
+prepare
 say "Building the extension module ($profile)"
 mkdir -p "$CARGO_TARGET_DIR"
 cd "$ROOT"

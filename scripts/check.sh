@@ -36,7 +36,7 @@ check_stubs() {
             --allowlist scripts/stubtest_allow.txt cacheness
 }
 
-"$ROOT/scripts/setup.sh" || exit 1
+prepare || exit 1
 names=("$@")
 [ ${#names[@]} -gt 0 ] || names=(fmt ruff deny clippy docs types stubs)
 failed=()

@@ -4,6 +4,7 @@ set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT"
+prepare
 "$ROOT/scripts/build.sh" release
 say "Building the Rust program that reads what Python wrote"
 cargo build --quiet --release --locked --all-features --package cacheness --example read_demo

@@ -68,4 +68,8 @@ use_native_tools() {
         case $headers in /*) export BINDGEN_EXTRA_CLANG_ARGS="-I$headers -U__SSE2__ -U__AVX2__ -U__AVX512F__" ;; esac
     fi
 }
+# For a shell that sources this file once everything is set up; scripts call `prepare`.
 use_native_tools
+
+# Sets up what is missing, and finds the tools that were just installed.
+prepare() { "$ROOT/scripts/setup.sh" && use_native_tools; }

@@ -7,6 +7,7 @@ set -euo pipefail
 
 what=${1:-all}
 cd "$ROOT"
+prepare
 "$ROOT/scripts/build.sh" checked
 
 # The extension module is a library for an interpreter: its tests are the Python ones. Rust tests that compare both

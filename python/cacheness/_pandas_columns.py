@@ -427,7 +427,9 @@ def _texts(array: pa.ChunkedArray) -> np.ndarray:
     for chunk in array.chunks:
         encoded = chunk.dictionary_encode()
         # A null has the index -1, which leads to the last one.
-        objects = np.append(encoded.dictionary.to_numpy(zero_copy_only=False).astype(object), None)
+        known = encoded.dictionary.to_numpy(zero_copy_only=False)
+        objects = np.empty(len(known) + 1, dtype=object)
+        objects[:-1] = known
         parts.append(objects[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)])
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
