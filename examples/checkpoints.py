@@ -46,7 +46,8 @@ def main() -> None:
         result = store.get("result")
         assert result is not None
         assert np.allclose(result, 10.0 * 0.97**STEPS)
-        print(f"{STEPS} steps done, weights {result[0]:.4f}; {store.get_metadata('checkpoint')['metadata']}")
+        known = store.get_metadata("checkpoint") or {}
+        print(f"{STEPS} steps done, weights {result[0]:.4f}; {known['metadata']}")
 
 
 if __name__ == "__main__":

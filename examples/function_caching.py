@@ -28,7 +28,8 @@ class Model:
 def simulate(model: Model, steps: int = 500, paths: int = 2_000, seed: int = 0) -> np.ndarray:
     """Simulate price paths; an array of shape (steps, paths)."""
     noise = np.random.default_rng(seed).standard_normal((steps, paths)) / np.sqrt(steps)
-    return np.exp(np.cumsum(model.drift / steps + model.volatility * noise, axis=0))
+    paths_taken: np.ndarray = np.exp(np.cumsum(model.drift / steps + model.volatility * noise, axis=0))
+    return paths_taken
 
 
 def main() -> None:

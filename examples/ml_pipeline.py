@@ -42,7 +42,7 @@ def features(degree: int) -> tuple[np.ndarray, np.ndarray]:
 
 def train(degree: int, alpha: float) -> tuple[Any, float]:
     """A model, kept with its score as metadata."""
-    params = {"step": "train", "degree": degree, "alpha": alpha}
+    params: dict[str, Any] = {"step": "train", "degree": degree, "alpha": alpha}
     if (found := cache.get_with_metadata(**params)) is None:
         ran.append(f"train {degree} {alpha}")
         inputs, targets = features(degree)
@@ -56,6 +56,7 @@ def train(degree: int, alpha: float) -> tuple[Any, float]:
 
 def main() -> None:
     """Try a few models, twice."""
+    scores: dict[tuple[int, float], float] = {}
     for turn in (1, 2):
         ran.clear()
         scores = {(degree, alpha): train(degree, alpha)[1] for degree in (1, 2) for alpha in (0.001, 0.01)}
