@@ -8,7 +8,7 @@ use syn::{ItemFn, parse_macro_input};
 
 /// Keeps a function's results under its name and its arguments.
 ///
-/// ```ignore
+/// ```text
 /// #[cached(dir = "results", ttl = "6h")]
 /// fn simulate(steps: u64, rate: f64) -> Vec<f64> { … }
 ///
