@@ -58,7 +58,7 @@ pub fn share<T: Send, E: Send>(
             }
         }
     };
-    beside(helpers, &run, &run);
+    beside(helpers, run, run);
     failed.into_inner().map_or(Ok(()), Err)
 }
 
