@@ -168,15 +168,10 @@ impl Evictor {
 
     fn warn_once(&self) {
         if !self.warned.swap(true, Ordering::Relaxed) {
-            let Totals { entries, bytes } = self.max;
-            let limit = |limit: u64, unit: &str| {
-                if limit == u64::MAX { String::new() } else { format!(" {limit} {unit}") }
-            };
-            log::warn!(
-                "the cache has reached its limit of{}{}: entries are evicted from now on",
-                limit(entries, "entries"),
-                limit(bytes, "bytes")
-            );
+            let limits = [(self.max.entries, "entries"), (self.max.bytes, "bytes")];
+            let limits = limits.iter().filter(|(limit, _)| *limit < u64::MAX);
+            let limits: Vec<_> = limits.map(|(limit, unit)| format!("{limit} {unit}")).collect();
+            log::warn!("the cache has reached a limit ({}): entries are evicted from now on", limits.join(", "));
         }
     }
 }
