@@ -187,13 +187,21 @@ impl CacheEngine {
         let entry = self.store.put(key, encoded, attributes)?;
         self.counters.puts.fetch_add(1, Ordering::Relaxed);
         if let Some(evictor) = &self.evictor {
-            evictor.make_room(&self.store, &entry, entry.created_at, || self.flush_accesses())?;
+            let room = evictor.make_room(&self.store, &entry, entry.created_at, || self.flush_accesses());
+            Self::warn_after_put(room);
         }
         let since = entry.created_at.0.saturating_sub(self.flushed_at.load(Ordering::Relaxed));
         if !(0..FLUSH_AFTER).contains(&since) {
-            self.flush_accesses()?;
+            Self::warn_after_put(self.flush_accesses());
         }
         Ok(entry)
+    }
+
+    /// The value is stored already: what fails behind it is tried again with the next put, and is no error of this one.
+    fn warn_after_put(done: Result<()>) {
+        if let Err(error) = done {
+            log::warn!("a value is stored, but making room or noting accesses behind it failed: {error}");
+        }
     }
 
     /// The payload of `key`, if it is in the memory of this process and has not expired. Counts a hit, and no miss: what
