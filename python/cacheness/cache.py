@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: As many entries as can be looked at without anybody noticing.
+_FEW_ENTRIES = 100_000
+
 __all__ = ["Cache", "UnifiedCache", "cacheness"]
 
 
@@ -165,13 +168,18 @@ class Cache(Management):
         )
         return value
 
-    def get_stats(self) -> dict[str, Any]:
+    def get_stats(self, *, dates: bool | None = None) -> dict[str, Any]:
         """Totals of the store, and hits and misses of this process since the cache was opened.
+
+        Args:
+            dates: whether the dates of the oldest and the newest entry are among them, which takes a look at all
+                entries. ``None``: where there are at most 100,000.
 
         Returns:
             ``total_entries``, ``total_size_mb``, ``total_size_bytes``, ``avg_entry_size_mb``, ``cache_hits``,
             ``cache_misses``, ``cache_puts``, ``cache_failures``, ``cache_evictions``, ``hit_rate``, ``backend_type``,
-            ``blob_backend_type``, ``cache_dir``.
+            ``blob_backend_type``, ``cache_dir``; ``oldest_entry_date`` and ``newest_entry_date`` (ISO 8601 in UTC, when
+            they were put), if there are entries.
         """
         stats: dict[str, Any] = self._stats()
         entries = stats["total_entries"]
@@ -179,6 +187,10 @@ class Cache(Management):
         stats["cache_dir"] = self.cache_dir
         if not self._config.metadata.memory_cache_stats:
             del stats["memory_cache_hits"]
+        if entries <= _FEW_ENTRIES if dates is None else dates:
+            created = self._created_range()
+            if created is not None:
+                stats["oldest_entry_date"], stats["newest_entry_date"] = created
         return stats
 
     def clear_all(self) -> int:

@@ -31,12 +31,23 @@ __all__ = [
 #: Other names of options.
 _ALIASES = {"metadata_backend": "backend"}
 
-
 _CODECS = ("none", "lz4", "zstd", "gzip")
 
 
-@dataclass
-class CacheStorageConfig:
+class _Options:
+    """What dataclasses have besides their fields; generated for each class it would be half the time of an import."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if type(other) is type(self) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(repr=False, eq=False)
+class CacheStorageConfig(_Options):
     """Where a store is and what it survives.
 
     Attributes:
@@ -68,8 +79,8 @@ class CacheStorageConfig:
     read_only: bool = False
 
 
-@dataclass
-class CacheMetadataConfig:
+@dataclass(repr=False, eq=False)
+class CacheMetadataConfig(_Options):
     """What is kept of an entry, and how its payload is checked.
 
     Attributes:
@@ -80,7 +91,8 @@ class CacheMetadataConfig:
         verify_cache_integrity: whether a payload's hash is checked when it is read.
         enable_memory_cache: whether entries that were read or written are kept in this process's memory, so that a get
             of one of them touches no file. They are always true: changes by other processes are noticed first.
-        memory_cache_type: which one leaves first: ``"lru"``, the one not read for longest, or ``"fifo"``.
+        memory_cache_type: which one leaves first: ``"lru"``, the one not read for longest, ``"lfu"``, the one read least
+            often, ``"fifo"``, the one that came first, or ``"rr"``, a random one.
         memory_cache_maxsize: how many at most.
         memory_cache_max_mb: how many megabytes at most; values over ``inline_threshold_bytes`` are never kept.
         memory_cache_ttl_seconds: after how long an entry is read, and its signature checked, again.
@@ -91,7 +103,7 @@ class CacheMetadataConfig:
     store_cache_key_params: bool = True
     verify_cache_integrity: bool = True
     enable_memory_cache: bool = True
-    memory_cache_type: Literal["lru", "fifo"] = "lru"
+    memory_cache_type: Literal["lru", "lfu", "fifo", "rr"] = "lru"
     memory_cache_maxsize: int = 10_000
     memory_cache_max_mb: float = 32.0
     memory_cache_ttl_seconds: float = 300.0
@@ -103,8 +115,8 @@ class CacheMetadataConfig:
             self.backend = metadata_backend  # type: ignore[assignment]
 
 
-@dataclass
-class CacheBlobConfig:
+@dataclass(repr=False, eq=False)
+class CacheBlobConfig(_Options):
     """Where payloads go that are too large to travel inside an entry.
 
     Attributes:
@@ -116,8 +128,8 @@ class CacheBlobConfig:
     shard_chars: int = 2
 
 
-@dataclass
-class CompressionConfig:
+@dataclass(repr=False, eq=False)
+class CompressionConfig(_Options):
     """How payloads are compressed, and in which format arrays and tables are stored.
 
     Attributes:
@@ -151,8 +163,8 @@ class CompressionConfig:
     sample: bool = True
 
 
-@dataclass
-class SerializationConfig:
+@dataclass(repr=False, eq=False)
+class SerializationConfig(_Options):
     """How keys are made from parameters.
 
     Attributes:
@@ -170,8 +182,8 @@ class SerializationConfig:
     max_collection_depth: int = 10
 
 
-@dataclass
-class HandlerConfig:
+@dataclass(repr=False, eq=False)
+class HandlerConfig(_Options):
     """Which handlers store values, and in which order they are asked.
 
     Attributes:
@@ -195,8 +207,8 @@ class HandlerConfig:
     custom_handlers: Sequence[CacheHandler | type[CacheHandler]] = ()
 
 
-@dataclass
-class SecurityConfig:
+@dataclass(repr=False, eq=False)
+class SecurityConfig(_Options):
     """Signatures and pickles. See ``docs/guide.md`` for what each protects from.
 
     Attributes:
@@ -221,8 +233,8 @@ class SecurityConfig:
     trust_unsigned_pickles: bool = False
 
 
-@dataclass
-class CacheConfig:
+@dataclass(repr=False, eq=False)
+class CacheConfig(_Options):
     """All options of a cache.
 
     Attributes:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, overload
 
 from . import _core
 from .config import HandlerConfig
 from .errors import CacheConfigurationError, CacheSerializationError
 from .interfaces import CacheHandler, StorageHandler
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = [
     "CacheHandler",
@@ -61,8 +62,7 @@ class _Legacy(CacheHandler):
         return self._inner.get_file_extension()
 
 
-@dataclass(frozen=True)
-class _Custom:
+class _Custom(NamedTuple):
     name: str
     handler: CacheHandler
     priority: int | None
@@ -232,6 +232,8 @@ def _write_custom(
     Returns:
         The file's path, its extension without the dot, the storage format, and what the handler wants back.
     """
+    from pathlib import Path
+
     base = Path(directory) / "value"
     result = handler.put(value, base, config)
     if not isinstance(result, dict):
@@ -254,6 +256,8 @@ def _write_custom(
 
 def _read_custom(registry: HandlerRegistry, name: str, path: str, extra: bytes) -> Any:
     """Has the custom handler of that name read a file."""
+    from pathlib import Path
+
     handler = registry.get_handler(name)
     if handler is None:
         from .errors import CacheUnsupportedError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from ._core import hash_path, hash_value
@@ -50,6 +49,8 @@ def get_size_mb(file_path: str | os.PathLike[str]) -> float:
     Raises:
         FileNotFoundError: there is nothing.
     """
+    from pathlib import Path
+
     path = Path(file_path)
     if not path.is_dir():
         return path.stat().st_size / 2**20

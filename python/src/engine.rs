@@ -4,25 +4,24 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use cacheness::{Access, Clock, Place, Timestamp, counts_as_miss, open_store};
+use cacheness_core::Error;
 use cacheness_core::cache::{CacheAttributes, CacheEngine};
 use cacheness_core::config::CacheConfig;
 use cacheness_core::entry::EntrySummary;
 use cacheness_core::payload::Stored;
 use cacheness_core::store::{EntryKey, ReadOptions};
-use cacheness_core::{Error, ErrorKind};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use crate::entries::{self, Detail};
-use crate::errors::{IntoPyResult, to_py};
+use crate::errors::IntoPyResult;
 use crate::kwargs::{Call, Method};
 use crate::values::{Reading, Values};
 
 /// Reads a configuration as `CacheConfig._to_json` writes it.
 pub(crate) fn parse_config(json: &str) -> PyResult<CacheConfig> {
-    serde_json::from_str(json)
-        .map_err(|e| to_py(Error::new(ErrorKind::InvalidInput, format!("the configuration is not valid: {e}"))))
+    CacheConfig::read(&mut serde_json::Deserializer::from_str(json)).into_py_result()
 }
 
 /// Where `directory` is; `:memory:` is a store in memory.
@@ -451,6 +450,13 @@ impl PyCache {
         stats.set_item("backend_type", engine.store().metadata().name())?;
         stats.set_item("blob_backend_type", engine.store().blobs().name())?;
         Ok(stats)
+    }
+
+    /// When the oldest and the newest entry were put; `None` if there are none. Looks at all entries.
+    fn _created_range(&self, py: Python<'_>) -> PyResult<Option<(String, String)>> {
+        let Opened { engine, .. } = self.opened()?;
+        let range = py.detach(|| engine.created_range()).into_py_result()?;
+        Ok(range.map(|(oldest, newest)| (oldest.to_iso(), newest.to_iso())))
     }
 
     /// Removes all entries that have expired.

@@ -109,6 +109,20 @@ def test_a_stored_none_is_a_hit(cache: Cache) -> None:
     assert (stats["cache_hits"], stats["cache_misses"], stats["hit_rate"]) == (1, 2, pytest.approx(1 / 3))
 
 
+@pytest.mark.parametrize("backend", ["sqlite", "json", "memory"])
+def test_statistics_say_when_the_oldest_and_the_newest_entry_were_put(tmp_path: Path, backend: str) -> None:
+    with Cache(cache_dir=tmp_path, backend=backend, _clock=0.0) as cache:
+        assert not {"oldest_entry_date", "newest_entry_date"} & set(cache.get_stats())
+        assert not {"oldest_entry_date", "newest_entry_date"} & set(cache.get_stats(dates=True))
+        cache.put(1, x=1)
+        cache._advance_clock(60)
+        cache.put(2, x=2)
+        stats = cache.get_stats()
+        assert stats["oldest_entry_date"] == "1970-01-01T00:00:00.000000+00:00"
+        assert stats["newest_entry_date"] == "1970-01-01T00:01:00.000000+00:00"
+        assert "oldest_entry_date" not in cache.get_stats(dates=False)
+
+
 def test_parameters_are_told_apart_by_type_and_not_by_order(cache: Cache) -> None:
     key = cache.put(1, a=1, b="x")
     assert cache.put(2, b="x", a=1) == key

@@ -77,5 +77,7 @@ def test_importing_loads_nothing_that_takes_long() -> None:
         "uuid",
         "difflib",
         "hashlib",
+        "logging",
+        "pathlib",
     }
     assert not loaded & slow

@@ -254,7 +254,7 @@ impl CacheEngine {
         match fetched {
             Ok(Fetched::Found(stored)) => {
                 count(&self.counters.hits);
-                self.note_access_and_flush(stored.key(), now)?;
+                self.note_access_and_flush(stored.key(), now);
                 Ok(Some(stored))
             }
             Ok(other) => {
@@ -374,6 +374,12 @@ impl CacheEngine {
         self.store.totals()
     }
 
+    /// When the oldest and the newest entry were put; `None` if there are none. Looks at all entries.
+    pub fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
+        self.refuse_if_closed()?;
+        self.store.created_range()
+    }
+
     /// Notes that `key` was read; `false` if that has to be done by [`CacheEngine::note_access_and_flush`].
     fn note_access(&self, key: &str, now: Timestamp) -> bool {
         if self.store.is_read_only() {
@@ -393,12 +399,15 @@ impl CacheEngine {
         true
     }
 
-    fn note_access_and_flush(&self, key: &str, now: Timestamp) -> Result<()> {
+    /// The value has been read already: that its access cannot be written down is no error of the get.
+    /// The value has been read already: that its access cannot be written down is no error of the get.
+    fn note_access_and_flush(&self, key: &str, now: Timestamp) {
         if !self.note_access(key, now) {
-            self.flush_accesses()?;
+            if let Err(error) = self.flush_accesses() {
+                log::warn!("a value was read, but writing down when values were read failed: {error}");
+            }
             self.note_access(key, now);
         }
-        Ok(())
     }
 
     /// Writes down how often and when entries were read since the last time.

@@ -1,9 +1,10 @@
 //! Options of a store and a cache, as both languages and the files know them.
 //!
-//! Field names are those of the Python configuration classes; [`serde`] gives the JSON and TOML forms. Unknown fields are
-//! refused.
+//! Field names are those of the Python configuration classes; [`serde`] gives the JSON and TOML forms, and
+//! [`CacheConfig::read`] reads them. Unknown fields are refused.
 
 mod limits;
+mod read;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 
 pub use limits::{EvictionPolicy, Limits};
+pub(crate) use read::nearest;
 
 /// What a store survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -243,8 +245,12 @@ pub enum MemoryPolicy {
     /// The one that was not read for longest.
     #[default]
     Lru,
+    /// The one that was read least often, of those that were not read for longest.
+    Lfu,
     /// The one that came first.
     Fifo,
+    /// A random one.
+    Rr,
 }
 
 /// Entries that are kept in the memory of the process, so that a get of one that was read or written before touches no

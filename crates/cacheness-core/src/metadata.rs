@@ -196,6 +196,9 @@ pub trait MetadataBackend: Send + Sync + fmt::Debug {
     /// Returns the totals, which are kept and never summed up.
     fn totals(&self) -> Result<Totals>;
 
+    /// The least and the greatest [`Entry::created_at`]; `None` if there are no entries. Looks at all of them.
+    fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>>;
+
     /// A number that grows whenever an entry may have been changed by anybody else than through this object: by another
     /// process, or by another backend of this process on the same database. `None` where that cannot be told.
     ///

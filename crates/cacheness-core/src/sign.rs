@@ -16,6 +16,7 @@ use parking_lot::RwLock;
 use sha2::Sha256;
 
 use crate::clock::Timestamp;
+use crate::config::nearest;
 use crate::entry::{Entry, Signature};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -61,10 +62,8 @@ impl SignedFields {
             } else if !ALWAYS.contains(&name) {
                 let known = || ALWAYS.iter().copied().chain(OPTIONAL.iter().map(|(name, _)| *name));
                 let all = known().collect::<Vec<_>>().join(", ");
-                let best =
-                    known().max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
-                let hint = match best.filter(|best| strsim::jaro_winkler(name, best) > 0.8) {
-                    Some(best) => format!("did you mean {best:?}? The fields are {all}"),
+                let hint = match nearest(name, known()) {
+                    Some(near) => format!("did you mean {near:?}? The fields are {all}"),
                     None => format!("the fields are {all}"),
                 };
                 return Err(Error::new(

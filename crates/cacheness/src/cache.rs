@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cacheness_core::cache::{CacheAttributes, CacheEngine, Counts, Ttl};
-use cacheness_core::clock::Clock;
+use cacheness_core::clock::{Clock, Timestamp};
 use cacheness_core::config::{CacheConfig, Codec, Durability, EvictionPolicy, StoreConfig};
 use cacheness_core::entry::Totals;
 use cacheness_core::handler::{Handler, Storable};
@@ -507,6 +507,15 @@ impl Cache {
     /// `Metadata`, `Closed`.
     pub fn stats(&self) -> Result<Stats> {
         Ok(Stats { totals: self.engine.totals()?, counts: self.engine.counts() })
+    }
+
+    /// When the oldest and the newest entry were put; `None` if there are none. Looks at all entries, which takes a
+    /// second or so for millions.
+    ///
+    /// # Errors
+    /// `Metadata`, `Closed`.
+    pub fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
+        self.engine.created_range()
     }
 
     /// Removes all expired entries and returns how many.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import CallKey
-from .._log import logger
 from ..errors import CacheConfigurationError, CacheError
 
 if TYPE_CHECKING:
@@ -21,6 +20,13 @@ if TYPE_CHECKING:
 
 #: The flight that the running code is part of: tasks and ``asyncio.to_thread`` carry it along.
 inside: ContextVar[_core.Flight | None] = ContextVar("cacheness_flight", default=None)
+
+
+def warn(message: str, *args: object) -> None:
+    """A warning of the package's logger, which most programs never need."""
+    from .._log import logger
+
+    logger.warning(message, *args)
 
 
 class Computing:
@@ -49,7 +55,7 @@ class Computing:
         self.calls.note_failure()
         if not self._warned:
             self._warned = True
-            logger.warning("%s: cannot %s: %s (said once)", self.name, what, error)
+            warn("%s: cannot %s: %s (said once)", self.name, what, error)
 
     def missed(self, cache: Cache, found: CallKey, call: Callable[[], Any]) -> Any:
         """The result of a call that was not simply found."""
@@ -107,7 +113,7 @@ class Computing:
 
     def not_refreshed(self, error: Exception) -> None:
         """Logs that a computation in the background failed; the value that is there has been served."""
-        logger.warning("%s: cannot be computed anew: %r", self.name, error)
+        warn("%s: cannot be computed anew: %r", self.name, error)
 
     def _refresh(self, cache: Cache, found: CallKey, call: Callable[[], Any]) -> None:
         """Computes in a thread, for which the interpreter waits when it ends."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 
-@dataclasses.dataclass(kw_only=True)
+@dataclasses.dataclass(kw_only=True, repr=False, eq=False)
 class Options:
     """What the decorators take. See :class:`~cacheness.decorators._cached.cached`."""
 

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
+use crate::clock::Timestamp;
 use crate::entry::{Entry, EntrySummary, Location, Totals};
 use crate::metadata::{Access, EntryUpdate, Evicted, Eviction, EvictionOrder, PutOptions, PutOutcome, Scan};
 
@@ -51,6 +52,11 @@ impl Entries {
 
     pub(super) fn totals(&self) -> Totals {
         self.totals
+    }
+
+    pub(super) fn created_range(&self) -> Option<(Timestamp, Timestamp)> {
+        let times = || self.iter().map(|kept| kept.entry.created_at);
+        times().min().zip(times().max())
     }
 
     /// Removes the entry of `key` and returns it with the locator that nobody names any more.

@@ -32,6 +32,7 @@ use rustix::fs::OFlags;
 
 use self::lock::Lock;
 use super::entries::Entries;
+use crate::clock::Timestamp;
 use crate::config::Durability;
 use crate::entry::{Entry, EntrySummary, Totals};
 use crate::error::{Error, ErrorKind, Result};
@@ -388,6 +389,10 @@ impl MetadataBackend for JsonMetadata {
 
     fn totals(&self) -> Result<Totals> {
         self.look(Entries::totals)
+    }
+
+    fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
+        self.look(Entries::created_range)
     }
 
     fn is_read_only(&self) -> bool {

@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 use super::entries::Entries;
 use super::locator::{Locator, new_name};
 use crate::blob::{BlobBackend, BlobHint, BlobReader, BlobWriter};
+use crate::clock::Timestamp;
 use crate::entry::{Entry, EntrySummary, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::{Access, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
@@ -112,6 +113,10 @@ impl MetadataBackend for MemoryMetadata {
 
     fn totals(&self) -> Result<Totals> {
         self.read(Entries::totals)
+    }
+
+    fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
+        self.read(Entries::created_range)
     }
 
     fn close(&self) -> Result<()> {

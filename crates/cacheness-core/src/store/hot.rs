@@ -9,11 +9,12 @@
 //!   if the number has changed. Of two writers of one key the first to come in keeps its entry, and the second, which
 //!   does not know whose commit was last, removes it.
 //!
-//! What is kept is bounded in bytes and entries, by least recent use, and in time, so that a signature is checked again
-//! now and then. A forked child begins with nothing.
+//! What is kept is bounded in bytes and entries, and in time, so that a signature is checked again now and then. A forked
+//! child begins with nothing.
 //!
 //! [`MetadataBackend::outside_changes`]: crate::metadata::MetadataBackend::outside_changes
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,6 +32,12 @@ const SHARDS: usize = 16;
 /// What an entry takes besides its texts and bytes, roughly.
 const OVERHEAD: usize = 512;
 
+/// Of how many entries, from the one that was not read for longest on, the one that was read least often leaves.
+const LEAST_OF: usize = 32;
+
+/// Of how many at most a random one leaves: of all of them in a shard of the usual size.
+const RANDOM_OF: usize = 1024;
+
 /// An entry with a valid signature (or none, where that is allowed) and a verified payload.
 #[derive(Clone, Debug)]
 pub(super) struct Hot {
@@ -39,6 +46,8 @@ pub(super) struct Hot {
     pub(super) signed: bool,
     outside: u64,
     since: Timestamp,
+    /// How often it has been found here.
+    reads: u32,
 }
 
 /// The state of things before an entry was read or written, shown when it is offered.
@@ -52,12 +61,16 @@ struct Shard {
     writes: u64,
     bytes: usize,
     entries: LruCache<String, Hot>,
+    random: RandomState,
 }
 
 type Shards = [Mutex<Shard>; SHARDS];
 
 fn new_shards() -> Shards {
-    std::array::from_fn(|_| Mutex::new(Shard { writes: 0, bytes: 0, entries: LruCache::new_unbounded() }))
+    std::array::from_fn(|_| {
+        let (entries, random) = (LruCache::new_unbounded(), RandomState::new());
+        Mutex::new(Shard { writes: 0, bytes: 0, entries, random })
+    })
 }
 
 /// See the module.
@@ -74,8 +87,8 @@ fn weight(entry: &Entry) -> usize {
         Location::Blob(locator) => locator.len(),
     };
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let params = entry.params.as_ref().map_or(0, Vec::len);
-    OVERHEAD + payload + params + 2 * entry.key.len() + text(&entry.metadata) + text(&entry.description)
+    let bytes = entry.params.as_ref().map_or(0, Vec::len) + entry.format.handler_meta.len();
+    OVERHEAD + payload + bytes + 2 * entry.key.len() + text(&entry.metadata) + text(&entry.description)
 }
 
 impl HotEntries {
@@ -96,8 +109,11 @@ impl HotEntries {
     pub(super) fn find(&self, key: &str, outside: u64, now: Timestamp) -> Result<Hot, Ticket> {
         let mut shard = self.shard(key);
         let found = match self.config.memory_cache_type {
-            MemoryPolicy::Lru => shard.entries.get(key).map(|hot| -> &Hot { hot }),
-            MemoryPolicy::Fifo => shard.entries.peek(key),
+            MemoryPolicy::Lru | MemoryPolicy::Lfu => shard.entries.get_mut(key).map(|hot| {
+                hot.reads = hot.reads.saturating_add(1);
+                &*hot
+            }),
+            MemoryPolicy::Fifo | MemoryPolicy::Rr => shard.entries.peek(key),
         };
         let found = found.map(|hot| {
             let age = now.0.saturating_sub(hot.since.0);
@@ -129,7 +145,7 @@ impl HotEntries {
     pub(super) fn offer(&self, ticket: Ticket, entry: Arc<Entry>, signed: bool, now: Timestamp) {
         let mut shard = self.shard(&entry.key);
         if shard.writes == ticket.writes {
-            shard.keep(&self.config, Hot { entry, signed, outside: ticket.outside, since: now });
+            shard.keep(&self.config, Hot { entry, signed, outside: ticket.outside, since: now, reads: 0 });
         }
     }
 
@@ -138,7 +154,7 @@ impl HotEntries {
         let mut shard = self.shard(key);
         match now {
             Some((ticket, entry, signed, since)) if shard.writes == ticket.writes => {
-                shard.keep(&self.config, Hot { entry, signed, outside: ticket.outside, since });
+                shard.keep(&self.config, Hot { entry, signed, outside: ticket.outside, since, reads: 0 });
             }
             _ => shard.remove(key),
         }
@@ -171,12 +187,28 @@ impl Shard {
         if weight > limit {
             return;
         }
+        let newest = key.clone();
         self.bytes += weight;
-        self.entries.insert(key.clone(), hot);
+        self.entries.insert(newest.clone(), hot);
         let entries = config.memory_cache_maxsize.div_ceil(SHARDS);
         while self.bytes > limit || self.entries.len() > entries {
-            let Some((_, oldest)) = self.entries.remove_lru() else { return };
-            self.bytes -= self::weight(&oldest.entry);
+            let Some(leaving) = self.leaving(config.memory_cache_type, &newest) else { return };
+            self.remove(&leaving);
         }
+    }
+
+    /// Who has to make room for the entry that came last.
+    fn leaving(&self, policy: MemoryPolicy, newest: &str) -> Option<String> {
+        let others = self.entries.len().checked_sub(1)?.max(1);
+        let mut entries = self.entries.iter();
+        let (key, _) = match policy {
+            MemoryPolicy::Lru | MemoryPolicy::Fifo => entries.next(),
+            MemoryPolicy::Lfu => entries.take(others.min(LEAST_OF)).min_by_key(|(_, hot)| hot.reads),
+            MemoryPolicy::Rr => {
+                let random = usize::try_from(self.random.hash_one((self.writes, newest)) >> 32).unwrap_or_default();
+                entries.nth(random % others.min(RANDOM_OF))
+            }
+        }?;
+        Some(key.clone())
     }
 }

@@ -597,6 +597,11 @@ impl Store {
         self.metadata.totals()
     }
 
+    /// When the oldest and the newest entry were put; `None` if there are none. Looks at all entries.
+    pub fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
+        self.metadata.created_range()
+    }
+
     /// Reads the payload of `key` and compares it with what its entry records; `None` if there is no entry.
     pub fn verify_integrity(&self, key: &str) -> Result<Option<IntegrityReport>> {
         let Some(entry) = self.metadata.get(key)? else { return Ok(None) };

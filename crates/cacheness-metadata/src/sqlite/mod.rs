@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use cacheness_core::clock::Timestamp;
 use cacheness_core::config::Durability;
 use cacheness_core::entry::{Entry, EntrySummary, Totals};
 use cacheness_core::metadata::{self, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
@@ -406,6 +407,10 @@ impl MetadataBackend for SqliteMetadata {
 
     fn totals(&self) -> Result<Totals> {
         self.read(totals::get)
+    }
+
+    fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
+        self.read(scan::created_range)
     }
 
     fn outside_changes(&self) -> Option<u64> {

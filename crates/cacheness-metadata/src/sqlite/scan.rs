@@ -76,6 +76,15 @@ pub(super) fn scan(connection: &Connection, scan: &Scan<'_>) -> Result<Vec<Entry
     Ok(found)
 }
 
+/// The least and the greatest creation time.
+pub(super) fn created_range(connection: &Connection) -> Result<Option<(Timestamp, Timestamp)>> {
+    let found: (Option<i64>, Option<i64>) =
+        prepare(connection, "SELECT min(created_at), max(created_at) FROM cache_entries")?
+            .query_row((), |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(|e| translate("cannot read when entries were put", e))?;
+    Ok(found.0.map(Timestamp).zip(found.1.map(Timestamp)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -85,6 +85,7 @@ fn empty(fixture: &MetadataFixture) {
     backend.record_accesses(&[Access { key: "nothing".into(), at: NOW, count: 1 }]).expect("passed over");
     assert!(keys(backend, &Scan::default()).is_empty());
     assert_eq!(totals(backend), (0, 0));
+    assert_eq!(backend.created_range().expect("looked"), None);
     assert_eq!(backend.clear(&mut |locator| panic!("{locator} is no blob")).expect("cleared"), 0);
     assert!(!backend.name().is_empty());
 }
@@ -120,6 +121,8 @@ fn extreme_values(fixture: &MetadataFixture) {
         put(backend, &entry);
         assert_eq!(get(backend, key), Some(entry));
     }
+    let range = (Timestamp(i64::MIN), Timestamp(i64::MAX));
+    assert_eq!(backend.created_range().expect("looked"), Some(range));
     let huge = blob("huge", "blobs/a-0123456789ab", None, i64::MAX.cast_unsigned());
     put(backend, &huge);
     assert_eq!(get(backend, "huge"), Some(huge));

@@ -182,6 +182,8 @@ fn play(fixture: &MetadataFixture, operations: &[Operation]) {
         }
         assert_eq!(backend.totals().expect("totals"), model.totals());
     }
+    let times = || model.entries.values().map(|entry| entry.created_at);
+    assert_eq!(backend.created_range().expect("looked"), times().min().zip(times().max()));
     let found = backend.scan(&Scan::default()).expect("scanned");
     assert!(found.iter().map(|summary| &summary.entry.key).eq(model.entries.keys()));
     for (key, entry) in &model.entries {

@@ -1,0 +1,129 @@
+"""Ctrl-C in the middle of a put: nothing is torn, nothing is left behind, and the next put works."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from cacheness import Cache
+from cacheness.interfaces import CacheHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def _litter(directory: Path) -> list[str]:
+    """Files that no entry names."""
+    with Cache(directory, read_only=True) as cache:
+        named = {entry["actual_path"] for entry in cache.list_entries()}
+    files = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+    own = ("cache_metadata", "cache_signing_key", "flights.lock", "cacheness.toml", "CACHEDIR", ".gitignore")
+    return sorted(name for name in files - named if not name.startswith(own))
+
+
+_WRITER = """
+import signal, sys, numpy as np
+from cacheness import Cache
+signal.signal(signal.SIGINT, signal.default_int_handler)
+values = [np.random.default_rng(i).random(4_000_000) for i in range(2)]
+cache = Cache(sys.argv[1])
+print("begun", flush=True)
+try:
+    while True:
+        for value in values:
+            cache.put(value, cache_key="large")
+            cache.put({"text": "x" * 2_000_000}, cache_key="plain")
+except KeyboardInterrupt:
+    value = cache.get(cache_key="large")
+    print("whole" if value is None or any(np.array_equal(value, v) for v in values) else "torn", flush=True)
+    cache.put(1, cache_key="after")
+    cache.close()
+"""
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.03, 0.1, 0.3])
+def test_a_large_put_in_a_program(tmp_path: Path, delay: float) -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "begun\n"
+    time.sleep(delay)
+    writer.send_signal(signal.SIGINT)
+    out, errors = writer.communicate(timeout=60)
+    assert (out, writer.returncode) == ("whole\n", 0), errors
+    with Cache(tmp_path) as cache:
+        assert cache.get(cache_key="after") == 1
+        assert all(cache.get(cache_key=entry["cache_key"]) is not None for entry in cache.list_entries())
+    assert _litter(tmp_path) == []
+
+
+class _Interrupts:
+    """Its pickle is made as far as Ctrl-C."""
+
+    def __reduce__(self) -> Any:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("before", [None, 1])
+def test_while_a_value_is_pickled(tmp_path: Path, before: int | None) -> None:
+    with Cache(tmp_path) as cache:
+        if before is not None:
+            cache.put(before, x=1)
+        with pytest.raises(KeyboardInterrupt):
+            cache.put([np.zeros(3_000_000), _Interrupts()], x=1)
+        assert cache.get(x=1) == before
+        cache.put(2, x=1)
+        assert cache.get(x=1) == 2
+    assert _litter(tmp_path) == []
+
+
+class _Handler(CacheHandler):
+    data_type = "interrupted"
+
+    def can_handle(self, data: Any) -> bool:
+        return isinstance(data, _Interrupts)
+
+    def put(self, data: Any, file_path: Path, config: Any) -> dict[str, Any]:  # noqa: ARG002
+        file_path.write_bytes(b"a part of it")
+        raise KeyboardInterrupt
+
+    def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+
+def test_while_a_handler_writes(tmp_path: Path) -> None:
+    with Cache(tmp_path, custom_handlers=[_Handler()]) as cache:
+        cache.put(1, x=1)
+        with pytest.raises(KeyboardInterrupt):
+            cache.put(_Interrupts(), x=1)
+        assert cache.get(x=1) == 1
+    assert _litter(tmp_path) == []
+
+
+@pytest.fixture(autouse=True)
+def _default_signal() -> Iterator[None]:
+    """What a test did to the handler does not outlive it."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_computation_that_is_interrupted_is_not_kept(tmp_path: Path) -> None:
+    with Cache(tmp_path) as cache:
+
+        def compute() -> np.ndarray:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            cache.get_or_compute(compute, x=1)
+        assert cache.get(x=1) is None
+        assert cache.get_or_compute(lambda: 5, x=1) == 5
+    assert _litter(tmp_path) == []
