@@ -66,11 +66,12 @@ where
 {
     let invalid =
         |e: &dyn std::fmt::Display| Error::new(ErrorKind::InvalidInput, format!("the configuration is not valid: {e}"));
-    let given = serde::Deserialize::deserialize(file).map_err(|e: D::Error| invalid(&e))?;
+    let given: Value = serde::Deserialize::deserialize(file).map_err(|e: D::Error| invalid(&e))?;
     let known = serde_json::to_value(C::default()).expect("a configuration is valid JSON");
-    if let (Value::Object(given), Value::Object(known)) = (&given, &known) {
-        refuse_unknown(given, known, "")?;
-    }
+    let (Value::Object(options), Value::Object(known)) = (&given, &known) else {
+        return Err(invalid(&"it is not a table of options"));
+    };
+    refuse_unknown(options, known, "")?;
     serde_json::from_value(given).map_err(|e| invalid(&e))
 }
 
