@@ -34,6 +34,7 @@ __all__ = [
     "hash_value",
     "metadata_dumps",
     "metadata_loads",
+    "pinned",
     "plain_dumps",
     "plain_loads",
     "render_params",
@@ -731,6 +732,9 @@ def table_loads(meta: dict[str, Any], payload: bytes) -> Any:
 
 def set_default_handlers_changed(changed: bool) -> None:
     """Whether the registry that all caches share has custom handlers."""
+
+def pinned(cache: CacheBase, /) -> list[str]:
+    """The keys of all pinned entries, in ascending order."""
 
 def set_pinned(cache: CacheBase, pinned: bool, /, **params: Any) -> bool:
     """Keeps an entry from being evicted, or no longer; ``False`` if there is none."""

@@ -75,6 +75,10 @@ class Management(_core.CacheBase):
         """
         return _core.set_pinned(self, False, **params)
 
+    def pinned(self) -> list[str]:
+        """The keys of all pinned entries, in ascending order."""
+        return _core.pinned(self)
+
     def delete_where(self, filter_fn: Callable[[dict[str, Any]], bool]) -> int:
         """Removes all entries for which a function says so.
 

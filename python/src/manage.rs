@@ -8,6 +8,13 @@ use crate::engine::PyCache;
 use crate::errors::IntoPyResult;
 use crate::kwargs::{Call, Method};
 
+/// The keys of all pinned entries, in ascending order.
+#[pyfunction]
+fn pinned(py: Python<'_>, cache: &PyCache) -> PyResult<Vec<String>> {
+    let engine = cache.engine()?;
+    py.detach(|| engine.pinned()).into_py_result()
+}
+
 /// Keeps an entry from being evicted, or no longer; `False` if there is none.
 #[pyfunction]
 #[pyo3(signature = (cache, pinned, /, **params))]
@@ -50,6 +57,7 @@ fn update_data<'py>(
 }
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(pinned, m)?)?;
     m.add_function(wrap_pyfunction!(set_pinned, m)?)?;
     m.add_function(wrap_pyfunction!(touch, m)?)?;
     m.add_function(wrap_pyfunction!(update_data, m)?)

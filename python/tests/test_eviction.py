@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cacheness import Cache, CacheConfigurationError, CacheFullError
+from cacheness import Cache, CacheConfigurationError, CacheFullError, cached
 
 SIZE = 1000
 
@@ -240,3 +240,84 @@ def test_limits_hold_under_eight_writers(tmp_path: Path) -> None:
         assert stats["total_size_bytes"] == sum(entry["file_size"] for entry in entries)
         assert stats["total_size_mb"] <= 0.4
         assert len(entries) > 100
+
+
+@pytest.mark.parametrize("policy", ["lru", "lfu"])
+def test_what_another_cache_reads_is_not_unused(tmp_path: Path, policy: str) -> None:
+    with _cache(tmp_path, max_entries=10, eviction_policy=policy) as writes, _cache(tmp_path, read_only=False) as reads:
+        _fill(writes, range(10))
+        for _ in range(5):
+            reads._advance_clock(61)
+            assert reads.get(i=0) == 0
+        writes._advance_clock(310)
+        _fill(writes, range(10, 11))
+        assert 0 in _left(writes)
+
+
+def test_a_touched_entry_is_as_fresh_as_a_new_one(tmp_path: Path) -> None:
+    with _cache(tmp_path, max_entries=10) as cache:
+        _fill(cache, range(10))
+        assert cache.touch(i=0)
+        _fill(cache, range(10, 11))
+        assert _left(cache) == [0, *range(3, 11)]
+
+
+def test_reads_are_in_the_entry_at_once(tmp_path: Path) -> None:
+    with _cache(tmp_path) as cache:
+        key = cache.put(1, i=1)
+        cache._advance_clock(1)
+        assert [cache.get(i=1) for _ in range(3)] == [1, 1, 1]
+        entry, metadata = cache.get_entry(key), cache.get_metadata(i=1)
+        (listed,) = cache.list_entries(include_metadata=True)
+        assert entry == metadata == listed
+        assert (listed["access_count"], listed["accessed_at"]) == (3, "2023-11-14T22:13:21.000000+00:00")
+
+
+def test_pins_can_be_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with _cache(tmp_path, max_entries=5) as cache, caplog.at_level(logging.WARNING, "cacheness"):
+        assert cache.pinned() == []
+        keys = []
+        for i in range(8):
+            keys.append(cache.put(i, i=i))
+            assert cache.pin(i=i)
+        assert cache.pinned() == sorted(keys)
+        assert sum("pinned" in record.message for record in caplog.records) == 1
+        assert len(cache) == 8
+        assert cache.unpin(i=0)
+        assert cache.pinned() == sorted(keys[1:])
+
+
+def test_the_greatest_age_holds_for_entries_of_before(tmp_path: Path) -> None:
+    with _cache(tmp_path) as cache:
+        _fill(cache, range(3))
+        cache.put("late", i=3)
+    with Cache(tmp_path / "cache", max_age_seconds=100, _clock=1_700_000_102.0) as cache:
+        assert [cache.get(i=i) for i in range(4)] == [None, None, None, "late"]
+        assert [cache.exists(i=i) for i in range(4)] == [False, False, False, True]
+        assert cache.get_metadata(i=2) is None
+        assert cache.get_metadata(i=3) is not None
+        assert cache.get(i=3, ttl_seconds=1000) == "late", "what a caller asks for does not outlive the limit"
+        assert not cache.touch(i=2)
+        assert cache.cleanup_expired() == 3
+        assert len(cache) == 1
+        cache._advance_clock(1)
+        assert cache.get(i=3, ttl_seconds=1000) is None
+        cache.put("new", i=3, ttl_seconds=1000)
+        cache._advance_clock(99)
+        assert cache.get(i=3) == "new"
+        cache._advance_clock(1)
+        assert cache.get(i=3) is None
+
+
+def test_what_is_stale_is_not_served_beyond_the_greatest_age(tmp_path: Path) -> None:
+    with _cache(tmp_path, max_age_seconds=100) as cache:
+        calls = []
+
+        @cached(cache, ttl_seconds=10, stale_ttl_seconds=1000)
+        def compute() -> int:
+            calls.append(1)
+            return len(calls)
+
+        assert compute() == 1
+        cache._advance_clock(101)
+        assert compute() == 2

@@ -27,6 +27,9 @@ const ACCESSES: usize = 16 * 1024;
 /// Accesses are written down by a put when the last time is longer ago than this, in microseconds.
 const FLUSH_AFTER: i64 = 10_000_000;
 
+/// And by a get when it is longer ago than this: what only one process reads must not seem unused to the others.
+const FLUSH_READS_AFTER: i64 = 60_000_000;
+
 /// How long to wait for the table of accesses.
 const LOCK_PATIENCE: Duration = Duration::from_millis(20);
 
@@ -93,7 +96,7 @@ struct Counters {
 pub struct CacheEngine {
     store: Store,
     default_ttl: Option<f64>,
-    max_age: Option<f64>,
+    max_age: Option<Duration>,
     evictor: Option<Evictor>,
     counters: Counters,
     /// Reads that have not been written down yet: how many and when last, by key.
@@ -115,11 +118,12 @@ impl CacheEngine {
         config.check()?;
         let now = store.clock().now();
         let flights = Arc::new(Flights::new(store.locks().cloned(), config.flight_patience()?));
+        let (default_ttl, limits) = config.lifetimes();
         Ok(Self {
             store,
-            default_ttl: config.default_ttl_seconds,
-            max_age: config.limits.max_age_seconds,
-            evictor: Evictor::new(&config.limits),
+            default_ttl,
+            max_age: limits.max_age_seconds.map(ttl_duration).transpose()?,
+            evictor: Evictor::new(&limits),
             counters: Counters::default(),
             accesses: Mutex::default(),
             flushed_at: AtomicI64::new(now.0),
@@ -167,12 +171,9 @@ impl CacheEngine {
             Ttl::Forever => None,
             Ttl::Seconds(seconds) => Some(seconds),
         };
-        // A negative number stays what it is, and is refused below.
-        let seconds = match (seconds, self.max_age) {
-            (Some(seconds), Some(max)) if seconds > max => Some(max),
-            (seconds, max) => seconds.or(max),
-        };
-        seconds.map(|s| Ok(self.store.clock().now().saturating_add(ttl_duration(s)?))).transpose()
+        let ttl = seconds.map(ttl_duration).transpose()?;
+        let ttl = ttl.map_or(self.max_age, |ttl| Some(self.max_age.map_or(ttl, |max| ttl.min(max))));
+        Ok(ttl.map(|ttl| self.store.clock().now().saturating_add(ttl)))
     }
 
     /// Stores a value under `key`; returns the entry.
@@ -212,9 +213,8 @@ impl CacheEngine {
         }
         let stored = self.store.peek(key)?;
         let now = self.store.clock().now();
-        let oldest = max_age.map(|seconds| ttl_duration(seconds).map(|age| before(now, age)));
-        let fresh = oldest.is_none_or(|oldest| oldest.is_ok_and(|oldest| stored.entry().created_at >= oldest));
-        if !fresh || is_expired(stored.entry(), now) {
+        // An age that makes no sense is refused by the other get.
+        if !self.serving(now, max_age).ok()?.admits(stored.entry()) {
             return None;
         }
         // Writing accesses down may take a while: that is left to a get that waits anyway.
@@ -234,22 +234,25 @@ impl CacheEngine {
     /// doors log it and return "nothing", because a cache's reader can compute the value again.
     pub fn get(&self, key: &EntryKey, max_age: Option<f64>, options: ReadOptions) -> Result<Option<Box<Stored>>> {
         let now = self.store.clock().now();
-        self.read(key, max_age, options, |entry| !is_expired(entry, now))
+        self.read(key, self.serving(now, max_age)?, now, options)
+    }
+
+    /// What is served at `now`; `max_age` in seconds is one caller's own.
+    fn serving(&self, now: Timestamp, max_age: Option<f64>) -> Result<Serving> {
+        let asked = max_age.map(|seconds| ttl_duration(seconds).map(|age| before(now, age))).transpose()?;
+        let kept = self.max_age.map(|age| before(now, age).saturating_add(Duration::from_micros(1)));
+        Ok(Serving { unexpired_at: now, oldest: asked.max(kept) })
     }
 
     fn read(
         &self,
         key: &EntryKey,
-        max_age: Option<f64>,
+        serving: Serving,
+        now: Timestamp,
         options: ReadOptions,
-        serves: impl Fn(&Entry) -> bool,
     ) -> Result<Option<Box<Stored>>> {
         self.refuse_if_closed()?;
-        let now = self.store.clock().now();
-        let oldest = max_age.map(|seconds| ttl_duration(seconds).map(|age| before(now, age))).transpose()?;
-        let fetched = self
-            .store
-            .fetch(key, options, |entry| serves(entry) && oldest.is_none_or(|oldest| entry.created_at >= oldest));
+        let fetched = self.store.fetch(key, options, |entry| serving.admits(entry));
         let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
         match fetched {
             Ok(Fetched::Found(stored)) => {
@@ -282,18 +285,26 @@ impl CacheEngine {
     /// The entry of `key` without its payload; `None` if it has expired, unless `expired_too`. Counts nothing.
     pub fn get_entry(&self, key: &EntryKey, expired_too: bool) -> Result<Option<EntrySummary>> {
         self.refuse_if_closed()?;
-        let now = self.store.clock().now();
-        let found = self.store.get_entry(key.as_str())?;
-        Ok(found.filter(|EntrySummary { entry, .. }| {
-            let same = key.fingerprint().is_none_or(|asked| entry.fingerprint.as_ref() == Some(asked));
-            same && (expired_too || !is_expired(entry, now))
-        }))
+        let serving = self.serving(self.store.clock().now(), None)?;
+        let Some(mut found) = self.store.get_entry(key.as_str())? else { return Ok(None) };
+        let same = key.fingerprint().is_none_or(|asked| found.entry.fingerprint.as_ref() == Some(asked));
+        if !same || !(expired_too || serving.admits(&found.entry)) {
+            return Ok(None);
+        }
+        // Reads that have not been written down yet.
+        let noted = self.accesses.try_lock_for(LOCK_PATIENCE).and_then(|noted| noted.get(key.as_str()).copied());
+        if let Some((count, at)) = noted {
+            found.entry.access_count = found.entry.access_count.saturating_add(count);
+            found.entry.accessed_at = found.entry.accessed_at.max(at);
+        }
+        Ok(Some(found))
     }
 
     /// Whether there is an entry that has not expired. Counts nothing.
     pub fn exists(&self, key: &EntryKey) -> Result<bool> {
         self.refuse_if_closed()?;
-        if self.store.peek(key).is_some_and(|stored| !is_expired(stored.entry(), self.store.clock().now())) {
+        let serving = self.serving(self.store.clock().now(), None)?;
+        if self.store.peek(key).is_some_and(|stored| serving.admits(stored.entry())) {
             return Ok(true);
         }
         Ok(self.get_entry(key, false)?.is_some())
@@ -333,16 +344,19 @@ impl CacheEngine {
         }
     }
 
-    /// Removes all expired entries and returns how many.
+    /// Removes all entries that have expired or are older than any is served, and returns how many.
     pub fn cleanup_expired(&self) -> Result<u64> {
         self.refuse_if_closed()?;
         let now = self.store.clock().now();
+        let serving = self.serving(now, None)?;
+        // Expired entries have an index; those that were put when entries were served for longer have to be looked for.
+        let expired_at = serving.oldest.is_none().then_some(now);
         let mut removed = 0;
         let mut after: Option<String> = None;
         loop {
-            let scan = Scan { prefix: "", after: after.as_deref(), limit: CLEANUP_PAGE, expired_at: Some(now) };
+            let scan = Scan { prefix: "", after: after.as_deref(), limit: CLEANUP_PAGE, expired_at };
             let page = self.store.metadata().scan(&scan)?;
-            for EntrySummary { entry, .. } in &page {
+            for EntrySummary { entry, .. } in page.iter().filter(|found| !serving.admits(&found.entry)) {
                 removed += u64::from(self.store.delete_entry(entry)?);
             }
             if page.len() < CLEANUP_PAGE {
@@ -387,6 +401,10 @@ impl CacheEngine {
         }
         // After a fork the lock may be held by a thread that does not exist here: rather lose a count than wait.
         let Some(mut accesses) = self.accesses.try_lock_for(LOCK_PATIENCE) else { return true };
+        let since = now.0.saturating_sub(self.flushed_at.load(Ordering::Relaxed));
+        if !(0..FLUSH_READS_AFTER).contains(&since) {
+            return false;
+        }
         if let Some((count, at)) = accesses.get_mut(key) {
             *count += 1;
             *at = now;
@@ -420,7 +438,23 @@ impl CacheEngine {
             return Ok(());
         }
         let list: Vec<Access> = accesses.into_iter().map(|(key, (count, at))| Access { key, at, count }).collect();
-        self.store.metadata().record_accesses(&list)
+        let noted = self.store.metadata().record_accesses(&list);
+        if noted.is_err()
+            && let Some(mut accesses) = self.accesses.try_lock_for(LOCK_PATIENCE)
+        {
+            // The next time, then; what has come in the meantime is newer.
+            for Access { key, at, count } in list {
+                let (noted, _) = accesses.entry(key).or_insert((0, at));
+                *noted = noted.saturating_add(count);
+            }
+        }
+        noted
+    }
+
+    /// The keys of all entries that are never evicted, in ascending order.
+    pub fn pinned(&self) -> Result<Vec<String>> {
+        self.refuse_if_closed()?;
+        self.store.pinned()
     }
 
     /// Writes down accesses and releases all resources; closing twice is no error.
@@ -445,6 +479,21 @@ impl Drop for CacheEngine {
         if let Err(error) = self.close() {
             log::warn!("while closing the cache: {error}");
         }
+    }
+}
+
+/// Which entries are served.
+#[derive(Clone, Copy, Debug)]
+struct Serving {
+    /// Those that have not expired then,
+    unexpired_at: Timestamp,
+    /// and were not put before.
+    oldest: Option<Timestamp>,
+}
+
+impl Serving {
+    fn admits(self, entry: &Entry) -> bool {
+        !is_expired(entry, self.unexpired_at) && self.oldest.is_none_or(|oldest| entry.created_at >= oldest)
     }
 }
 

@@ -388,6 +388,9 @@ impl StoreConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheConfig {
+    /// Whether the cache is a store: nothing expires unless its `put` says so, and nothing is evicted, whatever
+    /// `default_ttl_seconds` and `limits` say.
+    pub storage_mode: bool,
     /// Seconds that an entry is served for unless its `put` says otherwise; `None` for ever.
     pub default_ttl_seconds: Option<f64>,
     /// How much it may hold.
@@ -402,6 +405,7 @@ pub struct CacheConfig {
 impl Default for CacheConfig {
     fn default() -> Self {
         Self {
+            storage_mode: false,
             default_ttl_seconds: None,
             limits: Limits::default(),
             flight_patience_seconds: 10.0,
@@ -419,6 +423,14 @@ impl CacheConfig {
         self.limits.check()?;
         self.flight_patience()?;
         self.store.check()
+    }
+
+    /// How long entries are served by default, in seconds, and how many there may be.
+    pub(crate) fn lifetimes(&self) -> (Option<f64>, Limits) {
+        match self.storage_mode {
+            true => (None, Limits::NONE),
+            false => (self.default_ttl_seconds, self.limits.clone()),
+        }
     }
 
     /// [`flight_patience_seconds`](Self::flight_patience_seconds) as a duration.

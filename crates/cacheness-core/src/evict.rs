@@ -39,6 +39,8 @@ pub(crate) struct Evictor {
     /// The limit has been reached, and 90 % of it have not been reached again.
     shrinking: AtomicBool,
     warned: AtomicBool,
+    /// It has been said that nothing can be evicted.
+    stuck: AtomicBool,
     evicted: AtomicU64,
 }
 
@@ -69,6 +71,7 @@ impl Evictor {
             allowance: Mutex::default(),
             shrinking: AtomicBool::new(false),
             warned: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
             evicted: AtomicU64::new(0),
         })
     }
@@ -133,6 +136,13 @@ impl Evictor {
         loop {
             let step = store.evict(&eviction)?;
             self.evicted.fetch_add(step.entries, Ordering::Relaxed);
+            if step.entries == 0 && !is_within(step.left, self.max) && !self.stuck.swap(true, Ordering::Relaxed) {
+                log::warn!(
+                    "the cache is over its limit, with {} entries of {} bytes, and all that could be evicted are pinned",
+                    step.left.entries,
+                    step.left.bytes
+                );
+            }
             if is_within(step.left, target) || step.entries == 0 {
                 self.shrinking.store(false, Ordering::Relaxed);
                 self.renew(step.left);

@@ -28,7 +28,7 @@ pub struct PutOptions {
 /// What changes in an entry without its payload being written again. `None` leaves a field as it is.
 #[derive(Clone, Debug, Default)]
 pub struct EntryUpdate {
-    /// New creation time.
+    /// New creation time; the entry then also was last read at that time.
     pub created_at: Option<Timestamp>,
     /// New expiry; `Some(None)` removes it.
     pub expires_at: Option<Option<Timestamp>>,
@@ -45,6 +45,7 @@ impl EntryUpdate {
     pub fn apply(&self, entry: &mut Entry) {
         if let Some(created_at) = self.created_at {
             entry.created_at = created_at;
+            entry.accessed_at = created_at;
         }
         if let Some(expires_at) = self.expires_at {
             entry.expires_at = expires_at;

@@ -509,6 +509,14 @@ impl Cache {
         Ok(Stats { totals: self.engine.totals()?, counts: self.engine.counts() })
     }
 
+    /// The keys of all pinned entries, in ascending order.
+    ///
+    /// # Errors
+    /// `Metadata`, `Closed`.
+    pub fn pinned(&self) -> Result<Vec<String>> {
+        self.engine.pinned()
+    }
+
     /// When the oldest and the newest entry were put; `None` if there are none. Looks at all entries, which takes a
     /// second or so for millions.
     ///

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{CacheEngine, before, is_expired};
+use super::{CacheEngine, Serving, before, is_expired};
 use crate::clock::Timestamp;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
@@ -60,7 +60,8 @@ impl CacheEngine {
         let now = self.store.clock().now();
         // The entry is served as if it were so much earlier.
         let lenient = freshness.stale.map_or(now, |stale| before(now, stale));
-        let found = self.read(key, None, options, |entry| !is_expired(entry, lenient))?;
+        let serving = Serving { unexpired_at: lenient, ..self.serving(now, None)? };
+        let found = self.read(key, serving, now, options)?;
         Ok(found.map(|stored| {
             let entry = stored.entry();
             let due = is_expired(entry, now) || freshness.early_recompute.is_some_and(|beta| early(entry, now, beta));

@@ -46,6 +46,14 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// No limits.
+    pub const NONE: Self = Self {
+        max_cache_size_mb: None,
+        max_entries: None,
+        max_age_seconds: None,
+        eviction_policy: EvictionPolicy::Lru,
+    };
+
     /// The limit of payloads in bytes, `u64::MAX` where there is none.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates

@@ -533,6 +533,11 @@ impl Store {
         self.metadata.set_pinned(key, pinned)
     }
 
+    /// The keys of all pinned entries, in ascending order.
+    pub fn pinned(&self) -> Result<Vec<String>> {
+        self.metadata.pinned()
+    }
+
     /// Removes entries to make room.
     pub fn evict(&self, eviction: &Eviction<'_>) -> Result<EvictionStep> {
         self.refuse_if_read_only()?;

@@ -305,7 +305,7 @@ impl MetadataBackend for SqliteMetadata {
     }
 
     fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate) -> Result<bool> {
-        let sql = "UPDATE cache_entries SET created_at = coalesce(?4, created_at), \
+        let sql = "UPDATE cache_entries SET created_at = coalesce(?4, created_at), accessed_at = coalesce(?4, accessed_at), \
                    expires_at = CASE WHEN ?5 THEN ?6 ELSE expires_at END, \
                    description = CASE WHEN ?7 THEN ?8 ELSE description END, \
                    metadata = CASE WHEN ?9 THEN ?10 ELSE metadata END, \
