@@ -298,6 +298,7 @@ fn update(fixture: &MetadataFixture) {
     assert!(backend.update("k", &changed, &touch).expect("updated"));
     let touched = Entry {
         created_at: Timestamp(5),
+        accessed_at: Timestamp(5),
         expires_at: Some(Timestamp(6)),
         description: None,
         signature: None,
