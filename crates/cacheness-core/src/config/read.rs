@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(error.hint(), Some(r#"did you mean "pickle_compression_level"?"#));
         let error = json(r#"{"zzz": 1}"#).unwrap_err();
         assert_eq!(error.to_string(), r#"unknown option "zzz""#);
-        assert!(error.hint().unwrap().starts_with("the options are default_ttl_seconds, limits"));
+        assert!(error.hint().unwrap().starts_with("the options are storage_mode, default_ttl_seconds"));
     }
 
     #[test]
