@@ -2,6 +2,7 @@
 
 import builtins
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from types import EllipsisType
 from typing import Any, Literal, Self, SupportsIndex, final
@@ -15,6 +16,7 @@ __all__ = [
     "CallKey",
     "CallSite",
     "Flight",
+    "Selection",
     "StoreBase",
     "Table",
     "TableColumn",
@@ -38,6 +40,8 @@ __all__ = [
     "plain_dumps",
     "plain_loads",
     "render_params",
+    "select_matching",
+    "select_where",
     "set_default_handlers_changed",
     "set_pinned",
     "table_dumps",
@@ -732,6 +736,22 @@ def table_loads(meta: dict[str, Any], payload: bytes) -> Any:
 
 def set_default_handlers_changed(changed: bool) -> None:
     """Whether the registry that all caches share has custom handlers."""
+
+@final
+class Selection:
+    """Entries that were chosen, as they were then."""
+
+    def keys(self) -> list[str]:
+        """The keys."""
+
+    def delete(self, cache: CacheBase) -> int:
+        """Removes those that have not been replaced since they were chosen; returns how many."""
+
+def select_matching(cache: CacheBase, values: dict[str, Any]) -> Selection:
+    """The entries that have all these values in their metadata, or, where it lacks the name, among their parameters."""
+
+def select_where(cache: CacheBase, function: Callable[[dict[str, Any]], bool]) -> Selection:
+    """The entries for which a function of their dictionary is true."""
 
 def pinned(cache: CacheBase, /) -> list[str]:
     """The keys of all pinned entries, in ascending order."""

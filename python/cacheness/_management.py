@@ -89,8 +89,7 @@ class Management(_core.CacheBase):
         Returns:
             How many were removed.
         """
-        doomed = [entry["cache_key"] for entry in self.list_entries(include_metadata=True) if filter_fn(entry)]
-        return sum(self.invalidate_by_cache_key(key) for key in doomed)
+        return _core.select_where(self, filter_fn).delete(self)
 
     def delete_matching(self, **values: Any) -> int:
         """Removes all entries with these values in their metadata, or among the parameters of their key.
@@ -102,7 +101,7 @@ class Management(_core.CacheBase):
             How many were removed.
         """
         _refuse_empty(values)
-        return self.delete_where(lambda entry: _matches(entry, values))
+        return _core.select_matching(self, values).delete(self)
 
     def touch_batch(self, **values: Any) -> int:
         """Makes all entries fresh that have these values in their metadata, or among the parameters of their key.
@@ -114,8 +113,7 @@ class Management(_core.CacheBase):
             How many entries, expired ones not among them.
         """
         _refuse_empty(values)
-        entries = [entry for entry in self.list_entries(include_metadata=True) if _matches(entry, values)]
-        return sum(self.touch(cache_key=entry["cache_key"]) for entry in entries)
+        return sum(self.touch(cache_key=key) for key in _core.select_matching(self, values).keys())  # noqa: SIM118
 
     def get_batch(self, kwargs_list: Iterable[dict[str, Any]]) -> dict[str, Any]:
         """The values of several entries.
@@ -146,10 +144,3 @@ class Management(_core.CacheBase):
 def _refuse_empty(values: dict[str, Any]) -> None:
     if not values:
         raise TypeError("no values to match; clear() removes all entries")
-
-
-def _matches(entry: dict[str, Any], values: dict[str, Any]) -> bool:
-    metadata = entry["metadata"] or {}
-    params = entry["cache_key_params"] or {}
-    missing = object()
-    return all(metadata.get(name, params.get(name, missing)) == value for name, value in values.items())

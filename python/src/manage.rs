@@ -1,12 +1,93 @@
 //! Changing entries that are there: what `cacheness.Cache` offers besides `put` and `get`.
 
 use cacheness_core::cache::CacheAttributes;
+use cacheness_core::entry::{EntrySummary, EntryVersion};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::engine::PyCache;
+use crate::entries::{self, Detail, Writer};
 use crate::errors::IntoPyResult;
+use crate::keys;
 use crate::kwargs::{Call, Method};
+
+/// How many entries are looked at between two looks for signals.
+const PAGE: usize = 1000;
+
+/// Entries that were chosen, as they were then.
+#[pyclass(frozen, module = "cacheness._core")]
+struct Selection(Vec<EntryVersion>);
+
+#[pymethods]
+impl Selection {
+    /// The keys.
+    fn keys(&self) -> Vec<&str> {
+        self.0.iter().map(|version| version.key.as_str()).collect()
+    }
+
+    /// Removes those that have not been replaced since they were chosen; returns how many.
+    fn delete(&self, py: Python<'_>, cache: &PyCache) -> PyResult<u64> {
+        let engine = cache.engine()?;
+        py.detach(|| engine.delete_batch(&self.0)).into_py_result()
+    }
+}
+
+/// Chooses entries, expired ones too.
+fn select(
+    py: Python<'_>,
+    cache: &PyCache,
+    mut chosen: impl FnMut(&EntrySummary) -> PyResult<bool>,
+) -> PyResult<Selection> {
+    let engine = cache.engine()?;
+    let mut selection = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = py.detach(|| engine.page(after.as_deref(), PAGE)).into_py_result()?;
+        py.check_signals()?;
+        for found in &page {
+            if chosen(found)? {
+                selection.push(found.entry.version());
+            }
+        }
+        if page.len() < PAGE {
+            return Ok(Selection(selection));
+        }
+        after = page.into_iter().last().map(|found| found.entry.key);
+    }
+}
+
+/// The entries for which a function of their dictionary is true.
+#[pyfunction]
+fn select_where(py: Python<'_>, cache: &PyCache, function: &Bound<'_, PyAny>) -> PyResult<Selection> {
+    let mut writer = Writer::new(Detail::Full);
+    select(py, cache, |found| function.call1((writer.entry(py, &found.entry, found.inline)?,))?.is_truthy())
+}
+
+/// The entries that have all these values in their metadata, or, where it lacks the name, among their parameters.
+#[pyfunction]
+fn select_matching(py: Python<'_>, cache: &PyCache, values: &Bound<'_, PyDict>) -> PyResult<Selection> {
+    select(py, cache, |EntrySummary { entry, .. }| {
+        let metadata = entries::metadata(py, entry)?;
+        let mut params = None;
+        for (name, value) in values {
+            let mut found = metadata.cast::<PyDict>()?.get_item(&name)?;
+            if found.is_none()
+                && let Some(encoding) = &entry.params
+            {
+                let params = match &params {
+                    Some(params) => params,
+                    None => params.insert(keys::render_params(py, encoding)?),
+                };
+                found = params.cast::<PyDict>()?.get_item(&name)?;
+            }
+            let Some(found) = found else { return Ok(false) };
+            if !found.eq(&value)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })
+}
 
 /// The keys of all pinned entries, in ascending order.
 #[pyfunction]
@@ -57,6 +138,9 @@ fn update_data<'py>(
 }
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<Selection>()?;
+    m.add_function(wrap_pyfunction!(select_where, m)?)?;
+    m.add_function(wrap_pyfunction!(select_matching, m)?)?;
     m.add_function(wrap_pyfunction!(pinned, m)?)?;
     m.add_function(wrap_pyfunction!(set_pinned, m)?)?;
     m.add_function(wrap_pyfunction!(touch, m)?)?;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::clock::Timestamp;
 use crate::config::{CacheConfig, ttl_duration};
-use crate::entry::{Entry, EntrySummary, Totals};
+use crate::entry::{Entry, EntrySummary, EntryVersion, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evict::Evictor;
 use crate::flight::Flights;
@@ -356,9 +356,8 @@ impl CacheEngine {
         loop {
             let scan = Scan { prefix: "", after: after.as_deref(), limit: CLEANUP_PAGE, expired_at };
             let page = self.store.metadata().scan(&scan)?;
-            for EntrySummary { entry, .. } in page.iter().filter(|found| !serving.admits(&found.entry)) {
-                removed += u64::from(self.store.delete_entry(entry)?);
-            }
+            let doomed = page.iter().filter(|found| !serving.admits(&found.entry));
+            removed += self.store.delete_batch(&doomed.map(|found| found.entry.version()).collect::<Vec<_>>())?;
             if page.len() < CLEANUP_PAGE {
                 return Ok(removed);
             }
@@ -380,6 +379,21 @@ impl CacheEngine {
         self.refuse_if_closed()?;
         self.flush_accesses()?;
         self.store.for_each("", visit)
+    }
+
+    /// At most `limit` entries whose keys come after `after`, expired ones too, in the order of the keys.
+    pub fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<EntrySummary>> {
+        self.refuse_if_closed()?;
+        if after.is_none() {
+            self.flush_accesses()?;
+        }
+        self.store.metadata().scan(&Scan { after, limit, ..Scan::default() })
+    }
+
+    /// Removes those of the entries that have not been replaced, and returns how many.
+    pub fn delete_batch(&self, versions: &[EntryVersion]) -> Result<u64> {
+        self.refuse_if_closed()?;
+        self.store.delete_batch(versions)
     }
 
     /// Entries and bytes, expired ones included until they are cleaned up.

@@ -91,6 +91,25 @@ pub struct Entry {
     pub location: Location,
 }
 
+/// Which entry is meant, and in which state: a later put under the same key makes another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryVersion {
+    /// [`Entry::key`].
+    pub key: String,
+    /// [`Entry::created_at`].
+    pub created_at: Timestamp,
+    /// [`Entry::file_hash`].
+    pub file_hash: u64,
+}
+
+impl Entry {
+    /// The entry as it is now.
+    #[must_use]
+    pub fn version(&self) -> EntryVersion {
+        EntryVersion { key: self.key.clone(), created_at: self.created_at, file_hash: self.file_hash }
+    }
+}
+
 /// An entry without its payload, as listings return it.
 ///
 /// The same struct with an empty inline payload; `inline` says whether there is one in the store.

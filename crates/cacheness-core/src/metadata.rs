@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::clock::Timestamp;
-use crate::entry::{Entry, EntrySummary, Signature, Totals};
+use crate::entry::{Entry, EntrySummary, EntryVersion, Signature, Totals};
 use crate::error::Result;
 
 /// What became of the blobs when an entry was put, replaced or removed.
@@ -162,8 +162,16 @@ pub trait MetadataBackend: Send + Sync + fmt::Debug {
     /// - `Ok(None)` if there was none; deleting a missing entry is no error.
     fn delete(&self, key: &str) -> Result<Option<PutOutcome>>;
 
-    /// Removes the entry only if it still has the `created_at` and `file_hash` of `expected`.
-    fn delete_if(&self, expected: &Entry) -> Result<Option<PutOutcome>>;
+    /// Removes those of the entries that are still there in the version expected, all at once.
+    ///
+    /// # Behavior
+    /// - The outcomes are in the order of `expected`, `None` for one that is gone or has been replaced.
+    fn delete_batch(&self, expected: &[EntryVersion]) -> Result<Vec<Option<PutOutcome>>>;
+
+    /// [`MetadataBackend::delete_batch`] of one entry.
+    fn delete_if(&self, expected: &Entry) -> Result<Option<PutOutcome>> {
+        Ok(self.delete_batch(&[expected.version()])?.pop().flatten())
+    }
 
     /// Removes all entries and returns how many there were; `orphaned` is called with the locator of every blob, once
     /// each, after the removal is committed.

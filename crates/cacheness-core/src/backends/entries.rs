@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
 use crate::clock::Timestamp;
-use crate::entry::{Entry, EntrySummary, Location, Totals};
+use crate::entry::{Entry, EntrySummary, EntryVersion, Location, Totals};
 use crate::metadata::{Access, EntryUpdate, Evicted, Eviction, EvictionOrder, PutOptions, PutOutcome, Scan};
 
 /// The entries of a store. What each operation does is said by [`MetadataBackend`](crate::metadata::MetadataBackend).
@@ -149,8 +149,8 @@ impl Entries {
         Some(PutOutcome { orphaned, shared: None, replaced: true })
     }
 
-    pub(super) fn delete_if(&mut self, expected: &Entry) -> Option<PutOutcome> {
-        self.get(&expected.key).filter(|entry| is_same(entry, expected))?;
+    pub(super) fn delete_if(&mut self, expected: &EntryVersion) -> Option<PutOutcome> {
+        self.get(&expected.key).filter(|entry| entry.version() == *expected)?;
         self.delete(&expected.key)
     }
 

@@ -34,7 +34,7 @@ use self::lock::Lock;
 use super::entries::Entries;
 use crate::clock::Timestamp;
 use crate::config::Durability;
-use crate::entry::{Entry, EntrySummary, Totals};
+use crate::entry::{Entry, EntrySummary, EntryVersion, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::{Access, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
 use crate::process::PerProcess;
@@ -348,8 +348,11 @@ impl MetadataBackend for JsonMetadata {
         self.change(|entries| Changed::if_some(entries.delete(key)))
     }
 
-    fn delete_if(&self, expected: &Entry) -> Result<Option<PutOutcome>> {
-        self.change(|entries| Changed::if_some(entries.delete_if(expected)))
+    fn delete_batch(&self, expected: &[EntryVersion]) -> Result<Vec<Option<PutOutcome>>> {
+        self.change(|entries| {
+            let outcomes: Vec<_> = expected.iter().map(|version| entries.delete_if(version)).collect();
+            if outcomes.iter().any(Option::is_some) { Changed::Entries(outcomes) } else { Changed::Nothing(outcomes) }
+        })
     }
 
     fn clear(&self, orphaned: &mut dyn FnMut(&str)) -> Result<u64> {

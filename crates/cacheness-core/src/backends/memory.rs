@@ -13,7 +13,7 @@ use super::entries::Entries;
 use super::locator::{Locator, new_name};
 use crate::blob::{BlobBackend, BlobHint, BlobReader, BlobWriter};
 use crate::clock::Timestamp;
-use crate::entry::{Entry, EntrySummary, Totals};
+use crate::entry::{Entry, EntrySummary, EntryVersion, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::{Access, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
 
@@ -81,8 +81,8 @@ impl MetadataBackend for MemoryMetadata {
         self.write(|entries| entries.delete(key))
     }
 
-    fn delete_if(&self, expected: &Entry) -> Result<Option<PutOutcome>> {
-        self.write(|entries| entries.delete_if(expected))
+    fn delete_batch(&self, expected: &[EntryVersion]) -> Result<Vec<Option<PutOutcome>>> {
+        self.write(|entries| expected.iter().map(|version| entries.delete_if(version)).collect())
     }
 
     fn clear(&self, orphaned: &mut dyn FnMut(&str)) -> Result<u64> {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use crate::blob::{BlobBackend, BlobHint};
 use crate::clock::{Clock, Timestamp};
 use crate::config::StoreConfig;
-use crate::entry::{Entry, EntrySummary, Location, Totals};
+use crate::entry::{Entry, EntrySummary, EntryVersion, Location, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::KeyLocks;
 use crate::metadata::{EntryUpdate, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
@@ -517,14 +517,24 @@ impl Store {
 
     /// Removes `entry` if it is still the one filed under its key.
     pub fn delete_entry(&self, entry: &Entry) -> Result<bool> {
+        Ok(self.delete_batch(&[entry.version()])? == 1)
+    }
+
+    /// Removes those of the entries that are still there in these versions, and returns how many. Some of them are
+    /// removed if it fails in the middle.
+    pub fn delete_batch(&self, versions: &[EntryVersion]) -> Result<u64> {
         self.refuse_if_read_only()?;
-        let outcome = self.metadata.delete_if(entry);
-        self.written(&entry.key, None);
-        let outcome = outcome?;
-        if let Some(outcome) = &outcome {
-            self.delete_orphan(outcome);
+        let mut removed = 0;
+        // So that nobody waits long for his turn to write.
+        for batch in versions.chunks(PAGE) {
+            let outcomes = self.metadata.delete_batch(batch);
+            batch.iter().for_each(|version| self.written(&version.key, None));
+            for outcome in outcomes?.into_iter().flatten() {
+                self.delete_orphan(&outcome);
+                removed += 1;
+            }
         }
-        Ok(outcome.is_some())
+        Ok(removed)
     }
 
     /// Keeps the entry of `key` from being evicted, or no longer; `false` if there is none.

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use cacheness_core::clock::Timestamp;
 use cacheness_core::config::Durability;
-use cacheness_core::entry::{Entry, EntrySummary, Totals};
+use cacheness_core::entry::{Entry, EntrySummary, EntryVersion, Totals};
 use cacheness_core::metadata::{self, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
 use cacheness_core::{Error, ErrorKind, Result};
 use rusqlite::{CachedStatement, Connection, Row, params};
@@ -338,12 +338,15 @@ impl MetadataBackend for SqliteMetadata {
         self.write(|connection| write::delete(connection, key, sql, [key]))
     }
 
-    fn delete_if(&self, expected: &Entry) -> Result<Option<PutOutcome>> {
+    fn delete_batch(&self, expected: &[EntryVersion]) -> Result<Vec<Option<PutOutcome>>> {
         let sql = "DELETE FROM cache_entries WHERE cache_key = ?1 AND created_at = ?2 AND file_hash = ?3 \
                    RETURNING id, file_size, locator";
         self.write(|connection| {
-            let hash = expected.file_hash.cast_signed();
-            write::delete(connection, &expected.key, sql, params![expected.key, expected.created_at.0, hash])
+            let delete = |version: &EntryVersion| {
+                let EntryVersion { key, created_at, file_hash } = version;
+                write::delete(connection, key, sql, params![key, created_at.0, file_hash.cast_signed()])
+            };
+            expected.iter().map(delete).collect()
         })
     }
 

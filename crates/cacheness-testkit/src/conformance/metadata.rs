@@ -22,6 +22,7 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
     ("equal blobs are shared", sharing),
     ("an update changes what it names, of the entry expected", update),
     ("delete_if leaves an entry that has been replaced", delete_if),
+    ("delete_batch says of each entry what became of it", delete_batch),
     ("accesses are written down", accesses),
     ("scans give pages in the order of keys", scan_pages),
     ("scans by prefix, in Unicode", scan_prefixes),
@@ -329,6 +330,25 @@ fn delete_if(fixture: &MetadataFixture) {
     assert_eq!(removed.orphaned.as_deref(), Some("blobs/a-000000000001"));
     assert_eq!(get(backend, "k"), None);
     assert_eq!(totals(backend), (0, 0));
+}
+
+fn delete_batch(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    let shared = "blobs/a-000000000001";
+    let entries = [blob("a", shared, None, 10), inline("b", b"xy"), blob("c", shared, None, 10), inline("d", b"")];
+    entries.iter().for_each(|entry| drop(put(backend, entry)));
+    let replaced = Entry { created_at: Timestamp(NOW.0 + 1), ..entries[1].clone() };
+    put(backend, &replaced);
+    backend.set_pinned("a", true).expect("pinned");
+    let [a, b, c, _] = entries.each_ref().map(Entry::version);
+    let gone = inline("gone", b"").version();
+    assert_eq!(backend.delete_batch(&[]).expect("nothing to do"), []);
+    let outcomes = backend.delete_batch(&[c.clone(), gone, b, a, c]).expect("deleted");
+    let orphaned = outcomes.iter().map(|outcome| outcome.as_ref().map(|outcome| outcome.orphaned.as_deref()));
+    assert!(orphaned.eq([Some(None), None, None, Some(Some(shared)), None]), "{outcomes:?}");
+    assert_eq!(keys(backend, &Scan::default()), ["b", "d"]);
+    assert_eq!(totals(backend), (2, 2));
+    assert!(backend.pinned().expect("listed").is_empty());
 }
 
 fn accesses(fixture: &MetadataFixture) {
