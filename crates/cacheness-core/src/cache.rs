@@ -1,13 +1,11 @@
 //! The cache layer: expiry, hits and misses, accesses. It knows neither formats nor backends, only the store.
 
+mod accesses;
 mod compute;
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-
-use parking_lot::Mutex;
 
 use crate::clock::Timestamp;
 use crate::config::{CacheConfig, ttl_duration};
@@ -15,23 +13,12 @@ use crate::entry::{Entry, EntrySummary, EntryVersion, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evict::Evictor;
 use crate::flight::Flights;
-use crate::metadata::{Access, EntryUpdate, Scan};
+use crate::metadata::{EntryUpdate, Scan};
 use crate::payload::{Encoded, Stored};
 use crate::store::{EntryKey, Fetched, PutAttributes, ReadOptions, Store};
 
+use accesses::Accesses;
 pub use compute::{COMPUTE_SECONDS, Freshness, Served};
-
-/// Accesses are written down when this many entries have been read since the last time.
-const ACCESSES: usize = 16 * 1024;
-
-/// Accesses are written down by a put when the last time is longer ago than this, in microseconds.
-const FLUSH_AFTER: i64 = 10_000_000;
-
-/// And by a get when it is longer ago than this: what only one process reads must not seem unused to the others.
-const FLUSH_READS_AFTER: i64 = 60_000_000;
-
-/// How long to wait for the table of accesses.
-const LOCK_PATIENCE: Duration = Duration::from_millis(20);
 
 /// How many expired entries one step of [`CacheEngine::cleanup_expired`] removes.
 const CLEANUP_PAGE: usize = 500;
@@ -99,9 +86,7 @@ pub struct CacheEngine {
     max_age: Option<Duration>,
     evictor: Option<Evictor>,
     counters: Counters,
-    /// Reads that have not been written down yet: how many and when last, by key.
-    accesses: Mutex<HashMap<String, (u64, Timestamp)>>,
-    flushed_at: AtomicI64,
+    accesses: Accesses,
     closed: AtomicBool,
     flights: Arc<Flights>,
 }
@@ -125,8 +110,7 @@ impl CacheEngine {
             max_age: limits.max_age_seconds.map(ttl_duration).transpose()?,
             evictor: Evictor::new(&limits),
             counters: Counters::default(),
-            accesses: Mutex::default(),
-            flushed_at: AtomicI64::new(now.0),
+            accesses: Accesses::new(now),
             closed: AtomicBool::new(false),
             flights,
         })
@@ -191,10 +175,7 @@ impl CacheEngine {
             let room = evictor.make_room(&self.store, &entry, entry.created_at, || self.flush_accesses());
             Self::warn_after_put(room);
         }
-        let since = entry.created_at.0.saturating_sub(self.flushed_at.load(Ordering::Relaxed));
-        if !(0..FLUSH_AFTER).contains(&since) {
-            Self::warn_after_put(self.flush_accesses());
-        }
+        Self::warn_after_put(self.flush_after_put(entry.created_at));
         Ok(entry)
     }
 
@@ -291,12 +272,7 @@ impl CacheEngine {
         if !same || !(expired_too || serving.admits(&found.entry)) {
             return Ok(None);
         }
-        // Reads that have not been written down yet.
-        let noted = self.accesses.try_lock_for(LOCK_PATIENCE).and_then(|noted| noted.get(key.as_str()).copied());
-        if let Some((count, at)) = noted {
-            found.entry.access_count = found.entry.access_count.saturating_add(count);
-            found.entry.accessed_at = found.entry.accessed_at.max(at);
-        }
+        self.accesses.add_to(&mut found.entry);
         Ok(Some(found))
     }
 
@@ -368,9 +344,7 @@ impl CacheEngine {
     /// Removes all entries and returns how many there were.
     pub fn clear(&self) -> Result<u64> {
         self.refuse_if_closed()?;
-        if let Some(mut accesses) = self.accesses.try_lock_for(LOCK_PATIENCE) {
-            accesses.clear();
-        }
+        self.accesses.clear();
         self.store.clear()
     }
 
@@ -406,63 +380,6 @@ impl CacheEngine {
     pub fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
         self.refuse_if_closed()?;
         self.store.created_range()
-    }
-
-    /// Notes that `key` was read; `false` if that has to be done by [`CacheEngine::note_access_and_flush`].
-    fn note_access(&self, key: &str, now: Timestamp) -> bool {
-        if self.store.is_read_only() {
-            return true;
-        }
-        // After a fork the lock may be held by a thread that does not exist here: rather lose a count than wait.
-        let Some(mut accesses) = self.accesses.try_lock_for(LOCK_PATIENCE) else { return true };
-        let since = now.0.saturating_sub(self.flushed_at.load(Ordering::Relaxed));
-        if !(0..FLUSH_READS_AFTER).contains(&since) {
-            return false;
-        }
-        if let Some((count, at)) = accesses.get_mut(key) {
-            *count += 1;
-            *at = now;
-            return true;
-        }
-        if accesses.len() >= ACCESSES {
-            return false;
-        }
-        accesses.insert(key.to_owned(), (1, now));
-        true
-    }
-
-    /// The value has been read already: that its access cannot be written down is no error of the get.
-    /// The value has been read already: that its access cannot be written down is no error of the get.
-    fn note_access_and_flush(&self, key: &str, now: Timestamp) {
-        if !self.note_access(key, now) {
-            if let Err(error) = self.flush_accesses() {
-                log::warn!("a value was read, but writing down when values were read failed: {error}");
-            }
-            self.note_access(key, now);
-        }
-    }
-
-    /// Writes down how often and when entries were read since the last time.
-    pub fn flush_accesses(&self) -> Result<()> {
-        self.flushed_at.store(self.store.clock().now().0, Ordering::Relaxed);
-        let Some(mut locked) = self.accesses.try_lock_for(LOCK_PATIENCE) else { return Ok(()) };
-        let accesses = std::mem::take(&mut *locked);
-        drop(locked);
-        if accesses.is_empty() || self.store.is_read_only() {
-            return Ok(());
-        }
-        let list: Vec<Access> = accesses.into_iter().map(|(key, (count, at))| Access { key, at, count }).collect();
-        let noted = self.store.metadata().record_accesses(&list);
-        if noted.is_err()
-            && let Some(mut accesses) = self.accesses.try_lock_for(LOCK_PATIENCE)
-        {
-            // The next time, then; what has come in the meantime is newer.
-            for Access { key, at, count } in list {
-                let (noted, _) = accesses.entry(key).or_insert((0, at));
-                *noted = noted.saturating_add(count);
-            }
-        }
-        noted
     }
 
     /// The keys of all entries that are never evicted, in ascending order.

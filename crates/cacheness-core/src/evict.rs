@@ -2,9 +2,9 @@
 //!
 //! A put asks [`Evictor::make_room`] after it has been filed. It costs nothing while the limits are far: up to seven
 //! eighths of them, the totals are read again when what this process has put since has used up an eighth of the room that
-//! was left, and every [`UNSEEN`] puts, because other processes put too. Closer they are read with every put. Over a limit, entries are evicted until 90 % of it are left, at most
-//! [`STEP`] with one put unless that put has to evict more to get below the limit: the work of a put does not grow with
-//! the number of entries.
+//! was left, and every [`UNSEEN`] puts, because other processes put too. Closer they are read with every put. Over a
+//! limit, entries are evicted until 90 % of it are left, at most [`STEP`] with one put unless that put has to evict more
+//! to get below the limit: the work of a put does not grow with the number of entries.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

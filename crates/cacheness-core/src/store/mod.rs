@@ -12,6 +12,8 @@
 mod hashes;
 mod hot;
 mod key;
+mod read;
+mod trust;
 mod write;
 
 use std::fmt;
@@ -24,11 +26,12 @@ use crate::entry::{Entry, EntrySummary, EntryVersion, Location, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::KeyLocks;
 use crate::metadata::{EntryUpdate, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
-use crate::payload::{Check, Encoded, PayloadHash, PayloadHasher, Stored};
+use crate::payload::{Encoded, PayloadHash, Stored};
 use crate::sign::{SignatureState, Signer};
 
-use hot::{Hot, HotEntries, Ticket};
+use hot::{HotEntries, Ticket};
 pub use key::{EntryKey, MAX_NAME};
+pub use trust::IntegrityReport;
 
 /// How many entries a pass over the whole store reads at a time.
 const PAGE: usize = 1000;
@@ -75,21 +78,6 @@ pub enum Fetched {
     Collision,
     /// The entry, its payload ready to be read.
     Found(Box<Stored>),
-}
-
-/// What [`Store::verify_integrity`] found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IntegrityReport {
-    /// The payload is there, and has the size and hash that the entry records, and the signature is not wrong.
-    pub valid: bool,
-    /// The hash that the entry records.
-    pub expected_hash: u64,
-    /// The hash of the payload; `None` if it is missing.
-    pub actual_hash: Option<u64>,
-    /// What the check of the signature found.
-    pub signature: SignatureState,
-    /// Why it is not valid.
-    pub problem: Option<String>,
 }
 
 /// Keeps typed payloads under keys; knows no expiry and no eviction.
@@ -300,175 +288,6 @@ impl Store {
         }
     }
 
-    fn sign(&self, entry: &mut Entry) -> Result<()> {
-        if let Some(signer) = &self.signer {
-            entry.signature = Some(signer.sign(entry, self.clock.now())?);
-        }
-        Ok(())
-    }
-
-    /// What is wrong, if anything, with the signature of `entry`; `Unsigned` where nothing is signed.
-    pub fn check_signature(&self, entry: &Entry) -> Result<SignatureState> {
-        match &self.signer {
-            Some(signer) => signer.verify(entry),
-            None => Ok(SignatureState::Unsigned),
-        }
-    }
-
-    /// How many gets found their entry in the memory of this process since the store was opened.
-    #[must_use]
-    pub fn memory_hits(&self) -> u64 {
-        self.hot.as_ref().map_or(0, HotEntries::hits)
-    }
-
-    /// The entry of `key` and its payload, if both are in the memory of this process: touches no file, waits for nobody.
-    #[must_use]
-    pub fn peek(&self, key: &EntryKey) -> Option<Stored> {
-        let Hot { entry, signed, .. } = self.find_hot(key, false).ok()?;
-        let mine = key.fingerprint().is_none_or(|asked| entry.fingerprint.as_ref() == Some(asked));
-        if !mine || entry.location.locator().is_some() || self.guard_code(&entry, signed).is_err() {
-            return None;
-        }
-        Stored::new(entry, None, Check::Skip, signed).ok()
-    }
-
-    /// Looks up `key` and opens its payload, if `admit` wants the entry.
-    ///
-    /// # Errors
-    /// - `Signature`: the signature is wrong, or missing where that is not allowed.
-    /// - `Integrity`: the blob is missing although the entry is there.
-    pub fn fetch(
-        &self,
-        key: &EntryKey,
-        options: ReadOptions,
-        mut admit: impl FnMut(&Entry) -> bool,
-    ) -> Result<Fetched> {
-        let mut missing: Option<Location> = None;
-        loop {
-            let (entry, signed, ticket) = match self.find_hot(key, missing.is_some()) {
-                Ok(Hot { entry, signed, .. }) => (entry, Some(signed), None),
-                Err(ticket) => match self.metadata.get(key.as_str())? {
-                    Some(entry) => (Arc::new(entry), None, ticket),
-                    None => return Ok(Fetched::Missing),
-                },
-            };
-            if let Some(asked) = key.fingerprint()
-                && entry.fingerprint.as_ref() != Some(asked)
-            {
-                return Ok(Fetched::Collision);
-            }
-            if !admit(&entry) {
-                return Ok(Fetched::Declined);
-            }
-            let verify = options.verify || entry.format.runs_code();
-            let checked = signed.is_some();
-            let signed = match signed {
-                Some(signed) => signed,
-                None => self.accept_signature(&entry, options)?,
-            };
-            self.guard_code(&entry, signed && verify)?;
-            let check = match (verify, signed, entry.digest) {
-                (false, ..) => Check::Skip,
-                (true, true, Some(digest)) => Check::Blake3(digest),
-                (true, ..) => Check::Xxh3(entry.file_hash),
-            };
-            let reader = match &entry.location {
-                Location::Inline(_) => None,
-                Location::Blob(locator) => match self.blobs.open(locator)? {
-                    Some(reader) => Some(reader),
-                    // A writer may have replaced the entry since it was read: then the new one has another blob.
-                    None if missing.as_ref().is_none_or(|former| *former != entry.location) => {
-                        missing = Some(entry.location.clone());
-                        continue;
-                    }
-                    None => None,
-                },
-            };
-            let mut stored = Stored::new(entry, reader, check, signed && verify)?;
-            if checked {
-                stored.skip_inline_check();
-            } else if let (Some(hot), Some(ticket), true) =
-                (&self.hot, ticket, verify && self.is_trusted(&stored, signed))
-            {
-                stored.verify_inline()?;
-                hot.offer(ticket, stored.share(), signed, self.clock.now());
-            }
-            return Ok(Fetched::Found(Box::new(stored)));
-        }
-    }
-
-    /// The entry of `key` if it is in memory, else the ticket for keeping it there where there is a memory.
-    fn find_hot(&self, key: &EntryKey, again: bool) -> Result<Hot, Option<Ticket>> {
-        let Some(hot) = &self.hot else { return Err(None) };
-        let Some(outside) = self.metadata.outside_changes() else { return Err(None) };
-        if again {
-            return Err(Some(hot.ticket(key.as_str(), outside)));
-        }
-        hot.find(key.as_str(), outside, self.clock.now()).map_err(Some)
-    }
-
-    /// Whether an entry may be served again without another look at its signature: it is valid, or none is wanted.
-    fn is_trusted(&self, stored: &Stored, signed: bool) -> bool {
-        signed || self.signer.is_none() || stored.entry().signature.is_none()
-    }
-
-    /// Whether the entry has a valid signature; an error where the configuration wants one and it has not.
-    fn accept_signature(&self, entry: &Entry, options: ReadOptions) -> Result<bool> {
-        let Some(signer) = &self.signer else { return Ok(false) };
-        let key = &entry.key;
-        match signer.verify(entry)? {
-            SignatureState::Valid => Ok(true),
-            SignatureState::Unsigned if self.config.security.allow_unsigned_entries => Ok(false),
-            SignatureState::Unsigned => Err(Error::new(ErrorKind::Signature, format!("entry {key} is not signed"))
-                .with_hint("put the value again, or set allow_unsigned_entries")),
-            SignatureState::Invalid if !options.strict => {
-                log::warn!("entry {key}: its signature is wrong, it may have been tampered with");
-                Ok(false)
-            }
-            SignatureState::Invalid => {
-                if self.config.security.delete_invalid_signatures && !self.is_read_only() {
-                    log::warn!("entry {key} is deleted: its signature is wrong");
-                    self.delete_entry(entry)?;
-                }
-                Err(Error::new(ErrorKind::Signature, format!("entry {key}: its signature is wrong")).with_hint(
-                    "it was signed with another key or changed since; put the value again, or read it with \
-                     strict_verification=False if you know why",
-                ))
-            }
-        }
-    }
-
-    /// Refuses a payload whose decoding may run code, unless the configuration and the signature vouch for it.
-    fn guard_code(&self, entry: &Entry, signed: bool) -> Result<()> {
-        let security = &self.config.security;
-        if !entry.format.runs_code() {
-            return Ok(());
-        }
-        let Entry { key, format, .. } = entry;
-        if !security.allow_pickle {
-            return Err(pickle_refused(format_args!("entry {key} is a pickle of {}", format.object_type)));
-        }
-        if !signed && !security.trust_unsigned_pickles {
-            return Err(Error::new(
-                ErrorKind::Signature,
-                format!("entry {key} is a pickle without a valid signature, so it is not decoded"),
-            )
-            .with_hint(
-                "a pickle can run code when it is decoded; put the value again with signing enabled, or set \
-                 trust_unsigned_pickles if nobody else can write to this store",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Refuses to write a payload whose decoding may run code, if the configuration does.
-    pub fn refuse_code(&self, format: &crate::entry::Format) -> Result<()> {
-        if format.runs_code() && !self.config.security.allow_pickle {
-            return Err(pickle_refused(format_args!("a value of type {} can only be pickled", format.object_type)));
-        }
-        Ok(())
-    }
-
     /// The entry of `key` without its payload.
     pub fn get_entry(&self, key: &str) -> Result<Option<EntrySummary>> {
         self.metadata.get_summary(key)
@@ -617,64 +436,6 @@ impl Store {
         self.metadata.created_range()
     }
 
-    /// Reads the payload of `key` and compares it with what its entry records; `None` if there is no entry.
-    pub fn verify_integrity(&self, key: &str) -> Result<Option<IntegrityReport>> {
-        let Some(entry) = self.metadata.get(key)? else { return Ok(None) };
-        let signature = self.check_signature(&entry)?;
-        let expected_hash = entry.file_hash;
-        let expected_digest = entry.digest;
-        let mut report = IntegrityReport { valid: false, expected_hash, actual_hash: None, signature, problem: None };
-        let reader = match &entry.location {
-            Location::Inline(_) => Ok(None),
-            Location::Blob(locator) => self.blobs.open(locator),
-        };
-        let read = |reader| Stored::new(entry, reader, Check::Skip, false).and_then(Stored::into_bytes);
-        let payload = match reader.and_then(read) {
-            Ok(payload) => payload,
-            Err(error) if error.kind() == ErrorKind::Integrity => {
-                report.problem = Some(error.to_string());
-                return Ok(Some(report));
-            }
-            Err(error) => return Err(error),
-        };
-        let hash = PayloadHasher::of(&payload, true, expected_digest.is_some());
-        report.actual_hash = hash.file_hash;
-        report.problem = if hash.file_hash != Some(expected_hash) || hash.digest != expected_digest {
-            Some("the payload does not have the hash that the entry records".into())
-        } else if signature == SignatureState::Invalid {
-            Some("the signature is wrong".into())
-        } else {
-            None
-        };
-        report.valid = report.problem.is_none();
-        Ok(Some(report))
-    }
-
-    /// Replaces the signing key and signs every entry with a valid signature again; returns how many.
-    ///
-    /// Other processes may go on working: they notice the new key within a second, which this call waits for before it
-    /// drops the old one. Entries whose signature is wrong or missing stay as they are.
-    pub fn rotate_signing_key(&self) -> Result<u64> {
-        self.refuse_if_read_only()?;
-        let Some(signer) = &self.signer else {
-            return Err(Error::new(ErrorKind::InvalidInput, "this store does not sign its entries")
-                .with_hint("set enable_entry_signing"));
-        };
-        signer.begin_rotation()?;
-        std::thread::sleep(signer.rotation_delay());
-        let mut count = 0;
-        self.for_each("", |EntrySummary { entry, .. }| {
-            if signer.verify(&entry)? == SignatureState::Valid
-                && self.update_entry(&entry.key, |_| Ok(EntryUpdate::default()))?
-            {
-                count += 1;
-            }
-            Ok(())
-        })?;
-        signer.forget_old_keys()?;
-        Ok(count)
-    }
-
     /// Releases the resources; later calls fail with [`ErrorKind::Closed`].
     pub fn close(&self) -> Result<()> {
         let closed = self.metadata.close();
@@ -693,9 +454,4 @@ fn refuse_too_large(size: Option<u64>, attributes: &PutAttributes) -> Result<()>
         }
         _ => Ok(()),
     }
-}
-
-fn pickle_refused(what: impl fmt::Display) -> Error {
-    Error::new(ErrorKind::PickleRefused, format!("{what}, and allow_pickle is off"))
-        .with_hint("store plain data, arrays or tables, register a handler for the type, or set allow_pickle")
 }
