@@ -115,6 +115,8 @@ TARGETS: tuple[Target, ...] = (
     TimesOwn("many entries: put", "1,000 entries: put", 1.5),
     TimesOwn("many entries: get", "1,000 entries: get", 1.5),
     AtMost("many entries: open + get + close", 5, "ms"),
+    TimesOwn("full cache of many: put", "full cache of 1,000: put", 1.5),
+    AtMost("many entries: delete a tenth by metadata", 2, "s"),
 )
 
 

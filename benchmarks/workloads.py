@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import itertools
 import multiprocessing
+import os
 import random
 import sys
 import time
@@ -178,6 +179,8 @@ def large(run: Run, name: str, make: Callable[[int], Any], *, batch: int, repeti
     stores = run.open_all()
     for repetition, store in run.rounds(stores, run.repetitions(repetitions)):
         items = [(key, make(key)) for key in range(repetition * batch, (repetition + 1) * batch)]
+        # Nobody waits for the disk because of what another has written.
+        os.sync()
         seconds, _ = measure(lambda: put_all(store, items))
         run.add(f"{name}: put", "ms", store, seconds / batch * 1e3)
         seconds, found = measure(lambda: get_all(store, items))
@@ -349,6 +352,34 @@ def many(run: Run) -> None:
             run.add("many entries: open + get + close", "ms", peer, seconds * 1e3)
 
 
+def full(run: Run) -> None:
+    """Puts into a cache that is full, so that each makes room, of 1,000 entries and of ``--entries``; then a tenth of
+    all entries is removed by its metadata.
+    """
+    if Cacheness not in run.peers:
+        return
+    from cacheness import Cache
+
+    batch = 1000
+    sizes = [("full cache of 1,000", 1000)]
+    if run.entries:
+        sizes.append(("full cache of many", run.entries))
+    for row, entries in sizes:
+        with Cache(run.directory(), max_entries=entries) as cache:
+            for key in range(entries):
+                cache.put(values.small(key), metadata={"group": key % 10}, run=key)
+            for repetition in range(run.repetitions(9)):
+                base = entries + repetition * batch
+                items = [(key, values.small(key)) for key in range(base, base + batch)]
+                seconds, _ = measure(lambda: [cache.put(value, run=key) for key, value in items])
+                run.add(f"{row}: put", "µs", Cacheness, seconds / batch * 1e6)
+            if entries == run.entries:
+                seconds, removed = measure(lambda: cache.delete_matching(group=3))
+                run.add("many entries: delete a tenth by metadata", "s", Cacheness, seconds)
+                if not removed:
+                    raise WrongValueError("cacheness: nothing was removed")
+
+
 def reopen(peer: type[Peer], directory: Path, key: int) -> None:
     """Open, get, close."""
     store = peer(directory)
@@ -374,4 +405,5 @@ WORKLOADS: dict[str, Callable[[Run], None]] = {
     "key": argument,
     "processes": processes,
     "many": many,
+    "full": full,
 }
