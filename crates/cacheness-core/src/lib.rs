@@ -27,6 +27,7 @@ pub mod config;
 pub mod entry;
 pub mod error;
 mod evict;
+pub mod failpoint;
 pub mod flight;
 pub mod formats;
 pub mod handler;

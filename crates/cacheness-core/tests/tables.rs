@@ -369,6 +369,68 @@ fn many_rows_come_back_in_order() {
 }
 
 #[test]
+fn long_columns_of_every_shape_come_back() {
+    use DataType::*;
+    let types = [
+        Int8,
+        Int16,
+        Int32,
+        Int64,
+        UInt8,
+        UInt16,
+        UInt32,
+        UInt64,
+        Float16,
+        Float32,
+        Float64,
+        Date32,
+        Date64,
+        Utf8,
+        LargeUtf8,
+        Utf8View,
+        Binary,
+        Boolean,
+        Time32(TimeUnit::Millisecond),
+        Time32(TimeUnit::Second),
+        Time64(TimeUnit::Nanosecond),
+        Duration(TimeUnit::Second),
+        Timestamp(TimeUnit::Nanosecond, Some("+01:00".into())),
+        Decimal128(20, 2),
+        Decimal256(60, 0),
+        Decimal32(9, 0),
+        Decimal64(18, 3),
+        Dictionary(Box::new(Int32), Box::new(Utf8)),
+    ];
+    let rows = 20_000_i64;
+    let shapes: [(&str, fn(i64) -> Option<i64>); 6] = [
+        ("up", |i| Some(i)),
+        ("down", |i| Some(100 - 3 * i)),
+        ("still", |_| Some(7)),
+        ("noise", |i| Some(i.wrapping_mul(6_364_136_223_846_793_005).rotate_left(17) >> 44)),
+        ("holes", |i| (i % 5 != 0).then_some(2 * i)),
+        ("nothing", |_| None),
+    ];
+    for (name, shape) in shapes {
+        let base = array(Int64Array::from_iter((0..rows).map(shape)));
+        for data_type in &types {
+            // What does not fit becomes null.
+            let via = match data_type {
+                Binary | Dictionary(..) => cast(&base, &Utf8).unwrap(),
+                Date32 | Time32(_) => cast(&base, &Int32).unwrap(),
+                _ => Arc::clone(&base),
+            };
+            let column = cast(&via, data_type).unwrap_or_else(|e| panic!("{name} as {data_type}: {e}"));
+            let batch = table(&column, true);
+            for slices in [vec![batch.clone()], vec![batch.slice(0, 9_000), batch.slice(9_000, 11_000)]] {
+                let config = config(TableFormat::Parquet, TableCodec::Lz4);
+                let (_, back) = through(&batch.schema(), &slices, &config);
+                assert_same(&batch.schema(), from_ref(&batch), back);
+            }
+        }
+    }
+}
+
+#[test]
 fn thousands_of_columns_come_back() {
     let fields: Vec<Field> = (0..3000).map(|i| Field::new(format!("c{i}"), DataType::Int32, i % 2 == 0)).collect();
     let schema = Arc::new(Schema::new(fields));

@@ -29,6 +29,7 @@ use super::sweep;
 use crate::blob::{BlobBackend, BlobHint, BlobReader, BlobWriter};
 use crate::config::Durability;
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint;
 
 /// Where blobs are while they are written, relative to the store's directory.
 const TMP: &str = "tmp";
@@ -321,11 +322,15 @@ impl FileWriter {
 
 impl io::Write for FileWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let written = self.file.write(bytes);
+        failpoint::reached("blob/half");
+        written
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+        let written = self.file.write_all(bytes);
+        failpoint::reached("blob/half");
+        written
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -342,6 +347,7 @@ impl BlobWriter for FileWriter {
         let flushed = self.file.flush();
         flushed.map_err(|e| Error::io(format_args!("cannot write {}", self.temporary()), e))?;
         self.settle()?;
+        failpoint::reached("blob/written");
         let mut name = self.name.clone();
         for _ in 0..ATTEMPTS {
             let locator = Locator { shard: shard_of(&name, self.shared.options.shard_chars), name: &name };
@@ -349,6 +355,7 @@ impl BlobWriter for FileWriter {
                 // From here on the file is a blob: if a sync fails it is an orphan, which nobody may delete under
                 // the feet of a reader of the directory, and `repair` finds it.
                 self.committed = true;
+                failpoint::reached("blob/placed");
                 if self.shared.is_full() {
                     self.shared.sync_up(self.directory(), &locator.directory())?;
                 }
@@ -436,6 +443,7 @@ impl BlobBackend for FilesystemBlobs {
                 Err(Errno::LOOP | Errno::NOTDIR) => return Err(refused_link(TMP)),
                 Err(error) => return Err(Error::io(format_args!("cannot create {temporary}"), error.into())),
             };
+            failpoint::reached("blob/created");
             sweep::mark(&file);
             reserve(&file, hint.size.unwrap_or(0));
             return Ok(Box::new(FileWriter {

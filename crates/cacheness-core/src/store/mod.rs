@@ -24,6 +24,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::StoreConfig;
 use crate::entry::{Entry, EntrySummary, EntryVersion, Location, Totals};
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint;
 use crate::flight::KeyLocks;
 use crate::metadata::{EntryUpdate, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
 use crate::payload::{Encoded, PayloadHash, Stored};
@@ -250,9 +251,11 @@ impl Store {
         };
         let share_blob = self.config.content_addressable && entry.location.locator().is_some();
         let ticket = self.ticket(&entry.key);
+        failpoint::reached("put/blob");
         let filed = self.sign(&mut entry).and_then(|()| self.metadata.put(&entry, PutOptions { share_blob }));
         match filed {
             Ok(outcome) => {
+                failpoint::reached("put/committed");
                 if let Some(shared) = &outcome.shared {
                     if let Some(own) = entry.location.locator() {
                         self.delete_blob(own);
@@ -263,6 +266,7 @@ impl Store {
                 let entry = Arc::new(entry);
                 let kept = ticket.map(|ticket| (ticket, Arc::clone(&entry), self.signer.is_some(), now));
                 self.written(&entry.key, kept);
+                failpoint::reached("put/done");
                 Ok(entry)
             }
             Err(error) => {
@@ -316,6 +320,7 @@ impl Store {
             }
             let updated = self.metadata.update(key, &entry, &update);
             self.written(key, None);
+            failpoint::reached("update/committed");
             if updated? {
                 return Ok(true);
             }
@@ -328,6 +333,7 @@ impl Store {
         let outcome = self.metadata.delete(key);
         self.written(key, None);
         let outcome = outcome?;
+        failpoint::reached("delete/committed");
         if let Some(outcome) = &outcome {
             self.delete_orphan(outcome);
         }
@@ -348,6 +354,7 @@ impl Store {
         for batch in versions.chunks(PAGE) {
             let outcomes = self.metadata.delete_batch(batch);
             batch.iter().for_each(|version| self.written(&version.key, None));
+            failpoint::reached("delete/committed");
             for outcome in outcomes?.into_iter().flatten() {
                 self.delete_orphan(&outcome);
                 removed += 1;
@@ -377,6 +384,7 @@ impl Store {
             hot.all_written();
         }
         let evicted = evicted?;
+        failpoint::reached("evict/committed");
         for key in &evicted.keys {
             self.written(key, None);
         }
@@ -389,7 +397,10 @@ impl Store {
     /// Removes everything and returns how many entries there were.
     pub fn clear(&self) -> Result<u64> {
         self.refuse_if_read_only()?;
-        let cleared = self.metadata.clear(&mut |locator| self.delete_blob(locator));
+        let cleared = self.metadata.clear(&mut |locator| {
+            failpoint::reached("clear/committed");
+            self.delete_blob(locator);
+        });
         if let Some(hot) = &self.hot {
             hot.all_written();
         }
@@ -407,6 +418,7 @@ impl Store {
         if let Err(error) = self.blobs.delete(locator) {
             log::warn!("cannot delete the blob {locator}: {error}");
         }
+        failpoint::reached("blob/deleted");
     }
 
     /// Calls `visit` with every entry whose key starts with `prefix`, in the order of the keys, without payloads.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cacheness_core::config::Durability;
-use cacheness_core::{Error, ErrorKind, Result};
+use cacheness_core::{Error, ErrorKind, Result, failpoint};
 use rusqlite::ffi::ErrorCode;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
@@ -343,7 +343,10 @@ fn set_up(target: &Target, connection: &mut Connection, parent: &Path) -> Result
 }
 
 fn migrate(connection: &mut Connection) -> Result<()> {
-    embedded::migrations::runner().set_grouped(true).run(connection).map_err(|error| {
+    failpoint::reached("migrate/step");
+    let migrated = embedded::migrations::runner().set_grouped(true).run(connection);
+    failpoint::reached("migrate/step");
+    migrated.map_err(|error| {
         let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
         let mut busy = false;
         while let Some(cause) = source {

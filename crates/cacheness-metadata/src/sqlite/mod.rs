@@ -25,7 +25,7 @@ use cacheness_core::clock::Timestamp;
 use cacheness_core::config::Durability;
 use cacheness_core::entry::{Entry, EntrySummary, EntryVersion, Totals};
 use cacheness_core::metadata::{self, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
-use cacheness_core::{Error, ErrorKind, Result};
+use cacheness_core::{Error, ErrorKind, Result, failpoint};
 use rusqlite::{CachedStatement, Connection, Row, params};
 
 use self::connect::{Mode, Target};
@@ -255,7 +255,12 @@ impl SqliteMetadata {
         self.run(true, |pool, connection| {
             step(connection, "BEGIN IMMEDIATE")?;
             let before = pool.tracker().header();
-            let result = operation(connection).and_then(|value| step(connection, "COMMIT").map(|()| value));
+            failpoint::reached("transaction/begun");
+            let result = operation(connection).and_then(|value| {
+                failpoint::reached("transaction/commit");
+                step(connection, "COMMIT").map(|()| value)
+            });
+            failpoint::reached("transaction/committed");
             pool.tracker().committed(before);
             if result.is_err() && !connection.is_autocommit() {
                 // If even this fails the connection is not used again, and closing it rolls back.

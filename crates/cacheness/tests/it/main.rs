@@ -9,6 +9,8 @@ mod compute;
 mod damage;
 mod directory;
 mod json;
+#[cfg(feature = "failpoints")]
+mod kill;
 mod memory;
 mod model;
 mod python;

@@ -135,10 +135,10 @@ pub fn encode(
         let payload = match size {
             0..STREAM_FROM => {
                 let mut bytes = Vec::new();
-                plan.write(&batches, &mut bytes)?;
+                catch(|| plan.write(&batches, &mut bytes))?;
                 Payload::Bytes(bytes.into())
             }
-            _ => Payload::Stream(Box::new(move |writer| plan.write(&batches, writer))),
+            _ => Payload::Stream(Box::new(move |writer| catch(|| plan.write(&batches, writer)))),
         };
         return Ok(Encoded { format, extension: "parquet".into(), payload });
     }
@@ -148,10 +148,10 @@ pub fn encode(
     let payload = match size {
         0..STREAM_FROM => {
             let mut bytes = Vec::new();
-            ipc::write(&schema, &batches, codec, &mut bytes)?;
+            catch(|| ipc::write(&schema, &batches, codec, &mut bytes))?;
             Payload::Bytes(bytes.into())
         }
-        _ => Payload::Stream(Box::new(move |writer| ipc::write(&schema, &batches, codec, writer))),
+        _ => Payload::Stream(Box::new(move |writer| catch(|| ipc::write(&schema, &batches, codec, writer)))),
     };
     Ok(Encoded { format, extension: "arrow".into(), payload })
 }

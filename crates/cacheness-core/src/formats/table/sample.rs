@@ -58,7 +58,7 @@ pub(super) fn shape<'a>(chunks: impl Iterator<Item = &'a ArrayRef>) -> Shape {
             }
             blocks += 1;
             let bits = 128 - (high - low).leading_zeros();
-            narrow += u64::from(bits * STEP_BITS <= width);
+            narrow += u64::from(width.is_some_and(|width| bits * STEP_BITS <= width));
         }
         values.extend(some.values);
     }
@@ -72,28 +72,31 @@ pub(super) fn shape<'a>(chunks: impl Iterator<Item = &'a ArrayRef>) -> Shape {
 
 struct Integers {
     values: Vec<i64>,
-    /// Bits of one value.
-    width: u32,
+    /// Bits of one value; `None` where values are no whole numbers and have no steps.
+    width: Option<u32>,
 }
 
-/// The values of a chunk of numbers, bit by bit; `None` for other types. Floating-point numbers are never steps: their
-/// width says so.
+/// The values of a chunk of numbers, bit by bit; `None` for other types.
 fn integers(chunk: &ArrayRef) -> Option<Integers> {
     let of = |values: Vec<i64>, width| Some(Integers { values, width });
     match chunk.data_type() {
-        DataType::Int32 => of(chunk.as_primitive::<Int32Type>().values().iter().map(|v| i64::from(*v)).collect(), 32),
-        DataType::UInt32 => of(chunk.as_primitive::<UInt32Type>().values().iter().map(|v| i64::from(*v)).collect(), 32),
-        DataType::Int64 => of(chunk.as_primitive::<Int64Type>().values().to_vec(), 64),
+        DataType::Int32 => {
+            of(chunk.as_primitive::<Int32Type>().values().iter().map(|v| i64::from(*v)).collect(), Some(32))
+        }
+        DataType::UInt32 => {
+            of(chunk.as_primitive::<UInt32Type>().values().iter().map(|v| i64::from(*v)).collect(), Some(32))
+        }
+        DataType::Int64 => of(chunk.as_primitive::<Int64Type>().values().to_vec(), Some(64)),
         DataType::UInt64 => {
-            of(chunk.as_primitive::<UInt64Type>().values().iter().map(|v| v.cast_signed()).collect(), 64)
+            of(chunk.as_primitive::<UInt64Type>().values().iter().map(|v| v.cast_signed()).collect(), Some(64))
         }
         DataType::Timestamp(_, _) | DataType::Duration(_) | DataType::Time64(_) | DataType::Date64 => {
             let values = arrow::compute::cast(chunk, &DataType::Int64).ok()?;
-            of(values.as_primitive::<Int64Type>().values().to_vec(), 64)
+            of(values.as_primitive::<Int64Type>().values().to_vec(), Some(64))
         }
         DataType::Time32(TimeUnit::Millisecond) => {
             let values = arrow::compute::cast(chunk, &DataType::Int32).ok()?;
-            of(values.as_primitive::<Int32Type>().values().iter().map(|v| i64::from(*v)).collect(), 32)
+            of(values.as_primitive::<Int32Type>().values().iter().map(|v| i64::from(*v)).collect(), Some(32))
         }
         DataType::Float32 => of(
             chunk
@@ -102,7 +105,7 @@ fn integers(chunk: &ArrayRef) -> Option<Integers> {
                 .iter()
                 .map(|v| i64::from(v.to_bits()))
                 .collect(),
-            0,
+            None,
         ),
         DataType::Float64 => of(
             chunk
@@ -111,7 +114,7 @@ fn integers(chunk: &ArrayRef) -> Option<Integers> {
                 .iter()
                 .map(|v| v.to_bits().cast_signed())
                 .collect(),
-            0,
+            None,
         ),
         _ => None,
     }
