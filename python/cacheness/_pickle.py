@@ -38,23 +38,37 @@ def dumps(value: Any, dill_fallback: bool) -> tuple[str, list[Any]]:
         raise _refused(value, error, "register a handler for the type") from error
 
 
-def loads(storage_format: str, parts: list[Any]) -> Any:
-    """Reads what :func:`dumps` wrote. ``parts`` are buffers that the value may keep."""
+def loads(storage_format: str, parts: list[Any], key: str) -> Any:
+    """Reads what :func:`dumps` wrote under ``key``. ``parts`` are buffers that the value may keep.
+
+    Raises:
+        CacheUnsupportedError: something that the value is made of is not here.
+        CacheSerializationError: the value's class refuses what the pickle has to say, in whatever way.
+    """
     if storage_format == "dill":
         try:
             import dill
         except ImportError:
             raise CacheUnsupportedError(
-                "the value was stored with dill, which is not installed", hint="pip install 'cacheness[dill]'"
+                f"entry {key} was stored with dill, which is not installed", hint="pip install 'cacheness[dill]'"
             ) from None
         load = dill.loads
     else:
         load = pickle.loads
     try:
         return load(parts[0], buffers=parts[1:])
+    except MemoryError:
+        # Says nothing about the value.
+        raise
     except (ImportError, AttributeError) as error:
         raise CacheUnsupportedError(
-            f"the pickle needs something that is not here: {error}", hint="import or install what the value is made of"
+            f"entry {key}: the pickle needs something that is not here: {error}",
+            hint="import or install what the value is made of",
+        ) from error
+    except Exception as error:  # any __init__ and __setstate__ may raise anything
+        raise CacheSerializationError(
+            f"entry {key} cannot be unpickled: {type(error).__name__}: {error}",
+            hint="give the value's class a __reduce__ that makes it again",
         ) from error
 
 

@@ -185,7 +185,7 @@ class HandlerRegistry:
         for name, handler in self._order():
             if handler is None:
                 found.append(name)
-            elif handler.can_handle(value):
+            elif _ask(name, handler, "can_handle", value):
                 found.append((name, handler))
                 break
         return found
@@ -224,6 +224,17 @@ def list_handlers() -> list[dict[str, Any]]:
     return default_registry.list_handlers()
 
 
+def _ask(name: str, handler: CacheHandler, method: str, *arguments: Any, entry: str | None = None) -> Any:
+    """What a method of a custom handler returns. It may raise anything; all of it is an error of the handler."""
+    try:
+        return getattr(handler, method)(*arguments)
+    except Exception as error:
+        about = "" if entry is None else f" for entry {entry}"
+        raise CacheSerializationError(
+            f"handler {name!r}: {method} raised {type(error).__name__}{about}: {error}"
+        ) from error
+
+
 def _write_custom(
     name: str, handler: CacheHandler, value: Any, directory: str, config: Any
 ) -> tuple[str, str, str, bytes]:
@@ -235,13 +246,12 @@ def _write_custom(
     from pathlib import Path
 
     base = Path(directory) / "value"
-    result = handler.put(value, base, config)
+    result = _ask(name, handler, "put", value, base, config)
     if not isinstance(result, dict):
         raise CacheSerializationError(f"handler {name!r}: put returned a {type(result).__name__}, not a dict")
     extra = {k: v for k, v in result.items() if k not in ("file_path", "actual_path")}
     given = result.get("file_path") or result.get("actual_path")
-    get_extension = getattr(handler, "get_file_extension", None)
-    suffix = get_extension(config) if get_extension else ""
+    suffix = _ask(name, handler, "get_file_extension", config) if hasattr(handler, "get_file_extension") else ""
     guesses = [Path(given)] if given else [base, Path(f"{base}{suffix}")]
     path = next((p for p in guesses if p.is_file()), None)
     if path is None or path.resolve().parent != Path(directory).resolve():
@@ -254,8 +264,8 @@ def _write_custom(
     return str(path), extension, storage_format, _core.metadata_dumps(extra).encode()
 
 
-def _read_custom(registry: HandlerRegistry, name: str, path: str, extra: bytes) -> Any:
-    """Has the custom handler of that name read a file."""
+def _read_custom(registry: HandlerRegistry, name: str, path: str, extra: bytes, key: str) -> Any:
+    """Has the custom handler of that name read the file of an entry."""
     from pathlib import Path
 
     handler = registry.get_handler(name)
@@ -263,7 +273,8 @@ def _read_custom(registry: HandlerRegistry, name: str, path: str, extra: bytes) 
         from .errors import CacheUnsupportedError
 
         raise CacheUnsupportedError(
-            f"the value was stored by the handler {name!r}, which is not registered",
+            f"entry {key} was stored by the handler {name!r}, which is not registered",
             hint="register it with cacheness.register_handler before reading",
         )
-    return handler.get(Path(path), _core.metadata_loads(extra.decode()) if extra else {})
+    metadata = _core.metadata_loads(extra.decode()) if extra else {}
+    return _ask(name, handler, "get", Path(path), metadata, entry=key)

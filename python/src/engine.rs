@@ -78,7 +78,8 @@ impl PyCache {
         }
     }
 
-    /// Decodes a payload; one that proves to be damaged is logged and counts as nothing.
+    /// Decodes a payload. One that proves to be damaged is logged and counts as nothing; what cannot be decoded for
+    /// another reason is no hit either.
     pub(crate) fn decode<'py>(
         &self,
         py: Python<'py>,
@@ -88,12 +89,17 @@ impl PyCache {
         let Opened { engine, values, .. } = self.opened()?;
         match values.decode(py, stored, reading) {
             Ok(value) => Ok(Some(value)),
-            Err(error) if error.is_instance(py, &py.import("cacheness.errors")?.getattr("CacheIntegrityError")?) => {
-                engine.hit_failed();
-                py.import("cacheness._log")?.call_method1("miss", (error.value(py).to_string(),))?;
-                Ok(None)
+            Err(error) => {
+                let errors = py.import("cacheness.errors")?;
+                if error.is_instance(py, &errors.getattr("CacheError")?) {
+                    engine.hit_failed();
+                }
+                if error.is_instance(py, &errors.getattr("CacheIntegrityError")?) {
+                    py.import("cacheness._log")?.call_method1("miss", (error.value(py).to_string(),))?;
+                    return Ok(None);
+                }
+                Err(error)
             }
-            Err(error) => Err(error),
         }
     }
 }

@@ -318,6 +318,7 @@ impl Values {
 
     fn unpickle<'py>(&self, py: Python<'py>, stored: Stored) -> PyResult<Bound<'py, PyAny>> {
         let kind = stored.format().storage_format.to_string();
+        let key = stored.key().to_owned();
         let parts = PickleParts::from_bytes(&stored.format().handler_meta)
             .ok_or_else(|| to_py(stored.undecodable("its list of parts is damaged")))?;
         let codec = Codec::from_name(&stored.format().compression).into_py_result()?;
@@ -336,7 +337,7 @@ impl Values {
                 list.append(PyByteArray::new(py, part))?;
             }
         }
-        py.import(intern!(py, "cacheness._pickle"))?.call_method1(intern!(py, "loads"), (kind, list))
+        py.import(intern!(py, "cacheness._pickle"))?.call_method1(intern!(py, "loads"), (kind, list, key))
     }
 
     fn decode_custom<'py>(
@@ -360,7 +361,10 @@ impl Values {
         let module = py.import(intern!(py, "cacheness.handlers"))?;
         let read = |path: &Path| {
             let extra = PyBytes::new(py, &format.handler_meta);
-            module.call_method1(intern!(py, "_read_custom"), (self.registry.bind(py), &*format.handler, path, extra))
+            module.call_method1(
+                intern!(py, "_read_custom"),
+                (self.registry.bind(py), &*format.handler, path, extra, stored.key()),
+            )
         };
         if let Some(path) = stored.local_path() {
             return read(path);

@@ -27,6 +27,10 @@ def options(x: int, y: str = "") -> list[float]:
 def api(user: int) -> dict[str, int]:
     return {}
 
+@cached.for_api
+def bare_api(user: int) -> dict[str, int]:
+    return {}
+
 @cache_if(lambda result: result is not None)
 def maybe(x: int) -> str | None:
     return None
@@ -62,6 +66,7 @@ class Model:
 assert_type(bare(1, y="a"), float)
 assert_type(options(1), list[float])
 assert_type(api(1), dict[str, int])
+assert_type(bare_api(1), dict[str, int])
 assert_type(maybe(1), str | None)
 assert_type(bare.cache_key(1, y="a"), str)
 assert_type(bare.cache_info(), CacheInfo)
@@ -73,6 +78,8 @@ assert_type(Model.fit(Model(), 3), float)
 assert_type(Model.fit.cache_key(Model(), 3), str)
 assert_type(Model.make(1), str)
 assert_type(Model.make_too(1), str)
+assert_type(Model.make.cache_key(1), str)
+assert_type(Model().make.call_uncached(1), str)
 assert_type(Model.helper(1), int)
 assert_type(cache.get_or_compute(lambda: 5, step=1), int)
 
@@ -84,6 +91,8 @@ bare("text")  # error
 bare(1, z=1)  # error
 options()  # error
 api(user="me")  # error
+bare_api(user="me")  # error
+Model.make.cache_key("text")  # error
 coroutine("text")  # error
 Model().fit("text")  # error
 Model.fit.cache_key(3)  # error

@@ -4,10 +4,14 @@
 module                 is for
 =====================  =================================================================================
 ``_default``           the default cache
-``_cached``            the decorators and their options
-``_site``              what one decorated function is: its name, its key, its options, its counts
+``_cached``            the decorators
+``_options``           what the decorators take, and what is wrong with it
+``_target``            the function behind methods, partials and callable objects, and its name
+``_site``              what one decorated function is: its name, its key, its counts
 ``_binding``           arguments of a call to parameters of a key
+``_captured``          variables of the function around, which are part of the key too
 ``_code``              a hash of what a function does, for ``track_code``
+``_bound``             classmethods
 ``_compute``           waiting for others, computing, storing
 ``_sync``, ``_async``  what a call does
 ``_types``             the types of decorated functions

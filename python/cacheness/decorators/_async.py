@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import CallKey
-from ..errors import CacheError, CacheSerializationError
+from ..errors import CacheClosedError, CacheError, CacheSerializationError
 from ._compute import end, inside, interrupt
 from ._default import get_cache
 from ._site import Site
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ..cache import Cache
-    from ._site import Options
+    from ._options import Options
 
 #: What the tasks of a loop compute: done when the computation has ended in whatever way.
 _running: dict[tuple[asyncio.AbstractEventLoop, int, str], asyncio.Future[None]] = {}
@@ -38,7 +38,11 @@ def wrap(function: Callable[..., Awaitable[Any]], options: Options) -> Callable[
 
     @functools.wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        cache = get_cache() if instance is None else instance
+        try:
+            cache = get_cache() if instance is None else instance
+        except CacheClosedError as error:
+            site.failed(error, "use the cache")
+            return await function(*args, **kwargs)
         params = bind(*args, **kwargs)
         try:
             found = lookup(cache, params)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from typing import TYPE_CHECKING, Any, Concatenate, overload
 
 from ..cache import Cache
 from ..config import unknown_option
 from ..errors import CacheConfigurationError
 from . import _sync
-from ._site import Options
+from ._bound import ClassMethod
+from ._options import Options
+from ._target import is_coroutine_function, refuse_unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 def _decorator(options: Options, *, coroutines_only: bool = False) -> Decorator:
     def decorate(function: Any) -> Any:
         if isinstance(function, classmethod | staticmethod):
-            return type(function)(decorate(function.__func__))
-        if inspect.iscoroutinefunction(function):
+            around = ClassMethod if type(function) is classmethod else type(function)
+            return around(decorate(function.__func__))
+        refuse_unsupported(function)
+        if is_coroutine_function(function):
             # asyncio takes longer to import than all the rest, and most programs have no use for it.
             from . import _async
 
@@ -47,7 +50,14 @@ class _Cached:
     """Keeps a function's results under its qualified name and its arguments.
 
     ``@cached`` and ``@cached(…)`` both work, on functions, methods, classmethods, staticmethods and coroutine
-    functions. ``None`` is a result like any other. An exception of the function is passed on and nothing is kept.
+    functions, and on what leads to one: a bound method is keyed as its function called with the object, a callable
+    object as its ``__call__``, a :class:`functools.partial` as its function with the arguments it has. ``None`` is a
+    result like any other. An exception of the function is passed on and nothing is kept.
+
+    Variables of the function around are part of the key if they are plain and cannot be changed (``None``, numbers,
+    text, dates, paths, enumeration members, tuples of these) and the function itself does not assign them. A function
+    of a script has the name it has when the script is imported; in an interactive session, where names mean nothing,
+    the hash of ``track_code`` is part of its key unless it has a ``key_prefix``.
 
     Of all threads, tasks and processes that miss a result at once, one computes it, and the others wait for it. If it
     fails, those who waited compute for themselves; if it dies or is interrupted, another takes over.
@@ -60,12 +70,14 @@ class _Cached:
         metadata: goes with every result.
         ignore_errors: whether a failure of the cache, or of ``condition``, is logged once, and the function's result
             returned. An argument that cannot be part of a key always raises.
-        key_func: is called with the arguments and returns what stands in the key in their place: any value that can be
-            a parameter. What it raises is passed on; ``None`` and what has no key raise.
-        ignore: names of parameters that are not part of the key.
+        key_func: is called with the arguments, those of a method with the object first, and returns what stands in the
+            key in their place: any value that can be a parameter. What it raises is passed on; ``None`` and what has no
+            key raise.
+        ignore: names of parameters, or of captured variables, that are not part of the key.
         version: part of the key; a new one makes all former results unreachable.
-        track_code: whether a hash of the function's code is part of the key. It does not see comments, docstrings,
-            formatting, decorators, nor what the function calls.
+        track_code: whether a hash of the function's code is part of the key, and of the code that
+            :func:`functools.wraps` has put around it. It does not see comments, docstrings, formatting, the lines of
+            decorators, nor what the function calls.
         stale_ttl_seconds: for so long after it has expired a result is served, while one caller computes it anew in the
             background (a thread, or a task of the event loop).
         early_recompute: computes a result anew in the background before it expires: the nearer the end and the longer
@@ -73,7 +85,8 @@ class _Cached:
             entry's metadata, under ``compute_seconds``.
 
     The decorated function has ``cache_info()``, ``cache_clear(…)``, ``cache_key(…)``, ``call_uncached(…)`` and
-    ``__wrapped__``. For a method they are called on the class, with the object: ``Model.fit.cache_key(model, 3)``.
+    ``__wrapped__``. For a method they are called on the class, with the object: ``Model.fit.cache_key(model, 3)``. A
+    classmethod below ``@cached`` has its class bound.
 
     Raises:
         CacheConfigurationError: an option makes no sense, or the function is one whose results cannot be kept: a
@@ -123,26 +136,40 @@ class _Cached:
         function = None
         if _is_function(cache_instance):
             function, cache_instance = cache_instance, None
-        decorator = _decorator(
-            _options(
-                cache_instance=cache_instance,
-                ttl_seconds=ttl_seconds,
-                cache_key_prefix=cache_key_prefix,
-                include_defaults=include_defaults,
-                metadata=metadata,
-                **options,
-            )
-        )
+        given = {
+            "cache_instance": cache_instance,
+            "ttl_seconds": ttl_seconds,
+            "cache_key_prefix": cache_key_prefix,
+            "include_defaults": include_defaults,
+            "metadata": metadata,
+        }
+        decorator = _decorator(_options(given | options))
         return decorator if function is None else decorator(function)
 
+    @overload
     @staticmethod
     def for_api(
         ttl_seconds: float | timedelta | None = 21600,
         ignore_errors: bool = True,
         cache_instance: Cache | None = None,
         **options: Any,
-    ) -> Decorator:
-        """``cached`` for answers of APIs: served for six hours, compressed with LZ4.
+    ) -> Decorator: ...
+    @overload
+    @staticmethod
+    def for_api(  # classmethods, as above
+        ttl_seconds: Callable[Concatenate[type[C], Q], R], /
+    ) -> CachedClassMethod[Concatenate[type[C], Q], R]: ...
+    @overload
+    @staticmethod
+    def for_api(ttl_seconds: Callable[P, R], /) -> CachedFunction[P, R]: ...
+    @staticmethod
+    def for_api(
+        ttl_seconds: Any = 21600,
+        ignore_errors: bool = True,
+        cache_instance: Cache | None = None,
+        **options: Any,
+    ) -> Any:
+        """``cached`` for answers of APIs, bare or with options: served for six hours, compressed with LZ4.
 
         Args:
             ttl_seconds: how long results are served.
@@ -150,15 +177,12 @@ class _Cached:
             cache_instance: the cache; the default one if none is given.
             options: those of :data:`cached`.
         """
-        return _decorator(
-            _options(
-                cache_instance=cache_instance,
-                ttl_seconds=ttl_seconds,
-                ignore_errors=ignore_errors,
-                codec="lz4",
-                **options,
-            )
-        )
+        function = None
+        if _is_function(ttl_seconds):
+            function, ttl_seconds = ttl_seconds, 21600
+        given = {"ttl_seconds": ttl_seconds, "ignore_errors": ignore_errors, "cache_instance": cache_instance}
+        decorator = _decorator(_options(given | options, codec="lz4"))
+        return decorator if function is None else decorator(function)
 
     def __repr__(self) -> str:
         return "<decorator cacheness.cached>"
@@ -185,7 +209,19 @@ def cache_if(
     """
     if condition is None:
         raise CacheConfigurationError("cache_if without a condition", hint="use @cached")
-    return _decorator(_options(condition=condition, cache_instance=cache_instance, ttl_seconds=ttl_seconds, **options))
+    given = {"cache_instance": cache_instance, "ttl_seconds": ttl_seconds}
+    decorator = _decorator(_options(given | options, condition=condition))
+
+    def decorate(*args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) != 1 or not _is_function(args[0]):
+            name = getattr(condition, "__qualname__", repr(condition))
+            raise CacheConfigurationError(
+                f"cache_if with the condition {name} is called without a function to decorate",
+                hint=f"if {name} is the function to decorate, write @cache_if(condition) above it",
+            )
+        return decorator(*args)
+
+    return decorate
 
 
 @overload
@@ -211,14 +247,17 @@ def cache_async(cache_instance: Any = None, ttl_seconds: float | timedelta | Non
     if _is_function(cache_instance):
         function, cache_instance = cache_instance, None
     decorator = _decorator(
-        _options(cache_instance=cache_instance, ttl_seconds=ttl_seconds, **options), coroutines_only=True
+        _options({"cache_instance": cache_instance, "ttl_seconds": ttl_seconds} | options), coroutines_only=True
     )
     return decorator if function is None else decorator(function)
 
 
-def _options(**options: Any) -> Options:
+def _options(
+    given: dict[str, Any], *, codec: str | None = None, condition: Callable[[Any], Any] | None = None
+) -> Options:
+    """The options that a decorator was given, and those that it sets itself."""
     known = [field.name for field in dataclasses.fields(Options) if field.name not in ("codec", "condition")]
-    for name in options:
-        if name not in (*known, "codec", "condition"):
+    for name in given:
+        if name not in known:
             raise unknown_option(name, known)
-    return Options(**options)
+    return Options(**given, codec=codec, condition=condition)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import ast
 import linecache
 import types
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Any
 
 _Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 #: The source of a file and its functions: a file's functions are decorated one after the other.
@@ -16,19 +13,23 @@ _latest: tuple[str, dict[tuple[int, str], tuple[_Node, ...]]] = ("", {})
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
 
 
-def code_hash(function: Callable[..., Any]) -> str:
-    """32 hexadecimal digits that change when the function's code does.
+def code_hash(*functions: types.FunctionType) -> str:
+    """32 hexadecimal digits that change when the code of one of the functions does.
 
-    It is made from the syntax tree without comments, docstrings, positions and the function's own decorators. A
-    function whose source is not to be found (a prompt, ``exec``) is hashed by its bytecode, which also differs between
-    versions of Python. What the function calls is not looked at.
+    It is made from the syntax tree without comments, docstrings, positions and the lines of decorators. A function
+    whose source is not to be found (a prompt, ``exec``) is hashed by its bytecode, which also differs between versions
+    of Python. What a function calls is not looked at.
     """
-    code = function.__code__
-    node = _find(code, getattr(function, "__globals__", None))
-    text = _render_code(code) if node is None else _render(node, top=True)
     import hashlib
 
+    text = "\n".join(map(_text, functions))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _text(function: types.FunctionType) -> str:
+    code = function.__code__
+    node = _find(code, function.__globals__)
+    return _render_code(code) if node is None else _render(node, top=True)
 
 
 def _find(code: types.CodeType, names: dict[str, Any] | None) -> _Node | None:

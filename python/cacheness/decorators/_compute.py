@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._core import CallKey
 from ..errors import CacheConfigurationError, CacheError
+from ._target import is_coroutine_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,7 +188,7 @@ def get_or_compute(
     name = getattr(function, "__qualname__", type(function).__name__)
     if not callable(function):
         raise CacheConfigurationError(f"a {type(function).__name__} cannot be called to compute a value")
-    if inspect.iscoroutinefunction(function):
+    if is_coroutine_function(function):
         raise CacheConfigurationError(f"{name} is a coroutine function", hint="decorate it with @cache_async")
     found = calls.lookup_call(cache, keywords)
     if type(found) is not CallKey:

@@ -6,35 +6,58 @@ import atexit
 import threading
 
 from ..cache import Cache
+from ..errors import CacheClosedError, CacheConfigurationError
 
 _default: Cache | None = None
+#: Whether somebody has chosen it, so that another one must not take its place.
+_chosen = False
 _default_lock = threading.Lock()
 
 
 def get_cache() -> Cache:
-    """The cache that decorators use if they are given none; opened in ``./cache`` when it is first needed."""
+    """The cache that decorators use if they are given none; opened in ``./cache`` when it is first needed.
+
+    Raises:
+        CacheClosedError: the one that :func:`set_default_cache` was given has been closed.
+    """
     global _default
     cache = _default
     if cache is not None and not cache.closed:
         return cache
     with _default_lock:
         if _default is None or _default.closed:
+            if _default is not None and _chosen:
+                raise CacheClosedError(
+                    f"the default cache at {_default.cache_dir!r} has been closed",
+                    hint="call set_default_cache(…) with one that is open, or reset_cache()",
+                )
             _default = Cache()
             atexit.register(_default.close)
         return _default
 
 
 def set_default_cache(cache: Cache | None) -> None:
-    """Sets the cache that decorators use if they are given none. The former one is not closed."""
-    global _default
+    """Sets the cache that decorators use if they are given none. The former one is not closed.
+
+    Args:
+        cache: the cache, to be closed by the caller; ``None`` for one in ``./cache``, opened when it is first needed.
+
+    Raises:
+        CacheConfigurationError: it is no :class:`Cache`.
+    """
+    global _default, _chosen
+    if cache is not None and not isinstance(cache, Cache):
+        raise CacheConfigurationError(
+            f"the default cache is a {type(cache).__name__}, not a Cache", hint="set_default_cache(Cache(…))"
+        )
     with _default_lock:
-        _default = cache
+        _default, _chosen = cache, cache is not None
 
 
 def reset_cache() -> None:
-    """Closes the default cache; the next use opens another one."""
-    global _default
+    """Closes the default cache; the next use opens another one in ``./cache``."""
+    global _default, _chosen
     with _default_lock:
-        former, _default = _default, None
+        former, _default, _chosen = _default, None, False
     if former is not None:
         former.close()

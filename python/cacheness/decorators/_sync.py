@@ -6,14 +6,14 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from .._core import CallKey
-from ..errors import CacheSerializationError
+from ..errors import CacheClosedError, CacheSerializationError
 from ._default import get_cache
 from ._site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._site import Options
+    from ._options import Options
 
 
 def wrap(function: Callable[..., Any], options: Options) -> Callable[..., Any]:
@@ -23,7 +23,11 @@ def wrap(function: Callable[..., Any], options: Options) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        cache = get_cache() if instance is None else instance
+        try:
+            cache = get_cache() if instance is None else instance
+        except CacheClosedError as error:
+            site.failed(error, "use the cache")
+            return function(*args, **kwargs)
         params = bind(*args, **kwargs)
         try:
             found = lookup(cache, params)

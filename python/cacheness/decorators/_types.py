@@ -71,7 +71,7 @@ class CachedClassMethod(CachedFunction[P, R_co], Protocol[P, R_co]):
 
     def __get__(  # type: ignore[override]
         self: CachedClassMethod[Concatenate[Any, Q], T], instance: object, owner: type | None = None, /
-    ) -> Callable[Q, T]:
+    ) -> CachedFunction[Q, T]:
         """Bound to the class."""
 
 

@@ -1,0 +1,84 @@
+"""Variables of the function around, which a closure's result depends on as on an argument."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import dis
+import enum
+import pathlib
+import sys
+import types
+import uuid
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_PLAIN = (
+    type(None), bool, int, float, complex, str, bytes, enum.Enum, dt.date, dt.time, dt.timedelta, decimal.Decimal,
+    uuid.UUID, pathlib.PurePath,
+)  # fmt: skip
+
+Cells = dict[str, types.CellType]
+
+
+def cells_of(functions: Iterable[types.FunctionType]) -> Cells:
+    """The variables that functions capture and do not assign, by names that are unique."""
+    captured: list[tuple[str, types.CellType]] = []
+    seen: set[int] = set()
+    for function in functions:
+        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+        if cells:
+            captured += cells.items()
+            seen |= {id(cells[name]) for name in _assigned(function.__code__) if name in cells}
+    found: Cells = {}
+    for name, cell in captured:
+        if id(cell) not in seen:
+            seen.add(id(cell))
+            others = sum(known.partition("#")[0] == name for known in found)
+            found[f"{name}#{others}" if others else name] = cell
+    return found
+
+
+def _assigned(code: types.CodeType) -> set[str]:
+    """The variables of functions around that ``code``, or a function inside it, assigns."""
+    found = {
+        instruction.argval
+        for instruction in dis.get_instructions(code)
+        if instruction.opname in ("STORE_DEREF", "DELETE_DEREF")
+    }
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found |= _assigned(constant).intersection(constant.co_freevars)
+    return found
+
+
+def with_captured(bind: Callable[..., dict[str, Any]], cells: Cells) -> Callable[..., dict[str, Any]]:
+    """Adds to the parameters what is plain and cannot be changed of the variables' present values."""
+
+    def bound(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        params = bind(*args, **kwargs)
+        captured = {}
+        for name, cell in cells.items():
+            try:
+                value = cell.cell_contents
+            except ValueError:
+                # It has no value yet, or none any more.
+                continue
+            if _is_plain(value):
+                captured[name] = value
+        if captured:
+            params["__captured__"] = captured
+        return params
+
+    return bound
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, _PLAIN):
+        return True
+    if isinstance(value, tuple | frozenset):
+        return all(map(_is_plain, value))
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, (numpy.number, numpy.bool_, numpy.datetime64))
