@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import datetime as dt
 import enum
 import functools
@@ -48,6 +49,13 @@ class Larger(Scale):
     pass
 
 
+class Shouts(str):
+    __slots__ = ()
+
+    def upper(self) -> str:
+        return super().upper() + "!"
+
+
 class Waits(Scale):
     async def __call__(self, x: int) -> int:  # type: ignore[override]
         return self.factor * x  # type: ignore[no-any-return]
@@ -87,6 +95,9 @@ def test_bound_methods_of_classes_and_of_c(cache: Cache) -> None:
     assert len(cache) == 2
     assert [cached(cache)(text.upper)() for text in ("a", "b")] == ["A", "B"]
     assert [cached(cache)((n).__add__)(1) for n in (1, 2)] == [2, 3]
+    assert [cached(cache)(cls.fromkeys)("a") for cls in (dict, collections.OrderedDict)] == [{"a": None}] * 2
+    shouts = Shouts("a")
+    assert (cached(cache)(shouts.upper)(), cached(cache)(super(Shouts, shouts).upper)()) == ("A!", "A")
     assert cached(cache)(Scale(2).kept)(3) == 6
 
 
@@ -110,6 +121,7 @@ def test_partials_are_keyed_as_their_function_with_the_arguments(cache: Cache) -
     assert cached(cache)(functools.partial(_add, y=2)).cache_key(1) == function.cache_key(1, 2)
     assert cached(cache)(functools.partial(functools.partial(_add, 1), 2)).cache_key() == function.cache_key(1, 2)
     assert cached(cache)(functools.partial(Scale(2).go, y=1))(1) == 3
+    assert cached(cache)(functools.partial(Scale.go, self=Scale(2)))(x=1, y=1) == 3
     assert cached(cache)(functools.partial(Scale(3).go, y=1))(1) == 4
     with pytest.raises(CacheConfigurationError, match="lambda"):
         cached(cache)(functools.partial(lambda x: x, 1))

@@ -179,7 +179,7 @@ def test_bad_handlers_are_named(cache: Cache, tmp_path: Path) -> None:
     for bad, error in [
         (Nothing(), CacheSerializationError),
         (Outside(), CacheSerializationError),
-        (Fails(), RuntimeError),
+        (Fails(), CacheSerializationError),
     ]:
         registry.register_handler(bad, name="bad")
         with pytest.raises(error):

@@ -20,10 +20,8 @@ _PLAIN = (
     uuid.UUID, pathlib.PurePath,
 )  # fmt: skip
 
-Cells = dict[str, types.CellType]
 
-
-def cells_of(functions: Iterable[types.FunctionType]) -> Cells:
+def _cells(functions: Iterable[types.FunctionType], ignore: frozenset[str]) -> dict[str, types.CellType]:
     """The variables that functions capture and do not assign, by names that are unique."""
     captured: list[tuple[str, types.CellType]] = []
     seen: set[int] = set()
@@ -32,9 +30,9 @@ def cells_of(functions: Iterable[types.FunctionType]) -> Cells:
         if cells:
             captured += cells.items()
             seen |= {id(cells[name]) for name in _assigned(function.__code__) if name in cells}
-    found: Cells = {}
+    found: dict[str, types.CellType] = {}
     for name, cell in captured:
-        if id(cell) not in seen:
+        if id(cell) not in seen and name not in ignore:
             seen.add(id(cell))
             others = sum(known.partition("#")[0] == name for known in found)
             found[f"{name}#{others}" if others else name] = cell
@@ -54,8 +52,13 @@ def _assigned(code: types.CodeType) -> set[str]:
     return found
 
 
-def with_captured(bind: Callable[..., dict[str, Any]], cells: Cells) -> Callable[..., dict[str, Any]]:
-    """Adds to the parameters what is plain and cannot be changed of the variables' present values."""
+def with_captured(
+    bind: Callable[..., dict[str, Any]], functions: Iterable[types.FunctionType], ignore: frozenset[str]
+) -> Callable[..., dict[str, Any]]:
+    """Adds to the parameters what is plain and cannot be changed of what the functions' variables hold at the call."""
+    cells = _cells(functions, ignore)
+    if not cells:
+        return bind
 
     def bound(*args: Any, **kwargs: Any) -> dict[str, Any]:
         params = bind(*args, **kwargs)

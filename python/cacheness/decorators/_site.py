@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from .. import _core
 from ..errors import CacheConfigurationError, CacheSerializationError
 from ._binding import binder
-from ._captured import cells_of, with_captured
 from ._code import code_hash
 from ._compute import Computing
 from ._default import get_cache
@@ -52,21 +51,25 @@ class Site(Computing):
         self.bind = self._binder()
 
     def _binder(self) -> Callable[..., dict[str, Any]]:
-        cells = cells_of(self._consists_of)
+        ignore = frozenset(self.options.ignore)
         if self.options.key_func is not None:
             bind: Callable[..., dict[str, Any]] = functools.partial(self._custom, self.options.key_func)
         else:
-            ignore = frozenset(self.options.ignore)
             target = self._target.function
             try:
                 parameters = inspect.signature(target).parameters
                 bind = binder(target, self._constants, self.options.include_defaults, ignore)
             except ValueError as error:
                 raise CacheConfigurationError(f"{self.name}: {error}", hint="give key_func=…") from None
-            self._refuse_unknown(ignore.difference(cells), parameters)
-            cells = {name: cell for name, cell in cells.items() if name.partition("#")[0] not in ignore}
+            captured = {name for function in self._consists_of for name in function.__code__.co_freevars}
+            self._refuse_unknown(ignore.difference(captured), parameters)
         bind = self._target.bind(bind)
-        return with_captured(bind, cells) if cells else bind
+        if any(function.__closure__ for function in self._consists_of):
+            # It imports the types of what may be captured, which most programs have no use for.
+            from ._captured import with_captured
+
+            return with_captured(bind, self._consists_of, ignore)
+        return bind
 
     def _refuse_unknown(self, ignore: frozenset[str], parameters: Mapping[str, inspect.Parameter]) -> None:
         if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):

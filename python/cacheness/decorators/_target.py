@@ -6,7 +6,6 @@ import functools
 import inspect
 import sys
 import types
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import CacheConfigurationError
@@ -14,7 +13,6 @@ from ..errors import CacheConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_BOUND_IN_C = (types.BuiltinMethodType, types.MethodWrapperType)
 #: What a script is called while it runs: by itself, by a child of ``multiprocessing``, by ``runpy.run_path``.
 _MAIN = ("__main__", "__mp_main__", "<run_path>")
 #: Decorators around decorators; a real program has a handful.
@@ -27,7 +25,7 @@ class Target(NamedTuple):
     function: Callable[..., Any]
     bound: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = ()
 
-    def binding(self, *args: Any, **kwargs: Any) -> Target:
+    def binding(self, /, *args: Any, **kwargs: Any) -> Target:
         """With more arguments."""
         return Target(self.function, (*self.bound, (args, kwargs)))
 
@@ -51,7 +49,7 @@ def look_through(given: Callable[..., Any]) -> Target:
         return look_through(given.__func__).binding(given.__self__)
     if isinstance(given, functools.partial):
         return look_through(given.func).binding(*given.args, **given.keywords)
-    if isinstance(given, _BOUND_IN_C):
+    if isinstance(given, types.BuiltinMethodType | types.MethodWrapperType):
         return _bound_in_c(given)
     call = next((base.__dict__["__call__"] for base in kind.__mro__ if "__call__" in base.__dict__), None)
     if call is None:
@@ -65,8 +63,13 @@ def _bound_in_c(given: Any) -> Target:
     owner = given.__self__
     if owner is None or isinstance(owner, types.ModuleType):
         return Target(given)
-    unbound = inspect.getattr_static(owner if isinstance(owner, type) else type(owner), given.__name__, None)
-    return Target(unbound).binding(owner) if callable(unbound) else Target(given)
+    for base in (owner if isinstance(owner, type) else type(owner)).__mro__:
+        unbound = base.__dict__.get(given.__name__)
+        if isinstance(
+            unbound, types.MethodDescriptorType | types.ClassMethodDescriptorType | types.WrapperDescriptorType
+        ):
+            return Target(unbound).binding(owner)
+    return Target(given)
 
 
 def refuse_unsupported(function: Any) -> None:
@@ -155,6 +158,8 @@ def _script(module: str, consists_of: list[types.FunctionType]) -> str | None:
     file = names.get("__file__")
     if not isinstance(file, str):
         return None
+    from pathlib import Path
+
     path = Path(file)
     # A directory or an archive that is run has the name that `python -m` gives it.
     return path.stem if path.stem != "__main__" else f"{path.absolute().parent.stem}.__main__"
