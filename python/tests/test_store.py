@@ -68,6 +68,27 @@ def test_compression(tmp_path: Path, compression: str) -> None:
         BlobStore(tmp_path, compression="lzma")
 
 
+def test_content_that_is_read_as_another_value_has_another_key(tmp_path: Path) -> None:
+    hard = np.ma.masked_array([1.0, 2.0], mask=[True, False], hard_mask=True)
+    soft = np.ma.masked_array([1.0, 2.0], mask=[True, False])
+    values = [np.array(1.0), np.float64(1.0), hard, soft, [1.0], (1.0,)]
+    with BlobStore(tmp_path, content_addressable=True) as store:
+        keys = [store.put(value) for value in values]
+        assert len(set(keys)) == len(values)
+        assert [store.put(value) for value in values] == keys
+        for key, value in zip(keys, values, strict=True):
+            assert type(store.get(key)) is type(value)
+        assert store.get(keys[2]).hardmask
+        assert not store.get(keys[3]).hardmask
+
+
+def test_files_filed_by_content_are_spread(tmp_path: Path) -> None:
+    with BlobStore(tmp_path, content_addressable=True) as store:
+        for seed in range(64):
+            store.put(np.random.default_rng(seed).bytes(40_000))
+    assert len(list((tmp_path / "blobs").iterdir())) > 32
+
+
 def test_content_addressing(tmp_path: Path) -> None:
     data = os.urandom(100_000)
     with BlobStore(tmp_path, content_addressable=True) as store:

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use crate::blob::{BlobBackend, BlobHint};
 use crate::clock::{Clock, Timestamp};
 use crate::config::StoreConfig;
-use crate::entry::{Entry, EntrySummary, EntryVersion, Location, Totals};
+use crate::entry::{Entry, EntrySummary, EntryVersion, Format, Location, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::flight::KeyLocks;
@@ -186,11 +186,14 @@ impl Store {
         self.file(key, encoded.format, attributes, written)
     }
 
-    /// Stores `encoded` under the digest of its payload (32 hexadecimal digits of BLAKE3) and returns the entry.
+    /// Stores `encoded` under the digest of its content (32 hexadecimal digits, see `docs/formats/store.md`) and returns
+    /// the entry. Equal payloads that are read as different values have different ones.
     pub fn put_by_content(&self, encoded: Encoded<'_>, attributes: PutAttributes) -> Result<Arc<Entry>> {
         self.refuse_if_read_only()?;
         self.refuse_code(&encoded.format)?;
-        let written = self.write("c0de", encoded.payload, &encoded.extension)?;
+        // The content is known when it has been written, and files are spread over directories by the first digits.
+        let stem = format!("{:016x}", getrandom::u64().map_err(no_random)?);
+        let written = self.write(&stem, encoded.payload, &encoded.extension)?;
         let digest = match (&written.hash.digest, &written.location) {
             (Some(digest), _) => *digest,
             (None, Location::Inline(bytes)) => *blake3::hash(bytes).as_bytes(),
@@ -198,8 +201,7 @@ impl Store {
                 return Err(Error::new(ErrorKind::InvalidInput, "only a content-addressable store files by content"));
             }
         };
-        let name: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        self.file(&EntryKey::Name(name), encoded.format, attributes, written)
+        self.file(&EntryKey::Name(content_key(&encoded.format, &digest)), encoded.format, attributes, written)
     }
 
     fn refuse_if_read_only(&self) -> Result<()> {
@@ -222,7 +224,7 @@ impl Store {
     fn file(
         &self,
         key: &EntryKey,
-        format: crate::entry::Format,
+        format: Format,
         attributes: PutAttributes,
         written: write::Written,
     ) -> Result<Arc<Entry>> {
@@ -456,6 +458,22 @@ impl Store {
         }
         closed
     }
+}
+
+fn no_random(error: getrandom::Error) -> Error {
+    Error::new(ErrorKind::Storage, "the system gives no random numbers").with_source(error)
+}
+
+/// The key of a payload with this digest, read as `format` says.
+fn content_key(format: &Format, digest: &[u8; 32]) -> String {
+    let Format { handler, data_type, storage_format, compression, object_type, handler_meta } = format;
+    let mut hasher = blake3::Hasher::new_derive_key("cacheness content key v1");
+    let names = [handler, data_type, storage_format, compression, object_type].map(|name| name.as_bytes());
+    for part in names.into_iter().chain([handler_meta.as_slice()]) {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    hasher.update(digest);
+    hasher.finalize().as_bytes()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn refuse_too_large(size: Option<u64>, attributes: &PutAttributes) -> Result<()> {
