@@ -8,12 +8,25 @@ use clap_complete::Shell;
 use crate::typed::{Field, Lifetime, Parameter};
 
 const EXIT_CODES: &str = "\
+To begin with: cacheness ls DIR shows the keys, cacheness -d DIR info KEY all about one.
+
 Exit codes: 0 done, 1 it failed, 2 the command line is wrong, 3 there is no such entry.
 Data goes to standard output, words go to standard error. NO_COLOR turns colour off.";
 
-/// Looks into cacheness stores, and changes them.
+const GET_EXAMPLES: &str = "\
+Examples:
+  cacheness get 3f2a
+  cacheness -d results get 3f2a -o table.parquet";
+
+const PUT_EXAMPLES: &str = "\
+Examples:
+  cacheness put notes.txt --text model=ridge fold=3
+  cacheness -d results put report.pdf --key report --metadata stage=prod --ttl 7d";
+
+/// Lists, reads, stores and removes what cacheness keeps in a directory: cached results and artifacts, of Python and Rust
+/// programs.
 #[derive(Debug, Parser)]
-#[command(name = "cacheness", version, about, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "cacheness", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Args {
     /// The store's directory; else CACHENESS_DIR, else ./cache.
     #[arg(short = 'd', long = "dir", global = true, value_name = "DIR")]
@@ -26,32 +39,39 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Lists the entries of a store.
     Ls(Ls),
-    /// Shows everything that is known of an entry, without reading its value.
+    /// Shows everything that is known of an entry: parameters, metadata, format, size, times.
     Info(Info),
-    /// Shows how many entries there are, of which types, and how large they are.
+    /// Counts entries and bytes, by type.
     Stats(Stats),
-    /// Prints a value that is plain data as JSON, or writes any value into a file.
+    /// Prints plain data as JSON, or writes any value into a file.
     ///
-    /// Without -o plain data is printed as JSON. With -o bytes and texts are written as they are, other plain data as
-    /// JSON, and arrays, tables and pickles as the file that the store keeps. A pickle is never decoded.
+    /// Without -o plain data (numbers, texts, lists, maps, …) is printed as JSON. With -o bytes and texts are written as
+    /// they are, other plain data as JSON, and arrays, tables and pickles as the file that the store keeps: .npy, .b2nd,
+    /// .parquet, .arrow, .pkl. A pickle is never decoded.
+    #[command(after_long_help = GET_EXAMPLES)]
     Get(Get),
-    /// Stores a file under parameters, or under a name.
+    /// Stores a file under parameters, or under a name, and prints the key.
     ///
-    /// The value is the file's bytes, or with --json and --text plain data, which both languages read. The key, which is
-    /// printed, is the one that Cache.put(value, k=v, …) makes.
+    /// The value is the file's bytes, with --text a text, with --json the value that the JSON holds. The key is the one
+    /// that cache.put(value, k=v, …) has in Python and cache.put(&value, params! { k: v }) in Rust. What is there under
+    /// the same key is replaced; nothing else is removed: no limit of a cache counts here.
     ///
     /// Parameters have types: fold=3 is an integer, rate=0.1 a float, shuffle=true a boolean, best=null nothing,
     /// layers=[64,32] a list. What is none of these is a text, and so is everything in quotes: version='"3"'.
+    #[command(after_long_help = PUT_EXAMPLES)]
     Put(Put),
-    /// Removes entries.
+    /// Removes entries by their keys.
     Rm(Rm),
     /// Removes the entries that have expired.
     Cleanup(Cleanup),
-    /// Removes all entries; asks first.
+    /// Removes all entries, after asking.
     Clear(Clear),
     /// Shows the settings of a store, and where each comes from.
+    ///
+    /// That is the directory itself (cacheness.toml), an environment variable, or the default. A program that opens the
+    /// store may set others.
     Config(Config),
-    /// Prints the completions of a shell.
+    /// Prints a script that completes commands and options in a shell.
     ///
     /// For example: cacheness completions bash > ~/.local/share/bash-completion/completions/cacheness
     Completions(Completions),
@@ -78,36 +98,36 @@ pub(crate) struct Ls {
     #[arg(value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
     /// Only keys that start with this.
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
-    /// Only values of this type (array, dataframe, plain, object, …).
+    /// Only values of this type: plain, array, dataframe, table, object (a pickle), …; stats shows which there are.
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) data_type: Option<String>,
-    /// Only entries with this parameter or this field of the metadata; may be given several times.
+    /// Only entries with this parameter or this field of the metadata, as model=ridge; may be given several times.
     #[arg(long = "where", value_name = "K=V")]
     pub(crate) fields: Vec<Field>,
     /// Only entries that have expired.
     #[arg(long)]
     pub(crate) expired: bool,
-    /// The order.
+    /// What to sort by.
     #[arg(long, value_enum, default_value = "created")]
     pub(crate) sort: Sort,
-    /// The other way round.
+    /// Reverses the order.
     #[arg(short, long)]
     pub(crate) reverse: bool,
-    /// At most this many.
-    #[arg(short = 'n', long)]
+    /// Shows at most this many.
+    #[arg(short = 'n', long, value_name = "COUNT")]
     pub(crate) limit: Option<usize>,
-    /// One JSON object per entry and line.
+    /// Prints a JSON object for each entry, one per line.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Info {
-    /// The entry's key, or the beginning of it.
+    /// The entry's key as ls shows it, or the beginning of it.
     pub(crate) key: String,
-    /// As a JSON object.
+    /// Prints a JSON object.
     #[arg(long)]
     pub(crate) json: bool,
     /// Also reads the payload and compares it with its hash and signature; exit code 1 if it is damaged.
@@ -120,19 +140,19 @@ pub(crate) struct Stats {
     /// The store's directory, as with --dir.
     #[arg(value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
-    /// As a JSON object.
+    /// Prints a JSON object.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Get {
-    /// The entry's key, or the beginning of it.
+    /// The entry's key as ls shows it, or the beginning of it.
     pub(crate) key: String,
     /// Where to write the value; - is standard output.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Also an entry that has expired.
+    /// Reads an entry that has expired, too.
     #[arg(long)]
     pub(crate) expired: bool,
 }
@@ -141,10 +161,10 @@ pub(crate) struct Get {
 pub(crate) struct Put {
     /// The file to store; - is standard input.
     pub(crate) file: PathBuf,
-    /// The parameters that identify the value.
+    /// The parameters that identify the value, as model=ridge fold=3.
     #[arg(value_name = "K=V")]
     pub(crate) params: Vec<Parameter>,
-    /// A name in place of parameters.
+    /// A name for the value, in place of parameters.
     #[arg(long, value_name = "NAME", conflicts_with = "params")]
     pub(crate) key: Option<String>,
     /// The file is JSON: store the value that it holds.
@@ -153,7 +173,7 @@ pub(crate) struct Put {
     /// The file is a text in UTF-8: store it as one.
     #[arg(long)]
     pub(crate) text: bool,
-    /// A field of the metadata; may be given several times.
+    /// A field of the metadata, as stage=prod; may be given several times.
     #[arg(long, value_name = "K=V")]
     pub(crate) metadata: Vec<Field>,
     /// A sentence about the value.
@@ -161,13 +181,13 @@ pub(crate) struct Put {
     pub(crate) description: Option<String>,
     /// How long the entry is served: 90 or 90s, 15m, 6h, 7d, 2w. If it is not given,
     /// CACHENESS_DEFAULT_TTL_SECONDS, else for ever.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) ttl: Option<Lifetime>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rm {
-    /// Keys, or their beginnings. If one of them is not there, nothing is removed.
+    /// Keys as ls shows them, or their beginnings. If one of them is not there, nothing is removed.
     #[arg(required = true, value_name = "KEY")]
     pub(crate) keys: Vec<String>,
 }
@@ -184,7 +204,7 @@ pub(crate) struct Clear {
     /// The store's directory, as with --dir.
     #[arg(value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
-    /// Does not ask.
+    /// Removes without asking.
     #[arg(short, long)]
     pub(crate) yes: bool,
 }
@@ -194,14 +214,14 @@ pub(crate) struct Config {
     /// The store's directory, as with --dir.
     #[arg(value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
-    /// As a JSON object.
+    /// Prints a JSON object.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Completions {
-    /// The shell.
+    /// The shell that it is for.
     #[arg(value_enum)]
     pub(crate) shell: Shell,
 }

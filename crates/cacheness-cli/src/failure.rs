@@ -28,6 +28,8 @@ pub(crate) enum Failure {
     Ambiguous(String, Vec<String>),
     /// The command line asks for what cannot be: what, and what to do.
     Usage(&'static str, &'static str),
+    /// A key cannot be made of what the command line says: the engine says why.
+    Key(Error),
     /// The user said no.
     Declined,
     /// The entry was read, and it is damaged: why.
@@ -61,14 +63,12 @@ impl Failure {
                 FAILED
             }
             Self::Engine(error) => {
-                let mut message = error.to_string();
-                let mut cause = std::error::Error::source(&error);
-                while let Some(source) = cause {
-                    message.push_str(&format!(": {source}"));
-                    cause = source.source();
-                }
-                complain(&printable(&message), error.hint());
+                explain(&error);
                 FAILED
+            }
+            Self::Key(error) => {
+                explain(&error);
+                USAGE
             }
             Self::NoEntry(key) => {
                 complain(&format!("there is no entry {key:?}"), Some("cacheness ls shows the keys"));
@@ -98,4 +98,15 @@ impl Failure {
             }
         }
     }
+}
+
+/// Says what an error of the engine says, and what caused it.
+fn explain(error: &Error) {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        message.push_str(&format!(": {source}"));
+        cause = source.source();
+    }
+    complain(&printable(&message), error.hint());
 }

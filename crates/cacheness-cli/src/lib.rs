@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 mod failure;
+mod json;
 mod output;
 mod place;
 mod show;

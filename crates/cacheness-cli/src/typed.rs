@@ -137,8 +137,12 @@ impl FromStr for Lifetime {
         let unit = |(unit, seconds): &(char, f64)| Some((text.strip_suffix(*unit)?, *seconds));
         let (number, seconds) = UNITS.iter().find_map(unit).unwrap_or((text, 1.0));
         let count: f64 = number.parse().map_err(|_| "give a number of seconds, or 15m, 6h, 7d, 2w".to_owned())?;
-        ttl_duration(count * seconds).map_err(|e| e.to_string())?;
-        Ok(Self(count * seconds))
+        match ttl_duration(count * seconds) {
+            Ok(_) => Ok(Self(count * seconds)),
+            Err(_) => {
+                Err("no length of time; give a number of seconds that is zero or more, or 15m, 6h, 7d, 2w".into())
+            }
+        }
     }
 }
 

@@ -165,8 +165,12 @@ fn what_cannot_be_put_leaves_nothing() {
     ] {
         place.run(args).failed(2, "");
     }
-    place.run(&["put", "x", "a=1", "a=2"]).failed(1, "a");
-    place.run(&["put", "x", "--key", ""]).failed(1, "is empty");
+    place.run(&["put", "x", "a=1", "a=2"]).failed(2, "a");
+    place.run(&["put", "x", "--key", ""]).failed(2, "is empty");
+    place.run(&["put", "x", "--key", &"k".repeat(2_000)]).failed(2, "bytes");
+    for ttl in ["-5", "-5m", "-"] {
+        place.run(&["put", "x", "a=1", "--ttl", ttl]).failed(2, "give a number of seconds");
+    }
     assert!(!place.path("cache").exists());
 }
 
@@ -194,6 +198,45 @@ fn a_value_is_printed_or_written() {
     place.run(&["get", "map", "-o", "no/such/dir"]).failed(1, "cannot write no/such/dir");
     place.run(&["get", "map", "-o", "cache"]).failed(1, "cannot write cache");
     assert!(place.path("cache/cacheness.toml").exists());
+}
+
+#[test]
+fn long_integers_are_printed_as_numbers() {
+    use cacheness::core::formats::plain::Value;
+
+    let place = Place::new();
+    let mut power = vec![0_u8; 13];
+    power[0] = 0x10;
+    let list = Value::List(vec![Value::BigInt(power), Value::UInt(u64::MAX), Value::Int(-1)]);
+    place.cache().put(&list, Named("long")).expect("put");
+    let json = "[\n  1267650600228229401496703205376,\n  18446744073709551615,\n  -1\n]\n";
+    assert_eq!(place.run(&["get", "long"]).done().out, json);
+    place.run(&["get", "long", "-o", "out.json"]).done();
+    assert_eq!(std::fs::read_to_string(place.path("out.json")).expect("read"), json);
+}
+
+/// The limits of whoever owns a store are not known to the command, and the environment's are not meant for it.
+#[test]
+fn nothing_is_evicted() {
+    let place = Place::new();
+    let store = BlobStore::open(place.path("cache")).expect("opened");
+    let mut x = 1_u64;
+    for i in 0..30 {
+        let noise = std::iter::repeat_with(|| {
+            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            x.to_be_bytes()[0]
+        });
+        store.put(&format!("artifact_{i:02}"), &noise.take(100_000).collect::<Vec<u8>>()).expect("put");
+    }
+    store.close().expect("closed");
+    place.write("x", &[7; 2_000_000]);
+    for args in [&["put", "x", "--key", "one"][..], &["put", "x", "part=2"], &["put", "x", "part=3"], &["cleanup"]] {
+        let mut command = place.command(args);
+        Ran::of(command.env("CACHENESS_MAX_SIZE_MB", "1").output().expect("run")).done();
+    }
+    let store = BlobStore::open(place.path("cache")).expect("opened");
+    assert_eq!(store.list("artifact_", None).expect("listed").len(), 30);
+    assert_eq!(store.list("", None).expect("listed").len(), 33);
 }
 
 #[test]
@@ -460,6 +503,7 @@ fn the_command_line_is_explained() {
     for word in ["ls", "info", "stats", "get", "put", "rm", "cleanup", "clear", "config", "completions", "Exit codes"] {
         assert!(help.contains(word), "{word}: {help}");
     }
+    assert!(help.starts_with("Lists, reads, stores and removes what cacheness keeps"), "{help}");
     assert!(place.run(&["--version"]).done().out.starts_with("cacheness "));
     assert_eq!(place.run(&[]).code, 2);
     place.run(&["lss"]).failed(2, "'ls'");

@@ -95,7 +95,7 @@ pub(crate) fn cached(options: &Options, function: &ItemFn) -> syn::Result<TokenS
             ::core::borrow::Borrow::<::cacheness::Cache>::borrow(&#cache)
         ))),
         (None, Some(dir)) => quote!(::cacheness::calls::shared(#dir)),
-        (None, None) => quote!(::cacheness::calls::default_cache()),
+        (None, None) => quote!(::cacheness::default_cache()),
     };
     let version = match &options.version {
         Some(version) => quote!(::core::option::Option::Some(#version)),

@@ -1,67 +1,18 @@
-//! What `#[cached]` turns a function into, and the caches that such functions use.
+//! What `#[cached]` turns a function into. The attribute writes calls of this module; nobody else needs it.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cacheness_core::handler::Storable;
 use cacheness_core::key::{Params, ToKey};
-use cacheness_core::process::PerProcess;
 use cacheness_core::store::EntryKey;
 use cacheness_core::{Error, Result, params};
-use parking_lot::Mutex;
 
-use crate::cache::{Cache, CacheBuilder, ComputeOptions, PutOptions};
+use crate::cache::{Cache, ComputeOptions, PutOptions};
 use crate::key::IntoEntryKey;
 
-/// The caches that functions share, by directory; the default one under `None`.
-type Shared = Mutex<HashMap<Option<PathBuf>, Cache>>;
+pub use crate::shared::shared;
 
-/// A forked child opens its own: the lock of the one that it inherits may be held for ever.
-static SHARED: PerProcess<Shared> = PerProcess::new();
-
-fn open_once(directory: Option<PathBuf>, open: impl FnOnce() -> Result<Cache>) -> Result<Cache> {
-    let mut shared = SHARED.get_or_make(Mutex::default).lock();
-    if let Some(cache) = shared.get(&directory)
-        && !cache.engine().is_closed()
-    {
-        return Ok(cache.clone());
-    }
-    let cache = open()?;
-    shared.insert(directory, cache.clone());
-    Ok(cache)
-}
-
-/// The cache that functions use which name none: the one of [`set_default_cache`], else the one that the environment
-/// says ([`CacheBuilder::from_env`]), opened when it is first asked for.
-///
-/// # Errors
-/// Those of [`CacheBuilder::open`].
-pub fn default_cache() -> Result<Cache> {
-    open_once(None, || CacheBuilder::from_env()?.open())
-}
-
-/// Sets the default cache; `None` lets the next use open the one that the environment says. The former one is not closed.
-pub fn set_default_cache(cache: Option<Cache>) {
-    let mut shared = SHARED.get_or_make(Mutex::default).lock();
-    match cache {
-        Some(cache) => shared.insert(None, cache),
-        None => shared.remove(&None),
-    };
-}
-
-/// The cache in a directory that all functions share which name it.
-///
-/// # Errors
-/// Those of [`Cache::open`].
-pub fn shared(directory: impl AsRef<Path>) -> Result<Cache> {
-    let path = std::path::absolute(directory.as_ref());
-    let path = path.map_err(|e| Error::io("cannot find the current directory", e))?;
-    open_once(Some(path.clone()), || Cache::open(path))
-}
-
-/// One call of a function with `#[cached]`. The attribute writes this; nobody else needs it.
-#[doc(hidden)]
+/// One call of a function with `#[cached]`.
 pub struct Call {
     /// `None` where the cache has failed: then the function is called as if there were none.
     ready: Option<(Cache, EntryKey)>,
@@ -81,7 +32,6 @@ impl<E> From<Error> for Failed<E> {
 }
 
 /// Tells the compiler what an `async` block gives.
-#[doc(hidden)]
 pub fn typed<T, F: Future<Output = T>>(future: F) -> F {
     future
 }

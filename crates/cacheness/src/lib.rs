@@ -44,16 +44,20 @@
 
 mod blob_store;
 mod cache;
+#[doc(hidden)]
 pub mod calls;
 mod directory;
 mod info;
 mod key;
+mod shared;
+pub mod utils;
 
 pub use blob_store::BlobStore;
-pub use cache::{Cache, CacheBuilder, ComputeOptions, PutOptions, Stats, counts_as_miss};
+pub use cache::{Cache, CacheBuilder, ComputeOptions, GetOptions, PutOptions, Stats, counts_as_miss};
 pub use directory::{Access, Description, FORMAT, METADATA_BACKENDS, Place, describe, open_store};
 pub use info::EntryInfo;
 pub use key::{IntoEntryKey, Named};
+pub use shared::{default_cache, reset_default_cache, set_default_cache};
 
 pub use cacheness_core as core;
 pub use cacheness_core::cache::Counts;
@@ -77,3 +81,7 @@ pub mod prelude {
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide.md")]
+struct Guide;

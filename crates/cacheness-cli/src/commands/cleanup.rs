@@ -1,6 +1,6 @@
 //! `cacheness cleanup`
 
-use cacheness::CacheConfig;
+use cacheness::CacheBuilder;
 use cacheness::core::cache::CacheEngine;
 
 use super::entries;
@@ -9,7 +9,7 @@ use crate::output::say;
 use crate::place::Directory;
 
 pub(crate) fn run(directory: &Directory) -> Result<(), Failure> {
-    let engine = CacheEngine::new(directory.write()?, &CacheConfig::default())?;
+    let engine = CacheEngine::new(directory.write()?, CacheBuilder::default().unlimited().options())?;
     let removed = engine.cleanup_expired()?;
     engine.close()?;
     say(format_args!("removed {} that had expired", entries(removed)));

@@ -13,6 +13,7 @@ use cacheness::{Error, ErrorKind};
 
 use crate::args::Get;
 use crate::failure::Failure;
+use crate::json;
 use crate::output::{Output, say};
 use crate::place::{Directory, resolve};
 use crate::show;
@@ -80,7 +81,7 @@ fn print(stored: Stored, out: &mut Output) -> Result<(), Failure> {
     if matches!(value, Value::Bytes(_) | Value::ByteArray(_)) {
         return Err(refused(format!("entry {key} is {}, which JSON has not", value.type_name())));
     }
-    writeln!(out, "{:#}", value.to_display_json())?;
+    writeln!(out, "{}", json::pretty(&value))?;
     Ok(())
 }
 
@@ -92,7 +93,7 @@ fn content(stored: Stored) -> Result<Vec<u8>, Failure> {
     Ok(match decode_plain(stored, Value::decode)? {
         Value::Bytes(bytes) | Value::ByteArray(bytes) => bytes,
         Value::Str(text) => text.into_bytes(),
-        other => format!("{:#}\n", other.to_display_json()).into_bytes(),
+        other => format!("{}\n", json::pretty(&other)).into_bytes(),
     })
 }
 

@@ -8,6 +8,7 @@ use cacheness::{EntryInfo, Timestamp};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
 
+use super::entries;
 use crate::args::{Ls, Sort};
 use crate::failure::Failure;
 use crate::output::{Output, printable, say};
@@ -49,9 +50,9 @@ pub(crate) fn run(args: &Ls, directory: &Directory, out: &mut Output) -> Result<
     }
     print_table(&found, now, out)?;
     let bytes: u64 = found.iter().map(EntryInfo::size).sum();
-    let of = if found.len() < count { format!(" of {count}") } else { String::new() };
+    let shown = if found.len() < count { format!("{} of ", found.len()) } else { String::new() };
     out.flush()?;
-    say(format_args!("{}{of} entries, {}", found.len(), show::bytes(bytes)));
+    say(format_args!("{shown}{}, {}", entries(count as u64), show::bytes(bytes)));
     Ok(())
 }
 

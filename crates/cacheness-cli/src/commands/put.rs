@@ -21,6 +21,7 @@ pub(crate) fn run(args: &Put, directory: &Directory, out: &mut Output) -> Result
         return Err(Failure::Usage("there are no parameters to make a key from", "give some, as k=v, or --key NAME"));
     }
     // Before a store is made: a file or a key that is not what it should be leaves nothing behind.
+    let key = key(args)?;
     let value = read(args)?;
     let mut payload = Vec::new();
     value.encode(&mut payload)?;
@@ -28,15 +29,9 @@ pub(crate) fn run(args: &Put, directory: &Directory, out: &mut Output) -> Result
         // What cannot be read again is not stored: a map with a name twice.
         Value::decode(&payload).map_err(|e| e.within(args.file.display()))?;
     }
-    let key = match &args.key {
-        Some(name) => EntryKey::from_name(name.as_str())?,
-        None => {
-            let params = args.params.iter().fold(Params::new(), |all, one| all.with(one.name.as_str(), one));
-            params.into_entry_key(&SerializationConfig::default())?
-        }
-    };
     let is_new = !directory.path.join("cacheness.toml").exists();
-    let cache = CacheBuilder::from_env()?.directory(&directory.path).open()?;
+    // The limits of whoever owns the store are not known here: nothing is evicted.
+    let cache = CacheBuilder::from_env()?.unlimited().directory(&directory.path).open()?;
     let engine: &CacheEngine = cache.engine();
     let type_name = match value.type_name() {
         "None" => "NoneType",
@@ -53,6 +48,18 @@ pub(crate) fn run(args: &Put, directory: &Directory, out: &mut Output) -> Result
     }
     writeln!(out, "{}", key.as_str())?;
     Ok(())
+}
+
+/// The key that the command line names.
+fn key(args: &Put) -> Result<EntryKey, Failure> {
+    let key = match &args.key {
+        Some(name) => EntryKey::from_name(name.as_str()),
+        None => {
+            let params = args.params.iter().fold(Params::new(), |all, one| all.with(one.name.as_str(), one));
+            params.into_entry_key(&SerializationConfig::default())
+        }
+    };
+    key.map_err(Failure::Key)
 }
 
 /// The value that the file has in it.

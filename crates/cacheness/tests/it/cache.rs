@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use cacheness::prelude::*;
-use cacheness::{CacheConfig, Error, ErrorKind};
+use cacheness::{CacheConfig, Error, ErrorKind, GetOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::{blobs, cache_at, files, noise};
@@ -252,4 +252,112 @@ fn threads_share_a_cache() {
     assert_eq!(cache.stats().unwrap().totals.entries, 8 * 50 + 1);
     let sizes: u64 = cache.list_entries().unwrap().iter().map(|e| e.size()).sum();
     assert_eq!(cache.stats().unwrap().totals.bytes, sizes);
+}
+
+#[test]
+fn a_get_may_ask_for_a_recent_value() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, clock) = cache_at(dir.path(), CacheConfig::default());
+    cache.put(&1, params! { x: 1 }).unwrap();
+    clock.advance(10_000_000);
+    let get =
+        |seconds| cache.get_with::<i32>(params! { x: 1 }, GetOptions::new().max_age(Duration::from_secs(seconds)));
+    assert_eq!((get(10).unwrap(), get(9).unwrap()), (Some(1), None));
+    assert_eq!(cache.get::<i32>(params! { x: 1 }).unwrap(), Some(1), "it stays");
+    assert_eq!(cache.get_with::<i32>(params! { x: 1 }, GetOptions::new()).unwrap(), Some(1));
+    cache.touch(params! { x: 1 }, None).unwrap();
+    assert_eq!(get(0).unwrap(), Some(1));
+    assert_eq!(get(u64::MAX).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn what_is_known_of_an_expired_entry_can_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, clock) = cache_at(dir.path(), CacheConfig::default());
+    let options = PutOptions::new().ttl(Duration::from_secs(1)).metadata(serde_json::json!({ "stage": "test" }));
+    cache.put_with(&1, params! { x: 1 }, options).unwrap();
+    clock.advance(2_000_000);
+    assert_eq!(cache.get_metadata(params! { x: 1 }).unwrap(), None);
+    let entry = cache.get_entry(params! { x: 1 }).unwrap().unwrap();
+    assert_eq!(entry.metadata()["stage"], "test");
+    assert!(entry.expires_at().unwrap() < clock.now());
+    assert_eq!(cache.get_entry(params! { x: 2 }).unwrap(), None);
+    assert_eq!(cache.stats().unwrap().counts.misses, 0, "nothing is counted");
+}
+
+#[test]
+fn a_cache_for_answers_of_services() {
+    let builder = Cache::builder().max_entries(3).for_api();
+    let options = builder.options();
+    assert_eq!(options.default_ttl_seconds, Some(21_600.0));
+    assert_eq!(options.store.compression.pickle_compression_codec.name(), "lz4");
+    assert_eq!(options.limits.max_entries, Some(3));
+    let builder = builder.default_ttl(Duration::from_secs(60)).unlimited();
+    assert_eq!(builder.options().default_ttl_seconds, Some(60.0));
+    assert_eq!((builder.options().limits.max_entries, builder.options().limits.max_cache_size_mb), (None, None));
+}
+
+#[test]
+fn a_cache_shows_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    cache.put(&vec![0_u8; 1 << 20], params! { x: 1 }).unwrap();
+    cache.get::<Vec<u8>>(params! { x: 1 }).unwrap();
+    cache.get::<Vec<u8>>(params! { x: 2 }).unwrap();
+    let size = cache.stats().unwrap().totals.bytes as f64 / f64::from(1 << 20);
+    let path = dir.path().display();
+    let expected = format!(
+        "Cache {{ directory: \"{path}\", backend: \"sqlite\", entries: 1, size_mb: {size:.1}, hit_rate: 0.50 }}"
+    );
+    assert_eq!(format!("{cache:?}"), expected);
+    cache.close().unwrap();
+    assert_eq!(format!("{cache:?}"), format!("Cache {{ directory: \"{path}\", backend: \"sqlite\", closed: true }}"));
+    let memory = Cache::builder().in_memory().open().unwrap();
+    assert!(
+        format!("{memory:?}").starts_with("Cache { directory: None, backend: \"memory\", entries: 0"),
+        "{memory:?}"
+    );
+}
+
+#[test]
+fn contents_have_hashes_and_sizes() {
+    use cacheness::utils::{hash_content, hash_path, size_mb};
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("below/file");
+    std::fs::create_dir(dir.path().join("below")).unwrap();
+    std::fs::write(&file, vec![7; 1 << 20]).unwrap();
+    std::os::unix::fs::symlink(&file, dir.path().join("link")).unwrap();
+    assert!((1.0..1.001).contains(&size_mb(dir.path()).unwrap()));
+    assert_eq!(size_mb(dir.path().join("link")).unwrap(), 1.0);
+    assert_eq!(hash_path(&file).unwrap(), hash_path(dir.path().join("link")).unwrap());
+    let nowhere = dir.path().join("nowhere");
+    assert!(size_mb(&nowhere).unwrap_err().to_string().contains("nowhere"));
+    assert!(hash_path(&nowhere).unwrap_err().to_string().contains("nowhere"));
+    let script = "from cacheness.utils import hash_content, hash_file_path\n\
+                  print(hash_content({'a': [1, None, 'ä']}), hash_file_path(sys.argv[1] + '/../below/file'))";
+    let content = BTreeMap::from([("a", (1, (), "ä"))]);
+    let hashes = crate::python::python(&dir.path().join("cache"), script);
+    let (of_list, of_file) = hashes.trim_end().split_once(' ').unwrap();
+    assert_eq!(hash_path(&file).unwrap(), of_file);
+    assert_ne!(hash_content(&content).unwrap(), of_list, "a tuple is no list");
+    assert_eq!(hash_content(&BTreeMap::from([("a", [Item::Int(1), Item::None, Item::Text("ä")])])).unwrap(), of_list);
+}
+
+/// One of several things in a list.
+enum Item {
+    None,
+    Int(i64),
+    Text(&'static str),
+}
+
+impl cacheness::ToKey for Item {
+    fn encode(&self, encoder: &mut cacheness::KeyEncoder) -> cacheness::Result<()> {
+        match self {
+            Self::None => encoder.none(),
+            Self::Int(value) => encoder.int(*value),
+            Self::Text(text) => encoder.str(text),
+        }
+        Ok(())
+    }
 }

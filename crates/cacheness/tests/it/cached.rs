@@ -241,3 +241,24 @@ fn functions_share_the_cache_of_a_directory() {
     let three = cacheness::calls::shared(&path).unwrap();
     assert_eq!(three.get::<u32>(params! { x: 1 }).unwrap(), Some(1));
 }
+
+#[test]
+fn the_default_cache_is_set_and_reset() {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+
+    #[cached]
+    fn nine() -> u32 {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        9
+    }
+
+    let cache = Cache::builder().in_memory().open().unwrap();
+    cacheness::set_default_cache(cache.clone());
+    assert_eq!((nine(), nine(), CALLS.load(Ordering::Relaxed)), (9, 9, 1));
+    assert_eq!(cacheness::default_cache().unwrap().stats().unwrap().counts.hits, 1);
+    cacheness::reset_default_cache().unwrap();
+    assert!(cache.engine().is_closed());
+    cacheness::reset_default_cache().unwrap();
+    cacheness::set_default_cache(Cache::builder().in_memory().open().unwrap());
+    assert_eq!((nine(), CALLS.load(Ordering::Relaxed)), (9, 2), "another cache");
+}

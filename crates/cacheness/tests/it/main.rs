@@ -13,6 +13,7 @@ mod json;
 mod kill;
 mod memory;
 mod model;
+mod processes;
 mod python;
 mod security;
 

@@ -1,0 +1,252 @@
+//! How a cache is opened.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cacheness_core::cache::CacheEngine;
+use cacheness_core::clock::Clock;
+use cacheness_core::config::{CacheConfig, Codec, Durability, EvictionPolicy, StoreConfig};
+use cacheness_core::{Error, ErrorKind, Result};
+
+use super::Cache;
+use crate::directory::{Access, Place, open_store};
+
+/// Opens a [`Cache`] with options.
+///
+/// ```
+/// # use cacheness::prelude::*;
+/// # use std::time::Duration;
+/// # fn main() -> cacheness::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("cache");
+/// let cache = Cache::builder().directory(&path).default_ttl(Duration::from_secs(60)).max_size_mb(500.0).open()?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct CacheBuilder {
+    place: Place,
+    access: Access,
+    config: CacheConfig,
+    clock: Clock,
+}
+
+impl Default for CacheBuilder {
+    fn default() -> Self {
+        Self {
+            place: Place::Directory(PathBuf::from("./cache")),
+            access: Access::default(),
+            config: CacheConfig::default(),
+            clock: Clock::system(),
+        }
+    }
+}
+
+impl CacheBuilder {
+    /// As the environment says. What is called on the builder goes before it.
+    ///
+    /// | variable | option |
+    /// |---|---|
+    /// | `CACHENESS_DIR` | [`directory`](Self::directory) |
+    /// | `CACHENESS_MAX_SIZE_MB` | [`max_size_mb`](Self::max_size_mb) |
+    /// | `CACHENESS_DEFAULT_TTL_SECONDS` | [`default_ttl`](Self::default_ttl), in seconds |
+    /// | `CACHENESS_BACKEND` | the metadata backend of a new directory |
+    /// | `CACHENESS_COMPRESSION_CODEC` | codec of plain data: `none`, `lz4`, `zstd`, `gzip` |
+    /// | `CACHENESS_COMPRESSION_LEVEL` | its level: 1 to 9, with zstd up to 22 |
+    ///
+    /// # Errors
+    /// `InvalidInput` for a variable that is no number where there should be one, or an unknown codec. What is a number and
+    /// makes no sense is refused by [`open`](Self::open).
+    pub fn from_env() -> Result<Self> {
+        let mut builder = Self::default();
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        fn parse<T: std::str::FromStr>(name: &str, value: &str) -> Result<T> {
+            value.parse().map_err(|_| {
+                Error::new(ErrorKind::InvalidInput, format!("the environment variable {name} is {value:?}"))
+                    .with_hint("give a number")
+            })
+        }
+        if let Some(directory) = set("CACHENESS_DIR") {
+            builder.place = Place::Directory(directory.into());
+        }
+        if let Some(value) = set("CACHENESS_MAX_SIZE_MB") {
+            builder.config.limits.max_cache_size_mb = Some(parse("CACHENESS_MAX_SIZE_MB", &value)?);
+        }
+        if let Some(value) = set("CACHENESS_DEFAULT_TTL_SECONDS") {
+            builder.config.default_ttl_seconds = Some(parse("CACHENESS_DEFAULT_TTL_SECONDS", &value)?);
+        }
+        if let Some(value) = set("CACHENESS_BACKEND") {
+            builder.config.store.default_metadata_backend = value;
+        }
+        let compression = &mut builder.config.store.compression;
+        if let Some(value) = set("CACHENESS_COMPRESSION_CODEC") {
+            let codec = Codec::from_name(&value);
+            compression.pickle_compression_codec = codec.map_err(|e| {
+                e.with_kind(ErrorKind::InvalidInput).within("the environment variable CACHENESS_COMPRESSION_CODEC")
+            })?;
+        }
+        if let Some(value) = set("CACHENESS_COMPRESSION_LEVEL") {
+            compression.pickle_compression_level = parse("CACHENESS_COMPRESSION_LEVEL", &value)?;
+        }
+        Ok(builder)
+    }
+
+    /// The options as they are now.
+    #[must_use]
+    pub fn options(&self) -> &CacheConfig {
+        &self.config
+    }
+
+    /// In this directory, which [`open`](Self::open) makes where there is none; `./cache` if neither this nor
+    /// [`in_memory`](Self::in_memory) is called.
+    #[must_use]
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.place = Place::Directory(directory.into());
+        self
+    }
+
+    /// In memory: nothing is written, and everything ends with the last clone of the cache.
+    #[must_use]
+    pub fn in_memory(mut self) -> Self {
+        self.place = Place::Memory;
+        self
+    }
+
+    /// Nothing is written; puts fail with `ReadOnly`. Where there is no store, [`open`](Self::open) fails with `NotAStore`.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.access = Access::ReadOnly;
+        self
+    }
+
+    /// Nothing is made: where there is no store, [`open`](Self::open) fails with `NotAStore`.
+    #[must_use]
+    pub fn existing(mut self) -> Self {
+        self.access = Access::Existing;
+        self
+    }
+
+    /// For answers of web services: entries are served for six hours, and plain data is compressed with LZ4. What is called
+    /// afterwards goes before it.
+    ///
+    /// ```
+    /// # use cacheness::prelude::*;
+    /// # fn main() -> cacheness::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("answers");
+    /// let answers = Cache::builder().for_api().directory(&path).open()?;
+    /// let user: String = answers.get_or_insert_with(params! { user: 7 }, || "Ada".to_owned())?;
+    /// # assert_eq!(user, "Ada");
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn for_api(mut self) -> Self {
+        self.config.store.compression.pickle_compression_codec = Codec::Lz4;
+        self.default_ttl(Duration::from_secs(6 * 3600))
+    }
+
+    /// How long entries are served unless their put says otherwise; for ever by default. Kept to the microsecond.
+    #[must_use]
+    pub fn default_ttl(mut self, ttl: Duration) -> Self {
+        self.config.default_ttl_seconds = Some(ttl.as_secs_f64());
+        self
+    }
+
+    /// How many megabytes (2^20 bytes) of stored values it holds at most; 10,000 by default. When a put exceeds it, entries
+    /// are evicted down to 90 %; a value that is larger than the limit is refused with `Full`.
+    ///
+    /// [`open`](Self::open) fails with `InvalidInput` unless it is finite and greater than zero.
+    #[must_use]
+    pub fn max_size_mb(mut self, megabytes: f64) -> Self {
+        self.config.limits.max_cache_size_mb = Some(megabytes);
+        self
+    }
+
+    /// How many entries it holds at most; any number by default. When a put exceeds it, entries are evicted down to 90 %.
+    ///
+    /// [`open`](Self::open) fails with `InvalidInput` if it is zero.
+    #[must_use]
+    pub fn max_entries(mut self, entries: u64) -> Self {
+        self.config.limits.max_entries = Some(entries);
+        self
+    }
+
+    /// Any number of entries of any size: nothing is ever evicted.
+    #[must_use]
+    pub fn unlimited(mut self) -> Self {
+        self.config.limits.max_cache_size_mb = None;
+        self.config.limits.max_entries = None;
+        self
+    }
+
+    /// How long an entry is served at most after its put, whatever its own time to live; for ever by default.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.config.limits.max_age_seconds = Some(age.as_secs_f64());
+        self
+    }
+
+    /// What goes first when it is full; the least recently used by default. With [`EvictionPolicy::None`] a put into a full
+    /// cache fails with `Full`.
+    #[must_use]
+    pub fn eviction_policy(mut self, policy: EvictionPolicy) -> Self {
+        self.config.limits.eviction_policy = policy;
+        self
+    }
+
+    /// What the store survives: the death of the process by default, with [`Durability::Full`] the loss of power too.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.config.store.durability = durability;
+        self
+    }
+
+    /// Keeps the entries of a new directory in this [metadata backend](crate::METADATA_BACKENDS): `sqlite`, the default, or
+    /// `json`. A directory that is there says itself which it has.
+    ///
+    /// [`open`](Self::open) fails with `InvalidInput` if there is no such backend, or the directory has another one.
+    #[must_use]
+    pub fn metadata_backend(mut self, name: impl Into<String>) -> Self {
+        self.config.store.metadata_backend = Some(name.into());
+        self
+    }
+
+    /// Replaces all options of the store; those of the cache (time to live, limits) stay. [`open`](Self::open) checks them.
+    #[must_use]
+    pub fn store_config(mut self, config: StoreConfig) -> Self {
+        self.config.store = config;
+        self
+    }
+
+    /// Replaces all options, for example by those of a file: [`CacheConfig::read`]. [`open`](Self::open) checks them.
+    #[must_use]
+    pub fn config(mut self, config: CacheConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Takes the time from this clock, for tests.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Opens the cache, making its directory where there is none.
+    ///
+    /// # Errors
+    /// - `InvalidInput`: an option makes no sense; the sentence names it.
+    /// - `NotAStore`: the path is no directory, or there is no store and it may not be made.
+    /// - `NewerFormat`: a newer release wrote the directory.
+    /// - `ReadOnly`: the directory must be made and cannot be.
+    /// - `Metadata`, `Storage`, `Signature`: what is there cannot be read.
+    pub fn open(self) -> Result<Cache> {
+        Ok(Cache { engine: Arc::new(self.open_engine()?), place: Arc::new(self.place) })
+    }
+
+    pub(crate) fn open_engine(&self) -> Result<CacheEngine> {
+        self.config.check()?;
+        let store = open_store(&self.place, self.config.store.clone(), self.access, self.clock.clone())?;
+        CacheEngine::new(store, &self.config)
+    }
+}

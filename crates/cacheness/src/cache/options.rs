@@ -1,0 +1,112 @@
+//! What is said beside a value that is put, and of one that is wanted.
+
+use std::time::Duration;
+
+use cacheness_core::cache::{CacheAttributes, Ttl};
+use cacheness_core::{Error, ErrorKind, Result};
+use serde::Serialize;
+
+/// What is put beside a value: metadata, a description, a time to live.
+///
+/// ```
+/// # use cacheness::PutOptions;
+/// # use std::time::Duration;
+/// let options = PutOptions::new()
+///     .metadata(serde_json::json!({ "accuracy": 0.95 }))
+///     .description("baseline")
+///     .ttl(Duration::from_secs(3600));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct PutOptions {
+    pub(super) metadata: Option<std::result::Result<serde_json::Value, String>>,
+    description: Option<String>,
+    ttl: Ttl,
+}
+
+impl PutOptions {
+    /// Nothing beside the value; the cache's time to live.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Metadata that listings show and SQL can query: a map or struct with named fields. With anything else the put fails
+    /// with `InvalidInput`.
+    #[must_use]
+    pub fn metadata(mut self, metadata: impl Serialize) -> Self {
+        self.metadata = Some(serde_json::to_value(metadata).map_err(|e| e.to_string()));
+        self
+    }
+
+    /// A sentence about the value.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = Some(description.into());
+        self
+    }
+
+    /// How long the entry is served from its put on.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Ttl::Seconds(ttl.as_secs_f64());
+        self
+    }
+
+    /// The entry is served for ever, whatever the cache's default is.
+    #[must_use]
+    pub fn forever(mut self) -> Self {
+        self.ttl = Ttl::Forever;
+        self
+    }
+
+    pub(crate) fn into_attributes(self) -> Result<CacheAttributes> {
+        let metadata = match self.metadata {
+            None => None,
+            Some(Ok(value @ serde_json::Value::Object(_))) => Some(value.to_string()),
+            Some(Ok(_)) => {
+                return Err(Error::new(ErrorKind::InvalidInput, "the metadata is not a map")
+                    .with_hint("give a struct or a map with names as keys"));
+            }
+            Some(Err(error)) => {
+                return Err(Error::new(ErrorKind::Serialization, format!("the metadata cannot be stored: {error}")));
+            }
+        };
+        Ok(CacheAttributes { description: self.description, metadata, ttl: self.ttl })
+    }
+}
+
+/// Which value a get is content with.
+///
+/// ```
+/// use cacheness::{GetOptions, prelude::*};
+/// # use std::time::Duration;
+/// # fn main() -> cacheness::Result<()> {
+/// let cache = Cache::builder().in_memory().open()?;
+/// cache.put(&42, params! { answer: true })?;
+/// let recent = GetOptions::new().max_age(Duration::from_secs(60));
+/// assert_eq!(cache.get_with(params! { answer: true }, recent)?, Some(42));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GetOptions {
+    max_age: Option<Duration>,
+}
+
+impl GetOptions {
+    /// Any value that has not expired.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only a value that was put, or touched, at most so long ago; an older one counts as missing for this call, and stays.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    pub(super) fn max_age_seconds(self) -> Option<f64> {
+        self.max_age.map(|age| age.as_secs_f64())
+    }
+}
