@@ -165,7 +165,7 @@ fn what_cannot_be_put_leaves_nothing() {
     ] {
         place.run(args).failed(2, "");
     }
-    place.run(&["put", "x", "a=1", "a=2"]).failed(2, "a");
+    place.run(&["put", "x", "a=1", "a=2"]).failed(2, "\"a\" is given twice");
     place.run(&["put", "x", "--key", ""]).failed(2, "is empty");
     place.run(&["put", "x", "--key", &"k".repeat(2_000)]).failed(2, "bytes");
     for ttl in ["-5", "-5m", "-"] {
@@ -303,6 +303,7 @@ fn listings_are_filtered_sorted_and_cut() {
     assert!(table.out.contains("stage=prod") && table.out.contains("fold=3") && table.out.contains("expired"));
     assert!(table.err.contains("4 entries, "), "{table:?}");
     assert!(place.run(&["ls", "-n", "2"]).done().err.contains("2 of 4 entries"));
+    assert!(place.run(&["ls", "--type", "array"]).done().err.starts_with("1 entry, "));
     assert_eq!(place.run(&["ls", "--prefix", "zz"]).done().err, "no entries\n");
 }
 

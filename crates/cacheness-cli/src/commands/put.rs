@@ -1,5 +1,6 @@
 //! `cacheness put FILE k=v…`
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -55,6 +56,12 @@ fn key(args: &Put) -> Result<EntryKey, Failure> {
     let key = match &args.key {
         Some(name) => EntryKey::from_name(name.as_str()),
         None => {
+            let mut names = HashSet::new();
+            if let Some(twice) = args.params.iter().find(|one| !names.insert(&one.name)) {
+                let what = format!("the parameter {:?} is given twice", twice.name);
+                let error = Error::new(ErrorKind::InvalidInput, what);
+                return Err(Failure::Key(error.with_hint("several values are a list: a=[1,2]")));
+            }
             let params = args.params.iter().fold(Params::new(), |all, one| all.with(one.name.as_str(), one));
             params.into_entry_key(&SerializationConfig::default())
         }
