@@ -1,8 +1,13 @@
-"""The Python blocks of the README and the guide run as they stand, one after the other, as a reader would paste them."""
+"""The Python blocks of the README and the guide run as they stand, one after the other, as a reader would paste them; the
+commands of the manual say what it shows. Blocks in Rust are doc tests of the crate ``cacheness``.
+"""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,15 +15,51 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+def _blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks: list[str] = re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    assert blocks
+    return blocks
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
 def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
-    assert blocks
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "page"}
-    for number, block in enumerate(blocks):
+    for number, block in enumerate(_blocks(page, "python")):
         # A file, because keys of functions and decorators may ask for the source.
         script = tmp_path / f"block_{number}.py"
         script.write_text(block, encoding="utf-8")
         exec(compile(block, str(script), "exec"), names)
+
+
+def test_commands_of_the_manual_say_what_it_shows(tmp_path: Path) -> None:
+    page = "docs/cli.md"
+    assert len(_blocks(page, "console")) == len(_blocks(page, "[a-z,_]*")), "a block that no test runs"
+    home, zsh = tmp_path / "home", tmp_path / "zsh"
+    for directory in (home / ".local/share/bash-completion/completions", home / ".config/fish/completions", zsh):
+        directory.mkdir(parents=True)
+    for name in ("report.pdf", "notes.txt"):
+        (tmp_path / name).write_text("a file of the reader's", encoding="utf-8")
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("CACHENESS_", "CLICOLOR"))}
+    ours |= {"HOME": str(home), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{ours['PATH']}"}
+    for block in _blocks(page, "console"):
+        for example in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, shown = example.partition("\n")
+            done = subprocess.run(
+                ["bash", "-o", "pipefail", "-c", f"fpath=(. '{zsh}'); {command}"],
+                cwd=tmp_path,
+                env=ours,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                check=False,
+            )
+            assert (done.returncode != 0) == shown.startswith("error: "), (command, done)
+            # Columns are as wide as what is in them.
+            said, pattern = (re.sub(r" +", " ", text) for text in (done.stdout, shown))
+            assert re.fullmatch(re.escape(pattern).replace("…", ".*"), said), (command, shown, done.stdout)
+    assert (home / ".local/share/bash-completion/completions/cacheness").stat().st_size > 0
+    assert (zsh / "_cacheness").stat().st_size > 0
