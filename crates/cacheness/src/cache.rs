@@ -101,7 +101,7 @@ impl Cache {
 
     /// Stores `value` under `key`, replacing what is there; returns the key as text.
     ///
-    /// Durable as the cache's [`Durability`] says when it returns; after an error the former value is still there.
+    /// Durable as the cache's [`Durability`](crate::Durability) says when it returns; after an error the former value is still there.
     ///
     /// # Errors
     /// `KeyEncoding`, `Serialization`, `Storage`, `Metadata`, `ReadOnly`, `Closed`.

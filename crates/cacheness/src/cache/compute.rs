@@ -58,6 +58,7 @@ impl ComputeOptions {
     /// more probably. 1 is a good choice, more is earlier.
     ///
     /// How long a value took is kept in its metadata, under `compute_seconds`. See [`Freshness::early_recompute`].
+    /// Zero is never; a negative number is refused with `InvalidInput` when a value is asked for.
     #[must_use]
     pub fn early_recompute(mut self, beta: f64) -> Self {
         self.freshness.early_recompute = Some(beta);
