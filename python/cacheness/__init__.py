@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from ._core import __version__, hash_path, hash_value
+from ._core import Clock, __version__, hash_path, hash_value
 from .cache import Cache, UnifiedCache, cacheness
 from .config import (
     CacheBlobConfig,
@@ -79,6 +79,7 @@ __all__ = [
     "CacheUnsupportedError",
     "CacheVersionError",
     "CachedFunction",
+    "Clock",
     "CompressionConfig",
     "HandlerConfig",
     "HandlerRegistry",

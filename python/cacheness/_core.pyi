@@ -3,7 +3,7 @@
 import builtins
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import EllipsisType
 from typing import Any, Literal, Self, SupportsIndex, final
 
@@ -15,6 +15,7 @@ __all__ = [
     "CacheBase",
     "CallKey",
     "CallSite",
+    "Clock",
     "Flight",
     "Selection",
     "StoreBase",
@@ -67,9 +68,8 @@ class CacheBase:
         config: str,
         registry: HandlerRegistry,
         read_only: bool,
-        clock: int | None = None,
+        clock: Clock | None = None,
     ) -> None: ...
-    def _advance_clock(self, seconds: float) -> None: ...
     def _set_handlers_changed(self, changed: bool) -> None: ...
     def _stats(self) -> dict[str, Any]: ...
     def _created_range(self) -> tuple[str, str] | None: ...
@@ -210,18 +210,18 @@ class CacheBase:
 
     def get_metadata(
         self,
+        cache_key: str | None = None,
         check_expiration: bool = True,
         *,
-        cache_key: str | None = None,
         params: dict[str, Any] | None = None,
         **parameters: Any,
     ) -> dict[str, Any] | None:
         """What is known of an entry, without reading its value. Counts neither as a hit nor as a miss.
 
         Args:
+            cache_key: its key, or the name it was stored under, in place of parameters.
             check_expiration: whether an entry that has expired counts as missing. A parameter of this name goes into
                 ``params``.
-            cache_key: the name it was stored under in place of parameters.
             params: parameters in a dictionary, also those that have the name of a reserved keyword.
             parameters: all other keywords are the parameters that identify the value.
 
@@ -361,6 +361,44 @@ class CacheBase:
     @property
     def read_only(self) -> bool:
         """Whether nothing may be written."""
+
+@final
+class Clock:
+    """A clock that stands still until it is moved, for tests of what expires: ``Cache(…, clock=clock)``.
+
+    Several caches may have the same clock. A pickled one comes back as a clock of its own that stands at the same time.
+
+    Args:
+        start: seconds since 1970, or a ``datetime``; the time now if it is not given.
+
+    Raises:
+        CacheConfigurationError: ``start`` is no time.
+
+    Example:
+        >>> clock = cacheness.Clock()
+        >>> cache = cacheness.Cache(":memory:", clock=clock)
+        >>> cache.put("soon gone", cache_key="x", ttl_seconds=60)
+        'x'
+        >>> clock.advance(61)
+        >>> cache.get(cache_key="x") is None
+        True
+    """
+
+    def __new__(cls, start: float | datetime | None = None) -> Self: ...
+    def now(self) -> float:
+        """Seconds since 1970."""
+
+    def advance(self, seconds: float | timedelta, /) -> None:
+        """Moves the clock, back where it is negative.
+
+        Args:
+            seconds: a number of seconds, or a ``timedelta``.
+
+        Raises:
+            CacheConfigurationError: that is no length of time.
+        """
+
+    def __reduce__(self) -> tuple[type[Self], tuple[float]]: ...
 
 @final
 class CallKey:

@@ -24,14 +24,15 @@ class Management(_core.CacheBase):
         """
         return self.get_metadata(check_expiration=False, cache_key=cache_key)
 
-    def update_data(self, data: Any, **params: Any) -> bool:
+    def update_data(self, data: Any, /, cache_key: str | None = None, **params: Any) -> bool:
         """Replaces the value of an entry; its key, description and metadata stay.
 
         The entry is as fresh as after a ``put``. Use ``put`` to make one that is not there yet.
 
         Args:
             data: the new value.
-            params: the parameters of the entry, or ``cache_key=``; also ``ttl_seconds=``.
+            cache_key: its key, or the name it was stored under, in place of parameters.
+            params: the parameters of the entry; also ``ttl_seconds=``.
 
         Returns:
             Whether there was an entry that had not expired.
@@ -39,41 +40,44 @@ class Management(_core.CacheBase):
         Raises:
             CacheError: as ``put`` raises it; the former value is still there.
         """
-        return _core.update_data(self, data, **params)
+        return _core.update_data(self, data, cache_key=cache_key, **params)
 
-    def touch(self, **params: Any) -> bool:
+    def touch(self, /, cache_key: str | None = None, **params: Any) -> bool:
         """Makes an entry as fresh as if it had just been put. Its value is not read.
 
         Args:
-            params: the parameters of the entry, or ``cache_key=``; ``ttl_seconds=`` is its time to live from now on,
-                the cache's default if it is not given.
+            cache_key: its key, or the name it was stored under, in place of parameters.
+            params: the parameters of the entry; ``ttl_seconds=`` is its time to live from now on, the cache's default
+                if it is not given.
 
         Returns:
             Whether there was an entry that had not expired.
         """
-        return _core.touch(self, **params)
+        return _core.touch(self, cache_key=cache_key, **params)
 
-    def pin(self, **params: Any) -> bool:
+    def pin(self, /, cache_key: str | None = None, **params: Any) -> bool:
         """Keeps an entry from being evicted. It expires all the same, and a ``put`` leaves it pinned.
 
         Args:
-            params: the parameters of the entry, or ``cache_key=``.
+            cache_key: its key, or the name it was stored under, in place of parameters.
+            params: the parameters of the entry.
 
         Returns:
             Whether there is such an entry.
         """
-        return _core.set_pinned(self, True, **params)
+        return _core.set_pinned(self, True, cache_key=cache_key, **params)
 
-    def unpin(self, **params: Any) -> bool:
+    def unpin(self, /, cache_key: str | None = None, **params: Any) -> bool:
         """Lets an entry be evicted again.
 
         Args:
-            params: the parameters of the entry, or ``cache_key=``.
+            cache_key: its key, or the name it was stored under, in place of parameters.
+            params: the parameters of the entry.
 
         Returns:
             Whether there is such an entry.
         """
-        return _core.set_pinned(self, False, **params)
+        return _core.set_pinned(self, False, cache_key=cache_key, **params)
 
     def pinned(self) -> list[str]:
         """The keys of all pinned entries, in ascending order."""
@@ -91,7 +95,7 @@ class Management(_core.CacheBase):
         """
         return _core.select_where(self, filter_fn).delete(self)
 
-    def delete_matching(self, **values: Any) -> int:
+    def delete_matching(self, /, **values: Any) -> int:
         """Removes all entries with these values in their metadata, or among the parameters of their key.
 
         Args:
@@ -103,7 +107,7 @@ class Management(_core.CacheBase):
         _refuse_empty(values)
         return _core.select_matching(self, values).delete(self)
 
-    def touch_batch(self, **values: Any) -> int:
+    def touch_batch(self, /, **values: Any) -> int:
         """Makes all entries fresh that have these values in their metadata, or among the parameters of their key.
 
         Args:

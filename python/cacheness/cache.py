@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _core
 from ._management import Management
+from ._options import directory, shown
 from .config import CacheConfig
 from .errors import CacheConfigurationError, CacheError
 from .handlers import HandlerRegistry, default_registry
@@ -22,6 +23,9 @@ T = TypeVar("T")
 #: As many entries as can be looked at without anybody noticing.
 _FEW_ENTRIES = 100_000
 
+#: What :meth:`Cache.for_api` serves an entry for. Another object of the same value was given by the caller.
+_SIX_HOURS = 21_600.0
+
 __all__ = ["Cache", "UnifiedCache", "cacheness"]
 
 
@@ -34,8 +38,9 @@ class Cache(Management):
     goes into ``params={…}``.
 
     Args:
-        config: a :class:`CacheConfig`, or the directory.
+        config: a :class:`CacheConfig`, or the directory. The cache takes a copy.
         cache_dir: the directory; ``":memory:"`` for a cache that ends with the process. ``./cache`` if none is given.
+        clock: where the time comes from, for tests; the system's clock if none is given.
         options: any field of the configuration's sections, by its name.
 
     Raises:
@@ -52,6 +57,7 @@ class Cache(Management):
     """
 
     _config: CacheConfig
+    _clock: _core.Clock | None
     handler_registry: HandlerRegistry
 
     def __init__(
@@ -59,7 +65,7 @@ class Cache(Management):
         config: CacheConfig | str | os.PathLike[str] | None = None,
         *,
         cache_dir: str | os.PathLike[str] | None = None,
-        _clock: float | None = None,
+        clock: _core.Clock | None = None,
         **options: Any,
     ) -> None:
         if isinstance(config, str | os.PathLike):
@@ -70,50 +76,58 @@ class Cache(Management):
             config = CacheConfig.from_options(**options)
         elif not isinstance(config, CacheConfig):
             raise CacheConfigurationError(
-                f"config is a {type(config).__name__}", hint="give a CacheConfig or the path of a directory"
+                f"config is {shown(config)}", hint="give a CacheConfig or the path of a directory"
             )
         elif options:
-            raise CacheConfigurationError(f"options beside a CacheConfig: {', '.join(options)}")
+            raise CacheConfigurationError(
+                f"options beside a CacheConfig: {', '.join(options)}", hint="set them in its sections"
+            )
+        if clock is not None and not isinstance(clock, _core.Clock):
+            raise CacheConfigurationError(f"clock is a {type(clock).__name__}", hint="give a cacheness.Clock")
+        config = config._checked()
         if cache_dir is not None:
-            config.storage.cache_dir = cache_dir
-        config._check()
+            config.storage.cache_dir = directory("cache_dir", cache_dir)
         self._config = config
+        self._clock = clock
         self.handler_registry = _CacheRegistry(config, self)
-        self._open(
-            os.fspath(config.storage.cache_dir),
-            config._to_json(),
-            self.handler_registry,
-            config.storage.read_only,
-            # Tests move the time.
-            None if _clock is None else round(_clock * 1e6),
-        )
+        self._open(self.cache_dir, config._to_json(), self.handler_registry, config.storage.read_only, clock)
         if config.storage.cleanup_on_init and not self.read_only:
             self.cleanup_expired()
 
     @classmethod
     def for_api(
-        cls, cache_dir: str | os.PathLike[str] | None = None, ttl_seconds: float = 21600, **options: Any
+        cls,
+        cache_dir: str | os.PathLike[str] | None = None,
+        ttl_seconds: float | timedelta | None = _SIX_HOURS,
+        **options: Any,
     ) -> Self:
         """A cache for answers of APIs: LZ4, and entries that are served for six hours.
 
         Args:
             cache_dir: the directory; ``./cache`` if none is given.
-            ttl_seconds: the default time to live.
-            options: any field of the configuration's sections, by its name.
+            ttl_seconds: the default time to live, also called ``default_ttl_seconds``; ``None`` for ever.
+            options: any field of the configuration's sections, by its name. A whole ``compression`` section goes before
+                LZ4.
+
+        Raises:
+            CacheConfigurationError: as opening a cache raises it; or the time to live is given twice.
         """
-        options.setdefault("pickle_compression_codec", "lz4")
+        if ttl_seconds is not _SIX_HOURS and "default_ttl_seconds" in options:
+            raise CacheConfigurationError("ttl_seconds is given twice, also as default_ttl_seconds")
         options.setdefault("default_ttl_seconds", ttl_seconds)
+        if "compression" not in options:
+            options.setdefault("pickle_compression_codec", "lz4")
         return cls(cache_dir=cache_dir, **options)
 
     @property
     def config(self) -> CacheConfig:
-        """The configuration the cache was opened with."""
-        return self._config
+        """A copy of the configuration that the cache was opened with: changing it changes no cache."""
+        return self._config._checked()
 
     @property
     def cache_dir(self) -> str:
         """The directory."""
-        return os.fspath(self._config.storage.cache_dir)
+        return str(self._config.storage.cache_dir)
 
     def get_or_compute(
         self,
@@ -164,7 +178,7 @@ class Cache(Management):
                 early_recompute=early_recompute,
             ),
             description,
-            {**parameters, "cache_key": cache_key, "params": params},
+            {**parameters, "cache_key": cache_key, "params": params, "description": description},
         )
         return value
 
@@ -225,7 +239,11 @@ class Cache(Management):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self._config,))
+        return (_reopen, (type(self), self._config, self._clock))
+
+
+def _reopen(cls: type[Cache], config: CacheConfig, clock: _core.Clock | None) -> Cache:
+    return cls(config, clock=clock)
 
 
 class _CacheRegistry(HandlerRegistry):

@@ -40,7 +40,7 @@ class CacheError(Exception):
         return f"{message}\nhint: {self.hint}" if self.hint else message
 
 
-class CacheConfigurationError(CacheError, ValueError):
+class CacheConfigurationError(CacheError, TypeError, ValueError):
     """An argument or option makes no sense."""
 
 

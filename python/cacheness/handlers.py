@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, cast, overload
 
 from . import _core
+from ._options import unknown_name
 from .config import HandlerConfig
 from .errors import CacheConfigurationError, CacheSerializationError
 from .interfaces import CacheHandler, StorageHandler
@@ -72,24 +73,26 @@ class HandlerRegistry:
     """The handlers of one cache, on top of those that every cache has.
 
     Custom handlers without a priority are asked after the built-in ones and before ``object_pickle``, which takes
-    everything; priority 0 is asked first.
+    everything; priority 0 is asked first. What ``handler_priority`` names goes before both.
     """
 
     def __init__(self, config: HandlerConfig | None = None, parent: HandlerRegistry | None = None) -> None:
-        self._config = config or HandlerConfig()
+        self._config = (config or HandlerConfig())._checked()
         self._parent = parent
         self._custom: list[_Custom] = []
         self._lock = threading.Lock()
-        self._check_priority()
         for handler in self._config.custom_handlers:
             self.register_handler(handler() if isinstance(handler, type) else handler)
+        self._check_priority()
 
     def _check_priority(self) -> None:
         priority = self._config.handler_priority
-        if isinstance(priority, str) or not all(isinstance(name, str) for name in priority):
-            raise CacheConfigurationError("handler_priority is not a list of names")
         if len(set(priority)) != len(priority):
             raise CacheConfigurationError("handler_priority names a handler twice")
+        known = [*BUILTIN, *(custom.name for custom in self._all_custom())]
+        for name in priority:
+            if name not in known:
+                raise unknown_name("handler", name, known, " in handler_priority")
 
     def register_handler(
         self, handler: CacheHandler | StorageHandler, priority: int | None = None, name: str | None = None
@@ -175,7 +178,8 @@ class HandlerRegistry:
             last = len(names) - (1 if names and names[-1][0] == "object_pickle" else 0)
             position = last if custom.priority is None else min(custom.priority, len(names))
             names.insert(position, (custom.name, custom.handler))
-        wanted = self._config.handler_priority
+        # It takes everything: whatever stands behind it would never be asked.
+        wanted = [name for name in self._config.handler_priority if name != "object_pickle"]
         rank = {name: position for position, name in enumerate(wanted)}
         return sorted(names, key=lambda entry: rank.get(entry[0], len(wanted)))
 

@@ -6,14 +6,17 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from . import _core
+from ._options import directory, shown
 from .cache import _CacheRegistry
-from .config import CacheConfig
+from .config import CacheConfig, CacheStorageConfig
 from .errors import CacheConfigurationError, CacheError
 from .handlers import HandlerRegistry
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Self
+    from typing import Literal, Self
+
+    from .config import CompressionConfig
 
 __all__ = ["BlobStore", "HandlerRegistry"]
 
@@ -24,14 +27,21 @@ class BlobStore(_core.StoreBase):
     """Keeps artifacts under names: no expiry, no eviction, errors instead of misses.
 
     Args:
-        cache_dir: the directory; ``":memory:"`` for a store that ends with the process.
+        cache_dir: the directory; ``":memory:"`` for a store that ends with the process. If none is given, that of
+            ``config``, else ``.blobstore``.
         backend: where entries are kept: ``"sqlite"``, the default for a new directory, or ``"json"``, one file that
             people can read. A directory that is there says itself which it has; naming another one is an error.
-        compression: codec of payloads: ``lz4``, ``zstd``, ``gzip``, ``none``, and ``blosclz`` for arrays.
-        compression_level: 1 to 9.
+        compression: codec of payloads: ``lz4``, ``zstd``, ``gzip``, ``none``, and ``blosclz`` for arrays. If none is
+            given, what ``config`` says, else ``lz4``.
+        compression_level: 1 to 9; if none is given, what ``config`` says, else 3.
         content_addressable: equal values are stored once; a value put without a key has the hash of its content as
             its key.
-        config: a :class:`~cacheness.CacheConfig` for everything else.
+        config: a :class:`~cacheness.CacheConfig` for everything else. The store takes a copy.
+
+    Raises:
+        CacheConfigurationError: an option that does not exist or makes no sense.
+        NotAStoreError: the path is no directory.
+        CacheVersionError: a newer release wrote the directory.
 
     Example:
         >>> with BlobStore(":memory:") as store:
@@ -46,42 +56,41 @@ class BlobStore(_core.StoreBase):
 
     def __init__(
         self,
-        cache_dir: str | os.PathLike[str] = ".blobstore",
-        backend: str | None = None,
-        compression: str = "lz4",
-        compression_level: int = 3,
+        cache_dir: str | os.PathLike[str] | None = None,
+        backend: Literal["sqlite", "json", "sqlite_memory", "memory"] | None = None,
+        compression: str | None = None,
+        compression_level: int | None = None,
         content_addressable: bool = False,
         *,
         config: CacheConfig | None = None,
     ) -> None:
         if config is None:
-            config = CacheConfig()
-            if compression == "blosclz":
-                config.compression.blosc2_array_codec = "blosclz"
-            elif compression in ("lz4", "zstd", "gzip", "none"):
-                config.compression.pickle_compression_codec = compression
-                config.compression.parquet_compression = compression  # type: ignore[assignment]
-                if compression == "none":
-                    config.compression.array_format = "npy"
-                elif compression in _ARRAY_CODECS:
-                    config.compression.blosc2_array_codec = compression  # type: ignore[assignment]
-                else:
-                    config.compression.blosc2_array_codec = "zlib"
-            else:
-                raise CacheConfigurationError(
-                    f"unknown compression {compression!r}", hint="give lz4, zstd, gzip, blosclz or none"
-                )
+            config = CacheConfig(CacheStorageConfig(".blobstore"))
+            compression = "lz4" if compression is None else compression
+            compression_level = 3 if compression_level is None else compression_level
+        elif not isinstance(config, CacheConfig):
+            raise CacheConfigurationError(f"config is {shown(config)}", hint="give a CacheConfig")
+        config = config._checked()
+        if cache_dir is not None:
+            config.storage.cache_dir = directory("cache_dir", cache_dir)
+        if backend is not None:
+            config.metadata.backend = backend
+        if compression is not None:
+            _compress(config.compression, compression)
+        if compression_level is not None:
             config.compression.pickle_compression_level = compression_level
             config.compression.blosc2_array_compression_level = compression_level
-        config.storage.cache_dir = cache_dir
-        if backend is not None:
-            config.metadata.backend = backend  # type: ignore[assignment]
-        config._check()
+        # What was given here has its type checked as well.
+        config = config._checked()
+        if not isinstance(content_addressable, bool):
+            raise CacheConfigurationError(
+                f"content_addressable is {shown(content_addressable)}", hint="give True or False"
+            )
         self._config = config
         self._content_addressable = content_addressable
         self.handler_registry = _CacheRegistry(config, self)
         self._open(
-            os.fspath(cache_dir),
+            self.cache_dir,
             config._to_json(content_addressable=content_addressable),
             self.handler_registry,
             config.storage.read_only,
@@ -90,7 +99,7 @@ class BlobStore(_core.StoreBase):
     @property
     def cache_dir(self) -> str:
         """The directory."""
-        return os.fspath(self._config.storage.cache_dir)
+        return str(self._config.storage.cache_dir)
 
     def put(self, data: Any, key: str | None = None, metadata: dict[str, Any] | None = None) -> str:
         """Stores ``data`` under ``key``, replacing what is there.
@@ -138,6 +147,23 @@ class BlobStore(_core.StoreBase):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_reopen, (type(self), self.cache_dir, self._content_addressable, self._config))
+
+
+def _compress(options: CompressionConfig, codec: str) -> None:
+    """Sets the codec of all payloads; arrays and other values do not have the same ones."""
+    if codec == "blosclz":
+        options.blosc2_array_codec = "blosclz"
+    elif codec in ("lz4", "zstd", "gzip", "none"):
+        options.pickle_compression_codec = codec
+        options.parquet_compression = codec  # type: ignore[assignment]
+        if codec == "none":
+            options.array_format = "npy"
+        else:
+            options.blosc2_array_codec = codec if codec in _ARRAY_CODECS else "zlib"  # type: ignore[assignment]
+    else:
+        raise CacheConfigurationError(
+            f"unknown compression {shown(codec)}", hint="give lz4, zstd, gzip, blosclz or none"
+        )
 
 
 def _reopen(cls: type[BlobStore], cache_dir: str, content_addressable: bool, config: CacheConfig) -> BlobStore:

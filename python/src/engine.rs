@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use cacheness::{Access, Clock, Place, Timestamp, counts_as_miss, open_store};
+use cacheness::{Access, Clock, Place, counts_as_miss, open_store};
 use cacheness_core::Error;
 use cacheness_core::cache::{CacheAttributes, CacheEngine};
 use cacheness_core::config::CacheConfig;
@@ -14,9 +14,10 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
+use crate::clock::PyClock;
 use crate::entries::{self, Detail};
 use crate::errors::IntoPyResult;
-use crate::kwargs::{Call, Method};
+use crate::kwargs::{Call, Method, text};
 use crate::values::{Reading, Values};
 
 /// Reads a configuration as `CacheConfig._to_json` writes it.
@@ -33,7 +34,6 @@ pub(crate) fn place(directory: PathBuf) -> Place {
 pub(crate) struct Opened {
     pub(crate) engine: CacheEngine,
     pub(crate) values: Values,
-    clock: Clock,
 }
 
 /// A cache of typed values in one directory.
@@ -116,7 +116,7 @@ impl PyCache {
         Self { opened: OnceLock::new() }
     }
 
-    /// Opens the store; called once, by `__init__`. `clock` is microseconds since 1970 for a clock that tests move.
+    /// Opens the store; called once, by `__init__`.
     #[pyo3(signature = (directory, config, registry, read_only, clock=None))]
     fn _open(
         &self,
@@ -125,27 +125,20 @@ impl PyCache {
         config: &str,
         registry: Py<PyAny>,
         read_only: bool,
-        clock: Option<i64>,
+        clock: Option<&Bound<'_, PyClock>>,
     ) -> PyResult<()> {
         let config = parse_config(config)?;
         config.check().into_py_result()?;
-        let clock = clock.map_or_else(Clock::system, |start| Clock::manual(Timestamp(start)));
+        let clock = clock.map_or_else(Clock::system, |clock| clock.get().0.clone());
         let access = if read_only { Access::ReadOnly } else { Access::CreateOrOpen };
         let place = place(directory);
         let values = Values::new(py, &config.store, registry)?;
         let engine = py
-            .detach(|| CacheEngine::new(open_store(&place, config.store.clone(), access, clock.clone())?, &config))
+            .detach(|| CacheEngine::new(open_store(&place, config.store.clone(), access, clock)?, &config))
             .into_py_result()?;
         self.opened
-            .set(Opened { engine, values, clock })
+            .set(Opened { engine, values })
             .map_err(|_| PyRuntimeError::new_err("the cache has been opened already"))
-    }
-
-    /// Moves the clock that `_open` was given, by seconds.
-    fn _advance_clock(&self, seconds: f64) -> PyResult<()> {
-        #[allow(clippy::cast_possible_truncation)]
-        self.opened()?.clock.advance((seconds * 1e6) as i64);
-        Ok(())
     }
 
     /// Whether custom handlers must be asked before the built-in ones.
@@ -304,9 +297,9 @@ impl PyCache {
     /// What is known of an entry, without reading its value. Counts neither as a hit nor as a miss.
     ///
     /// Args:
+    ///     cache_key: its key, or the name it was stored under, in place of parameters.
     ///     check_expiration: whether an entry that has expired counts as missing. A parameter of this name goes into
     ///         `params`.
-    ///     cache_key: the name it was stored under in place of parameters.
     ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
     ///     parameters: all other keywords are the parameters that identify the value.
     ///
@@ -318,15 +311,16 @@ impl PyCache {
     ///     CacheSerializationError: a parameter has no stable key.
     ///     CacheMetadataError: the database cannot be read.
     ///     CacheClosedError: the cache has been closed.
-    #[pyo3(signature = (check_expiration = true, **params))]
+    #[pyo3(signature = (cache_key = None, check_expiration = true, **params))]
     fn get_metadata<'py>(
         &self,
         py: Python<'py>,
+        cache_key: Option<&Bound<'py, PyAny>>,
         check_expiration: bool,
         params: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
         let Opened { engine, .. } = self.opened()?;
-        let call = Call::new(py, params, Method::Other)?;
+        let call = Call::new(py, params, Method::Other)?.with_key(cache_key)?;
         let key = call.key(py, &engine.store().config().serialization)?;
         let found = py.detach(|| engine.get_entry(&key, !check_expiration)).into_py_result()?;
         found.map(|summary| entries::to_dict(py, &summary, Detail::Full)).transpose()
@@ -379,9 +373,9 @@ impl PyCache {
     ///     CacheReadOnlyError: the cache is read-only.
     ///     CacheConfigurationError: the key is empty or too long.
     ///     CacheClosedError: the cache has been closed.
-    fn invalidate_by_cache_key(&self, py: Python<'_>, cache_key: &str) -> PyResult<bool> {
+    fn invalidate_by_cache_key(&self, py: Python<'_>, cache_key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let Opened { engine, .. } = self.opened()?;
-        let key = EntryKey::from_name(cache_key).into_py_result()?;
+        let key = EntryKey::from_name(text(cache_key, "cache_key")?).into_py_result()?;
         py.detach(|| engine.invalidate(&key)).into_py_result()
     }
 

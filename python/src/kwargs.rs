@@ -5,12 +5,13 @@
 use cacheness_core::cache::Ttl;
 use cacheness_core::config::SerializationConfig;
 use cacheness_core::store::EntryKey;
+use cacheness_core::{Error, ErrorKind};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyBool, PyDict, PyString};
 
-use crate::errors::IntoPyResult;
+use crate::errors::{IntoPyResult, to_py};
 use crate::{keys, plain};
 
 /// Keywords taken out of a call, and the parameters that are left.
@@ -48,19 +49,16 @@ impl<'py> Call<'py> {
         let mut call = Self::default();
         let Some(kwargs) = kwargs else { return Ok(call) };
         call.metadata = take(kwargs, intern!(py, "metadata"))?.filter(|m| !m.is_none());
-        call.description = take(kwargs, intern!(py, "description"))?.map(|d| d.extract()).transpose()?.flatten();
+        call.description = optional_text(take(kwargs, intern!(py, "description"))?, "description")?;
         call.ttl_seconds = take(kwargs, intern!(py, "ttl_seconds"))?;
-        call.cache_key = take(kwargs, intern!(py, "cache_key"))?.map(|k| k.extract()).transpose()?.flatten();
+        call.cache_key = optional_text(take(kwargs, intern!(py, "cache_key"))?, "cache_key")?;
         if let Some(custom) = take(kwargs, intern!(py, "custom_metadata"))?
             && !custom.is_none()
             && method == Method::Put
         {
-            return Err(crate::errors::to_py(
-                cacheness_core::Error::new(
-                    cacheness_core::ErrorKind::Unsupported,
-                    "custom_metadata is not available in this release",
-                )
-                .with_hint("pass metadata={…}, which listings show and SQL can query"),
+            return Err(to_py(
+                Error::new(ErrorKind::Unsupported, "custom_metadata is not available in this release")
+                    .with_hint("pass metadata={…}, which listings show and SQL can query"),
             ));
         }
         for name in [intern!(py, "default"), intern!(py, "mmap_mode"), intern!(py, "strict_verification")] {
@@ -72,8 +70,12 @@ impl<'py> Call<'py> {
             }
             match name.to_str()? {
                 "default" => call.default = Some(value),
-                "mmap_mode" => call.mmap_mode = value.extract()?,
-                _ => call.strict_verification = value.extract()?,
+                "mmap_mode" => call.mmap_mode = optional_text(Some(value), "mmap_mode")?,
+                _ => {
+                    let switch = value.extract();
+                    call.strict_verification =
+                        switch.map_err(|_| wrong_type("strict_verification", &value, "a bool"))?;
+                }
             }
         }
         if let Some(params) = take(kwargs, intern!(py, "params"))?
@@ -94,6 +96,14 @@ impl<'py> Call<'py> {
             call.params = Some(kwargs.clone());
         }
         Ok(call)
+    }
+
+    /// The call with a key that was not among the keywords.
+    pub(crate) fn with_key(mut self, cache_key: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
+        if let Some(key) = cache_key {
+            self.cache_key = Some(text(key, "cache_key")?.to_owned());
+        }
+        Ok(self)
     }
 
     /// The key that the call is about.
@@ -139,15 +149,38 @@ impl<'py> Call<'py> {
 
 /// Seconds from a number or a `timedelta`.
 pub(crate) fn seconds(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
+    let wrong = || wrong_type(name, value, "a number of seconds or a timedelta");
+    // A bool is a number to Python.
+    if value.is_instance_of::<PyBool>() {
+        return Err(wrong());
+    }
     if let Ok(seconds) = value.extract::<f64>() {
         return Ok(seconds);
     }
-    match value.call_method0("total_seconds") {
-        Ok(seconds) => seconds.extract(),
-        Err(_) => Err(PyTypeError::new_err(format!(
-            "{name} must be a number of seconds, a timedelta or None, not {}",
-            value.get_type().name()?
-        ))),
+    value.call_method0("total_seconds").map_err(|_| wrong())?.extract()
+}
+
+/// The text of an argument.
+pub(crate) fn text<'a>(value: &'a Bound<'_, PyAny>, name: &str) -> PyResult<&'a str> {
+    let text = value.cast::<PyString>().map_err(|_| wrong_type(name, value, "a str"))?;
+    text.to_str().map_err(|_| {
+        let sentence = format!("{name} holds half of a surrogate pair, which no valid text has");
+        to_py(
+            Error::new(ErrorKind::InvalidInput, sentence).with_hint("text.encode('utf-8', 'replace') has it replaced"),
+        )
+    })
+}
+
+fn optional_text(value: Option<Bound<'_, PyAny>>, name: &str) -> PyResult<Option<String>> {
+    value.filter(|value| !value.is_none()).map(|value| text(&value, name).map(str::to_owned)).transpose()
+}
+
+/// The error for an argument of another type than `expected`.
+#[cold]
+fn wrong_type(name: &str, value: &Bound<'_, PyAny>, expected: &str) -> PyErr {
+    match value.get_type().name() {
+        Ok(class) => to_py(Error::new(ErrorKind::InvalidInput, format!("{name} must be {expected}, not {class}"))),
+        Err(error) => error,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod arrays;
 mod buffers;
+mod clock;
 mod engine;
 mod entries;
 mod errors;
@@ -28,6 +29,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     logging::install();
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add_class::<engine::PyCache>()?;
+    m.add_class::<clock::PyClock>()?;
     m.add_class::<store::PyStore>()?;
     m.add_function(wrap_pyfunction!(cli, m)?)?;
     keys::register(m)?;

@@ -1,13 +1,16 @@
 //! Changing entries that are there: what `cacheness.Cache` offers besides `put` and `get`.
 
 use cacheness_core::cache::CacheAttributes;
-use cacheness_core::entry::{EntrySummary, EntryVersion};
+use cacheness_core::entry::{Entry, EntrySummary, EntryVersion};
+use cacheness_core::key::CacheKey;
+use cacheness_core::store::EntryKey;
+use cacheness_core::{Error, ErrorKind};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::engine::PyCache;
 use crate::entries::{self, Detail, Writer};
-use crate::errors::IntoPyResult;
+use crate::errors::{IntoPyResult, to_py};
 use crate::keys;
 use crate::kwargs::{Call, Method};
 
@@ -130,11 +133,26 @@ fn update_data<'py>(
     let key = call.key(py, &engine.store().config().serialization)?;
     let ttl = call.ttl()?;
     let Some(former) = py.detach(|| engine.get_entry(&key, false)).into_py_result()? else { return Ok(false) };
+    let key = filed(key, &former.entry, engine.store().config().store_cache_key_params)?;
     let attributes = CacheAttributes { description: former.entry.description, metadata: former.entry.metadata, ttl };
     cache.values()?.encode(py, data, engine.store(), |py, encoded| {
         py.detach(|| engine.put(&key, encoded, attributes)).into_py_result().map(drop)
     })?;
     Ok(true)
+}
+
+/// The key of an entry that may have been named by the digits of its key: with the parameters that it is filed under, by
+/// which it must be found again.
+fn filed(key: EntryKey, entry: &Entry, keeps_params: bool) -> PyResult<EntryKey> {
+    let (None, Some(fingerprint)) = (key.fingerprint(), entry.fingerprint) else { return Ok(key) };
+    match (u64::from_str_radix(&entry.key, 16), &entry.params) {
+        (Ok(digits), Some(params)) => Ok(EntryKey::from_params(CacheKey(digits), fingerprint, params.clone())),
+        (Ok(digits), None) if !keeps_params => Ok(EntryKey::from_params(CacheKey(digits), fingerprint, Vec::new())),
+        _ => Err(to_py(
+            Error::new(ErrorKind::InvalidInput, format!("entry {}: its parameters were not kept", entry.key))
+                .with_hint("name the entry by its parameters"),
+        )),
+    }
 }
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -14,7 +14,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use crate::engine::{parse_config, place};
 use crate::entries::{self, Detail};
 use crate::errors::IntoPyResult;
-use crate::kwargs::metadata_json;
+use crate::kwargs::{metadata_json, text};
 use crate::values::{Reading, Values};
 
 struct Opened {
@@ -74,11 +74,11 @@ impl PyStore {
         &self,
         py: Python<'_>,
         data: &Bound<'_, PyAny>,
-        key: Option<&str>,
+        key: Option<&Bound<'_, PyAny>>,
         metadata: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
         let Opened { store, values } = self.opened()?;
-        let key = key.map(EntryKey::from_name).transpose().into_py_result()?;
+        let key = key.map(entry_key).transpose()?;
         let metadata = metadata.map(metadata_json).transpose()?;
         let attributes = PutAttributes { metadata, ..PutAttributes::default() };
         values.encode(py, data, store, |py, encoded| {
@@ -113,12 +113,12 @@ impl PyStore {
     fn get<'py>(
         &self,
         py: Python<'py>,
-        key: &str,
+        key: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
         mmap_mode: Option<&str>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Opened { store, values } = self.opened()?;
-        let key = EntryKey::from_name(key).into_py_result()?;
+        let key = entry_key(key)?;
         let reading = Reading::from_mode(mmap_mode)?;
         match py.detach(|| store.fetch(&key, store.read_options(), |_| true)).into_py_result()? {
             Fetched::Found(stored) => values.decode(py, *stored, reading).map(Some),
@@ -145,11 +145,11 @@ impl PyStore {
     fn get_slice<'py>(
         &self,
         py: Python<'py>,
-        key: &str,
+        key: &Bound<'py, PyAny>,
         index: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Opened { store, values } = self.opened()?;
-        let key = EntryKey::from_name(key).into_py_result()?;
+        let key = entry_key(key)?;
         match py.detach(|| store.fetch(&key, store.read_options(), |_| true)).into_py_result()? {
             Fetched::Found(stored) => values.decode(py, *stored, Reading::Slice(index)).map(Some),
             _ => Ok(None),
@@ -166,8 +166,9 @@ impl PyStore {
     /// Raises:
     ///     CacheMetadataError: the database cannot be read.
     ///     CacheClosedError: the store has been closed.
-    fn get_metadata<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
+    fn get_metadata<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let Opened { store, .. } = self.opened()?;
+        let key = text(key, "key")?;
         let found = py.detach(|| store.get_entry(key)).into_py_result()?;
         found.map(|summary| entries::to_dict(py, &summary, Detail::Full)).transpose()
     }
@@ -185,8 +186,9 @@ impl PyStore {
     ///     CacheSignatureError: the entry's signature is wrong.
     ///     CacheSerializationError: a field is no plain data.
     ///     CacheReadOnlyError: the store is read-only.
-    fn update_metadata(&self, py: Python<'_>, key: &str, metadata: &Bound<'_, PyDict>) -> PyResult<bool> {
+    fn update_metadata(&self, py: Python<'_>, key: &Bound<'_, PyAny>, metadata: &Bound<'_, PyDict>) -> PyResult<bool> {
         let Opened { store, .. } = self.opened()?;
+        let key = text(key, "key")?;
         let mut failed = None;
         let updated = store.update_entry(key, |entry| {
             let merged = entries::metadata(py, entry).and_then(|all| {
@@ -216,8 +218,9 @@ impl PyStore {
     /// Raises:
     ///     CacheReadOnlyError: the store is read-only.
     ///     CacheClosedError: the store has been closed.
-    fn delete(&self, py: Python<'_>, key: &str) -> PyResult<bool> {
+    fn delete(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let Opened { store, .. } = self.opened()?;
+        let key = text(key, "key")?;
         py.detach(|| store.delete(key)).into_py_result()
     }
 
@@ -226,8 +229,9 @@ impl PyStore {
     /// Raises:
     ///     CacheMetadataError: the database cannot be read.
     ///     CacheClosedError: the store has been closed.
-    fn exists(&self, py: Python<'_>, key: &str) -> PyResult<bool> {
+    fn exists(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let Opened { store, .. } = self.opened()?;
+        let key = text(key, "key")?;
         Ok(py.detach(|| store.get_entry(key)).into_py_result()?.is_some())
     }
 
@@ -244,7 +248,7 @@ impl PyStore {
     fn list<'py>(
         &self,
         py: Python<'py>,
-        prefix: Option<&str>,
+        prefix: Option<&Bound<'py, PyAny>>,
         metadata_filter: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyList>> {
         let Opened { store, .. } = self.opened()?;
@@ -253,7 +257,8 @@ impl PyStore {
             summaries.push(summary);
             Ok(())
         };
-        py.detach(|| store.for_each(prefix.unwrap_or(""), visit)).into_py_result()?;
+        let prefix = prefix.map_or(Ok(""), |prefix| text(prefix, "prefix"))?;
+        py.detach(|| store.for_each(prefix, visit)).into_py_result()?;
         let list = PyList::empty(py);
         for summary in &summaries {
             if let Some(filter) = metadata_filter
@@ -276,8 +281,9 @@ impl PyStore {
     /// Raises:
     ///     CacheStorageError: reading fails for another reason than the payload's state.
     ///     CacheClosedError: the store has been closed.
-    fn verify_integrity<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyDict>> {
+    fn verify_integrity<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         let Opened { store, .. } = self.opened()?;
+        let key = text(key, "key")?;
         let report = py.detach(|| store.verify_integrity(key)).into_py_result()?;
         let dict = PyDict::new(py);
         match report {
@@ -357,6 +363,10 @@ impl PyStore {
     fn read_only(&self) -> PyResult<bool> {
         Ok(self.opened()?.store.is_read_only())
     }
+}
+
+fn entry_key(key: &Bound<'_, PyAny>) -> PyResult<EntryKey> {
+    EntryKey::from_name(text(key, "key")?).into_py_result()
 }
 
 /// Whether the metadata has all fields of `filter` with equal values.

@@ -22,6 +22,7 @@ from cacheness import (
     CacheConfig,
     CacheConfigurationError,
     CacheStorageConfig,
+    Clock,
     UnifiedCache,
     cacheness,
 )
@@ -111,11 +112,12 @@ def test_a_stored_none_is_a_hit(cache: Cache) -> None:
 
 @pytest.mark.parametrize("backend", ["sqlite", "json", "memory"])
 def test_statistics_say_when_the_oldest_and_the_newest_entry_were_put(tmp_path: Path, backend: str) -> None:
-    with Cache(cache_dir=tmp_path, backend=backend, _clock=0.0) as cache:
+    clock = Clock(0)
+    with Cache(cache_dir=tmp_path, backend=backend, clock=clock) as cache:
         assert not {"oldest_entry_date", "newest_entry_date"} & set(cache.get_stats())
         assert not {"oldest_entry_date", "newest_entry_date"} & set(cache.get_stats(dates=True))
         cache.put(1, x=1)
-        cache._advance_clock(60)
+        clock.advance(60)
         cache.put(2, x=2)
         stats = cache.get_stats()
         assert stats["oldest_entry_date"] == "1970-01-01T00:00:00.000000+00:00"
@@ -175,17 +177,18 @@ def test_metadata_and_descriptions(cache: Cache) -> None:
 
 
 def test_entries_expire(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, default_ttl_seconds=60, _clock=1_700_000_000)
+    clock = Clock(1_700_000_000)
+    cache = Cache(tmp_path, default_ttl_seconds=60, clock=clock)
     cache.put("default", x=1)
     cache.put("short", x=2, ttl_seconds=10)
     cache.put("ever", x=3, ttl_seconds=None)
     cache.put("delta", x=4, ttl_seconds=dt.timedelta(seconds=30))
-    cache._advance_clock(10)
+    clock.advance(10)
     assert [cache.get(x=x) for x in (1, 2, 3, 4)] == ["default", None, "ever", "delta"]
     assert cache.get_metadata(x=2) is None
     assert cache.get_metadata(x=2, check_expiration=False) is not None
     assert cache.get(x=3, ttl_seconds=5) is None, "older than the caller wants"
-    cache._advance_clock(50)
+    clock.advance(50)
     assert [cache.get(x=x) for x in (1, 2, 3, 4)] == [None, None, "ever", None]
     assert len(cache) == 4
     assert cache.cleanup_expired() == 3
@@ -196,7 +199,7 @@ def test_entries_expire(tmp_path: Path) -> None:
         cache.put(1, x=5, ttl_seconds="soon")  # type: ignore[arg-type]
     assert not cache.exists(x=5)
     cache.close()
-    cache = Cache(tmp_path, cleanup_on_init=True, _clock=1_800_000_000)
+    cache = Cache(tmp_path, cleanup_on_init=True, clock=Clock(1_800_000_000))
     assert cache.get(x=3) == "ever"
 
 
@@ -233,7 +236,7 @@ def test_configurations(tmp_path: Path) -> None:
         ({"default_ttl_seconds": -1}, "default_ttl_seconds"),
         ({"backend": "oracle"}, "oracle"),
         ({"custom_signed_fields": ["file_hsah"]}, "file_hsah"),
-        ({"default_ttl_seconds": object()}, "wrong type"),
+        ({"default_ttl_seconds": object()}, "default_ttl_seconds is a object"),
         ({"handler_priority": ["a", "a"]}, "twice"),
     ]:
         with pytest.raises(CacheConfigurationError, match=match):

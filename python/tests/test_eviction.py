@@ -10,19 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cacheness import Cache, CacheConfigurationError, CacheFullError, cached
+from cacheness import Cache, CacheConfigurationError, CacheFullError, Clock, cached
 
 SIZE = 1000
 
+#: Of all caches here.
+CLOCK = Clock(1_700_000_000)
+
 
 def _cache(path: Path, **options: object) -> Cache:
-    return Cache(path / "cache", _clock=1_700_000_000.0, **options)
+    return Cache(path / "cache", clock=CLOCK, **options)
 
 
 def _fill(cache: Cache, numbers: range) -> None:
     for i in numbers:
         cache.put(i, i=i)
-        cache._advance_clock(1)
+        CLOCK.advance(1)
 
 
 def _left(cache: Cache) -> list[int]:
@@ -47,10 +50,10 @@ def test_policies(tmp_path: Path, policy: str) -> None:
         _fill(cache, range(10))
         for _ in range(3):
             assert cache.get(i=0) == 0
-        cache._advance_clock(1)
+        CLOCK.advance(1)
         for i in range(1, 10):
             assert cache.get(i=i) == i
-        cache._advance_clock(1)
+        CLOCK.advance(1)
         _fill(cache, range(10, 11))
         # fifo: 0 and 1 came first; lru: 0 was read before all others; lfu: 1 was read less often than 0, 10 is new.
         expected = {"fifo": {0, 1}, "lru": {0, 1}, "lfu": {1, 2}}[policy]
@@ -62,7 +65,7 @@ def test_bytes_are_limited(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
     with _cache(tmp_path, max_cache_size_mb=limit) as cache, caplog.at_level(logging.WARNING, "cacheness"):
         for i in range(100):
             cache.put(np.random.default_rng(i).bytes(20_000), i=i)
-            cache._advance_clock(1)
+            CLOCK.advance(1)
             assert cache.get_stats()["total_size_mb"] <= limit
             assert cache.exists(i=i), "the entry just written stays"
         sizes = [entry["file_size"] for entry in cache.list_entries()]
@@ -107,7 +110,7 @@ def test_pinned_entries_stay(tmp_path: Path) -> None:
         _fill(cache, range(40, 80))
         assert cache.get(i=0) == "replaced"
         assert cache.unpin(i=0)
-        cache._advance_clock(1)
+        CLOCK.advance(1)
         _fill(cache, range(80, 120))
         assert not cache.exists(i=0)
 
@@ -117,7 +120,7 @@ def test_expired_entries_go_before_others(tmp_path: Path) -> None:
         _fill(cache, range(8))
         for i in (8, 9):
             cache.put(i, ttl_seconds=5, i=i)
-        cache._advance_clock(10)
+        CLOCK.advance(10)
         _fill(cache, range(10, 11))
         assert _left(cache) == [0, 1, 2, 3, 4, 5, 6, 7, 10]
 
@@ -128,9 +131,9 @@ def test_no_entry_is_served_longer_than_the_limit_of_age(tmp_path: Path) -> None
         cache.put(2, ttl_seconds=None, i=2)
         cache.put(3, ttl_seconds=1000, i=3)
         cache.put(4, ttl_seconds=50, i=4)
-        cache._advance_clock(60)
+        CLOCK.advance(60)
         assert [cache.get(i=i) for i in (1, 2, 3, 4)] == [1, 2, 3, None]
-        cache._advance_clock(50)
+        CLOCK.advance(50)
         assert [cache.get(i=i) for i in (1, 2, 3, 4)] == [None] * 4
         assert cache.cleanup_expired() == 4
 
@@ -138,15 +141,15 @@ def test_no_entry_is_served_longer_than_the_limit_of_age(tmp_path: Path) -> None
 def test_touch_makes_an_entry_fresh(tmp_path: Path) -> None:
     with _cache(tmp_path, default_ttl_seconds=100) as cache:
         key = cache.put({"a": 1}, metadata={"m": 1}, description="d", i=1)
-        cache._advance_clock(90)
+        CLOCK.advance(90)
         assert cache.touch(i=1)
-        cache._advance_clock(90)
+        CLOCK.advance(90)
         assert cache.get(i=1) == {"a": 1}
         assert cache.touch(cache_key=key, ttl_seconds=None)
-        cache._advance_clock(1_000_000)
+        CLOCK.advance(1_000_000)
         assert cache.get(i=1) == {"a": 1}
         assert cache.touch(i=1)
-        cache._advance_clock(101)
+        CLOCK.advance(101)
         assert not cache.touch(i=1), "it has expired"
         assert not cache.touch(i=2)
         entry = cache.get_entry(key)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cacheness import Cache, CacheError, cache_async, cached
+from cacheness import Cache, CacheError, Clock, cache_async, cached
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -470,7 +470,8 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_a_stale_result_is_served_while_one_computes(tmp_path: Path) -> None:
-    cache = Cache(tmp_path / "cache", _clock=1e9)
+    clock = Clock(1e9)
+    cache = Cache(tmp_path / "cache", clock=clock)
     calls = []
     go = threading.Event()
 
@@ -482,20 +483,21 @@ def test_a_stale_result_is_served_while_one_computes(tmp_path: Path) -> None:
         return len(calls)
 
     assert compute(1) == 1
-    cache._advance_clock(11)
+    clock.advance(11)
     assert in_threads(8, lambda i: compute(1)) == [1] * 8
     assert len(calls) == 2, "one computes, in the background"
     go.set()
     _wait_for(lambda: compute(1) == 2)
     info = compute.cache_info()
     assert (info.misses, info.refreshes) == (1, 1)
-    cache._advance_clock(71)
+    clock.advance(71)
     assert compute(1) == 3, "too stale to be served"
     cache.close()
 
 
 def test_a_failed_refresh_is_logged_and_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    cache = Cache(tmp_path / "cache", _clock=1e9)
+    clock = Clock(1e9)
+    cache = Cache(tmp_path / "cache", clock=clock)
     calls = []
 
     @cached(cache, ttl_seconds=10, stale_ttl_seconds=60)
@@ -506,7 +508,7 @@ def test_a_failed_refresh_is_logged_and_tried_again(tmp_path: Path, caplog: pyte
         return len(calls)
 
     assert compute() == 1
-    cache._advance_clock(11)
+    clock.advance(11)
     with caplog.at_level(logging.WARNING, "cacheness"):
         assert compute() == 1
         _wait_for(lambda: "not today" in caplog.text)
@@ -514,7 +516,8 @@ def test_a_failed_refresh_is_logged_and_tried_again(tmp_path: Path, caplog: pyte
 
 
 def test_stale_results_of_coroutines(tmp_path: Path) -> None:
-    cache = Cache(tmp_path / "cache", _clock=1e9)
+    clock = Clock(1e9)
+    cache = Cache(tmp_path / "cache", clock=clock)
     calls = []
 
     @cached(cache, ttl_seconds=10, stale_ttl_seconds=60)
@@ -526,7 +529,7 @@ def test_stale_results_of_coroutines(tmp_path: Path) -> None:
     async def main(size: int) -> None:
         calls.clear()
         first = await compute(size)
-        cache._advance_clock(11)
+        clock.advance(11)
         assert await asyncio.gather(*(compute(size) for _ in range(10))) == [first] * 10
         while await compute(size) == first:
             await asyncio.sleep(0.01)
@@ -537,7 +540,8 @@ def test_stale_results_of_coroutines(tmp_path: Path) -> None:
 
 
 def test_early_recomputation(tmp_path: Path) -> None:
-    cache = Cache(tmp_path / "cache", _clock=1e9)
+    clock = Clock(1e9)
+    cache = Cache(tmp_path / "cache", clock=clock)
     calls = []
 
     @cached(cache, ttl_seconds=100, early_recompute=1e9, metadata={"source": "api"})

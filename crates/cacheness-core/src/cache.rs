@@ -323,6 +323,10 @@ impl CacheEngine {
     /// Removes all entries that have expired or are older than any is served, and returns how many.
     pub fn cleanup_expired(&self) -> Result<u64> {
         self.refuse_if_closed()?;
+        if self.store.is_read_only() {
+            // Also where nothing has expired, as yet.
+            return Err(Error::new(ErrorKind::ReadOnly, "the store is read-only, nothing can be removed"));
+        }
         let now = self.store.clock().now();
         let serving = self.serving(now, None)?;
         // Expired entries have an index; those that were put when entries were served for longer have to be looked for.

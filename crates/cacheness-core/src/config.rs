@@ -372,6 +372,12 @@ impl StoreConfig {
                 "give a level from 0 (none) to 9",
             );
         }
+        if self.security.signing_key_file.is_empty() {
+            return wrong(
+                "signing_key_file is empty".into(),
+                "give the name of a file in the store's directory, or a path",
+            );
+        }
         let MemoryConfig { memory_cache_max_mb, memory_cache_ttl_seconds, .. } = self.memory;
         for (name, value) in
             [("memory_cache_max_mb", memory_cache_max_mb), ("memory_cache_ttl_seconds", memory_cache_ttl_seconds)]

@@ -4,7 +4,7 @@ use cacheness_core::formats::metadata::{from_json, to_json};
 use cacheness_core::formats::plain::Value;
 use cacheness_core::{Error, ErrorKind};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFrozenSet, PyList, PySet, PyTuple};
+use pyo3::types::{PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple};
 
 use super::dump::dump;
 use super::ffi::exact;
@@ -41,6 +41,13 @@ fn not_plain(metadata: &Bound<'_, PyDict>) -> PyResult<PyErr> {
             Some((step, part)) => {
                 path.push_str(&step);
                 value = part;
+            }
+            None if value.cast::<PyString>().is_ok_and(|text| text.to_str().is_err()) => {
+                let sentence = format!("{path} holds half of a surrogate pair, which no valid text has");
+                return Ok(to_py(
+                    Error::new(ErrorKind::Serialization, sentence)
+                        .with_hint("text.encode('utf-8', 'replace') has it replaced"),
+                ));
             }
             None => {
                 let class = value.get_type().fully_qualified_name()?;

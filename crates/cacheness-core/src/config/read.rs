@@ -10,11 +10,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// How alike two names are at least for one to be suggested for the other.
 const ALIKE: f64 = 0.8;
 
-/// Of `known`, the name most like `name`, if one is like it.
+/// Of `known`, the name most like `name`, if one is like it. Of short names, one that differs in a letter or has two of
+/// them exchanged.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
     known
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(alike, _)| *alike > ALIKE)
+        .map(|candidate| (strsim::jaro_winkler(&name, candidate), candidate))
+        .filter(|(alike, candidate)| *alike > ALIKE || strsim::damerau_levenshtein(&name, candidate) <= 1)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)
 }
@@ -72,7 +74,52 @@ where
         return Err(invalid(&"it is not a table of options"));
     };
     refuse_unknown(options, known, "")?;
-    serde_json::from_value(given).map_err(|e| invalid(&e))
+    C::deserialize(&given).map_err(|e| wrong_value::<C>(options, &[]).unwrap_or_else(|| invalid(&e)))
+}
+
+/// The error for the first option whose value alone makes the configuration unreadable.
+#[cold]
+fn wrong_value<C: DeserializeOwned>(given: &Map<String, Value>, sections: &[&str]) -> Option<Error> {
+    given.iter().find_map(|(name, value)| {
+        let path = [sections, &[name.as_str()]].concat();
+        let within = |inner, name: &&str| Value::Object(Map::from_iter([((*name).to_owned(), inner)]));
+        let alone = |value: Value| path.iter().rev().fold(value, within);
+        if let Value::Object(options) = value
+            && C::deserialize(alone(Value::Object(Map::new()))).is_ok()
+        {
+            return wrong_value::<C>(options, &path);
+        }
+        let error = C::deserialize(alone(value.clone())).err()?.to_string();
+        let place = if sections.is_empty() { String::new() } else { format!(" in {}", sections.join(".")) };
+        let what = Error::new(ErrorKind::InvalidInput, format!("{name}{place} is {value}"));
+        Some(match expected(&error, value) {
+            Some(hint) => what.with_hint(hint),
+            None => Error::new(ErrorKind::InvalidInput, format!("{name}{place} is {value}: {error}")),
+        })
+    })
+}
+
+/// What to give in place of `value`, from the error of serde, which says what it expected and puts names in backticks.
+fn expected(error: &str, value: &Value) -> Option<String> {
+    let (_, wanted) = error.rsplit_once("expected ")?;
+    let names: Vec<&str> = wanted.split('`').skip(1).step_by(2).collect();
+    if !names.is_empty() {
+        let near = value.as_str().and_then(|value| nearest(value, names.iter().copied()));
+        let meant = near.map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
+        return Some(format!("{meant}give one of {}", names.join(", ")));
+    }
+    Some(match wanted.split(' ').next()? {
+        "f64" => "give a number".into(),
+        "u64" | "usize" => "give a whole number that is zero or more".into(),
+        "u8" => format!("give a whole number from 0 to {}", u8::MAX),
+        "i32" => "give a whole number".into(),
+        "a" if wanted == "a boolean" => "give true or false".into(),
+        "a" if wanted == "a string" => "give text".into(),
+        "a" if wanted == "a sequence" => "give a list".into(),
+        "struct" => "give a table of options".into(),
+        "string" => "give a name".into(),
+        _ => return None,
+    })
 }
 
 /// The defaults have every option there is.
@@ -127,6 +174,61 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_a_wrong_type_names_its_option() {
+        for (given, what, hint) in [
+            (r#"{"limits": {"max_cache_size_mb": "10"}}"#, r#"max_cache_size_mb in limits is "10""#, "give a number"),
+            (
+                r#"{"limits": {"max_entries": 1, "eviction_policy": "lur"}}"#,
+                r#"eviction_policy in limits is "lur""#,
+                r#"did you mean "lru"? give one of lru, lfu, fifo, none"#,
+            ),
+            (
+                r#"{"limits": {"eviction_policy": "best"}}"#,
+                r#"eviction_policy in limits is "best""#,
+                "give one of lru, lfu, fifo, none",
+            ),
+            (r#"{"limits": {"eviction_policy": 1}}"#, "eviction_policy in limits is 1", "give a name"),
+            (
+                r#"{"limits": {"max_entries": -1}}"#,
+                "max_entries in limits is -1",
+                "give a whole number that is zero or more",
+            ),
+            (r#"{"limits": 3}"#, "limits is 3", "give a table of options"),
+            (r#"{"default_ttl_seconds": "an hour"}"#, r#"default_ttl_seconds is "an hour""#, "give a number"),
+            (r#"{"flight_patience_seconds": null}"#, "flight_patience_seconds is null", "give a number"),
+            (r#"{"store": {"shard_chars": 300}}"#, "shard_chars in store is 300", "give a whole number from 0 to 255"),
+            (
+                r#"{"store": {"durability": "ful"}}"#,
+                r#"durability in store is "ful""#,
+                r#"did you mean "full"? give one of normal, full"#,
+            ),
+            (
+                r#"{"store": {"security": {"allow_pickle": "no"}}}"#,
+                r#"allow_pickle in store.security is "no""#,
+                "give true or false",
+            ),
+            (
+                r#"{"store": {"security": {"custom_signed_fields": "all"}}}"#,
+                r#"custom_signed_fields in store.security is "all""#,
+                "give a list",
+            ),
+            (
+                r#"{"store": {"security": {"signing_key_file": 1}}}"#,
+                "signing_key_file in store.security is 1",
+                "give text",
+            ),
+            (
+                r#"{"store": {"compression": {"pickle_compression_level": 1.5}}}"#,
+                "pickle_compression_level in store.compression is 1.5",
+                "give a whole number",
+            ),
+        ] {
+            let error = json(given).unwrap_err();
+            assert_eq!((error.to_string().as_str(), error.hint()), (what, Some(hint)), "{given}");
+        }
+    }
+
+    #[test]
     fn values_that_make_no_sense_are_refused() {
         for wrong in [
             "[]",
@@ -138,6 +240,7 @@ mod tests {
             r#"{"default_ttl_seconds": "an hour"}"#,
             r#"{"default_ttl_seconds": -1}"#,
             r#"{"store": {"shard_chars": 5}}"#,
+            r#"{"store": {"security": {"signing_key_file": ""}}}"#,
         ] {
             assert_eq!(json(wrong).unwrap_err().kind(), ErrorKind::InvalidInput, "{wrong}");
         }

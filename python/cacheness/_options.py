@@ -1,0 +1,272 @@
+"""What the configuration classes are made of: options that exist, with values of their types.
+
+That an option exists is checked when it is given or assigned, that its value has the type when a cache is opened. What
+a value may be beyond its type is known in Rust alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+import os
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from .errors import CacheConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from dataclasses import Field
+    from typing import Self
+
+S = TypeVar("S", bound="Options")
+
+#: Other names of options.
+_ALIASES = {"metadata_backend": "backend"}
+
+
+#: The sections of a configuration, filled in where they are defined.
+SECTIONS: dict[str, type[Options]] = {}
+
+
+class Options:
+    """A section of the configuration.
+
+    Has what dataclasses have besides their fields: generated for each class it would be half the time of an import.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    #: For each option the type that needs no second look, and what makes of a value what the engine takes.
+    _checks: ClassVar[dict[str, tuple[type | None, Callable[[str, Any], Any]]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = {name: _check_of(str(kind)) for name, kind in cls.__annotations__.items() if kind != "KW_ONLY"}
+        cls._checks = {**cls._checks, **own}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # As it is made, every field comes through here.
+        self.__dict__[name if name in self.__dataclass_fields__ else _known(type(self), name)] = value
+
+    def __delattr__(self, name: str) -> None:
+        raise CacheConfigurationError(f"{name} cannot be deleted", hint="assign its default")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if type(other) is type(self) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _checked(self) -> Self:
+        """A copy that shares nothing with this one, with values of the right types.
+
+        Raises:
+            CacheConfigurationError: an option has a value of a wrong type, or does not exist.
+        """
+        copied = object.__new__(type(self))
+        values = copied.__dict__
+        values.update(self.__dict__)
+        for name, (exact, check) in self._checks.items():
+            value = values[name]
+            if type(value) is not exact:
+                values[name] = check(name, value)
+        if len(values) > len(self._checks):
+            for name in values:
+                _known(type(self), name)
+        return copied
+
+
+def strict(cls: type[S]) -> type[S]:
+    """Decorates a dataclass: a keyword that is no option is refused with the one that was meant."""
+    made = cls.__init__
+
+    @functools.wraps(made)
+    def __init__(self: S, *args: Any, **options: Any) -> None:  # noqa: N807 - it is one
+        if options:
+            options = given_names(options)
+            for name in options:
+                _known(cls, name)
+        try:
+            made(self, *args, **options)
+        except TypeError as error:
+            raise CacheConfigurationError(str(error), hint="give options by their names") from None
+
+    cls.__init__ = __init__  # type: ignore[assignment, method-assign]
+    return cls
+
+
+def given_names(options: dict[str, Any]) -> dict[str, Any]:
+    """The options under their own names."""
+    given: dict[str, Any] = {}
+    for name, value in options.items():
+        own = _ALIASES.get(name, name)
+        if own in given:
+            raise CacheConfigurationError(
+                f"{own} is given twice, also as {next(alias for alias, known in _ALIASES.items() if known == own)}"
+            )
+        given[own] = value
+    return given
+
+
+def _known(cls: type[Options], name: str) -> str:
+    """The name of the option; raises if there is none."""
+    fields = cls.__dataclass_fields__
+    if name in fields:
+        return name
+    alias = _ALIASES.get(name)
+    if alias in fields:
+        return alias
+    raise unknown_option(name, list(fields), f" of {cls.__name__}", home_of(name))
+
+
+def home_of(name: str) -> str | None:
+    """The section that has an option of this name."""
+    name = _ALIASES.get(name, name)
+    return next((section for section, cls in SECTIONS.items() if name in cls.__dataclass_fields__), None)
+
+
+def unknown_option(name: str, known: list[str], whose: str = "", home: str | None = None) -> CacheConfigurationError:
+    """The error for an option that does not exist; it suggests the nearest that does."""
+    error = unknown_name("option", name, known, whose)
+    if home is not None:
+        error.hint = f"it is an option of the section {home!r}"
+    return error
+
+
+def unknown_name(what: str, name: str, known: list[str], where: str = "") -> CacheConfigurationError:
+    """The error for the name of something that does not exist."""
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"the {what}s are {', '.join(sorted(set(known)))}"
+    return CacheConfigurationError(f"unknown {what} {name!r}{where}", hint=hint)
+
+
+def shown(value: Any) -> str:
+    """A value in a sentence that says that it is the wrong one."""
+    if value is None or isinstance(value, str | bytes | int | float):
+        text = repr(value)
+        return text if len(text) <= 80 else f"{text[:80]}…"
+    return f"a {type(value).__name__}"
+
+
+def directory(name: str, value: Any) -> str:
+    """A path as text."""
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise CacheConfigurationError(f"{name} is {shown(value)}", hint="give the path of a directory, or ':memory:'")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise CacheConfigurationError(f"{name} is {path!r}, which no file system can hold") from None
+    return path
+
+
+def _check_of(annotation: str) -> tuple[type | None, Callable[[str, Any], Any]]:
+    """The check for the type that an annotation says."""
+    check: Callable[[str, Any], Any]
+    exact: type | None
+    kind = annotation.removesuffix(" | None")
+    if kind == "bool":
+        exact, check = bool, _switch
+    elif kind == "int":
+        exact, check = int, _count
+    elif kind.startswith("float"):
+        exact, check = None, _duration if "timedelta" in kind else _number
+    elif "PathLike" in kind:
+        exact, check = None, directory
+    elif kind.startswith(("Literal", "str")):
+        exact, check = str, _text
+    elif kind == "list[str]":
+        exact, check = None, _names
+    elif kind.startswith("Sequence"):
+        exact, check = None, _handlers
+    elif kind.endswith("Config"):
+        exact, check = None, checked_section
+    else:
+        exact, check = None, _as_it_is
+    return exact, (_or_none(check) if kind != annotation else check)
+
+
+def _or_none(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def _as_it_is(name: str, value: Any) -> Any:  # noqa: ARG001 - as the others
+    return value
+
+
+def _switch(name: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise CacheConfigurationError(f"{name} is {shown(value)}", hint="give True or False")
+
+
+def _float(value: Any) -> float | None:
+    """A number of any library as a float; ``None`` if it is none."""
+    if isinstance(value, bool) or not (hasattr(value, "__float__") or hasattr(value, "__index__")):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _count(name: str, value: Any) -> int:
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)
+        except TypeError:
+            number = _float(value)
+            if number is not None and number.is_integer():
+                return int(number)
+    raise CacheConfigurationError(f"{name} is {shown(value)}", hint="give a whole number")
+
+
+def _number(name: str, value: Any, hint: str = "give a number") -> float:
+    number = value if type(value) is float else _float(value)
+    if number is None or not math.isfinite(number):
+        raise CacheConfigurationError(f"{name} is {shown(value)}", hint=hint)
+    return number
+
+
+def _duration(name: str, value: Any) -> float:
+    if hasattr(value, "total_seconds"):
+        value = value.total_seconds()
+    return _number(name, value, "give a finite number of seconds or a timedelta")
+
+
+def _text(name: str, value: Any) -> str:
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(text, str):
+        raise CacheConfigurationError(f"{name} is {shown(value)}", hint="give a str")
+    return text
+
+
+def _list(name: str, value: Any, hint: str) -> list[Any]:
+    if isinstance(value, str | bytes) or not hasattr(type(value), "__iter__"):
+        raise CacheConfigurationError(f"{name} is {shown(value)}", hint=hint)
+    return list(value)
+
+
+def _names(name: str, value: Any) -> list[str]:
+    hint = "give a list of names"
+    names = _list(name, value, hint)
+    for member in names:
+        if not isinstance(member, str):
+            raise CacheConfigurationError(f"{name} holds {shown(member)}", hint=hint)
+    return names
+
+
+def _handlers(name: str, value: Any) -> list[Any]:
+    return _list(name, value, "give a list of handlers")
+
+
+def checked_section(name: str, value: Any) -> Options:
+    """A copy of a section."""
+    expected = SECTIONS[name]
+    if not isinstance(value, expected):
+        raise CacheConfigurationError(f"{name} is {shown(value)}", hint=f"give a {expected.__name__}(…)")
+    return value._checked()
