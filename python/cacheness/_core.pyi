@@ -88,7 +88,7 @@ class CacheBase:
         """Stores a value under its parameters, replacing what is there.
 
         Args:
-            data: the value.
+            data: the value; given by position, so that a parameter may be called ``data``.
             metadata: plain data that goes with it, shown by listings: a dictionary whose names are strings.
             description: a sentence about it, for listings.
             ttl_seconds: how long it is served, in seconds or as a ``timedelta``; ``None`` for ever. The cache's default

@@ -30,7 +30,7 @@ class Management(_core.CacheBase):
         The entry is as fresh as after a ``put``. Use ``put`` to make one that is not there yet.
 
         Args:
-            data: the new value.
+            data: the new value; given by position, as for ``put``.
             cache_key: its key, or the name it was stored under, in place of parameters.
             params: the parameters of the entry; also ``ttl_seconds=``.
 

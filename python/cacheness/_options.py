@@ -44,9 +44,11 @@ class Options:
         own = {name: _check_of(str(kind)) for name, kind in cls.__annotations__.items() if kind != "KW_ONLY"}
         cls._checks = {**cls._checks, **own}
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # As it is made, every field comes through here.
-        self.__dict__[name if name in self.__dataclass_fields__ else _known(type(self), name)] = value
+    if not TYPE_CHECKING:  # a type checker that saw it would let any name pass
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            # As it is made, every field comes through here.
+            self.__dict__[name if name in self.__dataclass_fields__ else _known(type(self), name)] = value
 
     def __delattr__(self, name: str) -> None:
         raise CacheConfigurationError(f"{name} cannot be deleted", hint="assign its default")
@@ -83,7 +85,7 @@ def strict(cls: type[S]) -> type[S]:
     made = cls.__init__
 
     @functools.wraps(made)
-    def __init__(self: S, *args: Any, **options: Any) -> None:  # noqa: N807 - it is one
+    def __init__(self: S, /, *args: Any, **options: Any) -> None:  # noqa: N807 - it is one
         if options:
             options = given_names(options)
             for name in options:
@@ -178,7 +180,7 @@ def _check_of(annotation: str) -> tuple[type | None, Callable[[str, Any], Any]]:
     elif "PathLike" in kind:
         exact, check = None, directory
     elif kind.startswith(("Literal", "str")):
-        exact, check = str, _text
+        exact, check = None, _text
     elif kind == "list[str]":
         exact, check = None, _names
     elif kind.startswith("Sequence"):
@@ -198,15 +200,20 @@ def _as_it_is(name: str, value: Any) -> Any:  # noqa: ARG001 - as the others
     return value
 
 
+def _is_bool(value: Any) -> bool:
+    """Whether it is Python's or NumPy's, which counts as a number to both."""
+    return isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"))
+
+
 def _switch(name: str, value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
+    if _is_bool(value):
+        return bool(value)
     raise CacheConfigurationError(f"{name} is {shown(value)}", hint="give True or False")
 
 
 def _float(value: Any) -> float | None:
     """A number of any library as a float; ``None`` if it is none."""
-    if isinstance(value, bool) or not (hasattr(value, "__float__") or hasattr(value, "__index__")):
+    if _is_bool(value) or not (hasattr(value, "__float__") or hasattr(value, "__index__")):
         return None
     try:
         return float(value)
@@ -215,7 +222,7 @@ def _float(value: Any) -> float | None:
 
 
 def _count(name: str, value: Any) -> int:
-    if not isinstance(value, bool):
+    if not _is_bool(value):
         try:
             return operator.index(value)
         except TypeError:
@@ -242,6 +249,13 @@ def _text(name: str, value: Any) -> str:
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(text, str):
         raise CacheConfigurationError(f"{name} is {shown(value)}", hint="give a str")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise CacheConfigurationError(
+                f"{name} holds half of a surrogate pair, which no valid text has", hint="give another name"
+            ) from None
     return text
 
 
@@ -252,12 +266,7 @@ def _list(name: str, value: Any, hint: str) -> list[Any]:
 
 
 def _names(name: str, value: Any) -> list[str]:
-    hint = "give a list of names"
-    names = _list(name, value, hint)
-    for member in names:
-        if not isinstance(member, str):
-            raise CacheConfigurationError(f"{name} holds {shown(member)}", hint=hint)
-    return names
+    return [_text(f"a name in {name}", member) for member in _list(name, value, "give a list of names")]
 
 
 def _handlers(name: str, value: Any) -> list[Any]:

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, cast, overload
 
 from . import _core
-from ._options import unknown_name
+from ._options import checked_section, unknown_name
 from .config import HandlerConfig
 from .errors import CacheConfigurationError, CacheSerializationError
 from .interfaces import CacheHandler, StorageHandler
@@ -77,7 +77,7 @@ class HandlerRegistry:
     """
 
     def __init__(self, config: HandlerConfig | None = None, parent: HandlerRegistry | None = None) -> None:
-        self._config = (config or HandlerConfig())._checked()
+        self._config = cast("HandlerConfig", checked_section("handlers", config or HandlerConfig()))
         self._parent = parent
         self._custom: list[_Custom] = []
         self._lock = threading.Lock()

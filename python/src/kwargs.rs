@@ -9,7 +9,7 @@ use cacheness_core::{Error, ErrorKind};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyString};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyString};
 
 use crate::errors::{IntoPyResult, to_py};
 use crate::{keys, plain};
@@ -150,8 +150,9 @@ impl<'py> Call<'py> {
 /// Seconds from a number or a `timedelta`.
 pub(crate) fn seconds(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
     let wrong = || wrong_type(name, value, "a number of seconds or a timedelta");
-    // A bool is a number to Python.
-    if value.is_instance_of::<PyBool>() {
+    // To Python a bool is a number, to NumPy as well.
+    let exact = value.is_exact_instance_of::<PyFloat>() || value.is_exact_instance_of::<PyInt>();
+    if !exact && matches!(value.get_type().name()?.to_str()?, "bool" | "bool_") {
         return Err(wrong());
     }
     if let Ok(seconds) = value.extract::<f64>() {

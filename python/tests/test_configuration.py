@@ -119,6 +119,7 @@ def test_an_option_that_does_not_exist_is_refused_with_the_one_that_was_meant() 
         (lambda: Cache(":memory:", handler_priorities=[]), "did you mean 'handler_priority'?"),
     ]:
         assert refused(call).hint == hint
+    assert "unknown option 'self'" in str(refused(lambda: CacheConfig(self=1)))
     with pytest.raises(CacheConfigurationError, match="takes from 1 to 5 positional arguments"):
         SerializationConfig(True, True, 10, 10, False)
     with pytest.raises(CacheConfigurationError, match="multiple values for argument 'cache_dir'"):
@@ -220,13 +221,17 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"handler_priority": None}, "handler_priority is None\nhint: give a list of names"),
     ({"handler_priority": 5}, "handler_priority is 5"),
     ({"handler_priority": "plain_objects"}, "handler_priority is 'plain_objects'"),
-    ({"handler_priority": [5]}, "handler_priority holds 5"),
+    ({"handler_priority": [5]}, "a name in handler_priority is 5"),
     ({"custom_handlers": None}, "custom_handlers is None\nhint: give a list of handlers"),
     ({"custom_handlers": 5}, "custom_handlers is 5"),
     ({"custom_signed_fields": "all"}, "custom_signed_fields is 'all'"),
     ({"storage": {"max_entries": 5}}, "storage is a dict\nhint: give a CacheStorageConfig(…)"),
     ({"compression": "lz4"}, "compression is 'lz4'\nhint: give a CompressionConfig(…)"),
-    ({"signing_key_file": ""}, "signing_key_file is empty"),
+    ({"signing_key_file": ""}, 'signing_key_file is ""\nhint: give the name of a file'),
+    ({"signing_key_file": "a\0b"}, "signing_key_file is"),
+    ({"signing_key_file": "\ud800"}, "signing_key_file holds half of a surrogate pair"),
+    ({"custom_signed_fields": ["\ud800"]}, "a name in custom_signed_fields holds half of a surrogate pair"),
+    ({"max_entries": np.True_}, "max_entries is a "),
     ({"signing_key_file": 5}, "signing_key_file is 5"),
     (
         {"default_ttl_seconds": True},
@@ -283,6 +288,7 @@ def test_numbers_of_any_library_are_numbers(tmp_path: Path) -> None:
         "pickle_compression_level": np.uint8(3),
         "flight_patience_seconds": np.int16(2),
         "signing_key_file": tmp_path / "key",
+        "cleanup_on_init": np.True_,
     }
     with Cache(tmp_path / "cache", **options) as cache:
         config = cache.config
@@ -300,6 +306,7 @@ def test_a_bool_is_no_length_of_time(cache: Cache) -> None:
     for call in (
         lambda: cache.put(1, x=1, ttl_seconds=True),
         lambda: cache.get(x=1, ttl_seconds=True),
+        lambda: cache.get(x=1, ttl_seconds=np.True_),
         lambda: cache.touch(x=1, ttl_seconds=False),
         lambda: cache.get_or_compute(lambda: 1, x=1, ttl_seconds=True),
     ):

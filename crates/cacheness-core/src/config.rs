@@ -372,9 +372,10 @@ impl StoreConfig {
                 "give a level from 0 (none) to 9",
             );
         }
-        if self.security.signing_key_file.is_empty() {
+        let SecurityConfig { signing_key_file, .. } = &self.security;
+        if signing_key_file.is_empty() || signing_key_file.contains('\0') {
             return wrong(
-                "signing_key_file is empty".into(),
+                format!("signing_key_file is {signing_key_file:?}"),
                 "give the name of a file in the store's directory, or a path",
             );
         }
