@@ -247,6 +247,8 @@ class CacheConfig(Options):
 
     Attributes:
         default_ttl_seconds: how long an entry is served unless its ``put`` says otherwise; ``None`` for ever.
+        storage_mode: whether the cache is a store: nothing expires unless its ``put`` says so, and nothing is evicted,
+            whatever ``default_ttl_seconds`` and the limits say.
         flight_patience_seconds: how long a computation waits for another process to compute a value that it needs,
             before it computes that value as well. A caller that is not inside a computation itself waits as long as the
             other process lives.
@@ -263,6 +265,7 @@ class CacheConfig(Options):
     _: KW_ONLY
     blob: CacheBlobConfig = field(default_factory=CacheBlobConfig)
     security: SecurityConfig = field(default_factory=SecurityConfig)
+    storage_mode: bool = False
     flight_patience_seconds: float | timedelta = 10.0
 
     @classmethod
@@ -321,6 +324,7 @@ class CacheConfig(Options):
         }
         return json.dumps(
             {
+                "storage_mode": self.storage_mode,
                 "default_ttl_seconds": self.default_ttl_seconds,
                 "flight_patience_seconds": self.flight_patience_seconds,
                 "limits": limits,

@@ -14,8 +14,13 @@ from cacheness import Cache, CacheConfigurationError, CacheFullError, Clock, cac
 
 SIZE = 1000
 
-#: Of all caches here.
+#: Of all caches of a test.
 CLOCK = Clock(1_700_000_000)
+
+
+@pytest.fixture(autouse=True)
+def _new_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "CLOCK", Clock(1_700_000_000))
 
 
 def _cache(path: Path, **options: object) -> Cache:
@@ -250,9 +255,8 @@ def test_what_another_cache_reads_is_not_unused(tmp_path: Path, policy: str) -> 
     with _cache(tmp_path, max_entries=10, eviction_policy=policy) as writes, _cache(tmp_path, read_only=False) as reads:
         _fill(writes, range(10))
         for _ in range(5):
-            reads._advance_clock(61)
+            CLOCK.advance(61)
             assert reads.get(i=0) == 0
-        writes._advance_clock(310)
         _fill(writes, range(10, 11))
         assert 0 in _left(writes)
 
@@ -268,7 +272,7 @@ def test_a_touched_entry_is_as_fresh_as_a_new_one(tmp_path: Path) -> None:
 def test_reads_are_in_the_entry_at_once(tmp_path: Path) -> None:
     with _cache(tmp_path) as cache:
         key = cache.put(1, i=1)
-        cache._advance_clock(1)
+        CLOCK.advance(1)
         assert [cache.get(i=1) for _ in range(3)] == [1, 1, 1]
         entry, metadata = cache.get_entry(key), cache.get_metadata(i=1)
         (listed,) = cache.list_entries(include_metadata=True)
@@ -294,7 +298,8 @@ def test_the_greatest_age_holds_for_entries_of_before(tmp_path: Path) -> None:
     with _cache(tmp_path) as cache:
         _fill(cache, range(3))
         cache.put("late", i=3)
-    with Cache(tmp_path / "cache", max_age_seconds=100, _clock=1_700_000_102.0) as cache:
+    CLOCK.advance(99)
+    with _cache(tmp_path, max_age_seconds=100) as cache:
         assert [cache.get(i=i) for i in range(4)] == [None, None, None, "late"]
         assert [cache.exists(i=i) for i in range(4)] == [False, False, False, True]
         assert cache.get_metadata(i=2) is None
@@ -303,12 +308,12 @@ def test_the_greatest_age_holds_for_entries_of_before(tmp_path: Path) -> None:
         assert not cache.touch(i=2)
         assert cache.cleanup_expired() == 3
         assert len(cache) == 1
-        cache._advance_clock(1)
+        CLOCK.advance(1)
         assert cache.get(i=3, ttl_seconds=1000) is None
         cache.put("new", i=3, ttl_seconds=1000)
-        cache._advance_clock(99)
+        CLOCK.advance(99)
         assert cache.get(i=3) == "new"
-        cache._advance_clock(1)
+        CLOCK.advance(1)
         assert cache.get(i=3) is None
 
 
@@ -322,5 +327,18 @@ def test_what_is_stale_is_not_served_beyond_the_greatest_age(tmp_path: Path) -> 
             return len(calls)
 
         assert compute() == 1
-        cache._advance_clock(101)
+        CLOCK.advance(101)
         assert compute() == 2
+
+
+def test_in_storage_mode_nothing_goes(tmp_path: Path) -> None:
+    limits = {"max_entries": 5, "max_cache_size_mb": 0.01, "max_age_seconds": 10, "default_ttl_seconds": 1}
+    with _cache(tmp_path, storage_mode=True, **limits) as cache:
+        _fill(cache, range(20))
+        cache.put(np.random.default_rng(0).bytes(100_000), i=20)
+        cache.put(21, i=21, ttl_seconds=5)
+        CLOCK.advance(1000)
+        assert _left(cache) == list(range(22))
+        assert all(cache.get(i=i) is not None for i in range(21))
+        assert cache.get(i=21) is None, "it was put for five seconds"
+        assert cache.cleanup_expired() == 1

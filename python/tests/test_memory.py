@@ -63,7 +63,7 @@ def test_each_policy_keeps_others(tmp_path: Path) -> None:
 
 
 def test_an_unknown_policy_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CacheConfigurationError, match=r"best.*lru.*lfu.*fifo.*rr"):
+    with pytest.raises(CacheConfigurationError, match=r"(?s)best.*lru.*lfu.*fifo.*rr"):
         Cache(cache_dir=tmp_path, memory_cache_type="best")
 
 

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use crate::typed::{Field, Lifetime, Parameter};
 
 const EXIT_CODES: &str = "\
-To begin with: cacheness ls DIR shows the keys, cacheness -d DIR info KEY all about one.
+To begin with: cacheness ls DIR shows the keys, cacheness info DIR KEY all about one.
 
 Exit codes: 0 done, 1 it failed, 2 the command line is wrong, 3 there is no such entry.
 Data goes to standard output, words go to standard error. NO_COLOR turns colour off.";
@@ -123,10 +123,29 @@ pub(crate) struct Ls {
     pub(crate) json: bool,
 }
 
+/// An entry, and perhaps the store it is in.
 #[derive(Debug, clap::Args)]
+pub(crate) struct Which {
+    /// The entry's key as ls shows it, or the beginning of it; before it the store's directory, as with --dir.
+    #[arg(value_name = "[DIR] KEY", required = true, num_args = 1..=2)]
+    words: Vec<String>,
+}
+
+impl Which {
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        (self.words.len() > 1).then(|| Path::new(&self.words[0]))
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        self.words.last().map_or("", String::as_str)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "cacheness info [OPTIONS] [DIR] KEY")]
 pub(crate) struct Info {
-    /// The entry's key as ls shows it, or the beginning of it.
-    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) which: Which,
     /// Prints a JSON object.
     #[arg(long)]
     pub(crate) json: bool,
@@ -146,9 +165,10 @@ pub(crate) struct Stats {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "cacheness get [OPTIONS] [DIR] KEY")]
 pub(crate) struct Get {
-    /// The entry's key as ls shows it, or the beginning of it.
-    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) which: Which,
     /// Where to write the value; - is standard output.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,

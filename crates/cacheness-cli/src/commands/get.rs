@@ -1,4 +1,4 @@
-//! `cacheness get KEY`
+//! `cacheness get [DIR] KEY`
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Get, directory: &Directory, out: &mut Output) -> Result
     // Nothing here decodes a pickle: its bytes are written into a file, which runs nothing.
     config.security.trust_unsigned_pickles = true;
     let store = directory.read_with(config)?;
-    let key = resolve(&store, &args.key)?;
+    let key = resolve(&store, args.which.key())?;
     let (now, mut expired) = (store.clock().now(), false);
     let fetched = store.fetch(&EntryKey::Name(key.clone()), store.read_options(), |entry| {
         expired = is_expired(entry, now);

@@ -1,4 +1,4 @@
-//! `cacheness info KEY`
+//! `cacheness info [DIR] KEY`
 
 use std::io::Write;
 
@@ -13,7 +13,7 @@ use crate::show;
 
 pub(crate) fn run(args: &Info, directory: &Directory, out: &mut Output) -> Result<(), Failure> {
     let store = directory.read()?;
-    let key = resolve(&store, &args.key)?;
+    let key = resolve(&store, args.which.key())?;
     let Some(summary) = store.get_entry(&key)? else { return Err(Failure::NoEntry(key)) };
     let entry = EntryInfo::from(summary);
     let report = if args.verify { store.verify_integrity(&key)? } else { None };

@@ -23,9 +23,9 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
     let directory = |argument: Option<&Path>| Directory::choose(args.dir.as_deref(), argument);
     match &args.command {
         Command::Ls(ls) => ls::run(ls, &directory(ls.directory.as_deref())?, out),
-        Command::Info(info) => info::run(info, &directory(None)?, out),
+        Command::Info(info) => info::run(info, &directory(info.which.directory())?, out),
         Command::Stats(stats) => stats::run(stats, &directory(stats.directory.as_deref())?, out),
-        Command::Get(get) => get::run(get, &directory(None)?, out),
+        Command::Get(get) => get::run(get, &directory(get.which.directory())?, out),
         Command::Put(put) => put::run(put, &directory(None)?, out),
         Command::Rm(rm) => rm::run(rm, &directory(None)?),
         Command::Cleanup(cleanup) => cleanup::run(&directory(cleanup.directory.as_deref())?),

@@ -210,6 +210,9 @@ fn the_beginning_of_a_key_is_enough() {
     assert_eq!(place.run(&["get", "oth"]).done().out, "\"other\"\n");
     assert_eq!(place.run(&["get", "model"]).done().out, "\"model\"\n", "a whole key is no prefix");
     assert_eq!(place.run(&["info", "model_3", "--json"]).done().json()["cache_key"], "model_30");
+    assert_eq!(place.run(&["info", "cache", "model_3", "--json"]).done().json()["cache_key"], "model_30");
+    assert_eq!(place.run(&["get", "cache", "model_3"]).done().out, place.run(&["get", "model_3"]).done().out);
+    place.run(&["-d", "cache", "info", "cache", "model_3"]).failed(2, "the directory is given twice");
     let ran = place.run(&["get", "model_"]).failed(3, "several keys start with \"model_\"");
     assert!(ran.err.contains("model_2, model_30"), "{ran:?}");
     for verb in [&["get", "x"][..], &["info", "x"], &["rm", "x"], &["get", ""], &["rm", "other", "x"]] {

@@ -179,6 +179,14 @@ impl CacheBuilder {
         self
     }
 
+    /// Makes the cache a store: nothing expires unless its put says so, and nothing is evicted, whatever the other options
+    /// and the environment say.
+    #[must_use]
+    pub fn storage_mode(mut self) -> Self {
+        self.config.storage_mode = true;
+        self
+    }
+
     /// How long an entry is served at most after its put, whatever its own time to live; for ever by default.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
