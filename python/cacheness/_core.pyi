@@ -157,6 +157,7 @@ class CacheBase:
         index: _Index,
         /,
         *,
+        verify: bool = False,
         default: Any = None,
         ttl_seconds: float | timedelta | None = None,
         strict_verification: bool = True,
@@ -166,10 +167,12 @@ class CacheBase:
     ) -> Any:
         """Part of an array, without reading the rest of it.
 
-        The hash of the whole payload is not checked, because the whole is not read.
+        The hash of the whole payload is not checked, because the whole is not read, unless ``verify`` asks for it.
 
         Args:
             index: what would stand in brackets behind the array: integers, slices and ``...``; ``np.s_[…]`` makes one.
+            verify: whether the whole payload is read and compared with its hash before. A parameter of this name goes
+                into ``params``.
             default: what to return if there is no such value or it has expired.
             ttl_seconds: for this call, entries that are older than so many seconds count as expired.
             strict_verification: ``False`` serves an entry although its signature is wrong, with a warning.
@@ -531,14 +534,15 @@ class StoreBase:
             CacheClosedError: the store has been closed.
         """
 
-    def get_slice(self, key: str, index: _Index) -> Any:
+    def get_slice(self, key: str, index: _Index, *, verify: bool = False) -> Any:
         """Part of an array, without reading the rest of it.
 
-        The hash of the whole payload is not checked, because the whole is not read.
+        The hash of the whole payload is not checked, because the whole is not read, unless ``verify`` asks for it.
 
         Args:
             key: the key.
             index: what would stand in brackets behind the array: integers, slices and ``...``; ``np.s_[…]`` makes one.
+            verify: whether the whole payload is read and compared with its hash before.
 
         Returns:
             What ``get(key)[index]`` would be; ``None`` if there is no such entry.

@@ -166,6 +166,11 @@ def directory(name: str, value: Any) -> str:
     return path
 
 
+def absolute(path: str) -> str:
+    """The same place after the working directory has changed."""
+    return path if path == ":memory:" else os.path.abspath(path)
+
+
 def _check_of(annotation: str) -> tuple[type | None, Callable[[str, Any], Any]]:
     """The check for the type that an annotation says."""
     check: Callable[[str, Any], Any]

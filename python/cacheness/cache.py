@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _core
 from ._management import Management
-from ._options import directory, shown
+from ._options import absolute, directory, shown
 from .config import CacheConfig
 from .errors import CacheConfigurationError, CacheError
 from .handlers import HandlerRegistry, default_registry
@@ -88,6 +88,7 @@ class Cache(Management):
         if cache_dir is not None:
             config.storage.cache_dir = directory("cache_dir", cache_dir)
         self._config = config
+        self._place = absolute(self.cache_dir)
         self._clock = clock
         self.handler_registry = _CacheRegistry(config, self)
         self._open(self.cache_dir, config._to_json(), self.handler_registry, config.storage.read_only, clock)
@@ -239,7 +240,9 @@ class Cache(Management):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_reopen, (type(self), self._config, self._clock))
+        config = self._config._checked()
+        config.storage.cache_dir = self._place
+        return (_reopen, (type(self), config, self._clock))
 
 
 def _reopen(cls: type[Cache], config: CacheConfig, clock: _core.Clock | None) -> Cache:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast, overload
 
 from . import _core
 from ._options import checked_section, unknown_name
-from .config import HandlerConfig
+from .config import CompressionConfig, HandlerConfig
 from .errors import CacheConfigurationError, CacheSerializationError
 from .interfaces import CacheHandler, StorageHandler
 
@@ -56,8 +56,11 @@ class _Legacy(CacheHandler):
         self._inner.save(data, path, config)
         return {"storage_format": self._name, "file_path": str(path)}
 
-    def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:  # noqa: ARG002 - the older interface has none
-        return self._inner.load(file_path, None)
+    def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:
+        raise NotImplementedError("the older interface loads with a configuration")
+
+    def load(self, file_path: Path, config: Any) -> Any:
+        return self._inner.load(file_path, config)
 
     def get_file_extension(self, config: Any) -> str:  # noqa: ARG002 - nor this
         return self._inner.get_file_extension()
@@ -75,6 +78,9 @@ class HandlerRegistry:
     Custom handlers without a priority are asked after the built-in ones and before ``object_pickle``, which takes
     everything; priority 0 is asked first. What ``handler_priority`` names goes before both.
     """
+
+    #: What handlers of the older interface are given when they load.
+    _compression: CompressionConfig | None = None
 
     def __init__(self, config: HandlerConfig | None = None, parent: HandlerRegistry | None = None) -> None:
         self._config = cast("HandlerConfig", checked_section("handlers", config or HandlerConfig()))
@@ -280,5 +286,7 @@ def _read_custom(registry: HandlerRegistry, name: str, path: str, extra: bytes, 
             f"entry {key} was stored by the handler {name!r}, which is not registered",
             hint="register it with cacheness.register_handler before reading",
         )
+    if isinstance(handler, _Legacy):
+        return _ask(name, handler, "load", Path(path), registry._compression, entry=key)
     metadata = _core.metadata_loads(extra.decode()) if extra else {}
     return _ask(name, handler, "get", Path(path), metadata, entry=key)

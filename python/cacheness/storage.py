@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from ._options import directory, shown
+from ._options import absolute, directory, shown
 from .cache import _CacheRegistry
 from .config import CacheConfig, CacheStorageConfig
 from .errors import CacheConfigurationError, CacheError
@@ -87,6 +87,7 @@ class BlobStore(_core.StoreBase):
                 f"content_addressable is {shown(content_addressable)}", hint="give True or False"
             )
         self._config = config
+        self._place = absolute(self.cache_dir)
         self._content_addressable = content_addressable
         self.handler_registry = _CacheRegistry(config, self)
         self._open(
@@ -146,7 +147,7 @@ class BlobStore(_core.StoreBase):
         return f"<BlobStore {self.cache_dir!r}: {entries:,} entries, {size / 2**20:.1f} MB>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_reopen, (type(self), self.cache_dir, self._content_addressable, self._config))
+        return (_reopen, (type(self), self._place, self._content_addressable, self._config))
 
 
 def _compress(options: CompressionConfig, codec: str) -> None:

@@ -18,7 +18,7 @@ use crate::clock::PyClock;
 use crate::entries::{self, Detail};
 use crate::errors::IntoPyResult;
 use crate::kwargs::{Call, Method, text};
-use crate::values::{Reading, Values};
+use crate::values::{Check, Reading, Values};
 
 /// Reads a configuration as `CacheConfig._to_json` writes it.
 pub(crate) fn parse_config(json: &str) -> PyResult<CacheConfig> {
@@ -236,10 +236,12 @@ impl PyCache {
 
     /// Part of an array, without reading the rest of it.
     ///
-    /// The hash of the whole payload is not checked, because the whole is not read.
+    /// The hash of the whole payload is not checked, because the whole is not read, unless `verify` asks for it.
     ///
     /// Args:
     ///     index: what would stand in brackets behind the array: integers, slices and `...`; `np.s_[…]` makes one.
+    ///     verify: whether the whole payload is read and compared with its hash before. A parameter of this name goes
+    ///         into `params`.
     ///     default: what to return if there is no such value or it has expired.
     ///     ttl_seconds: for this call, entries that are older than so many seconds count as expired.
     ///     strict_verification: `False` serves an entry although its signature is wrong, with a warning.
@@ -255,17 +257,20 @@ impl PyCache {
     ///     TypeError: the index has a part of another type.
     ///     CacheUnsupportedError: the value is no array.
     ///     CacheError: as `get` raises it.
-    #[pyo3(signature = (index, /, **params))]
+    #[pyo3(signature = (index, /, *, verify=false, **params))]
     fn get_slice<'py>(
         &self,
         py: Python<'py>,
         index: &Bound<'py, PyAny>,
+        verify: bool,
         params: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let call = Call::new(py, params, Method::Get)?;
         let key = call.key(py, &self.opened()?.engine.store().config().serialization)?;
         let found = match self.fetch(py, &key, &call)? {
-            Some(stored) => self.decode(py, *stored, Reading::Slice(index))?,
+            Some(stored) => {
+                self.decode(py, *stored, Reading::Slice(index, if verify { Check::Whole } else { Check::Part }))?
+            }
             None => None,
         };
         Ok(found.or(call.default).unwrap_or_else(|| py.None().into_bound(py)))

@@ -15,7 +15,7 @@ use crate::engine::{parse_config, place};
 use crate::entries::{self, Detail};
 use crate::errors::IntoPyResult;
 use crate::kwargs::{metadata_json, text};
-use crate::values::{Reading, Values};
+use crate::values::{Check, Reading, Values};
 
 struct Opened {
     store: Store,
@@ -128,11 +128,12 @@ impl PyStore {
 
     /// Part of an array, without reading the rest of it.
     ///
-    /// The hash of the whole payload is not checked, because the whole is not read.
+    /// The hash of the whole payload is not checked, because the whole is not read, unless `verify` asks for it.
     ///
     /// Args:
     ///     key: the key.
     ///     index: what would stand in brackets behind the array: integers, slices and `...`; `np.s_[…]` makes one.
+    ///     verify: whether the whole payload is read and compared with its hash before.
     ///
     /// Returns:
     ///     What `get(key)[index]` would be; `None` if there is no such entry.
@@ -142,16 +143,20 @@ impl PyStore {
     ///     TypeError: the index has a part of another type.
     ///     CacheUnsupportedError: the value is no array.
     ///     CacheError: as `get` raises it.
+    #[pyo3(signature = (key, index, *, verify=false))]
     fn get_slice<'py>(
         &self,
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
         index: &Bound<'py, PyAny>,
+        verify: bool,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Opened { store, values } = self.opened()?;
         let key = entry_key(key)?;
         match py.detach(|| store.fetch(&key, store.read_options(), |_| true)).into_py_result()? {
-            Fetched::Found(stored) => values.decode(py, *stored, Reading::Slice(index)).map(Some),
+            Fetched::Found(stored) => values
+                .decode(py, *stored, Reading::Slice(index, if verify { Check::Whole } else { Check::Part }))
+                .map(Some),
             _ => Ok(None),
         }
     }

@@ -45,11 +45,20 @@ pub(crate) enum Reading<'a, 'py> {
     /// Memory-mapped, read-only or copy-on-write.
     Mapped(MapMode),
     /// Part of an array.
-    Slice(&'a Bound<'py, PyAny>),
+    Slice(&'a Bound<'py, PyAny>, Check),
+}
+
+/// What of a payload is compared with its hash before a part is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Nothing: that would mean reading everything.
+    Part,
+    /// Everything.
+    Whole,
 }
 
 /// How a file is mapped.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MapMode {
     Read,
     CopyOnWrite,
@@ -289,13 +298,16 @@ impl Values {
         match (handler, reading) {
             (Builtin::Arrays, Reading::Own) => arrays::decode(py, stored),
             (Builtin::Arrays, Reading::Mapped(mode)) => arrays::decode_mmap(py, stored, mode.name()),
-            (Builtin::Arrays, Reading::Slice(index)) => arrays::decode_slice(py, stored, index, false),
-            (_, Reading::Slice(_)) => Err(to_py(Error::new(
+            (Builtin::Arrays, Reading::Slice(index, check)) => {
+                arrays::decode_slice(py, stored, index, check == Check::Whole)
+            }
+            (_, Reading::Slice(..)) => Err(to_py(Error::new(
                 ErrorKind::Unsupported,
                 format!("entry {} is a {}; only arrays have slices", stored.key(), format.object_type),
             ))),
             (Builtin::Tables, Reading::Own) => Ok(tables::decode(py, stored)?.into_bound(py)),
-            (Builtin::Tables, Reading::Mapped(MapMode::Read)) => match tables::decode_mmap(py, &stored)? {
+            // Nobody writes into the columns of a table, so that both modes are the same.
+            (Builtin::Tables, Reading::Mapped(_)) => match tables::decode_mmap(py, &stored)? {
                 Some(table) => Ok(table.into_bound(py)),
                 None => Err(not_mapped(&stored)),
             },

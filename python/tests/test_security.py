@@ -116,8 +116,9 @@ def test_a_forged_pickle_payload_is_not_decoded(tmp_path: Path) -> None:
 
 
 def test_unsigned_pickles_can_be_trusted_by_name(tmp_path: Path) -> None:
-    with Cache(tmp_path, enable_entry_signing=False) as cache:
+    with Cache(tmp_path, enable_entry_signing=False, trust_unsigned_pickles=True) as cache:
         cache.put(Point(1), x=1)
+    with Cache(tmp_path, enable_entry_signing=False) as cache:
         assert cache.get(x=1) is None, "nobody vouches for it"
     with Cache(tmp_path, enable_entry_signing=False, trust_unsigned_pickles=True) as cache:
         assert cache.get(x=1) == Point(1)

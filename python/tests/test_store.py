@@ -9,7 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cacheness import CacheConfigurationError
+from cacheness import (
+    Cache,
+    CacheConfig,
+    CacheConfigurationError,
+    CacheIntegrityError,
+    CachePickleError,
+    CacheStorageError,
+    CompressionConfig,
+)
+from cacheness.interfaces import StorageHandler
 from cacheness.storage import BlobStore
 
 
@@ -115,3 +124,91 @@ def test_strange_keys(tmp_path: Path) -> None:
             with pytest.raises(CacheConfigurationError):
                 store.put(1, key=key)
     assert len(blobs(tmp_path)) == 8
+
+
+def test_a_store_is_pickled_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with BlobStore("store") as store, Cache("cache") as cache:
+        store.put(1, key="x")
+        cache.put(2, x=1)
+        pickled = pickle.dumps((store, cache))
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        with pickle.loads(pickled)[0] as store_again, pickle.loads(pickled)[1] as cache_again:
+            assert store_again.get("x") == 1
+            assert cache_again.get(x=1) == 2
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_an_emptied_database_is_noticed(tmp_path: Path) -> None:
+    with BlobStore(tmp_path) as store:
+        store.put(np.random.default_rng(0).bytes(100_000), key="large")
+    (tmp_path / "cache_metadata.db").write_bytes(b"")
+    with pytest.raises(CacheIntegrityError, match=r"(?s)cache_metadata.db is empty.*remove it"):
+        BlobStore(tmp_path)
+    (tmp_path / "cache_metadata.db").unlink()
+    with BlobStore(tmp_path) as store:
+        assert store.list() == []
+
+
+def test_a_pipe_in_place_of_the_key_is_refused(tmp_path: Path) -> None:
+    with BlobStore(tmp_path) as store:
+        store.put(1, key="x")
+    (tmp_path / "cache_signing_key.bin").unlink()
+    os.mkfifo(tmp_path / "cache_signing_key.bin")
+    with pytest.raises(CacheStorageError, match="not a regular file"):
+        BlobStore(tmp_path)
+
+
+def test_pickles_need_signatures_to_be_stored(tmp_path: Path) -> None:
+    with Cache(tmp_path, enable_entry_signing=False) as cache:
+        cache.put([1, 2], x=1)
+        with pytest.raises(CachePickleError, match=r"(?s)signs nothing.*trust_unsigned_pickles"):
+            cache.put(pytest, x=2)
+        with pytest.raises(CachePickleError):
+            cache.put({1: object}, x=2)
+    with Cache(tmp_path, enable_entry_signing=False, trust_unsigned_pickles=True) as cache:
+        cache.put({1: object}, x=2)
+        assert cache.get(x=2) == {1: object}
+
+
+def test_a_verified_slice_notices_damage_elsewhere(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).random((1000, 100))
+    with BlobStore(tmp_path) as store, Cache(tmp_path / "cache") as cache:
+        store.put(array, key="a")
+        cache.put(array, x=1)
+        assert np.array_equal(store.get_slice("a", np.s_[5:7], verify=True), array[5:7])
+        assert np.array_equal(cache.get_slice(np.s_[5:7], x=1, verify=True), array[5:7])
+        cache.put(array, params={"verify": 3})
+        assert np.array_equal(cache.get_slice(np.s_[5], params={"verify": 3}), array[5])
+        (blob,) = [path for path in tmp_path.glob("blobs/*/*")]
+        damaged = bytearray(blob.read_bytes())
+        damaged[-1000] ^= 1
+        blob.chmod(0o600)
+        blob.write_bytes(damaged)
+        assert np.array_equal(store.get_slice("a", np.s_[5:7]), array[5:7])
+        with pytest.raises(CacheIntegrityError):
+            store.get_slice("a", np.s_[5:7], verify=True)
+
+
+def test_a_handler_of_the_older_interface_is_given_the_configuration(tmp_path: Path) -> None:
+    class Legacy(StorageHandler):
+        def can_handle(self, data: object) -> bool:
+            return isinstance(data, complex)
+
+        def save(self, data: object, file_path: Path, config: CompressionConfig) -> None:
+            file_path.write_text(f"{data} {config.parquet_compression}")
+
+        def load(self, file_path: Path, config: CompressionConfig) -> object:
+            value, codec = file_path.read_text().split()
+            assert codec == config.parquet_compression == "zstd"
+            return complex(value)
+
+        def get_file_extension(self) -> str:
+            return ".txt"
+
+    config = CacheConfig.from_options(parquet_compression="zstd", enable_plain_objects=False, cache_dir=tmp_path)
+    with BlobStore(config=config) as store:
+        store.handler_registry.register_handler(Legacy(), 0, "complex_text")
+        store.put(1 + 2j, key="x")
+        assert store.get("x") == 1 + 2j

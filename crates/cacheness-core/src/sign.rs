@@ -294,13 +294,19 @@ fn read_key_file(path: &Path) -> Result<Option<Vec<Key>>> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        options.custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).expect("a flag of open(2)"));
+        // Without NONBLOCK, opening a pipe that somebody put here would wait for ever.
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.custom_flags(i32::try_from(flags.bits()).expect("flags of open(2)"));
     }
     let mut file = match options.open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io(format_args!("cannot read the signing key {shown}"), error)),
     };
+    if !file.metadata().is_ok_and(|found| found.is_file()) {
+        return Err(Error::new(ErrorKind::Storage, format!("the signing key {shown} is not a regular file"))
+            .with_hint("remove what is there, and put the right file back"));
+    }
     warn_if_readable_by_others(&file, path);
     let mut bytes = Vec::with_capacity(2 * KEY_SIZE);
     let limit = 64 * KEY_SIZE as u64;

@@ -157,6 +157,36 @@ impl Cache {
         Ok(self.fetch(key, options)?.map(|stored| self.decode(*stored, T::decode)).transpose()?.flatten())
     }
 
+    /// A part of a stored array: the items in `ranges`, one for each dimension. Reads what it needs and no more, so the
+    /// payload's hash, which is of the whole, is not checked; the entry's signature is.
+    ///
+    /// ```
+    /// # use cacheness::prelude::*;
+    /// # use ndarray::Array2;
+    /// # let cache = Cache::in_memory()?;
+    /// let table = Array2::from_shape_fn((1000, 8), |(row, column)| (row * 8 + column) as f64);
+    /// cache.put(&table, params! { table: 1 })?;
+    /// let part: Option<Array2<f64>> = cache.get_slice(params! { table: 1 }, &[10..12, 0..3])?;
+    /// assert_eq!(part.unwrap()[[1, 2]], 90.0);
+    /// # Ok::<(), cacheness::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Cache::get`]; `InvalidInput` for ranges that are not inside the array.
+    #[cfg(feature = "ndarray")]
+    pub fn get_slice<A, D>(
+        &self,
+        key: impl IntoEntryKey,
+        ranges: &[std::ops::Range<u64>],
+    ) -> Result<Option<ndarray::Array<A, D>>>
+    where
+        A: cacheness_core::formats::array::Element,
+        D: ndarray::Dimension,
+    {
+        let Some(stored) = self.fetch(key, GetOptions::default())? else { return Ok(None) };
+        self.decode(*stored, |stored| cacheness_core::formats::array::slice_ndarray(stored, ranges, false))
+    }
+
     /// The value of `key` through a handler of your own.
     ///
     /// # Errors

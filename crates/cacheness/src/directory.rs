@@ -81,6 +81,23 @@ struct Backend {
     backend: String,
 }
 
+/// Refuses a database that has been emptied: to SQLite it is a new one, and the payloads beside it would be lost without
+/// a word.
+fn refuse_emptied(root: &Path) -> Result<()> {
+    let database = root.join(DATABASE);
+    let is_empty = |path: &Path| std::fs::metadata(path).is_ok_and(|found| found.len() == 0);
+    let has_log = || std::fs::metadata(root.join(format!("{DATABASE}-wal"))).is_ok_and(|found| found.len() > 0);
+    let has_blobs = || std::fs::read_dir(root.join("blobs")).is_ok_and(|mut blobs| blobs.next().is_some());
+    if is_empty(&database) && !has_log() && has_blobs() {
+        return Err(Error::new(
+            ErrorKind::Integrity,
+            format!("{} is empty, but there are payloads", database.display()),
+        )
+        .with_hint("put the database back from a copy, or remove it to begin with an empty store"));
+    }
+    Ok(())
+}
+
 /// Opens the store at `place`.
 ///
 /// # Errors
@@ -187,6 +204,7 @@ fn open_directory(
         )
         .with_hint("leave the backend out, the directory says which it is; or give another directory"));
     }
+    refuse_emptied(&root)?;
     let metadata = open_metadata(&root, recorded, &config, access == Access::ReadOnly)?;
     let blobs: Arc<dyn BlobBackend> = match manifest.blobs.backend.as_str() {
         "filesystem" => {

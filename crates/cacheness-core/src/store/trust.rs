@@ -99,6 +99,14 @@ impl Store {
         if format.runs_code() && !self.config.security.allow_pickle {
             return Err(pickle_refused(format_args!("a value of type {} can only be pickled", format.object_type)));
         }
+        if format.runs_code() && !self.signs() && !self.config.security.trust_unsigned_pickles {
+            let what =
+                format!("a value of type {} can only be pickled, and this store signs nothing", format.object_type);
+            return Err(Error::new(ErrorKind::PickleRefused, what).with_hint(
+                "without a signature a pickle is never decoded: set enable_entry_signing, or trust_unsigned_pickles if \
+                 nobody else can write to this store",
+            ));
+        }
         Ok(())
     }
 

@@ -33,7 +33,7 @@ use crate::payload::{Encoded, Payload, Stored};
 pub use dtype::itemsize_of;
 pub use map::{MapMode, MappedArray, map_npy};
 #[cfg(feature = "ndarray")]
-pub use native::{Element, decode_ndarray, encode_ndarray};
+pub use native::{Element, decode_ndarray, encode_ndarray, slice_ndarray};
 pub use part::{header_of_part, read_part};
 pub use slice::{ArraySlicer, slice};
 

@@ -1,13 +1,14 @@
 //! Arrays of the `ndarray` crate.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use ndarray::{Array, ArrayBase, ArrayD, Data, Dimension, IxDyn, ShapeBuilder};
 
-use super::{ArrayHeader, ArrayReader, ArrayView, Order, bad, cast, encode_data};
+use super::{ArrayHeader, ArrayReader, ArraySlicer, ArrayView, Order, bad, cast, encode_data};
 use crate::config::CompressionConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::payload::Encoded;
+use crate::payload::{Encoded, Stored};
 
 /// Types without padding: every byte of theirs is initialised. Sealed.
 pub trait Plain: Copy + Send + Sync + 'static {}
@@ -21,9 +22,9 @@ pub trait Element: Plain + Sized {
     #[doc(hidden)]
     const CODE: &'static str;
 
-    /// Reads `count` items, in the byte order of the machine if `native`.
+    /// Reads `count` items from the bytes that `fill` gives, in the byte order of the machine if `native`.
     #[doc(hidden)]
-    fn read(reader: ArrayReader, count: usize, native: bool) -> Result<Vec<Self>>;
+    fn read(fill: impl FnOnce(&mut [u8]) -> Result<()>, count: usize, native: bool) -> Result<Vec<Self>>;
 }
 
 macro_rules! numbers {
@@ -33,9 +34,9 @@ macro_rules! numbers {
         impl Element for $number {
             const CODE: &'static str = $code;
 
-            fn read(reader: ArrayReader, count: usize, native: bool) -> Result<Vec<Self>> {
+            fn read(fill: impl FnOnce(&mut [u8]) -> Result<()>, count: usize, native: bool) -> Result<Vec<Self>> {
                 let mut items = vec![<$number>::default(); count];
-                reader.read_into(cast::as_bytes_mut(&mut items))?;
+                fill(cast::as_bytes_mut(&mut items))?;
                 if !native {
                     for item in &mut items {
                         let mut bytes = item.to_ne_bytes();
@@ -59,9 +60,9 @@ impl Plain for bool {}
 impl Element for bool {
     const CODE: &'static str = "b1";
 
-    fn read(reader: ArrayReader, count: usize, _native: bool) -> Result<Vec<Self>> {
+    fn read(fill: impl FnOnce(&mut [u8]) -> Result<()>, count: usize, _native: bool) -> Result<Vec<Self>> {
         let mut bytes = vec![0u8; count];
-        reader.read_into(&mut bytes)?;
+        fill(&mut bytes)?;
         Ok(bytes.into_iter().map(|byte| byte != 0).collect())
     }
 }
@@ -105,11 +106,34 @@ where
     A: Element,
     D: Dimension,
 {
-    let ArrayHeader { dtype, shape, order, .. } = reader.header().clone();
-    let mismatch = |what: String| {
-        let place = format!("entry {}", reader.stored.key());
-        Error::new(ErrorKind::Unsupported, what).within(place)
-    };
+    let (place, header) = (format!("entry {}", reader.stored.key()), reader.header().clone());
+    decode_items(&place, &header, |bytes| reader.read_into(bytes))
+}
+
+/// Decodes the part of a stored array that lies in `ranges`, one for each dimension. See [`ArraySlicer::open`] for
+/// `verify`, and [`decode_ndarray`].
+pub fn slice_ndarray<A, D>(stored: Stored, ranges: &[Range<u64>], verify: bool) -> Result<Array<A, D>>
+where
+    A: Element,
+    D: Dimension,
+{
+    let place = format!("entry {}", stored.key());
+    let slicer = ArraySlicer::open(stored, verify)?;
+    let part = slicer.part(ranges)?;
+    decode_items(&place, &part, |bytes| slicer.read_into(ranges, bytes))
+}
+
+fn decode_items<A, D>(
+    place: &str,
+    header: &ArrayHeader,
+    fill: impl FnOnce(&mut [u8]) -> Result<()>,
+) -> Result<Array<A, D>>
+where
+    A: Element,
+    D: Dimension,
+{
+    let ArrayHeader { dtype, shape, order, .. } = header;
+    let mismatch = |what: String| Error::new(ErrorKind::Unsupported, what).within(place);
     let code = dtype.trim_start_matches(['<', '>', '|', '=']);
     if code != A::CODE {
         return Err(mismatch(format!("its items are {dtype} and cannot be read as {}", std::any::type_name::<A>()))
@@ -122,8 +146,8 @@ where
             .with_hint("ArrayD takes any number of dimensions"));
     }
     let native = dtype.starts_with(NATIVE) || dtype.starts_with(['|', '=']) || size_of::<A>() == 1;
-    let items = A::read(reader, shape.iter().product(), native)?;
-    let shape = IxDyn(&shape).set_f(order == Order::F);
+    let items = A::read(fill, shape.iter().product(), native)?;
+    let shape = IxDyn(shape).set_f(*order == Order::F);
     let array: ArrayD<A> = Array::from_shape_vec(shape, items).map_err(|e| bad(format_args!("its shape: {e}")))?;
     array.into_dimensionality().map_err(|e| bad(format_args!("its shape: {e}")))
 }

@@ -135,10 +135,10 @@ pub fn encode(
         let payload = match size {
             0..STREAM_FROM => {
                 let mut bytes = Vec::new();
-                catch(|| plan.write(&batches, &mut bytes))?;
+                catch_encoder(|| plan.write(&batches, &mut bytes))?;
                 Payload::Bytes(bytes.into())
             }
-            _ => Payload::Stream(Box::new(move |writer| catch(|| plan.write(&batches, writer)))),
+            _ => Payload::Stream(Box::new(move |writer| catch_encoder(|| plan.write(&batches, writer)))),
         };
         return Ok(Encoded { format, extension: "parquet".into(), payload });
     }
@@ -148,10 +148,10 @@ pub fn encode(
     let payload = match size {
         0..STREAM_FROM => {
             let mut bytes = Vec::new();
-            catch(|| ipc::write(&schema, &batches, codec, &mut bytes))?;
+            catch_encoder(|| ipc::write(&schema, &batches, codec, &mut bytes))?;
             Payload::Bytes(bytes.into())
         }
-        _ => Payload::Stream(Box::new(move |writer| catch(|| ipc::write(&schema, &batches, codec, writer)))),
+        _ => Payload::Stream(Box::new(move |writer| catch_encoder(|| ipc::write(&schema, &batches, codec, writer)))),
     };
     Ok(Encoded { format, extension: "arrow".into(), payload })
 }
@@ -196,8 +196,17 @@ impl AsRef<[u8]> for Owned {
 
 /// The decoders panic on some malformed files; to a caller that is one more way of being malformed.
 fn catch<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Serialization, "the file is malformed")))
+    catch_as("the file is malformed", read)
+}
+
+/// An encoder that panics has met what nobody thought of; the caller's program goes on.
+fn catch_encoder<T>(write: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_as("the encoder of tables has failed; please report the table's types", write)
+}
+
+fn catch_as<T>(sentence: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Serialization, sentence)))
 }
 
 fn finish(read: Result<(SchemaRef, Vec<RecordBatch>)>, key: &str) -> Result<Table> {
