@@ -2,7 +2,7 @@
 # Build artefacts go to CARGO_TARGET_DIR, by default a folder of the user's cache that all clones share.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fmt clean
+.PHONY: help setup demo test soak check bench fmt clean
 
 help: ## this list
 	@printf 'cacheness: make TARGET\n\n'
@@ -16,6 +16,9 @@ demo: ## a real pipeline on real data: computed, then found again from Python an
 
 test: ## every test, in Rust and in Python
 	@scripts/test.sh $(ARGS)
+
+soak: ## the tests that kill processes, many times; ARGS=100 for how many
+	@scripts/soak.sh $(ARGS)
 
 check: ## formatting, lints, licences, types, stubs, documentation
 	@scripts/check.sh $(ARGS)

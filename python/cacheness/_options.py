@@ -168,7 +168,8 @@ def directory(name: str, value: Any) -> str:
 
 def absolute(path: str) -> str:
     """The same place after the working directory has changed."""
-    return path if path == ":memory:" else os.path.abspath(path)
+    # Links stay links; and pathlib takes long to import.
+    return path if path == ":memory:" else os.path.abspath(path)  # noqa: PTH100
 
 
 def _check_of(annotation: str) -> tuple[type | None, Callable[[str, Any], Any]]:

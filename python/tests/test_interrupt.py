@@ -91,7 +91,7 @@ class _Handler(CacheHandler):
     def can_handle(self, data: Any) -> bool:
         return isinstance(data, _Interrupts)
 
-    def put(self, data: Any, file_path: Path, config: Any) -> dict[str, Any]:  # noqa: ARG002
+    def put(self, data: Any, file_path: Path, config: Any) -> dict[str, Any]:
         file_path.write_bytes(b"a part of it")
         raise KeyboardInterrupt
 

@@ -181,7 +181,7 @@ def test_a_verified_slice_notices_damage_elsewhere(tmp_path: Path) -> None:
         assert np.array_equal(cache.get_slice(np.s_[5:7], x=1, verify=True), array[5:7])
         cache.put(array, params={"verify": 3})
         assert np.array_equal(cache.get_slice(np.s_[5], params={"verify": 3}), array[5])
-        (blob,) = [path for path in tmp_path.glob("blobs/*/*")]
+        (blob,) = tmp_path.glob("blobs/*/*")
         damaged = bytearray(blob.read_bytes())
         damaged[-1000] ^= 1
         blob.chmod(0o600)
