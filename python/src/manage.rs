@@ -94,6 +94,7 @@ fn select_matching(py: Python<'_>, cache: &PyCache, values: &Bound<'_, PyDict>) 
 
 /// The keys of all pinned entries, in ascending order.
 #[pyfunction]
+#[pyo3(signature = (cache, /))]
 fn pinned(py: Python<'_>, cache: &PyCache) -> PyResult<Vec<String>> {
     let engine = cache.engine()?;
     py.detach(|| engine.pinned()).into_py_result()

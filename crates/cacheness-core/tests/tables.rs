@@ -402,7 +402,8 @@ fn long_columns_of_every_shape_come_back() {
         Dictionary(Box::new(Int32), Box::new(Utf8)),
     ];
     let rows = 20_000_i64;
-    let shapes: [(&str, fn(i64) -> Option<i64>); 6] = [
+    type Shape = fn(i64) -> Option<i64>;
+    let shapes: [(&str, Shape); 6] = [
         ("up", |i| Some(i)),
         ("down", |i| Some(100 - 3 * i)),
         ("still", |_| Some(7)),

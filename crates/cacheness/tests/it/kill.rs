@@ -40,9 +40,9 @@ impl Chance {
 /// The value of a number: some travel inside their entries, some are files.
 fn value(number: u64) -> Vec<u8> {
     let mut chance = Chance(number);
-    let size = if number % 2 == 0 { 100 } else { 9000 };
+    let size = if number.is_multiple_of(2) { 100 } else { 9000 };
     let mut bytes = number.to_le_bytes().to_vec();
-    bytes.extend((0..size).map(|_| chance.below(256) as u8));
+    bytes.extend((0..size).map(|_| u8::try_from(chance.below(256)).unwrap()));
     bytes
 }
 
