@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from cacheness import (
@@ -212,3 +213,13 @@ def test_a_handler_of_the_older_interface_is_given_the_configuration(tmp_path: P
         store.handler_registry.register_handler(Legacy(), 0, "complex_text")
         store.put(1 + 2j, key="x")
         assert store.get("x") == 1 + 2j
+
+
+@pytest.mark.parametrize("mode", ["r", "c"])
+def test_tables_are_mapped_in_both_modes(tmp_path: Path, mode: str) -> None:
+    table = pa.table({"a": np.arange(50_000), "b": [f"row {i}" for i in range(50_000)]})
+    with Cache(tmp_path, dataframe_format="arrow", parquet_compression="none") as cache:
+        cache.put(table, x=1)
+        before = (tmp_path / cache.list_entries()[0]["actual_path"]).read_bytes()
+        assert cache.get(x=1, mmap_mode=mode).equals(table)
+        assert (tmp_path / cache.list_entries()[0]["actual_path"]).read_bytes() == before
