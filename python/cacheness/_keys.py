@@ -17,6 +17,7 @@ import pathlib
 import re
 import sys
 import types
+import typing
 import uuid
 from typing import Any
 
@@ -32,6 +33,7 @@ from cacheness._keys_parts import (
     around,
     attributes,
     class_name,
+    found_reference,
     noun,
     reference,
     stable_name,
@@ -86,12 +88,19 @@ def _tables(package: str) -> Any:
     return reducer
 
 
+def _scipy(value: Any, cls: type) -> Any:
+    from cacheness import _keys_sparse
+
+    return _keys_sparse.reduce(value, cls)
+
+
 # By the package that the value's class, or a base of it, is from.
 _PACKAGES = {
     "numpy": _numpy,
     "pandas": _tables("pandas"),
     "polars": _tables("polars"),
     "pyarrow": _tables("pyarrow"),
+    "scipy": _scipy,
 }
 
 
@@ -127,6 +136,10 @@ def _callable(value: Any, cls: type) -> Any:
     return None
 
 
+#: ``int | None`` and ``Optional[int]``, which are equal.
+_UNIONS = (types.UnionType, type(typing.Optional[int]))  # noqa: UP045 - the older of the two is meant
+
+
 def _standard(value: Any, cls: type) -> Any:
     if cls is range:
         return Named("builtins.range", TupleParts((value.start, value.stop, value.step)))
@@ -142,6 +155,8 @@ def _standard(value: Any, cls: type) -> Any:
         return Named("fractions.Fraction", TupleParts((value.numerator, value.denominator)))
     if cls is re.Pattern:
         return Named("re.Pattern", TupleParts((value.pattern, value.flags)))
+    if cls in _UNIONS:
+        return Named("typing.Union", TupleParts(value.__args__))
     if cls is types.MappingProxyType:
         return Named("builtins.mappingproxy", dict(value))
     if cls is collections.OrderedDict:
@@ -250,6 +265,8 @@ def _introspected(value: Any, cls: type, introspect: bool) -> Any:
         raise unencodable(value) from error
     if isinstance(reduced, str):
         module = getattr(value, "__module__", None) or cls.__module__
+        if getattr(value, "__module__", None):
+            return found_reference(module, reduced, value)
         return Ref("{}:{}".format(*stable_name(module, reduced, noun(value))))
     if not isinstance(reduced, tuple) or not 2 <= len(reduced) <= 6:
         raise unencodable(value)

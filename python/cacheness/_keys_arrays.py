@@ -9,6 +9,7 @@ import numpy as np
 
 from cacheness._keys_parts import (
     ListParts,
+    MapParts,
     Named,
     Ref,
     Scalar,
@@ -16,6 +17,7 @@ from cacheness._keys_parts import (
     TypedArray,
     Unencodable,
     around,
+    class_name,
     unencodable,
 )
 
@@ -23,13 +25,7 @@ from cacheness._keys_parts import (
 def reduce_array(array: Any) -> Any:
     """The parts of an array whose bytes are not its content as they stand, or of a subclass."""
     if isinstance(array, np.ma.MaskedArray):
-        data = np.array(np.ma.getdata(array), order="C", copy=True, subok=False)
-        mask = np.array(np.ma.getmaskarray(array), order="C")
-        if data.dtype.names is None:
-            data[mask] = np.zeros((), dtype=data.dtype)[()]
-        else:
-            _zero_masked(data, mask)
-        return Named("numpy.ma.MaskedArray", TupleParts((data, mask)))
+        return _masked(array)
     cls = type(array)
     if cls is not np.ndarray:
         base = np.asarray(array)
@@ -50,6 +46,21 @@ def reduce_array(array: Any) -> Any:
             return Named("numpy.object_array", TupleParts((shape, items)))
         return Named("numpy.object_array", TupleParts((_descr(dtype), shape, items)))
     return TypedArray((_descr(dtype), array.shape, _without_padding(array)))
+
+
+def _masked(array: Any) -> Named:
+    data = np.array(np.ma.getdata(array), order="C", copy=True, subok=False)
+    mask = np.array(np.ma.getmaskarray(array), order="C")
+    if data.dtype.names is None:
+        data[mask] = np.zeros((), dtype=data.dtype)[()]
+    else:
+        _zero_masked(data, mask)
+    parts: tuple[Any, ...] = (data, mask, array.fill_value, bool(array.hardmask))
+    cls = type(array)
+    if cls is np.ma.MaskedArray:
+        return Named("numpy.ma.MaskedArray", TupleParts(parts))
+    own = MapParts((name, part) for name, part in vars(array).items() if name not in vars(np.ma.array(0)))
+    return Named(class_name(cls), TupleParts((*parts, own)))
 
 
 def reduce_scalar(value: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import sys
 from typing import Any
 
 
@@ -98,6 +100,10 @@ _NOUNS = {
     "builtins.frame": "a stack frame",
     "socket.socket": "a socket",
     "_thread._local": "a thread-local object",
+    "threading.Thread": "a thread",
+    "weakref.ReferenceType": "a weak reference",
+    "weakref.ProxyType": "a weak reference",
+    "weakref.CallableProxyType": "a weak reference",
     "sqlite3.Connection": "a database connection",
 }
 
@@ -133,10 +139,36 @@ def class_name(cls: type) -> str:
 
 
 def reference(value: Any) -> Ref:
-    module, qualname = stable_name(
-        getattr(value, "__module__", None), getattr(value, "__qualname__", None), noun(value)
-    )
+    """A class or function by its name, if another process finds it there."""
+    return found_reference(getattr(value, "__module__", None), getattr(value, "__qualname__", None), value)
+
+
+def found_reference(module: object, qualname: object, value: Any) -> Ref:
+    """The name of ``value``, which has to lead to this very object."""
+    module, qualname = stable_name(module, qualname, noun(value))
+    if not (_is_static(value) or _is_found(value, module, qualname)):
+        raise Unencodable(
+            f"{module}.{qualname} is another object than this {type(value).__name__}, so it has no stable name",
+            "pass what the name leads to, define it at the top level of its module, or pass cache_key=…",
+        )
     return Ref(f"{module}:{qualname}")
+
+
+def _is_static(value: Any) -> bool:
+    """Whether it is a class of the interpreter or of an extension module: there is one of the name, found or not."""
+    return isinstance(value, type) and not value.__flags__ & _HEAP_TYPE
+
+
+#: ``Py_TPFLAGS_HEAPTYPE``.
+_HEAP_TYPE = 1 << 9
+
+
+def _is_found(value: Any, module: str, qualname: str) -> bool:
+    found: Any = sys.modules.get(module)
+    for name in qualname.split("."):
+        found = getattr(found, name, None)
+    # The function of a class method is found as a method.
+    return found is value or getattr(found, "__func__", None) is value
 
 
 def _slots(cls: type, base: type) -> list[str]:
@@ -171,8 +203,24 @@ def around(value: Any, cls: type, base: type, content: Any) -> Named:
 
 def zone_name(zone: Any) -> Any:
     """The IANA name of a time zone, or ``None`` where it has none that everyone knows."""
+    if not any(base.__module__.partition(".")[0] in _ZONES for base in type(zone).__mro__):
+        return None
     for attribute in ("key", "zone"):
         name = getattr(zone, attribute, None)
         if isinstance(name, str) and name:
             return "UTC" if name in ("Etc/UTC", "Z") else name
     return None
+
+
+#: Packages whose zones are those of the tz database.
+_ZONES = ("zoneinfo", "pytz", "backports")
+
+
+def zone_parts(zone: Any) -> Any:
+    """A time zone as datetimes have it: its name, ``"UTC"``, its fixed offset, or else the zone as an object."""
+    name = zone_name(zone)
+    if name is not None:
+        return name
+    if type(zone) is dt.timezone:
+        return zone.utcoffset(None) or "UTC"
+    return zone

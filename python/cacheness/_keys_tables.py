@@ -15,7 +15,7 @@ from cacheness._keys_parts import (
     TupleParts,
     Unencodable,
     class_name,
-    zone_name,
+    zone_parts,
 )
 
 
@@ -29,10 +29,7 @@ def pandas(value: Any, cls: type) -> Any:
         return Named("pandas.NA", None)
     if cls is pd.Timestamp:
         nanoseconds = _nanoseconds(value.to_datetime64())
-        zone = value.tzinfo
-        if zone is not None:
-            offset = value.utcoffset()
-            zone = zone_name(zone) or (offset or "UTC")
+        zone = None if value.tzinfo is None else zone_parts(value.tzinfo)
         return Named("pandas.Timestamp", TupleParts((nanoseconds, zone)))
     if cls is pd.Timedelta:
         return Named("pandas.Timedelta", _nanoseconds(value.to_timedelta64()))
@@ -80,7 +77,20 @@ def _pandas_index(index: Any) -> Any:
         return Named("pandas.MultiIndex", TupleParts((ListParts(index.names), levels)))
     if isinstance(index, pd.RangeIndex):
         return Named("pandas.RangeIndex", TupleParts((index.name, index.start, index.stop, index.step)))
-    return Named("pandas.Index", TupleParts((index.name, _pandas_values(index.to_series()))))
+    parts: tuple[Any, ...] = (index.name, _pandas_values(index.to_series()))
+    if isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)) and index.freq is not None:
+        parts += (_frequency(index.freq),)
+    return Named("pandas.Index", TupleParts(parts))
+
+
+def _frequency(freq: Any) -> Any:
+    """The text of a frequency where it says all of it, else its parts."""
+    pd = sys.modules["pandas"]
+    try:
+        says_all = pd.tseries.frequencies.to_offset(freq.freqstr) == freq
+    except ValueError:
+        says_all = False
+    return str(freq.freqstr) if says_all else freq
 
 
 def _pandas_values(series: Any) -> TupleParts:
@@ -96,7 +106,7 @@ def _pandas_values(series: Any) -> TupleParts:
         codes = np.asarray(array.codes)
         return TupleParts(("category", TupleParts((_pandas_index(dtype.categories), bool(dtype.ordered), codes))))
     if isinstance(dtype, pd.DatetimeTZDtype):
-        zone = zone_name(dtype.tz) or str(dtype.tz)
+        zone = zone_parts(dtype.tz)
         content = array.tz_convert(None).to_numpy()
         return TupleParts((f"datetime64[{dtype.unit}, tz]", TupleParts((zone, content))))
     if isinstance(dtype, pd.PeriodDtype):
@@ -136,30 +146,78 @@ def polars(value: Any, cls: type) -> Any:
         raise Unencodable("a Polars expression has no stable encoding", "pass its text instead")
     if isinstance(value, pl.DataFrame):
         name = "polars.DataFrame" if cls is pl.DataFrame else class_name(cls)
-        types = MapParts((column, _polars_type(dtype, pl)) for column, dtype in value.schema.items())
-        nulls = [column for column, dtype in value.schema.items() if dtype == pl.Null]
-        if nulls:
-            value = value.with_columns(pl.col(nulls).cast(pl.Boolean))
-        return Named(name, TupleParts((Table((value,)), MapParts((k, v) for k, v in types.items() if v is not None))))
+        for column in value.columns:
+            _check_name(column)
+        parts = {column: _polars_type(dtype, pl) for column, dtype in value.schema.items()}
+        known = {column: _known_type(dtype, pl) for column, dtype in value.schema.items()}
+        casts = {column: dtype for column, dtype in known.items() if dtype != value.schema[column]}
+        if casts:
+            value = value.with_columns(pl.col(column).cast(dtype) for column, dtype in casts.items())
+        return Named(name, TupleParts((Table((value,)), MapParts((k, v) for k, v in parts.items() if v is not None))))
     if isinstance(value, pl.Series):
         name = "polars.Series" if cls is pl.Series else class_name(cls)
-        content = value.cast(pl.Boolean) if value.dtype == pl.Null else value
-        return Named(name, TupleParts((value.name, Column((content,)), _polars_type(value.dtype, pl))))
+        said = _polars_type(value.dtype, pl)
+        content = value.alias("")
+        if (known_type := _known_type(value.dtype, pl)) != value.dtype:
+            content = content.cast(known_type)
+        return Named(name, TupleParts((value.name, Column((content,)), said)))
     return None
+
+
+def _check_name(name: str) -> None:
+    # Arrow hands names over as C strings, and Polars gives up the process at those with a NUL.
+    if "\0" in name:
+        raise Unencodable(f"a Polars column with a NUL in its name {name!r} has no stable encoding", "rename it")
 
 
 def _polars_type(dtype: Any, pl: Any) -> Any:
-    """What the Arrow type does not say."""
+    """What the Arrow type does not say, also of the types inside."""
     if isinstance(dtype, pl.Enum):
         return TupleParts(("Enum", ListParts(dtype.categories.to_list())))
     if isinstance(dtype, pl.Categorical):
-        return TupleParts(("Categorical",))
-    if isinstance(dtype, pl.Null):
-        # The null columns of Polars have a buffer, which Arrow forbids: they travel as another type, all null.
-        return TupleParts(("Null",))
+        # Before there were several sets of categories, there was the global one.
+        categories = getattr(dtype, "categories", None)
+        if categories is None or categories.is_global():
+            return TupleParts(("Categorical",))
+        physical = str(categories.physical())
+        return TupleParts(("Categorical", categories.name(), categories.namespace(), physical))
+    if isinstance(dtype, (pl.Null, *_wide(pl))):
+        return TupleParts((str(dtype),))
     if isinstance(dtype, pl.Object):
         raise Unencodable("a Polars column of Python objects has no stable encoding", "cast it, or pass cache_key=…")
+    if isinstance(dtype, pl.Struct):
+        for field in dtype.fields:
+            _check_name(field.name)
+        fields = ListParts(_polars_type(field.dtype, pl) for field in dtype.fields)
+        return None if all(part is None for part in fields) else TupleParts(("Struct", fields))
+    if isinstance(dtype, (pl.List, pl.Array)):
+        part = _polars_type(dtype.inner, pl)
+        return None if part is None else TupleParts((type(dtype).__name__, part))
+    storage = getattr(dtype, "ext_storage", None)
+    if storage is not None:
+        part = _polars_type(storage(), pl)
+        return None if part is None else TupleParts(("Extension", part))
     return None
+
+
+def _known_type(dtype: Any, pl: Any) -> Any:
+    """The type with those replaced that other implementations of Arrow do not know."""
+    if isinstance(dtype, pl.Null):
+        # Its columns have a buffer, which Arrow forbids: they travel as another type, all null.
+        return pl.Boolean()
+    if isinstance(dtype, _wide(pl)):
+        return pl.String()
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct([pl.Field(field.name, _known_type(field.dtype, pl)) for field in dtype.fields])
+    if isinstance(dtype, pl.List):
+        return pl.List(_known_type(dtype.inner, pl))
+    if isinstance(dtype, pl.Array):
+        return pl.Array(_known_type(dtype.inner, pl), dtype.size)
+    return dtype
+
+
+def _wide(pl: Any) -> tuple[type, ...]:
+    return tuple(getattr(pl, name) for name in ("Int128", "UInt128") if hasattr(pl, name))
 
 
 def pyarrow(value: Any, cls: type) -> Any:  # noqa: ARG001 - all reducers are called alike

@@ -200,7 +200,8 @@ def dump_codes(codes: Any, categories: pd.Index, columns: Columns, *, ordered: b
         # A code under a null must be one all the same: some readers look.
         mask, codes = missing, np.where(missing, 0, codes).astype(codes.dtype)
     text = isinstance(categories.dtype, pd.StringDtype) and type(categories) is pd.Index
-    if len(categories) <= MAX_CATEGORIES:
+    # A range is described by three numbers, however long it is.
+    if len(categories) <= MAX_CATEGORIES or type(categories) is pd.RangeIndex:
         spec = {"type": "category", "ordered": ordered, "categories": embed_index(categories)}
         if not text:
             return spec | {"as": "codes"}, pa.array(codes, mask=mask)
@@ -446,7 +447,11 @@ def check_freq(freq: Any) -> str | None:
     """The text of a frequency that says all of it."""
     if freq is None:
         return None
-    if pd.tseries.frequencies.to_offset(freq.freqstr) != freq:
+    try:
+        says_all = pd.tseries.frequencies.to_offset(freq.freqstr) == freq
+    except ValueError:
+        says_all = False
+    if not says_all:
         raise Unsupported(f"frequency {freq!r}")
     return str(freq.freqstr)
 

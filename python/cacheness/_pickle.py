@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+from . import _reducers
 from .errors import CacheSerializationError, CacheUnsupportedError
 
 
@@ -19,21 +20,21 @@ def dumps(value: Any, dill_fallback: bool) -> tuple[str, list[Any]]:
     """
     buffers: list[pickle.PickleBuffer] = []
     try:
-        data = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        data = _reducers.dumps(value, buffers.append)
         return "pickle", [data, *(buffer.raw() for buffer in buffers)]
     except BufferError:
         # A buffer that is not contiguous cannot be kept apart.
-        return "pickle", [pickle.dumps(value, protocol=5)]
+        return "pickle", [_reducers.dumps(value)]
     except Exception as error:  # any __reduce__ may raise anything
         if not dill_fallback:
             raise _refused(value, error, "set enable_dill_fallback, or register a handler") from error
         first = error
     try:
-        import dill
+        from . import _dill
     except ImportError:
         raise _refused(value, first, "pip install 'cacheness[dill]', or register a handler for the type") from first
     try:
-        return "dill", [dill.dumps(value, protocol=5)]
+        return "dill", [_dill.dumps(value)]
     except Exception as error:
         raise _refused(value, error, "register a handler for the type") from error
 

@@ -1,7 +1,7 @@
 """Tables of pandas, Polars and PyArrow, to Arrow data with a description and back.
 
-:func:`encode` returns ``None`` for whatever it cannot bring back equal, with the same type, dtypes, index, categories,
-time zones and order: the caller then takes another format. The rules are in ``docs/formats/tables.md``.
+:func:`encode` refuses whatever it cannot bring back equal, with the same type, dtypes, index, categories, time zones and
+order: the caller then takes another format. The rules are in ``docs/formats/tables.md``.
 
 None of the three packages is imported before a value of theirs is stored or read.
 """
@@ -14,7 +14,7 @@ import sys
 from typing import Any, NamedTuple
 
 from cacheness._labels import Unsupported
-from cacheness.errors import CacheSerializationError, CacheUnsupportedError, CacheVersionError
+from cacheness.errors import CacheError, CacheSerializationError, CacheUnsupportedError, CacheVersionError
 
 __all__ = ["Encoded", "decode", "encode"]
 
@@ -44,9 +44,10 @@ class Encoded(NamedTuple):
 
 
 def encode(value: Any) -> Encoded | None:
-    """Describe ``value``, or return ``None`` if it is no table or if a part of it would not come back as it is.
+    """Describe ``value``, or return ``None`` if it is no table.
 
     Raises:
+        Unsupported: if a part of it would not come back as it is, or if its library fails at looking.
         CacheSerializationError: for a Polars ``LazyFrame``, which is a query and not a table.
         CacheUnsupportedError: if ``value`` needs PyArrow and it is not installed.
     """
@@ -54,10 +55,24 @@ def encode(value: Any) -> Encoded | None:
     module = _DECODERS.get(package)
     if module is None or package not in sys.modules:
         return None
+    decoder = _import(module, package)
     try:
-        found = _import(module, package).describe(value)
-    except Unsupported:
-        return None
+        return _describe(decoder, value, package)
+    except (Unsupported, CacheError, MemoryError):
+        raise
+    except BaseException as error:
+        if not (isinstance(error, Exception) or _is_panic(error)):
+            raise
+        raise Unsupported(f"{type(error).__name__}: {error}") from error
+
+
+def _is_panic(error: BaseException) -> bool:
+    """Whether Polars gave up, with a class of its own that is no ``Exception``."""
+    return type(error).__name__ == "PanicException"
+
+
+def _describe(decoder: Any, value: Any, package: str) -> Encoded | None:
+    found = decoder.describe(value)
     if found is None:
         return None
     description: dict[str, Any]
@@ -93,8 +108,10 @@ def decode(table: Any, object_type: str) -> Any:
     decoder = _import(module, package)
     try:
         return decoder.rebuild(description, table)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, CacheSerializationError):
+    except (CacheError, MemoryError):
+        raise
+    except BaseException as error:
+        if not (isinstance(error, Exception) or _is_panic(error)):
             raise
         raise CacheSerializationError(f"the table's description does not fit its columns: {error!r}") from error
 

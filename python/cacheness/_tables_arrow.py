@@ -33,7 +33,7 @@ def describe(value: Any) -> tuple[dict[str, Any], Encoded] | None:
         if column.num_chunks > 1 and has_dictionary(column.type) and not _one_dictionary(column):
             raise Unsupported("chunks with different dictionaries")
     description: dict[str, Any] = {"kind": kind, "rows": table.num_rows}
-    if not _is_plain(schema.metadata) or not all(_is_plain_field(field) for field in schema):
+    if not _is_plain(schema.metadata) or not all(_is_plain_field(field) for field in schema) or _repeats_keys(schema):
         # Metadata in an order of its own, or that is no text: kept as Arrow's own encoding of the schema.
         description["schema"] = base64.b64encode(schema.serialize().to_pybytes()).decode()
         table = pa.Table.from_arrays(table.columns, schema=_without_metadata(schema))
@@ -121,6 +121,12 @@ def _is_plain(metadata: Any) -> bool:
         return False
 
 
+def _repeats_keys(schema: pa.Schema) -> bool:
+    """Whether metadata of the schema or of a column has a key twice, which a dictionary does not show."""
+    fields = [field.with_metadata(field.metadata) if field.metadata else field for field in schema]
+    return not pa.schema(fields, metadata=schema.metadata).equals(schema, check_metadata=True)
+
+
 def _is_plain_field(field: pa.Field) -> bool:
     children = (field.type.field(i) for i in range(field.type.num_fields))
     return _is_plain(field.metadata) and all(_is_plain_field(child) for child in children)
@@ -129,6 +135,7 @@ def _is_plain_field(field: pa.Field) -> bool:
 def _without_metadata(schema: pa.Schema) -> pa.Schema:
     """The schema with what :func:`_is_plain` accepts only. Extension types keep theirs: it is part of the type."""
     fields = [field if _is_plain(field.metadata) else field.remove_metadata() for field in schema]
+    fields = [field.with_metadata(field.metadata) if field.metadata else field for field in fields]
     for field in fields:
         if not _is_plain_field(field):
             raise Unsupported("metadata of nested fields that is no text or has an order")

@@ -11,7 +11,7 @@ from cacheness._labels import Unsupported
 from cacheness._tables import Encoded
 from cacheness.errors import CacheSerializationError
 
-__all__ = ["describe", "rebuild"]
+__all__ = ["describe", "has_empty_arrays", "rebuild"]
 
 
 def describe(value: Any) -> tuple[dict[str, Any], Encoded] | None:
@@ -81,7 +81,7 @@ def _is_wide(dtype: Any) -> bool:
 def _survives(frame: pl.DataFrame) -> bool:
     """Whether the types come back through Arrow as they are; shown by a frame of the same types without rows."""
     # Polars exports the addresses of objects, and gives up the process at the names of some fields.
-    if any(_is_hazardous(dtype) for dtype in frame.dtypes):
+    if any(_is_hazardous(dtype) or has_empty_arrays(dtype) for dtype in frame.dtypes):
         return False
     empty = frame.clear()
     try:
@@ -89,6 +89,16 @@ def _survives(frame: pl.DataFrame) -> bool:
     except (CacheSerializationError, pl.exceptions.PolarsError, ValueError, TypeError):
         return False
     return back.schema == empty.schema
+
+
+def has_empty_arrays(dtype: Any) -> bool:
+    """Whether a type is one of arrays of width 0, or has one inside: Polars writes those and does not read them back."""
+    if isinstance(dtype, pl.Struct):
+        return any(has_empty_arrays(field.dtype) for field in dtype.fields)
+    if isinstance(dtype, pl.Array) and dtype.size == 0:
+        return True
+    inner = getattr(dtype, "inner", None)
+    return inner is not None and has_empty_arrays(inner)
 
 
 def _is_hazardous(dtype: Any) -> bool:

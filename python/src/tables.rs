@@ -3,6 +3,7 @@
 //! What is Python about them (indexes, dtypes, attributes) lives in `cacheness._tables`; this module moves Arrow data
 //! across without copying it, and releases the GIL while it is encoded and decoded.
 
+mod check;
 mod column;
 
 use std::sync::Arc;
@@ -30,15 +31,38 @@ use crate::errors::IntoPyResult;
 /// The Python module that knows pandas, Polars and PyArrow.
 const MODULE: &str = "cacheness._tables";
 
-/// Encodes a pandas, Polars or Arrow object; `None` where its handlers cannot bring it back as it is.
-pub(crate) fn encode(value: &Bound<'_, PyAny>, config: &CompressionConfig) -> PyResult<Option<Encoded<'static>>> {
+/// Encodes a pandas, Polars or Arrow object; `None` where its handlers cannot bring it back as it is. `refused` then says
+/// why, if there is more to say than that it is no table.
+pub(crate) fn encode(
+    value: &Bound<'_, PyAny>,
+    config: &CompressionConfig,
+    refused: &mut Option<PyErr>,
+) -> PyResult<Option<Encoded<'static>>> {
     let py = value.py();
-    let described = py.import(MODULE)?.call_method1(intern!(py, "encode"), (value,))?;
-    if described.is_none() {
-        return Ok(None);
+    let encoded = match describe(value) {
+        Ok(None) => return Ok(None),
+        Ok(Some(described)) => encode_described(py, described, config),
+        Err(error) => Err(error),
+    };
+    match encoded {
+        Ok(encoded) => Ok(Some(encoded)),
+        Err(error) if is_refusal(py, &error)? => {
+            log::debug!("{error}");
+            *refused = Some(error);
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
-    let Described { stream, description, handler, data_type, object_type, by_value, arrow_only } =
-        described.extract()?;
+}
+
+fn describe<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Described>> {
+    let py: Python<'py> = value.py();
+    let described = py.import(MODULE)?.call_method1(intern!(py, "encode"), (value,))?;
+    if described.is_none() { Ok(None) } else { described.extract().map(Some) }
+}
+
+fn encode_described(py: Python<'_>, described: Described, config: &CompressionConfig) -> PyResult<Encoded<'static>> {
+    let Described { stream, description, handler, data_type, object_type, by_value, arrow_only } = described;
     let options = TableOptions {
         handler: known(&handler),
         data_type: known(&data_type),
@@ -51,11 +75,25 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>, config: &CompressionConfig) -> Py
         true => CompressionConfig { dataframe_format: TableFormat::Arrow, ..config.clone() },
         false => config.clone(),
     };
-    // Some Arrow data cannot be imported: another format takes the value then.
-    let Ok((schema, batches)) = import(stream.bind(py)).inspect_err(|error| log::debug!("{error}")) else {
-        return Ok(None);
-    };
-    py.detach(|| table::encode(&schema, batches, &config, &options)).into_py_result().map(Some)
+    let (schema, batches) = import(stream.bind(py))?;
+    // Polars looks at what it is given.
+    let trusted = options.handler.starts_with("polars");
+    let encoded = py.detach(|| {
+        if !trusted {
+            check::batches(&batches)?;
+        }
+        table::encode(&schema, batches, &config, &options)
+    });
+    encoded.map_err(|error| match error.kind() {
+        ErrorKind::Serialization => unsupported(crate::errors::to_py(error)),
+        _ => crate::errors::to_py(error),
+    })
+}
+
+/// Whether an error says that a table is for another handler.
+fn is_refusal(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
+    let class = py.import(intern!(py, "cacheness._labels"))?.getattr(intern!(py, "Unsupported"))?;
+    Ok(error.is_instance(py, &class))
 }
 
 /// Decodes what [`encode`] encoded, or record batches that Rust wrote. The result belongs to the caller alone.
@@ -131,10 +169,32 @@ fn import(stream: &Bound<'_, PyAny>) -> PyResult<(SchemaRef, Vec<RecordBatch>)> 
     })
 }
 
+/// What the door of [`encode`] takes for a refusal.
 fn unsupported(error: PyErr) -> PyErr {
-    let error =
-        Error::new(ErrorKind::Serialization, "the table has Arrow data that cannot be stored").with_source(error);
-    crate::errors::to_py(error)
+    Python::attach(|py| {
+        let refusal = py
+            .import("cacheness._labels")
+            .and_then(|labels| labels.getattr("Unsupported")?.call1((error.value(py).to_string(),)));
+        match refusal {
+            Ok(refusal) => {
+                let refusal = PyErr::from_value(refusal);
+                refusal.set_cause(py, Some(error));
+                refusal
+            }
+            Err(other) => other,
+        }
+    })
+}
+
+/// Has `error` say why no table handler took the value before.
+pub(crate) fn because(py: Python<'_>, error: PyErr, refused: Option<PyErr>) -> PyErr {
+    let Some(refused) = refused else { return error };
+    let mut last = error.clone_ref(py);
+    while let Some(cause) = last.cause(py) {
+        last = cause;
+    }
+    last.set_cause(py, Some(refused));
+    error
 }
 
 /// A table on its way to or from Python, with the Arrow C stream interface.
@@ -170,7 +230,7 @@ impl Table {
         let schema = match source.hasattr(intern!(source.py(), "__arrow_c_schema__"))? {
             true => source.extract::<PySchema>()?.into_inner(),
             // The batches are not looked at: those that Polars exports for no rows are malformed for some types.
-            false => source.extract::<AnyRecordBatch>()?.into_reader().map_err(unsupported)?.schema(),
+            false => source.extract::<AnyRecordBatch>()?.into_reader()?.schema(),
         };
         Ok(Self::new(table::Table { schema, batches: Vec::new(), description: None }))
     }
@@ -240,7 +300,7 @@ fn table_dumps<'py>(
         Some(text) => serde_json::from_str(text).map_err(|e| PyValueError::new_err(e.to_string()))?,
         None => CompressionConfig::default(),
     };
-    let Some(Encoded { format, extension, payload }) = encode(value, &config)? else { return Ok(None) };
+    let Some(Encoded { format, extension, payload }) = encode(value, &config, &mut None)? else { return Ok(None) };
     let bytes = match payload {
         Payload::Bytes(bytes) => bytes.into_owned(),
         Payload::Stream(stream) => py.detach(|| {

@@ -139,17 +139,18 @@ impl Values {
         if asked {
             return self.encode_asking(py, value, store, write);
         }
+        let mut refused = None;
         if has_own_format(value)? {
             if let Some(prepared) = arrays::prepare(value)? {
                 return self.array(py, &prepared, write);
             }
-            if let Some(encoded) = tables::encode(value, &self.compression)? {
+            if let Some(encoded) = tables::encode(value, &self.compression, &mut refused)? {
                 return write(py, encoded);
             }
         } else if let Some(encoded) = self.plain(value)? {
             return write(py, encoded);
         }
-        self.pickle(py, value, store, write)
+        self.pickle(py, value, store, write).map_err(|error| tables::because(py, error, refused))
     }
 
     /// Asks the registry, which knows custom handlers, switches and priorities.
@@ -161,6 +162,7 @@ impl Values {
         write: impl FnOnce(Python<'py>, Encoded<'_>) -> PyResult<R>,
     ) -> PyResult<R> {
         let own_format = has_own_format(value)?;
+        let mut refused = None;
         for candidate in self.registry.bind(py).call_method1(intern!(py, "_candidates"), (value,))?.try_iter()? {
             let candidate = candidate?;
             let Ok(name) = candidate.cast::<PyString>() else {
@@ -180,17 +182,20 @@ impl Values {
                     }
                 }
                 Some(Builtin::Tables) if own_format => {
-                    if let Some(encoded) = tables::encode(value, &self.compression)?
+                    if let Some(encoded) = tables::encode(value, &self.compression, &mut refused)?
                         && encoded.format.handler == name
                     {
                         return write(py, encoded);
                     }
                 }
-                Some(Builtin::Pickle) => return self.pickle(py, value, store, write),
+                Some(Builtin::Pickle) => {
+                    let written = self.pickle(py, value, store, write);
+                    return written.map_err(|error| tables::because(py, error, refused));
+                }
                 _ => {}
             }
         }
-        Err(no_handler(value))
+        Err(tables::because(py, no_handler(value), refused))
     }
 
     fn array<'py, R>(

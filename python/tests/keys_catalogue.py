@@ -12,6 +12,7 @@ import json
 import pathlib
 import re
 import struct
+import typing
 from typing import Any
 
 EPOCH = datetime.datetime(1970, 1, 1)
@@ -174,6 +175,19 @@ EXPRESSIONS: list[tuple[str, str]] = [
     ("pandas Timedelta", "pd.Timedelta(1, 'ns')"),
     ("pandas Period", "pd.Period('2024-01', 'M')"),
     ("pandas Interval", "pd.Interval(0, 1, 'left')"),
+    ("numpy masked with a value to fill in", "np.ma.array([1, 2], mask=[0, 1], fill_value=7, hard_mask=True)"),
+    ("pandas fixed zone", "pd.DatetimeIndex(['2024-01-01']).tz_localize(datetime.timezone(datetime.timedelta(hours=1)))"),
+    ("pandas zone of its own", "pd.DatetimeIndex(['2024-01-01']).tz_localize(Zone(1))"),
+    ("pandas Timestamp in a zone of its own", "pd.Timestamp('2024-01-01', tz=Zone(1))"),
+    ("pandas index with a frequency", "pd.date_range('2024-01-01', periods=3, freq='D')"),
+    ("pandas index with an offset", "pd.date_range('2024-01-01', periods=3, freq=pd.offsets.Easter())"),
+    ("polars enum in a list", "pl.Series([['a']], dtype=pl.List(pl.Enum(['a', 'b'])))"),
+    ("polars categories in a struct", "pl.Series([{'a': 'x'}], dtype=pl.Struct({'a': pl.Categorical}))"),
+    ("polars 128-bit integers", "pl.Series([2**100, None], dtype=pl.Int128)"),
+    ("python union", "int | str"),
+    ("python optional", "typing.Optional[int]"),
+    ("scipy csr", "sp.csr_array(([1.0, 2.0], ([0, 1], [1, 0])), shape=(2, 2))"),
+    ("scipy dok", "sp.csr_matrix(([1, 2], ([0, 1], [1, 0])), shape=(2, 2)).todok()"),
 ]
 
 
@@ -199,6 +213,22 @@ class Keyed:
         return self.name
 
 
+class Zone(datetime.tzinfo):
+    def __init__(self, hours: int) -> None:
+        self.hours = hours
+
+    def utcoffset(self, _: object) -> datetime.timedelta:
+        return datetime.timedelta(hours=self.hours)
+
+    dst = utcoffset
+
+    def tzname(self, _: object) -> str:
+        return "Zone"
+
+    def __reduce__(self) -> object:
+        return Zone, (self.hours,)
+
+
 class Plain:
     def __init__(self, value: object) -> None:
         self.value = value
@@ -220,8 +250,9 @@ def evaluate(expression: str) -> Any:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
+    import scipy.sparse as sp
 
-    names = dict(globals(), decimal=decimal, np=np, pd=pd, pl=pl, pa=pa)
+    names = dict(globals(), decimal=decimal, np=np, pd=pd, pl=pl, pa=pa, sp=sp)
     return eval(expression, names)
 
 
@@ -300,4 +331,4 @@ def build(description: Any) -> Any:
     raise ValueError(f"no such kind of value: {kind}")
 
 
-_USED_IN_EXPRESSIONS = (functools, json, re)
+_USED_IN_EXPRESSIONS = (functools, json, re, typing)

@@ -338,8 +338,6 @@ NOT_PLAIN = {
     "long double": np.longdouble(1),
     "long double array": np.zeros(1, np.clongdouble),
     "numpy scalar subclass": Measure(1.0),
-    "numpy str with NUL": np.str_("a\0"),
-    "numpy bytes with NUL": np.bytes_(b"a\0"),
     "self-containing": self_containing(),
     "129 levels": nested(129),
 }
@@ -350,6 +348,26 @@ def test_not_plain(name: str) -> None:
     value = NOT_PLAIN[name]
     assert _core.plain_dumps(value) is None
     assert _core.plain_dumps([1, {"key": (value,)}]) is None
+
+
+@pytest.mark.parametrize("text", ["", "\0", "a\0", "a\0\0", "\0ü\0", "🦀\0"])
+def test_numpy_strings_keep_their_nuls(text: str) -> None:
+    for value, exact in ((np.str_(text), str.__str__), (np.bytes_(text.encode()), bytes.__len__)):
+        back = _core.plain_loads(_core.plain_dumps([value]))[0]
+        assert type(back) is type(value)
+        assert exact(back) == exact(value) and back.tobytes() == value.tobytes() and back.dtype == value.dtype
+
+
+def test_integer_types_of_c_that_have_one_size_stay_apart() -> None:
+    for kind in (np.longlong, np.ulonglong, np.int64, np.uint64, np.int32, np.uint32):
+        scalar, array = _core.plain_loads(_core.plain_dumps([kind(3), np.array([1, 2], kind)]))
+        assert type(scalar) is kind and scalar == 3
+        assert array.dtype.char == np.dtype(kind).char and array.tolist() == [1, 2]
+    if np.dtype("i8").char != "q":
+        assert _core.plain_dumps(np.longlong(3)) == b"\xc7\x0b\x0f\xa2<q\3" + bytes(7)
+    swapped = np.array([1, 2], np.longlong).astype(np.dtype(np.longlong).newbyteorder())
+    (back,) = _core.plain_loads(_core.plain_dumps((swapped,)))
+    assert back.dtype.char == swapped.dtype.char and back.dtype.str == swapped.dtype.str and back.tolist() == [1, 2]
 
 
 def test_nesting_ends_at_128_levels() -> None:

@@ -218,7 +218,8 @@ def indexes(draw, rows):
     if kind == "intervals":
         return pd.interval_range(0, rows, periods=rows, name=name) if rows else pd.RangeIndex(0)
     if kind == "objects":
-        labels = draw(st.lists(st.integers() | st.text(max_size=3), min_size=rows, max_size=rows))
+        numbers = st.integers(-(2**63), 2**63 - 1)
+        labels = draw(st.lists(numbers | st.text(max_size=3), min_size=rows, max_size=rows))
         return pd.Index(labels, dtype=object, name=name) if len({type(x) for x in labels}) < 2 else pd.RangeIndex(rows)
     values = draw(columns(rows))
     if kind == "column":

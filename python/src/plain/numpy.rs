@@ -25,6 +25,7 @@ fn dtype_text(dtype: &Bound<'_, PyAny>, types: &Numpy) -> Result<String, Stop> {
     let text = exact::<PyString>(&text).ok_or(Stop::NotPlain)?.to_str()?.to_owned();
     if dtype.getattr(intern!(py, "names"))?.is_none() {
         return match dtype::parse(&text) {
+            Some(Dtype::Simple { order, kind: b'i' | b'u', .. }) => integer_text(dtype, text, order, types),
             Some(Dtype::Simple { .. }) => Ok(text),
             _ => Err(Stop::NotPlain),
         };
@@ -34,6 +35,20 @@ fn dtype_text(dtype: &Bound<'_, PyAny>, types: &Numpy) -> Result<String, Stop> {
     let text = descr.repr()?.to_str()?.to_owned();
     let back = types.descr_to_dtype.bind(py).call1((descr,))?;
     if dtype::parse(&text) == Some(Dtype::Structured) && back.eq(dtype)? { Ok(text) } else { Err(Stop::NotPlain) }
+}
+
+/// The text of an integer dtype. C has more integer types than sizes: of those of one size, the text of the size is that
+/// of one, and `long long` has a text of its own.
+fn integer_text(dtype: &Bound<'_, PyAny>, text: String, order: u8, types: &Numpy) -> Result<String, Stop> {
+    let py = dtype.py();
+    let number: usize = dtype.getattr(intern!(py, "num"))?.extract()?;
+    if types.by_size[number] {
+        return Ok(text);
+    }
+    match dtype.getattr(intern!(py, "char"))?.extract::<char>()? {
+        char @ ('q' | 'Q') => Ok(format!("{}{char}", char::from(order))),
+        _ => Err(Stop::NotPlain),
+    }
 }
 
 /// Refuses Python objects, types of other packages, platform-dependent floats, records, metadata and alignment.
@@ -75,22 +90,10 @@ pub(super) fn put_scalar(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, types: &Nu
     }
     let text = dtype_text(&dtype, types)?;
     let bytes = value.call_method0(intern!(py, "tobytes"))?;
-    let bytes = exact::<PyBytes>(&bytes).ok_or(Stop::NotPlain)?.as_bytes();
-    let mut bytes = bytes;
-    if let Some(Dtype::Simple { kind, item_size, .. }) = dtype::parse(&text) {
-        // An empty string has a terminator nevertheless.
-        if item_size == 0 {
-            bytes = &[];
-        }
-        // An item of an array has no trailing zeros, a scalar may.
-        let unit = match kind {
-            b'S' => 1,
-            b'U' => 4,
-            _ => bytes.len() + 1,
-        };
-        if bytes.len() >= unit && bytes[bytes.len() - unit..].iter().all(|&byte| byte == 0) {
-            return Err(Stop::NotPlain);
-        }
+    let mut bytes = exact::<PyBytes>(&bytes).ok_or(Stop::NotPlain)?.as_bytes();
+    // An empty string has a terminator nevertheless.
+    if let Some(Dtype::Simple { item_size: 0, .. }) = dtype::parse(&text) {
+        bytes = &[];
     }
     Ok(ext::put_numpy_scalar(out, &text, bytes)?)
 }
@@ -157,10 +160,27 @@ pub(super) fn read_array<'py>(py: Python<'py>, array: &NumpyArray<&str, &[u8]>) 
 
 /// A scalar.
 pub(super) fn read_scalar<'py>(py: Python<'py>, scalar: &NumpyScalar<&str, &[u8]>) -> PyResult<Bound<'py, PyAny>> {
+    let types = Numpy::import(py)?;
+    if let Some(Dtype::Simple { order, kind, item_size }) = dtype::parse(scalar.dtype)
+        && item_size == scalar.data.len()
+        && matches!(kind, b'S' | b'U')
+        && scalar.data.last() == Some(&0)
+    {
+        // An item of an array has no trailing zeros, a scalar may.
+        match kind {
+            b'S' => return types.bytes.bind(py).call1((PyBytes::new(py, scalar.data),)),
+            _ if order == b'<' && scalar.data.ends_with(&[0; 4]) => {
+                let data = PyBytes::new(py, scalar.data);
+                let text = data.call_method1(intern!(py, "decode"), ("utf-32-le", "surrogatepass"))?;
+                return types.str.bind(py).call1((text,));
+            }
+            _ => {}
+        }
+    }
     let array = NumpyArray { dtype: scalar.dtype, shape: Vec::new(), fortran: false, data: scalar.data };
     let array = read_array(py, &array)?;
     let scalar = array.get_item(PyTuple::empty(py))?;
-    if is_exact(&scalar, &Numpy::import(py)?.ndarray) {
+    if is_exact(&scalar, &types.ndarray) {
         return Err(pyo3::exceptions::PyValueError::new_err("a scalar is an array"));
     }
     Ok(scalar)

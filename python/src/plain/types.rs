@@ -160,6 +160,10 @@ pub(super) struct Numpy {
     pub(super) ndarray: Py<PyType>,
     pub(super) generic: Py<PyType>,
     pub(super) void: Py<PyType>,
+    pub(super) str: Py<PyType>,
+    pub(super) bytes: Py<PyType>,
+    /// By the number of an integer type: whether the text of its size, such as `<i8`, stands for it.
+    pub(super) by_size: [bool; 24],
     pub(super) dtype: Py<PyAny>,
     pub(super) uint8: Py<PyAny>,
     /// Makes a dtype of the `descr` of a structured one.
@@ -172,10 +176,18 @@ impl Module for Numpy {
     fn find(module: &Bound<'_, PyModule>) -> PyResult<Self> {
         let py = module.py();
         let format = py.import(intern!(py, "numpy.lib.format"))?;
+        let mut by_size = [false; 24];
+        for text in ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"] {
+            let number: usize = module.getattr("dtype")?.call1((text,))?.getattr("num")?.extract()?;
+            by_size[number] = true;
+        }
         Ok(Self {
             ndarray: class(module, "ndarray")?,
             generic: class(module, "generic")?,
             void: class(module, "void")?,
+            str: class(module, "str_")?,
+            bytes: class(module, "bytes_")?,
+            by_size,
             dtype: module.getattr("dtype")?.unbind(),
             uint8: module.getattr("uint8")?.unbind(),
             descr_to_dtype: format.getattr("descr_to_dtype")?.unbind(),

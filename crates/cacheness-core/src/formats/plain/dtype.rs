@@ -30,6 +30,11 @@ pub fn parse(text: &str) -> Option<Dtype> {
         return (bytes.last() == Some(&b']')).then_some(Dtype::Structured);
     }
     let (&order, rest) = bytes.split_first().filter(|(order, _)| b"<>|".contains(order))?;
+    // C's `long long`, where `i8` is another type of the same size.
+    if let (b'<' | b'>', b"q" | b"Q") = (order, rest) {
+        let kind = if rest == b"q" { b'i' } else { b'u' };
+        return Some(Dtype::Simple { order, kind, item_size: 8 });
+    }
     let (&kind, rest) = rest.split_first()?;
     let digits = rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
     let (count, unit) = rest.split_at(digits);

@@ -1,0 +1,60 @@
+"""Dill, without what it only pretends to keep: a handle that comes back is another one, or none at all."""
+
+from __future__ import annotations
+
+import _thread
+import datetime
+import io
+import pickle
+import threading
+import types
+import weakref
+from typing import Any
+
+import dill
+
+from cacheness._keys_parts import noun
+from cacheness._reducers import table
+
+__all__ = ["dumps"]
+
+#: Types that dill makes something new of: a lock that nobody waits for, a file opened again, a reference to nothing.
+_HANDLES = frozenset(
+    {
+        _thread.LockType,
+        type(threading.RLock()),
+        threading.Thread,
+        io.TextIOWrapper,
+        io.BufferedReader,
+        io.BufferedWriter,
+        io.BufferedRandom,
+        io.FileIO,
+        weakref.ReferenceType,
+        weakref.ProxyType,
+        weakref.CallableProxyType,
+        types.GeneratorType,
+        types.FrameType,
+        type(datetime.datetime_CAPI),  # a pointer of C; the class has a name from Python 3.13 on
+    }
+)
+
+
+class _Pickler(dill.Pickler):  # type: ignore[misc]
+    # Dill knows its own by the module's name, which has "dill" in it.
+    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+        if type(obj) in _HANDLES:
+            raise pickle.PicklingError(f"{noun(obj)} belongs to this process and cannot be kept")
+        super().save(obj, save_persistent_id)
+
+
+def dumps(value: Any) -> bytes:
+    """``dill.dumps`` of protocol 5.
+
+    Raises:
+        Exception: whatever the value's classes raise; ``PicklingError`` for a lock, an open file and other handles.
+    """
+    out = io.BytesIO()
+    pickler = _Pickler(out, protocol=5)
+    pickler.dispatch_table = table()
+    pickler.dump(value)
+    return out.getvalue()

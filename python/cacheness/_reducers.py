@@ -1,0 +1,97 @@
+"""How objects are pickled that pickle alone would bring back changed, or would write and never read again."""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+import io
+import pickle
+import sys
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["dumps", "table"]
+
+_Reducer = Callable[[Any], Any]
+
+
+def dumps(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None) -> bytes:
+    """``pickle.dumps`` of protocol 5 with the reducers of :func:`table`."""
+    out = io.BytesIO()
+    pickler = pickle.Pickler(out, protocol=5, buffer_callback=buffer_callback)
+    pickler.dispatch_table = table()
+    pickler.dump(value)
+    return out.getvalue()
+
+
+def table() -> dict[type, _Reducer]:
+    """A ``dispatch_table`` of everybody's reducers, and of ours for the packages that have been imported."""
+    loaded = (name for name in _PACKAGES if name in sys.modules)
+    return {**copyreg.dispatch_table, **_reducers(*loaded)}
+
+
+@functools.cache
+def _reducers(*packages: str) -> dict[type, _Reducer]:
+    found: dict[type, _Reducer] = {}
+    for package in packages:
+        found.update(_PACKAGES[package]())
+    return found
+
+
+def _numpy() -> dict[type, _Reducer]:
+    import numpy as np
+
+    # NumPy pickles the item of an array, which has no trailing NUL, and knows one integer type of each size.
+    return {
+        np.str_: lambda value: (np.str_, (str.__str__(value),)),
+        np.bytes_: lambda value: (np.bytes_, (value.tobytes()[: bytes.__len__(value)],)),
+        np.longlong: lambda value: (np.longlong, (int(value),)),
+        np.ulonglong: lambda value: (np.ulonglong, (int(value),)),
+    }
+
+
+def _pyarrow() -> dict[type, _Reducer]:
+    import pyarrow as pa
+
+    def map_type(value: Any) -> Any:
+        return pa.map_, (value.key_field, value.item_field, value.keys_sorted)
+
+    # Their own pickles have metadata as a dictionary, which has each key once.
+    def schema(value: Any) -> Any:
+        if value.equals(value.with_metadata(value.metadata), check_metadata=True):
+            return value.__reduce__()
+        return pa.ipc.read_schema, (pa.py_buffer(value.serialize().to_pybytes()),)
+
+    def field(value: Any) -> Any:
+        if value.equals(value.with_metadata(value.metadata), check_metadata=True):
+            return value.__reduce__()
+        return _read_field, (pa.schema([value]).serialize().to_pybytes(),)
+
+    return {pa.MapType: map_type, pa.Schema: schema, pa.Field: field}
+
+
+def _read_field(data: bytes) -> Any:
+    import pyarrow as pa
+
+    return pa.ipc.read_schema(pa.py_buffer(data)).field(0)
+
+
+def _polars() -> dict[type, _Reducer]:
+    import polars as pl
+
+    from cacheness._tables_polars import has_empty_arrays
+
+    def checked(value: Any) -> Any:
+        dtypes = value.dtypes if isinstance(value, pl.DataFrame) else [value.dtype]
+        if any(map(has_empty_arrays, dtypes)):
+            raise pickle.PicklingError("Polars does not read back what it writes for arrays of width 0")
+        return value.__reduce_ex__(5)
+
+    return {pl.Series: checked, pl.DataFrame: checked}
+
+
+_PACKAGES: dict[str, Callable[[], dict[type, _Reducer]]] = {
+    "numpy": _numpy,
+    "pyarrow": _pyarrow,
+    "polars": _polars,
+}
