@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import _thread
-import datetime
+import datetime as dt
 import io
 import pickle
+import sys
 import threading
 import types
 import weakref
@@ -14,7 +15,7 @@ from typing import Any
 import dill
 
 from cacheness._keys_parts import noun
-from cacheness._reducers import table
+from cacheness._reducers import reducers
 
 __all__ = ["dumps"]
 
@@ -34,17 +35,27 @@ _HANDLES = frozenset(
         weakref.CallableProxyType,
         types.GeneratorType,
         types.FrameType,
-        type(datetime.datetime_CAPI),  # a pointer of C; the class has a name from Python 3.13 on
+        type(dt.datetime_CAPI),  # a pointer of C; the class has a name from Python 3.13 on
     }
 )
 
 
 class _Pickler(dill.Pickler):  # type: ignore[misc]
     # Dill knows its own by the module's name, which has "dill" in it.
-    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+    def reducer_override(self, obj: Any) -> Any:
         if type(obj) in _HANDLES:
             raise pickle.PicklingError(f"{noun(obj)} belongs to this process and cannot be kept")
-        super().save(obj, save_persistent_id)
+        reduce = reducers().get(type(obj))
+        if reduce is not None:
+            function, arguments, *rest = reduce(obj)
+            # The pickler of Python takes no buffer that is empty or one byte.
+            inside = (bytearray(a.raw()) if isinstance(a, pickle.PickleBuffer) else a for a in arguments)
+            return function, tuple(inside), *rest
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and isinstance(obj, numpy.dtype):
+            # Dill keeps the class of its items alone, and so loses their byte order.
+            return obj.__reduce__()
+        return NotImplemented
 
 
 def dumps(value: Any) -> bytes:
@@ -54,7 +65,5 @@ def dumps(value: Any) -> bytes:
         Exception: whatever the value's classes raise; ``PicklingError`` for a lock, an open file and other handles.
     """
     out = io.BytesIO()
-    pickler = _Pickler(out, protocol=5)
-    pickler.dispatch_table = table()
-    pickler.dump(value)
+    _Pickler(out, protocol=5).dump(value)
     return out.getvalue()

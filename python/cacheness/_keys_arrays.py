@@ -55,7 +55,9 @@ def _masked(array: Any) -> Named:
         data[mask] = np.zeros((), dtype=data.dtype)[()]
     else:
         _zero_masked(data, mask)
-    parts: tuple[Any, ...] = (data, mask, array.fill_value, bool(array.hardmask))
+    # The default is of a wider type than the items until somebody has asked for it.
+    fill_value = np.asarray(array.fill_value, dtype=data.dtype)[()]
+    parts: tuple[Any, ...] = (data, mask, fill_value, bool(array.hardmask))
     cls = type(array)
     if cls is np.ma.MaskedArray:
         return Named("numpy.ma.MaskedArray", TupleParts(parts))

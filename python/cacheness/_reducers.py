@@ -10,24 +10,23 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["dumps", "table"]
+__all__ = ["dumps", "reducers"]
 
 _Reducer = Callable[[Any], Any]
 
 
 def dumps(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None) -> bytes:
-    """``pickle.dumps`` of protocol 5 with the reducers of :func:`table`."""
+    """``pickle.dumps`` of protocol 5 with :func:`reducers`."""
     out = io.BytesIO()
     pickler = pickle.Pickler(out, protocol=5, buffer_callback=buffer_callback)
-    pickler.dispatch_table = table()
+    pickler.dispatch_table = {**copyreg.dispatch_table, **reducers()}
     pickler.dump(value)
     return out.getvalue()
 
 
-def table() -> dict[type, _Reducer]:
-    """A ``dispatch_table`` of everybody's reducers, and of ours for the packages that have been imported."""
-    loaded = (name for name in _PACKAGES if name in sys.modules)
-    return {**copyreg.dispatch_table, **_reducers(*loaded)}
+def reducers() -> dict[type, _Reducer]:
+    """What reduces an object of exactly that type, for the packages that have been imported."""
+    return _reducers(*(name for name in _PACKAGES if name in sys.modules))
 
 
 @functools.cache
@@ -41,8 +40,15 @@ def _reducers(*packages: str) -> dict[type, _Reducer]:
 def _numpy() -> dict[type, _Reducer]:
     import numpy as np
 
+    def array(value: Any) -> Any:
+        if not (value.dtype.isnative or value.flags.forc):
+            # Only what is contiguous keeps its byte order.
+            value = value.copy()
+        return value.__reduce_ex__(5)
+
     # NumPy pickles the item of an array, which has no trailing NUL, and knows one integer type of each size.
     return {
+        np.ndarray: array,
         np.str_: lambda value: (np.str_, (str.__str__(value),)),
         np.bytes_: lambda value: (np.bytes_, (value.tobytes()[: bytes.__len__(value)],)),
         np.longlong: lambda value: (np.longlong, (int(value),)),

@@ -1,7 +1,7 @@
 """Tables of pandas, Polars and PyArrow, to Arrow data with a description and back.
 
-:func:`encode` refuses whatever it cannot bring back equal, with the same type, dtypes, index, categories, time zones and
-order: the caller then takes another format. The rules are in ``docs/formats/tables.md``.
+:func:`encode` refuses whatever it cannot bring back equal, with the same type, dtypes, index, categories, time zones
+and order: the caller then takes another format. The rules are in ``docs/formats/tables.md``.
 
 None of the three packages is imported before a value of theirs is stored or read.
 """

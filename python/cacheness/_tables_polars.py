@@ -92,7 +92,7 @@ def _survives(frame: pl.DataFrame) -> bool:
 
 
 def has_empty_arrays(dtype: Any) -> bool:
-    """Whether a type is one of arrays of width 0, or has one inside: Polars writes those and does not read them back."""
+    """Whether a type has arrays of width 0, at any depth: Polars writes those and does not read them back."""
     if isinstance(dtype, pl.Struct):
         return any(has_empty_arrays(field.dtype) for field in dtype.fields)
     if isinstance(dtype, pl.Array) and dtype.size == 0:

@@ -176,7 +176,10 @@ EXPRESSIONS: list[tuple[str, str]] = [
     ("pandas Period", "pd.Period('2024-01', 'M')"),
     ("pandas Interval", "pd.Interval(0, 1, 'left')"),
     ("numpy masked with a value to fill in", "np.ma.array([1, 2], mask=[0, 1], fill_value=7, hard_mask=True)"),
-    ("pandas fixed zone", "pd.DatetimeIndex(['2024-01-01']).tz_localize(datetime.timezone(datetime.timedelta(hours=1)))"),
+    (
+        "pandas fixed zone",
+        "pd.DatetimeIndex(['2024-01-01']).tz_localize(datetime.timezone(datetime.timedelta(hours=1)))",
+    ),
     ("pandas zone of its own", "pd.DatetimeIndex(['2024-01-01']).tz_localize(Zone(1))"),
     ("pandas Timestamp in a zone of its own", "pd.Timestamp('2024-01-01', tz=Zone(1))"),
     ("pandas index with a frequency", "pd.date_range('2024-01-01', periods=3, freq='D')"),
