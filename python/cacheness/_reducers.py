@@ -46,9 +46,25 @@ def _numpy() -> dict[type, _Reducer]:
             value = value.copy()
         return value.__reduce_ex__(5)
 
+    def masked(value: Any) -> Any:
+        if value.dtype.hasobject or value._optinfo or value.baseclass is not np.ndarray:
+            return value.__reduce_ex__(5)
+        # NumPy forgets that a mask is hard, and the byte order.
+        more: dict[str, Any] = {"hard_mask": value.hardmask}
+        if (mask := np.ma.getmask(value)) is not np.ma.nomask:
+            more["mask"] = mask
+        if value._fill_value is not None:
+            more["fill_value"] = value._fill_value
+        return functools.partial(np.ma.MaskedArray, **more), (np.ma.getdata(value, subok=False),)
+
+    def matrix(value: Any) -> Any:
+        return value.__reduce_ex__(5) if value.dtype.isnative else (np.matrix, (np.asarray(value),))
+
     # NumPy pickles the item of an array, which has no trailing NUL, and knows one integer type of each size.
     return {
         np.ndarray: array,
+        np.ma.MaskedArray: masked,
+        np.matrix: matrix,
         np.str_: lambda value: (np.str_, (str.__str__(value),)),
         np.bytes_: lambda value: (np.bytes_, (value.tobytes()[: bytes.__len__(value)],)),
         np.longlong: lambda value: (np.longlong, (int(value),)),

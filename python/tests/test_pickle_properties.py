@@ -52,6 +52,12 @@ def same(a: Any, b: Any) -> bool:
     """Whether two values are equal and of the same types all the way down; NaN is equal to itself."""
     if type(a) is not type(b):
         return False
+    if isinstance(a, np.ma.MaskedArray):
+        parts = [
+            (m.data, m.mask, np.ma.getmask(m) is np.ma.nomask, m.hardmask, np.asarray(m.fill_value, m.dtype))
+            for m in (a, b)
+        ]
+        return same(*parts)
     if isinstance(a, np.ndarray):
         if a.dtype != b.dtype or a.shape != b.shape:
             return False
@@ -83,6 +89,15 @@ arrays = st.builds(
 large = st.builds(
     lambda dtype, step: np.zeros(BIG, dtype)[::step], st.sampled_from(["f4", ">i8", ">U1"]), st.integers(1, 3)
 )
+masked = st.builds(
+    lambda dtype, mask, hard, fill: np.ma.array(
+        np.ones(3, dtype), mask=mask, hard_mask=hard, fill_value=np.zeros((), dtype)[()] if fill else None
+    ),
+    dtypes,
+    st.sampled_from([[0, 1, 0], [0, 0, 0], np.ma.nomask]),
+    st.booleans(),
+    st.booleans(),
+)
 leaves = st.one_of(
     st.none(),
     st.integers(),
@@ -99,6 +114,8 @@ leaves = st.one_of(
     st.integers(0, 100).map(np.longlong),
     arrays,
     large,
+    masked,
+    dtypes.map(lambda dtype: np.matrix(np.ones((2, 2), dtype))),
 )
 objects = st.recursive(
     leaves,
