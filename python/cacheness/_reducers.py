@@ -26,7 +26,7 @@ def dumps(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any] | No
 
 def reducers() -> dict[type, _Reducer]:
     """What reduces an object of exactly that type, for the packages that have been imported."""
-    return _reducers(*(name for name in _PACKAGES if name in sys.modules))
+    return _reducers(*(name for name in _PACKAGES if sys.modules.get(name) is not None))
 
 
 @functools.cache

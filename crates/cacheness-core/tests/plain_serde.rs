@@ -310,3 +310,23 @@ fn a_type_that_does_not_fit_is_an_error() {
     assert!(plain::from_slice::<u8>(&plain::to_vec(&256).unwrap()).is_err());
     assert!(plain::from_slice::<Shape>(&plain::to_vec("Square").unwrap()).is_err());
 }
+
+#[test]
+fn integers_of_c_are_integers() {
+    let scalar = |dtype: &str, data: [u8; 8]| {
+        let value = Value::NumpyScalar(NumpyScalar { dtype: dtype.to_owned(), data: data.to_vec() });
+        let encoding = encode(&value);
+        assert_eq!(Value::decode(&encoding).expect("it is a value"), value);
+        encoding
+    };
+    for (dtype, data) in [("<q", (-3_i64).to_le_bytes()), (">q", (-3_i64).to_be_bytes())] {
+        assert_eq!(plain::from_slice::<i64>(&scalar(dtype, data)).expect("a number"), -3);
+    }
+    for (dtype, data) in [("<Q", u64::MAX.to_le_bytes()), (">Q", u64::MAX.to_be_bytes())] {
+        assert_eq!(plain::from_slice::<u64>(&scalar(dtype, data)).expect("a number"), u64::MAX);
+    }
+    for dtype in ["q", "|q", "<q8", "<qq", "<l"] {
+        let value = Value::NumpyScalar(NumpyScalar { dtype: dtype.to_owned(), data: vec![0; 8] });
+        assert!(plain::to_vec(&value).is_err(), "{dtype}");
+    }
+}
