@@ -163,12 +163,13 @@ impl Cache {
     /// ```
     /// # use cacheness::prelude::*;
     /// # use ndarray::Array2;
-    /// # let cache = Cache::in_memory()?;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let cache = Cache::open(dir.path())?;
     /// let table = Array2::from_shape_fn((1000, 8), |(row, column)| (row * 8 + column) as f64);
     /// cache.put(&table, params! { table: 1 })?;
     /// let part: Option<Array2<f64>> = cache.get_slice(params! { table: 1 }, &[10..12, 0..3])?;
     /// assert_eq!(part.unwrap()[[1, 2]], 90.0);
-    /// # Ok::<(), cacheness::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
