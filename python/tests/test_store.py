@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -223,3 +225,16 @@ def test_tables_are_mapped_in_both_modes(tmp_path: Path, mode: str) -> None:
         before = (tmp_path / cache.list_entries()[0]["actual_path"]).read_bytes()
         assert cache.get(x=1, mmap_mode=mode).equals(table)
         assert (tmp_path / cache.list_entries()[0]["actual_path"]).read_bytes() == before
+
+
+def test_equal_sets_have_one_key_by_content(tmp_path: Path) -> None:
+    program = "import sys; from cacheness import BlobStore; s = BlobStore(sys.argv[1], content_addressable=True)\n"
+    program += "print(s.put([{'a', 'b', 'c', 'd'}, frozenset({frozenset({'x', 'y'}), 'z', 1})]))"
+    keys = set()
+    for seed in range(4):
+        environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+        command = [sys.executable, "-c", program, str(tmp_path)]
+        keys.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip())
+    assert len(keys) == 1
+    with BlobStore(tmp_path) as store:
+        assert store.get(keys.pop()) == [{"a", "b", "c", "d"}, frozenset({frozenset({"x", "y"}), "z", 1})]

@@ -221,15 +221,28 @@ impl<'py> Dumper<'_, 'py> {
         let depth = self.enter(depth)?;
         let start = wire::begin_ext(self.out, kind);
         wire::put_array_len(self.out, len)?;
-        let mut count = 0;
+        let mut bounds = vec![self.out.len()];
         for member in set.try_iter()? {
-            count += 1;
             self.put(&member?, depth)?;
+            bounds.push(self.out.len());
         }
-        if count != len {
+        if bounds.len() != len + 1 {
             return Err(changed("set"));
         }
+        self.sort_members(&bounds);
         Ok(wire::end_ext(self.out, start)?)
+    }
+
+    /// Brings what lies between `bounds` into ascending order: equal sets have equal bytes, in every process.
+    fn sort_members(&mut self, bounds: &[usize]) {
+        let mut members: Vec<&[u8]> = bounds.windows(2).map(|ends| &self.out[ends[0]..ends[1]]).collect();
+        if members.is_sorted() {
+            return;
+        }
+        members.sort_unstable();
+        let sorted = members.concat();
+        self.out.truncate(bounds[0]);
+        self.out.extend_from_slice(&sorted);
     }
 
     fn put_other(&mut self, value: &Bound<'py, PyAny>) -> Put {
