@@ -26,11 +26,11 @@ def dumps(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any] | No
 
 def reducers() -> dict[type, _Reducer]:
     """What reduces an object of exactly that type, for the packages that have been imported."""
-    return _reducers(*(name for name in _PACKAGES if sys.modules.get(name) is not None))
+    return _reducers(tuple(name for name in _PACKAGES if sys.modules.get(name) is not None))
 
 
 @functools.cache
-def _reducers(*packages: str) -> dict[type, _Reducer]:
+def _reducers(packages: tuple[str, ...]) -> dict[type, _Reducer]:
     found: dict[type, _Reducer] = {}
     for package in packages:
         found.update(_PACKAGES[package]())
