@@ -23,10 +23,11 @@ const APPLICATION_ID: i64 = 0x6361_6368;
 const SCHEMA_VERSION: i64 = 1;
 /// What an idle connection may keep in its own page cache, in KiB.
 const CACHE_KIB: i64 = 8 * 1024;
-/// Pages in the write-ahead log before they are moved into the database: 16 MiB. Two syncs then serve some thousand puts.
-const CHECKPOINT_PAGES: i64 = 4_000;
+/// Pages in the write-ahead log before they are moved into the database: 62 MiB. Two syncs then serve eight thousand puts,
+/// whose pages of the index of keys, each another one in a large store, have come together in the meantime.
+const CHECKPOINT_PAGES: i64 = 16_000;
 /// What the log is cut back to after it has grown beyond, in bytes.
-const LOG_LIMIT_BYTES: i64 = 32 << 20;
+const LOG_LIMIT_BYTES: i64 = 64 << 20;
 
 mod embedded {
     #![allow(unreachable_pub, missing_docs)]
