@@ -360,7 +360,6 @@ def full(run: Run) -> None:
         return
     from cacheness import Cache
 
-    batch = 1000
     sizes = [("full cache of 1,000", 1000)]
     if run.entries:
         sizes.append(("full cache of many", run.entries))
@@ -368,7 +367,9 @@ def full(run: Run) -> None:
         with Cache(run.directory(), max_entries=entries) as cache:
             for key in range(entries):
                 cache.put(values.small(key), metadata={"group": key % 10}, run=key)
-            for repetition in range(run.repetitions(9)):
+            # As many puts as there are between two evictions down to 90 %: some of them evict, most do not.
+            batch = max(1000, entries // 10)
+            for repetition in range(run.repetitions(3)):
                 base = entries + repetition * batch
                 items = [(key, values.small(key)) for key in range(base, base + batch)]
                 seconds, _ = measure(lambda: [cache.put(value, run=key) for key, value in items])

@@ -66,7 +66,9 @@ fn choose(connection: &Connection, eviction: &Eviction<'_>, entries: u64, count:
     } else if entries <= EXACT {
         find(connection, candidates!(""), [keep])?
     } else {
-        let bounds = "SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM cache_entries";
+        // Each by itself is a look at one end of the table; both in one query would be a look at every row.
+        let bounds = "SELECT coalesce((SELECT min(id) FROM cache_entries), 0), \
+                      coalesce((SELECT max(id) FROM cache_entries), 0)";
         let (first, last): (i64, i64) = prepare(connection, bounds)?
             .query_row((), |row| Ok((row.get(0)?, row.get(1)?)))
             .map_err(|e| translate("cannot look for entries to evict", e))?;
