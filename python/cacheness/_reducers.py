@@ -14,6 +14,9 @@ __all__ = ["dumps", "reducers"]
 
 _Reducer = Callable[[Any], Any]
 
+#: What :func:`reducers` has made, by the packages that had been imported.
+_known: dict[tuple[str, ...], dict[type, _Reducer]] = {}
+
 
 def dumps(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None) -> bytes:
     """``pickle.dumps`` of protocol 5 with :func:`reducers`."""
@@ -26,14 +29,13 @@ def dumps(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any] | No
 
 def reducers() -> dict[type, _Reducer]:
     """What reduces an object of exactly that type, for the packages that have been imported."""
-    return _reducers(tuple(name for name in _PACKAGES if sys.modules.get(name) is not None))
-
-
-@functools.cache
-def _reducers(packages: tuple[str, ...]) -> dict[type, _Reducer]:
-    found: dict[type, _Reducer] = {}
-    for package in packages:
-        found.update(_PACKAGES[package]())
+    packages = tuple(name for name in _PACKAGES if sys.modules.get(name) is not None)
+    found = _known.get(packages)
+    if found is None:
+        found = {}
+        for package in packages:
+            found.update(_PACKAGES[package]())
+        _known[packages] = found
     return found
 
 
