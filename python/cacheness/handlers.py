@@ -56,8 +56,9 @@ class _Legacy(CacheHandler):
         self._inner.save(data, path, config)
         return {"storage_format": self._name, "file_path": str(path)}
 
-    def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:
-        raise NotImplementedError("the older interface loads with a configuration")
+    def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:  # noqa: ARG002 - the older interface has none
+        # A cache loads with a configuration of its own, see `_read_custom`.
+        return self.load(file_path, CompressionConfig())
 
     def load(self, file_path: Path, config: Any) -> Any:
         return self._inner.load(file_path, config)
