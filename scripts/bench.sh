@@ -1,12 +1,39 @@
 #!/usr/bin/env bash
-# Compares cacheness with its peers; arguments go to benchmarks/compare.py. Then the Rust hot paths, by criterion.
+# Compares cacheness with its peers; arguments go to benchmarks/compare.py. Without any: then the hot paths in Rust, by
+# criterion. Three words stand for other measurements, with arguments of their own:
+#   scripts/bench.sh criterion [ARGS]      the hot paths in Rust, beside the kept medians
+#   scripts/bench.sh instructions [ARGS]   instructions per operation, beside the kept ones (needs valgrind)
+#   scripts/bench.sh charts [ARGS]         the pictures of docs/images
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT"
 prepare
 "$ROOT/scripts/build.sh" release
-"$VENV/bin/python" benchmarks/compare.py "$@"
-if [ $# -eq 0 ]; then
-    cargo bench --package cacheness --all-features --locked --benches
-fi
+
+criterion() {
+    cargo bench --package cacheness --package cacheness-metadata --all-features --locked --benches
+    "$VENV/bin/python" benchmarks/criterion.py "$@"
+}
+
+# Prints the path of the program that counts are made of.
+hot_paths() {
+    cargo bench --package cacheness --features blosc2 --locked --bench hot_paths --no-run --message-format=json |
+        "$VENV/bin/python" -c '
+import json, sys
+built = [json.loads(line) for line in sys.stdin]
+print(*(unit["executable"] for unit in built if unit.get("executable") and unit["target"]["name"] == "hot_paths"))'
+}
+
+case "${1:-}" in
+    criterion) criterion "${@:2}" ;;
+    charts) "$VENV/bin/python" benchmarks/charts.py "${@:2}" ;;
+    instructions)
+        rust=$(hot_paths)
+        "$VENV/bin/python" benchmarks/instructions.py --rust "$rust" "${@:2}"
+        ;;
+    *)
+        "$VENV/bin/python" benchmarks/compare.py "$@"
+        if [ $# -eq 0 ]; then criterion; fi
+        ;;
+esac

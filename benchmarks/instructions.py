@@ -1,0 +1,127 @@
+"""How many instructions an operation takes, in Rust and in Python: a figure that a busy machine does not change.
+
+Each operation is done a few times and then some more times under valgrind's callgrind, which simulates the processor
+and counts. The difference, by the number of operations between the two, is what one of them takes: starting, opening
+and closing drop out. Counts include SQLite's and the interpreter's instructions, and none of the kernel's. The
+simulated processor has no AVX-512, so hashing and decompressing take more of them than on a real one.
+
+The counts are kept in ``benchmarks/instructions.json`` with what they were counted with. A run prints each beside the
+kept one, and ``--save`` keeps its own. Two runs of one build differ by less than one in a hundred; a change of more is
+a change of the program, of a library, or of the compiler.
+
+Examples::
+
+    scripts/bench.sh instructions                                  # builds both programs first
+    python benchmarks/instructions.py --only "Python: get" --save
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+KEPT = HERE / "instructions.json"
+
+#: The same operations in both languages; what one turn of each costs decides how many there are.
+TURNS = {
+    "put": 500,
+    "replace": 500,
+    "get": 2000,
+    "get_from_database": 500,
+    "miss": 1000,
+    "hit": 2000,
+    "list_100": 20,
+    "put_1MB": 10,
+    "get_1MB": 10,
+}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that does an operation a number of times: ``command NAME TURNS``."""
+
+    language: str
+    command: tuple[str, ...]
+
+    def count(self, operation: str, turns: int) -> int:
+        """Return the instructions of a whole run."""
+        valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+        # Addresses and hashes are the same in every run, and so is the order of everything that depends on them.
+        fixed = ["setarch", platform.machine(), "-R"] if shutil.which("setarch") else []
+        command = [*fixed, *valgrind, *self.command, operation, str(turns)]
+        environment = {**os.environ, "PYTHONHASHSEED": "0", "RAYON_NUM_THREADS": "1"}
+        run = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+        counted = re.search(r"Collected : (\d+)", run.stderr)
+        if run.returncode or not counted:
+            raise SystemExit(f"{' '.join(command)} failed:\n{run.stderr}")
+        return int(counted[1])
+
+    def per_operation(self, operation: str) -> int:
+        """Return the instructions of one operation."""
+        turns = TURNS[operation]
+        few = max(2, turns // 10)
+        return round((self.count(operation, few + turns) - self.count(operation, few)) / turns)
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description="Count the instructions of the hot paths.")
+    parser.add_argument("--rust", help="the program of crates/cacheness/benches/hot_paths.rs; without, Python alone")
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="rows as they are printed, such as 'Python: get'")
+    parser.add_argument("--save", action="store_true", help=f"keep the counts in {KEPT.name}")
+    return parser.parse_args()
+
+
+def described() -> dict[str, str]:
+    """What else decides the counts."""
+    valgrind = subprocess.run(["valgrind", "--version"], check=True, capture_output=True, text=True).stdout.strip()
+    rust = subprocess.run(["rustc", "--version"], check=True, capture_output=True, text=True).stdout.strip()
+    return {"python": platform.python_version(), "rust": rust, "valgrind": valgrind, "machine": platform.machine()}
+
+
+def main() -> int:
+    """Count, print, keep."""
+    args = arguments()
+    if not shutil.which("valgrind"):
+        raise SystemExit("valgrind is missing (Debian: apt install valgrind): it does the counting")
+    programs = [Program("Python", (sys.executable, str(HERE / "hot.py")))]
+    if args.rust:
+        programs.append(Program("Rust", (args.rust,)))
+    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {"counted with": {}, "instructions": {}}
+    known: dict[str, int] = kept["instructions"]
+    rows = {f"{program.language}: {name}": (program, name) for program in programs for name in TURNS}
+    unknown = set(args.only or ()) - set(rows)
+    if unknown:
+        raise SystemExit(f"no such row: {', '.join(sorted(unknown))}; there are: {', '.join(rows)}")
+
+    machine = described()
+    for name, was in kept["counted with"].items():
+        if machine.get(name) != was:
+            print(f"Kept counts were made with {name} {was}, this run has {machine.get(name)}.", file=sys.stderr)
+    print("| operation | instructions | kept | change |\n| --- | ---: | ---: | ---: |")
+    for row, (program, name) in rows.items():
+        if args.only and row not in args.only:
+            continue
+        count = program.per_operation(name)
+        before = known.get(row)
+        change = f"{count / before - 1:+.1%}" if before else "–"
+        print(f"| {row} | {count:,} | {f'{before:,}' if before else '–'} | {change} |", flush=True)
+        if args.save:
+            known[row] = count
+    if args.save:
+        text = json.dumps({"counted with": machine, "instructions": known}, indent=1, ensure_ascii=False)
+        KEPT.write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
