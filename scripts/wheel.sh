@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Builds the wheel into dist/ and tries it as somebody who has Python and nothing else: a new environment, an empty HOME, a
+# PATH without Rust, cmake or a compiler.
+# usage: scripts/wheel.sh [PROFILE [EXTRA]]
+#   PROFILE   `release` (default) is what users get, `checked` is what the tests run
+#   EXTRA     also installs the wheel's extra of this name (`dataframes`, `all`) and runs the README's Python blocks
+set -euo pipefail
+# shellcheck source=scripts/env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+profile=${1:-release}
+extra=${2:-}
+prepare
+cd "$ROOT"
+say "Building the wheel ($profile)"
+rm -rf dist
+"$VENV/bin/maturin" build --quiet --profile "$profile" --locked --out dist >/dev/null
+
+home=$(mktemp -d)
+trap 'rm -rf "$home"' EXIT
+"$VENV/bin/python" -m venv "$home/venv"
+alone() { (cd "$home" && env -i HOME="$home" PATH="$home/venv/bin" TMPDIR="${TMPDIR:-/tmp}" "$@"); }
+
+wheel=$(echo "$ROOT"/dist/cacheness-*.whl)
+say "Installing $(basename "$wheel") into a new environment"
+if [ -n "$extra" ]; then
+    "$home/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$wheel[$extra]"
+else
+    # The wheel needs nothing: a dependency that somebody adds fails here.
+    "$home/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-index "$wheel"
+fi
+cp "$ROOT/README.md" "$ROOT/scripts/try_wheel.py" "$home"
+alone python try_wheel.py "$extra"
+alone cacheness ls first_cache
+alone cacheness info first_cache "$(alone cacheness ls --json first_cache | alone python -c 'import json, sys; print(json.load(sys.stdin)[0]["cache_key"])')" >/dev/null
+say "The wheel works by itself."
