@@ -1,9 +1,11 @@
-"""How many instructions an operation takes, in Rust and in Python: a figure that a busy machine does not change.
+"""How many instructions and allocations an operation takes, in Rust and in Python: figures that a busy machine does not
+change.
 
 Each operation is done a few times and then some more times under valgrind's callgrind, which simulates the processor
-and counts. The difference, by the number of operations between the two, is what one of them takes: starting, opening
-and closing drop out. Counts include SQLite's and the interpreter's instructions, and none of the kernel's. The
-simulated processor has no AVX-512, so hashing and decompressing take more of them than on a real one.
+and counts, and its dhat, which counts blocks of memory (in Python without the small objects of its own allocator). The
+difference, by the number of operations between the two, is what one of them takes: starting, opening and closing drop
+out. Counts include SQLite's and the interpreter's instructions, and none of the kernel's. The simulated processor has
+no AVX-512, so hashing and decompressing take more of them than on a real one.
 
 The counts are kept in ``benchmarks/instructions.json`` with what they were counted with. A run prints each beside the
 kept one, and ``--save`` keeps its own. Two runs of one build differ by less than one in a hundred; a change of more is
@@ -46,30 +48,42 @@ TURNS = {
 
 
 @dataclass(frozen=True)
+class Tool:
+    """What counts: a tool of valgrind and where it says how many."""
+
+    arguments: tuple[str, ...]
+    says: re.Pattern[str]
+
+
+INSTRUCTIONS = Tool(("--tool=callgrind", "--callgrind-out-file=/dev/null"), re.compile(r"Collected : (\d+)"))
+ALLOCATIONS = Tool(("--tool=dhat", "--dhat-out-file=/dev/null"), re.compile(r"Total: .* in ([\d,]+) blocks"))
+TOOLS = {"instructions": INSTRUCTIONS, "allocations": ALLOCATIONS}
+
+
+@dataclass(frozen=True)
 class Program:
     """A program that does an operation a number of times: ``command NAME TURNS``."""
 
     language: str
     command: tuple[str, ...]
 
-    def count(self, operation: str, turns: int) -> int:
-        """Return the instructions of a whole run."""
-        valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    def count(self, tool: Tool, operation: str, turns: int) -> int:
+        """Return what a whole run takes."""
         # Addresses and hashes are the same in every run, and so is the order of everything that depends on them.
         fixed = ["setarch", platform.machine(), "-R"] if shutil.which("setarch") else []
-        command = [*fixed, *valgrind, *self.command, operation, str(turns)]
+        command = [*fixed, "valgrind", *tool.arguments, *self.command, operation, str(turns)]
         environment = {**os.environ, "PYTHONHASHSEED": "0", "RAYON_NUM_THREADS": "1"}
         run = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
-        counted = re.search(r"Collected : (\d+)", run.stderr)
+        counted = tool.says.search(run.stderr)
         if run.returncode or not counted:
             raise SystemExit(f"{' '.join(command)} failed:\n{run.stderr}")
-        return int(counted[1])
+        return int(counted[1].replace(",", ""))
 
-    def per_operation(self, operation: str) -> int:
-        """Return the instructions of one operation."""
+    def per_operation(self, tool: Tool, operation: str) -> float:
+        """Return what one operation takes."""
         turns = TURNS[operation]
         few = max(2, turns // 10)
-        return round((self.count(operation, few + turns) - self.count(operation, few)) / turns)
+        return (self.count(tool, operation, few + turns) - self.count(tool, operation, few)) / turns
 
 
 def arguments() -> argparse.Namespace:
@@ -96,8 +110,7 @@ def main() -> int:
     programs = [Program("Python", (sys.executable, str(HERE / "hot.py")))]
     if args.rust:
         programs.append(Program("Rust", (args.rust,)))
-    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {"counted with": {}, "instructions": {}}
-    known: dict[str, int] = kept["instructions"]
+    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {"counted with": {}}
     rows = {f"{program.language}: {name}": (program, name) for program in programs for name in TURNS}
     unknown = set(args.only or ()) - set(rows)
     if unknown:
@@ -107,19 +120,22 @@ def main() -> int:
     for name, was in kept["counted with"].items():
         if machine.get(name) != was:
             print(f"Kept counts were made with {name} {was}, this run has {machine.get(name)}.", file=sys.stderr)
-    print("| operation | instructions | kept | change |\n| --- | ---: | ---: | ---: |")
+    print("| operation | instructions | change | allocations | kept |\n| --- | ---: | ---: | ---: | ---: |")
     for row, (program, name) in rows.items():
         if args.only and row not in args.only:
             continue
-        count = program.per_operation(name)
-        before = known.get(row)
-        change = f"{count / before - 1:+.1%}" if before else "–"
-        print(f"| {row} | {count:,} | {f'{before:,}' if before else '–'} | {change} |", flush=True)
-        if args.save:
-            known[row] = count
+        cells = [row]
+        for what, tool in TOOLS.items():
+            known: dict[str, int] = kept.setdefault(what, {})
+            count, before = round(program.per_operation(tool, name)), known.get(row)
+            change = "–" if before is None else f"{before:,}" if tool is ALLOCATIONS else f"{count / before - 1:+.1%}"
+            cells += [f"{count:,}", change]
+            if args.save:
+                known[row] = count
+        print(f"| {' | '.join(cells)} |", flush=True)
     if args.save:
-        text = json.dumps({"counted with": machine, "instructions": known}, indent=1, ensure_ascii=False)
-        KEPT.write_text(text + "\n", encoding="utf-8")
+        kept["counted with"] = machine
+        KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
 
 
