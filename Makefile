@@ -2,7 +2,7 @@
 # Build artefacts go to CARGO_TARGET_DIR, by default a folder of the user's cache that all clones share.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak check bench fmt clean
+.PHONY: help setup demo test soak check bench wheel fmt clean
 
 help: ## this list
 	@printf 'cacheness: make TARGET\n\n'
@@ -23,12 +23,15 @@ soak: ## the tests that kill processes, many times; ARGS=100 for how many
 check: ## formatting, lints, licences, types, stubs, documentation
 	@scripts/check.sh $(ARGS)
 
-bench: ## cacheness beside its peers; ARGS="--quick" for a first look
+bench: ## cacheness beside its peers; ARGS="--quick" for a first look, ARGS=instructions, criterion, charts
 	@scripts/bench.sh $(ARGS)
+
+wheel: ## the wheel, in dist/, tried in an environment without Rust or a compiler
+	@scripts/wheel.sh $(ARGS)
 
 fmt: setup ## format the Rust and the Python code
 	@cargo fmt --all
 	@.venv/bin/ruff check --quiet --fix-only . ; .venv/bin/ruff format --quiet .
 
 clean: ## remove what setup and the demo made; shared build artefacts stay
-	@rm -rf .venv demo_store benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis python/cacheness/_core*.so
+	@rm -rf .venv dist demo_store benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis python/cacheness/_core*.so
