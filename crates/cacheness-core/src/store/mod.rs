@@ -48,6 +48,8 @@ pub struct PutAttributes {
     pub expires_at: Option<Timestamp>,
     /// A payload of more bytes is refused.
     pub max_bytes: Option<u64>,
+    /// The entry is pinned in the transaction that files it: no cache on this store evicts it.
+    pub pinned: bool,
 }
 
 /// What [`Store::evict`] did.
@@ -204,9 +206,9 @@ impl Store {
         self.file(&EntryKey::Name(content_key(&encoded.format, &digest)), encoded.format, attributes, written)
     }
 
-    fn refuse_if_read_only(&self) -> Result<()> {
+    pub(crate) fn refuse_if_read_only(&self) -> Result<()> {
         if self.is_read_only() {
-            return Err(Error::new(ErrorKind::ReadOnly, "the store is read-only, nothing can be written"));
+            return Err(Error::new(ErrorKind::ReadOnly, "the store is read-only, nothing can be written or removed"));
         }
         Ok(())
     }
@@ -252,9 +254,10 @@ impl Store {
             location,
         };
         let share_blob = self.config.content_addressable && entry.location.locator().is_some();
+        let options = PutOptions { share_blob, pin: attributes.pinned };
         let ticket = self.ticket(&entry.key);
         failpoint::reached("put/blob");
-        let filed = self.sign(&mut entry).and_then(|()| self.metadata.put(&entry, PutOptions { share_blob }));
+        let filed = self.sign(&mut entry).and_then(|()| self.metadata.put(&entry, options));
         match filed {
             Ok(outcome) => {
                 failpoint::reached("put/committed");

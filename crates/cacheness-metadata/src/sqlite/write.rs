@@ -77,6 +77,9 @@ pub(super) fn put(connection: &Connection, entry: &Entry, options: PutOptions) -
         location = &shared;
     }
     let failed = |e| translate("cannot write an entry", e);
+    if options.pin {
+        pin(connection, &entry.key)?;
+    }
     let mut insert = prepare(connection, INSERT)?;
     rows::bind_entry(&mut insert, entry, location)?;
     let inserted = insert.raw_execute().map_err(failed)?;
@@ -127,6 +130,11 @@ pub(super) fn delete_row(connection: &Connection, id: i64) -> Result<Option<(Str
     totals::removed(connection, id, size)?;
     unpin(connection, &key)?;
     Ok(Some((key, u64::try_from(size).unwrap_or(0), if_orphaned(connection, locator)?)))
+}
+
+pub(super) fn pin(connection: &Connection, key: &str) -> Result<usize> {
+    let sql = "INSERT INTO cache_pins (cache_key) VALUES (?1) ON CONFLICT DO NOTHING";
+    prepare(connection, sql)?.execute([key]).map_err(|e| translate("cannot pin an entry", e))
 }
 
 pub(super) fn unpin(connection: &Connection, key: &str) -> Result<usize> {
