@@ -469,7 +469,7 @@ fn no_random(error: getrandom::Error) -> Error {
 
 /// The key of a payload with this digest, read as `format` says.
 fn content_key(format: &Format, digest: &[u8; 32]) -> String {
-    let Format { handler, data_type, storage_format, compression, object_type, handler_meta } = format;
+    let Format { handler, data_type, storage_format, compression, object_type, handler_meta, raw_size: _ } = format;
     let mut hasher = blake3::Hasher::new_derive_key("cacheness content key v1");
     let names = [handler, data_type, storage_format, compression, object_type].map(|name| name.as_bytes());
     for part in names.into_iter().chain([handler_meta.as_slice()]) {
