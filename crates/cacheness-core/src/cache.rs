@@ -299,23 +299,27 @@ impl CacheEngine {
     /// Removes an entry; `false` if there was none.
     pub fn invalidate(&self, key: &EntryKey) -> Result<bool> {
         self.refuse_if_unwritable()?;
-        match key.fingerprint() {
-            None => self.store.delete(key.as_str()),
+        let removed = match key.fingerprint() {
+            None => self.store.delete(key.as_str())?,
             Some(_) => match self.get_entry(key, true)? {
-                Some(found) => self.store.delete_entry(&found.entry),
-                None => Ok(false),
+                Some(found) => self.store.delete_entry(&found.entry)?,
+                None => false,
             },
+        };
+        if removed {
+            self.accesses.forget([key.as_str()]);
         }
+        Ok(removed)
     }
 
     /// Makes an entry as fresh as if it had just been put, with this time to live; `false` if there is none that has not
     /// expired. Its payload is not touched.
     pub fn touch(&self, key: &EntryKey, ttl: Ttl) -> Result<bool> {
         self.refuse_if_unwritable()?;
+        let expires_at = self.expires_at(ttl)?;
         if !self.exists(key)? {
             return Ok(false);
         }
-        let expires_at = self.expires_at(ttl)?;
         self.store.update_entry(key.as_str(), |_| {
             let created_at = Some(self.store.clock().now());
             Ok(EntryUpdate { created_at, expires_at: Some(expires_at), ..EntryUpdate::default() })
@@ -347,7 +351,7 @@ impl CacheEngine {
             let scan = Scan { prefix: "", after: after.as_deref(), limit: CLEANUP_PAGE, expired_at };
             let page = self.store.metadata().scan(&scan)?;
             let doomed = page.iter().filter(|found| !serving.admits(&found.entry) && !stays(&found.entry));
-            removed += self.store.delete_batch(&doomed.map(|found| found.entry.version()).collect::<Vec<_>>())?;
+            removed += self.delete_batch(&doomed.map(|found| found.entry.version()).collect::<Vec<_>>())?;
             if page.len() < CLEANUP_PAGE {
                 return Ok(removed);
             }
@@ -381,7 +385,9 @@ impl CacheEngine {
     /// Removes those of the entries that have not been replaced, and returns how many.
     pub fn delete_batch(&self, versions: &[EntryVersion]) -> Result<u64> {
         self.refuse_if_closed()?;
-        self.store.delete_batch(versions)
+        let removed = self.store.delete_batch(versions)?;
+        self.accesses.forget(versions.iter().map(|version| version.key.as_str()));
+        Ok(removed)
     }
 
     /// Entries and bytes, expired ones included until they are cleaned up.
