@@ -502,3 +502,11 @@ def test_what_was_never_opened_says_so(opened: type) -> None:
     assert repr(made) == f"<{opened.__name__}, not opened>"
     with pytest.raises(RuntimeError, match="not been opened"):
         made.exists("x") if opened is BlobStore else made.exists(x=1)
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/cache", "sqlite:///cache.db", "~/cache"])
+@pytest.mark.parametrize("opened", [Cache, BlobStore])
+def test_what_means_another_place_makes_no_directory(opened: type, place: str) -> None:
+    with pytest.raises(CacheConfigurationError, match=r"is a URL|begins with ~"):
+        opened(place)
+    assert list(Path.cwd().iterdir()) == []
