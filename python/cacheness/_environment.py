@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 from .errors import CacheConfigurationError
@@ -16,30 +17,41 @@ def choice(variable: str, default: str, choices: tuple[str, ...]) -> str:
     """The variable's value, which is one of ``choices``."""
     value = text(variable, default)
     if value not in choices:
-        raise CacheConfigurationError(
-            f"the environment variable {variable} is {value!r}", hint=f"give one of {', '.join(choices)}"
-        )
+        raise _wrong(variable, f"give one of {', '.join(choices)}")
     return value
 
 
 def number(variable: str, default: float | None) -> float | None:
-    """The variable's value as a number."""
+    """The variable's value as a number, written as Rust reads it too."""
     value = os.environ.get(variable)
     if not value:
         return default
     try:
-        return float(value)
+        number = float(value) if _is_plain(value) else math.nan
     except ValueError:
-        raise CacheConfigurationError(
-            f"the environment variable {variable} is {value!r}", hint="give a number"
-        ) from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise _wrong(variable, "give a number")
+    return number
 
 
 def integer(variable: str, default: int) -> int:
     """The variable's value as a whole number."""
-    value = number(variable, default)
-    if value is None or not float(value).is_integer():
-        raise CacheConfigurationError(
-            f"the environment variable {variable} is {os.environ.get(variable)!r}", hint="give a whole number"
-        )
-    return int(value)
+    value = os.environ.get(variable)
+    if not value:
+        return default
+    try:
+        if _is_plain(value):
+            return int(value)
+    except ValueError:
+        pass
+    raise _wrong(variable, "give a whole number")
+
+
+def _is_plain(value: str) -> bool:
+    # Python takes blanks, underscores and other scripts' digits for parts of a number, Rust does not.
+    return value.isascii() and not any(character.isspace() or character == "_" for character in value)
+
+
+def _wrong(variable: str, hint: str) -> CacheConfigurationError:
+    return CacheConfigurationError(f"the environment variable {variable} is {os.environ.get(variable)!r}", hint=hint)

@@ -92,6 +92,8 @@ def strict(cls: type[S]) -> type[S]:
                 _known(cls, name)
         try:
             made(self, *args, **options)
+        except CacheConfigurationError:
+            raise
         except TypeError as error:
             raise CacheConfigurationError(str(error), hint="give options by their names") from None
 
@@ -142,6 +144,10 @@ def unknown_name(what: str, name: str, known: list[str], where: str = "") -> Cac
     import difflib
 
     near = difflib.get_close_matches(name, known, n=1)
+    if not near:
+        # A part of the name: `ttl` of `default_ttl_seconds`.
+        parts = set(name.lower().split("_"))
+        near = sorted((one for one in known if parts <= set(one.split("_"))), key=len)
     hint = f"did you mean {near[0]!r}?" if near else f"the {what}s are {', '.join(sorted(set(known)))}"
     return CacheConfigurationError(f"unknown {what} {name!r}{where}", hint=hint)
 

@@ -228,6 +228,8 @@ class Cache(Management):
 
     def __repr__(self) -> str:
         name = type(self).__name__
+        if not hasattr(self, "_config"):
+            return f"<{name}, not opened>"
         if self.closed:
             return f"<{name} {self.cache_dir!r}, closed>"
         try:

@@ -77,6 +77,7 @@ class CacheMetadataConfig(Options):
         backend: where entries are kept. ``None`` is what the directory says, and ``"sqlite"`` for a new one;
             ``"json"`` is one file that people can read, for small stores; ``"sqlite_memory"`` and ``"memory"`` end with
             the process, payloads too, and write nothing into the directory. ``metadata_backend`` is another name of it.
+        database_url: ``None``: the database lies in the directory of the store. Other databases are not in this release.
         store_cache_key_params: whether an entry keeps the parameters of its key, for listings.
         verify_cache_integrity: whether a payload's hash is checked when it is read.
         enable_memory_cache: whether entries that were read or written are kept in this process's memory, so that a get
@@ -90,19 +91,26 @@ class CacheMetadataConfig(Options):
     """
 
     backend: Literal["sqlite", "json", "sqlite_memory", "memory"] | None = None
-    _: KW_ONLY
+    database_url: str | None = None
     store_cache_key_params: bool = True
     verify_cache_integrity: bool = True
     enable_memory_cache: bool = True
     memory_cache_type: Literal["lru", "lfu", "fifo", "rr"] = "lru"
     memory_cache_maxsize: int = 10_000
-    memory_cache_max_mb: float = 32.0
     memory_cache_ttl_seconds: float | timedelta = 300.0
     memory_cache_stats: bool = False
+    _: KW_ONLY
+    memory_cache_max_mb: float = 32.0
     if TYPE_CHECKING:
         metadata_backend: InitVar[str | None] = None
     else:
         metadata_backend = property(lambda self: self.backend)
+
+    def _checked(self) -> Self:
+        if self.database_url is not None:
+            what = f"database_url is {shown(self.database_url)}"
+            raise CacheConfigurationError(what, hint="leave it out: the database lies in the directory of the store")
+        return super()._checked()
 
 
 @strict

@@ -140,6 +140,8 @@ class BlobStore(_core.StoreBase):
         return True
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_config"):
+            return f"<{type(self).__name__}, not opened>"
         try:
             entries, size = self._totals()
         except CacheError as error:

@@ -58,6 +58,12 @@ pub(crate) fn megabytes(size: u64) -> f64 {
     size as f64 / (1 << 20) as f64
 }
 
+/// How many times smaller a value has become; `None` for one that takes no bytes.
+#[allow(clippy::cast_precision_loss)]
+fn ratio(original: u64, stored: u64) -> Option<f64> {
+    (stored > 0).then(|| original as f64 / stored as f64)
+}
+
 fn hex<'py, const N: usize, const DIGITS: usize>(py: Python<'py>, bytes: &[u8; N]) -> Bound<'py, PyString> {
     const ALPHABET: &[u8; 16] = b"0123456789abcdef";
     let mut text = [0; DIGITS];
@@ -134,6 +140,10 @@ impl<'py> Writer<'py> {
                 let info = PyDict::new(py);
                 info.set_item(intern!(py, "codec"), codec)?;
                 info.set_item(intern!(py, "format"), storage_format)?;
+                let original = format.original_size(entry.size);
+                info.set_item(intern!(py, "original_size"), original)?;
+                info.set_item(intern!(py, "compressed_size"), entry.size)?;
+                info.set_item(intern!(py, "ratio"), original.and_then(|original| ratio(original, entry.size)))?;
                 info
             });
             set!("metadata", metadata(py, entry)?);

@@ -288,7 +288,10 @@ impl CallSite {
             None => Ttl::Default,
         };
         let stale = stale_ttl_seconds
-            .map(|value| ttl_duration(seconds(&value, "stale_ttl_seconds")?).into_py_result())
+            .map(|value| {
+                let value = seconds(&value, "stale_ttl_seconds")?;
+                ttl_duration(value).map_err(|e| e.within("stale_ttl_seconds")).into_py_result()
+            })
             .transpose()?;
         let early_recompute = early_recompute
             .map(|value| {

@@ -80,7 +80,8 @@ impl PyStore {
         let Opened { store, values } = self.opened()?;
         let key = key.map(entry_key).transpose()?;
         let metadata = metadata.map(metadata_json).transpose()?;
-        let attributes = PutAttributes { metadata, ..PutAttributes::default() };
+        // A cache on the same directory does not evict it.
+        let attributes = PutAttributes { metadata, pinned: true, ..PutAttributes::default() };
         values.encode(py, data, store, |py, encoded| {
             let put = || match &key {
                 Some(key) => store.put(key, encoded, attributes),

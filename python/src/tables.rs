@@ -333,6 +333,7 @@ fn table_loads(py: Python<'_>, meta: &Bound<'_, PyDict>, payload: Vec<u8>) -> Py
         compression: field("compression")?,
         object_type: field("object_type")?,
         handler_meta: Vec::new(),
+        raw_size: None,
     };
     decode(py, Stored::from_bytes(format, payload))
 }

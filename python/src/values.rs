@@ -115,7 +115,11 @@ impl Values {
     /// The same with another codec for plain data and pickles.
     pub(crate) fn with_codec(&self, py: Python<'_>, codec: Codec) -> Self {
         Self {
-            compression: CompressionConfig { pickle_compression_codec: codec, ..self.compression.clone() },
+            compression: CompressionConfig {
+                pickle_compression_codec: codec,
+                pickle_compression_level: self.compression.pickle_compression_level.min(codec.highest_level()),
+                ..self.compression.clone()
+            },
             registry: self.registry.clone_ref(py),
             python_config: self.python_config.clone_ref(py),
             dill_fallback: self.dill_fallback,
@@ -230,6 +234,7 @@ impl Values {
             compression: Name::Borrowed("none"),
             object_type: object_type(value)?,
             handler_meta: Vec::new(),
+            raw_size: None,
         };
         store.refuse_code(&format).into_py_result()?;
         let pickled = py.import(intern!(py, "cacheness._pickle"))?;
@@ -241,10 +246,12 @@ impl Values {
         if kind == "dill" {
             format.storage_format = Name::Borrowed("dill");
         }
+        let size = slices.iter().map(|slice| slice.len() as u64).sum();
         let segments = slices.into_iter().map(Cow::Borrowed).collect();
         let (codec, payload) =
             py.detach(|| compress::compress_segments(segments, &self.compression)).into_py_result()?;
         format.compression = Name::Borrowed(codec.name());
+        format.raw_size = (codec != Codec::None).then_some(size);
         let extension = Cow::Owned(format!("pkl{}", codec.extension()));
         write(py, Encoded { format, extension, payload })
     }
@@ -282,6 +289,7 @@ impl Values {
                 compression: Name::Borrowed("none"),
                 object_type: object_type(value)?,
                 handler_meta: extra,
+                raw_size: None,
             },
             extension: Cow::Owned(safe_extension(&extension)),
             payload: Payload::File(path.into()),

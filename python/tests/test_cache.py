@@ -316,3 +316,44 @@ def test_importing_is_light() -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_an_entry_says_what_compression_has_saved(tmp_path: Path) -> None:
+    smooth = np.arange(200_000.0)
+    frame = pd.DataFrame({"a": np.arange(50_000), "b": 1.5})
+    values: dict[str, tuple[Any, int | None]] = {
+        "small": (1, None),
+        "text": ("x" * 100_000, 100_005),
+        "array": (smooth, smooth.nbytes),
+        "table": (frame, 16 * 50_000),
+        "pickle": ([Whole("y" * 100_000)], None),
+        "noise": (np.random.default_rng(1).bytes(100_000), None),
+    }
+    for backend in ("sqlite", "json"):
+        with Cache(tmp_path / backend, metadata_backend=backend) as cache:
+            for name, (value, _) in values.items():
+                cache.put(value, name=name)
+        with Cache(tmp_path / backend) as cache:
+            for name, (_, original) in values.items():
+                entry = cache.get_metadata(name=name)
+                assert entry is not None
+                info = entry["compression_info"]
+                assert info["codec"] == entry["compression_codec"]
+                assert info["format"] == entry["storage_format"]
+                assert info["compressed_size"] == entry["file_size"]
+                assert original is None or original <= info["original_size"] <= original + 1000
+                assert info["ratio"] == info["original_size"] / entry["file_size"]
+                if name in ("small", "noise"):
+                    assert (info["codec"], info["ratio"]) == ("none", 1.0)
+                else:
+                    assert info["ratio"] > 2
+            array = cache.get_metadata(name="array")
+            assert array is not None
+            assert array["compression_info"]["original_size"] == smooth.nbytes
+
+
+class Whole:
+    """What can only be pickled."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text

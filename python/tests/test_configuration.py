@@ -31,6 +31,7 @@ from cacheness import (
     HandlerConfig,
     SecurityConfig,
     SerializationConfig,
+    cached,
     register_handler,
     unregister_handler,
 )
@@ -175,8 +176,43 @@ def test_positions_are_those_of_the_interface() -> None:
     config = CacheConfig(*parts, 5)
     assert (config.storage, config.metadata, config.compression, config.serialization, config.handlers) == parts
     assert config.default_ttl_seconds == 5
+    assert CacheMetadataConfig("sqlite", None, False, False, True, "fifo", 5, 6.0, True) == CacheMetadataConfig(
+        backend="sqlite",
+        database_url=None,
+        store_cache_key_params=False,
+        verify_cache_integrity=False,
+        enable_memory_cache=True,
+        memory_cache_type="fifo",
+        memory_cache_maxsize=5,
+        memory_cache_ttl_seconds=6.0,
+        memory_cache_stats=True,
+    )
     with pytest.raises(CacheConfigurationError, match="give options by their names"):
-        CacheMetadataConfig("sqlite", None)
+        CacheMetadataConfig("sqlite", None, False, False, True, "fifo", 5, 6.0, True, 7)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("ttl", "default_ttl_seconds"),
+        ("max_size", "max_cache_size_mb"),
+        ("dir", "cache_dir"),
+        ("policy", "eviction_policy"),
+    ],
+)
+def test_a_part_of_a_name_is_enough_for_a_suggestion(given: str, meant: str) -> None:
+    with pytest.raises(CacheConfigurationError) as raised:
+        Cache(":memory:", **{given: 1})
+    assert raised.value.hint == f"did you mean {meant!r}?"
+    with pytest.raises(CacheConfigurationError, match="did you mean 'ttl_seconds'"):
+        cached(ttl=5)
+
+
+def test_the_database_is_in_the_directory(tmp_path: Path) -> None:
+    with Cache(tmp_path / "cache", database_url=None) as cache:
+        cache.put(1, x=1)
+    with pytest.raises(CacheConfigurationError, match="database_url is 'x.db'"):
+        Cache(tmp_path / "cache", database_url="x.db")
 
 
 def test_a_single_option_counts_beside_its_section(tmp_path: Path) -> None:
@@ -242,7 +278,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"flight_patience_seconds": None}, "flight_patience_seconds is None"),
     ({"pickle_compression_level": object()}, "pickle_compression_level is a object"),
     ({"blob_backend": "s3"}, "blob_backend is 's3'"),
-    ({"shard_chars": 300}, "shard_chars in store is 300\nhint: give a whole number from 0 to 255"),
+    ({"shard_chars": 300}, "shard_chars in store is 300\nhint: give a digit"),
     ({"clock": 5}, "clock is a int\nhint: give a cacheness.Clock"),
 ]
 
@@ -458,3 +494,19 @@ def test_a_clock_of_several_caches(tmp_path: Path) -> None:
         if wrong is not None:
             with pytest.raises(CacheError):
                 Clock(wrong)
+
+
+@pytest.mark.parametrize("opened", [Cache, BlobStore])
+def test_what_was_never_opened_says_so(opened: type) -> None:
+    made = opened.__new__(opened)
+    assert repr(made) == f"<{opened.__name__}, not opened>"
+    with pytest.raises(RuntimeError, match="not been opened"):
+        made.exists("x") if opened is BlobStore else made.exists(x=1)
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/cache", "sqlite:///cache.db", "~/cache"])
+@pytest.mark.parametrize("opened", [Cache, BlobStore])
+def test_what_means_another_place_makes_no_directory(opened: type, place: str) -> None:
+    with pytest.raises(CacheConfigurationError, match=r"is a URL|begins with ~"):
+        opened(place)
+    assert list(Path.cwd().iterdir()) == []

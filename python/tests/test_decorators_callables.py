@@ -173,6 +173,14 @@ def _closure(cache: Cache, n: Any, **options: Any) -> Any:
     return f
 
 
+def _logged(function: Any) -> Any:
+    @functools.wraps(function)
+    def wrapper(*args: Any) -> Any:
+        return function(*args)
+
+    return wrapper
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -189,6 +197,15 @@ def _closure(cache: Cache, n: Any, **options: Any) -> Any:
         (frozenset({1}), frozenset({2})),
         (np.float64(1), np.float64(2)),
         (np.int64(1), np.int64(2)),
+        (range(3), range(0, 3, 2)),
+        (slice(3), slice(4)),
+        (..., None),
+        (int, float),
+        (len, sum),
+        (os, dt),
+        (Colour, Path),
+        (_closure, _logged),
+        ((int, "a"), (float, "a")),
     ],
 )
 def test_captured_plain_values_are_part_of_the_key(cache: Cache, one: Any, other: Any) -> None:
@@ -202,7 +219,10 @@ def test_other_captured_objects_are_not(cache: Cache) -> None:
     expected = cache.cache_key(
         params={"__function__": f"{__name__}._closure.<locals>.f", "arguments": {"x": 10}},
     )
-    for value in ([1], {"a": 1}, ([1], 2), len, object(), os, Scale):
+    class Local:
+        pass
+
+    for value in ([1], {"a": 1}, ([1], 2), object(), Local, lambda: 1, _closure(cache, 1), _logged(_logged), slice([1])):
         assert _closure(cache, value).cache_key(10) == expected
     assert _closure(cache, 1, ignore=["n"]).cache_key(10) == expected
     counted = 0
@@ -238,14 +258,6 @@ def test_a_variable_without_a_value_yet(cache: Cache) -> None:
     later = 1
     assert f() == 1
     assert f.cache_key() != key
-
-
-def _logged(function: Any) -> Any:
-    @functools.wraps(function)
-    def wrapper(*args: Any) -> Any:
-        return function(*args)
-
-    return wrapper
 
 
 def test_captured_values_behind_other_decorators(cache: Cache) -> None:

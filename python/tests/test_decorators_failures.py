@@ -280,3 +280,19 @@ def test_any_iterable_of_names_is_ignored(cache: Cache) -> None:
             return x
 
         assert f.cache_key(1, 2) == f.cache_key(1, 3)
+
+
+def test_levels_are_those_of_the_codec(tmp_path: Path) -> None:
+    with pytest.raises(CacheConfigurationError, match="pickle_compression_level is 19, and the codec is gzip"):
+        Cache(tmp_path / "refused", pickle_compression_codec="gzip", pickle_compression_level=19)
+    with Cache(tmp_path / "cache", pickle_compression_level=19) as cache:
+
+        @cached.for_api(cache_instance=cache, key_prefix="levels", ignore_errors=False)
+        def answer() -> str:
+            return "x" * 100_000
+
+        assert answer() == answer()
+        assert answer.cache_info() == (1, 1, 0, 0)
+        entry = cache.get_metadata(cache_key=answer.cache_key())
+        assert entry is not None
+        assert entry["compression_codec"] == "lz4"

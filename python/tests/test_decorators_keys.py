@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cacheness import Cache, CacheConfigurationError, CacheSerializationError, cached
+from cacheness import Cache, CacheConfigurationError, CacheSerializationError, cached, get_cache
 from cacheness.decorators._binding import _slow, binder
 from cacheness.decorators._code import code_hash
 
@@ -286,3 +286,38 @@ def test_tracked_code_is_part_of_the_key(cache: Cache, tmp_path: Path) -> None:
     assert keys[0] == keys[1] != keys[2]
     with pytest.raises(CacheConfigurationError, match="no code to track"):
         cached(cache, key_prefix="f", track_code=True, key_func=lambda *args: args)(max)
+
+
+class Sized:
+    """Its methods have defaults, so that an argument could be taken for the object."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    @cached(key_prefix="Sized.times")
+    def times(self, x: int = 1) -> int:
+        return self.size * x
+
+
+class Larger(Sized):
+    """Inherits a method."""
+
+
+class Borrower:
+    """Has a method of another class."""
+
+    size = 7
+    times = Sized.times
+
+
+def test_the_methods_of_a_cached_method_want_the_object() -> None:
+    for sized in (Sized(3), Larger(3), Borrower()):
+        assert sized.times(5) == sized.size * 5
+        assert get_cache().exists(cache_key=type(sized).times.cache_key(sized, 5))
+        for method in (sized.times.cache_key, sized.times.cache_clear):  # type: ignore[attr-defined]
+            with pytest.raises(TypeError, match=r"a int is given as the object.*Sized\.times\.cache_key\(…\)"):
+                method(5)
+        assert Sized.times.cache_clear(sized, 5) == 1
+    bound = cached(key_prefix="bound")(Sized(3).times.__func__.__get__(Sized(4)))  # type: ignore[attr-defined]
+    assert bound(5) == 20
+    assert get_cache().exists(cache_key=bound.cache_key(5))

@@ -49,6 +49,13 @@ def test_an_empty_variable_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> No
         ("CACHENESS_DEFAULT_TTL_SECONDS", "1h"),
         ("CACHENESS_COMPRESSION_CODEC", "rar"),
         ("CACHENESS_COMPRESSION_LEVEL", "2.5"),
+        ("CACHENESS_COMPRESSION_LEVEL", "3.0"),
+        ("CACHENESS_COMPRESSION_LEVEL", "1e400"),
+        ("CACHENESS_MAX_SIZE_MB", "nan"),
+        ("CACHENESS_MAX_SIZE_MB", "inf"),
+        ("CACHENESS_MAX_SIZE_MB", " 5"),
+        ("CACHENESS_MAX_SIZE_MB", "1_000"),
+        ("CACHENESS_MAX_SIZE_MB", "٣"),
     ],
 )
 def test_a_value_that_makes_no_sense_names_the_variable(
@@ -59,6 +66,7 @@ def test_a_value_that_makes_no_sense_names_the_variable(
         CacheConfig()
     assert variable in str(caught.value)
     assert value in str(caught.value)
+    assert str(caught.value).count("hint:") == 1
 
 
 def test_importing_loads_nothing_that_takes_long() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cacheness import Cache, CacheConfigurationError, CacheFullError, Clock, cached
+from cacheness import BlobStore, Cache, CacheConfigurationError, CacheFullError, CacheReadOnlyError, Clock, cached
 
 SIZE = 1000
 
@@ -34,7 +34,8 @@ def _fill(cache: Cache, numbers: range) -> None:
 
 
 def _left(cache: Cache) -> list[int]:
-    return sorted(entry["cache_key_params"]["i"] for entry in cache.list_entries(include_metadata=True))
+    params = (entry["cache_key_params"] or {} for entry in cache.list_entries(include_metadata=True))
+    return sorted(named["i"] for named in params if "i" in named)
 
 
 def test_least_recently_used_goes_first(tmp_path: Path) -> None:
@@ -342,3 +343,58 @@ def test_in_storage_mode_nothing_goes(tmp_path: Path) -> None:
         assert all(cache.get(i=i) is not None for i in range(21))
         assert cache.get(i=21) is None, "it was put for five seconds"
         assert cache.cleanup_expired() == 1
+
+
+def test_a_cache_on_the_directory_of_a_store_evicts_no_artifact(tmp_path: Path) -> None:
+    directory = tmp_path / "cache"
+    with BlobStore(directory) as store:
+        names = [store.put(bytes(2000), key=f"model_{i}") for i in range(30)]
+        names.append(store.put("random"))
+    with _cache(tmp_path, storage_mode=True) as kept:
+        kept.put("kept", kept=1)
+        kept.put("fleeting", fleeting=1, ttl_seconds=5)
+    with _cache(tmp_path, max_entries=10, max_age_seconds=60, cleanup_on_init=True) as careless:
+        _fill(careless, range(20))
+        assert _left(careless) == [19], "the limit is one of entries, whoever put them"
+        assert set(names) <= set(careless.pinned())
+        assert careless.get(kept=1) == "kept"
+        CLOCK.advance(100)
+        # Too old to be served by this cache, and not its own to be removed.
+        assert not careless.exists(kept=1)
+        assert careless.cleanup_expired() == 2
+        assert careless.unpin(cache_key="model_0")
+        _fill(careless, range(20, 22))
+        assert not careless.exists(cache_key="model_0")
+    with BlobStore(directory) as store:
+        assert store.list("model_") == sorted(names[1:30])
+        assert store.get(names[30]) == "random"
+        # A pin ends with its entry.
+        assert store.delete("model_1")
+    with _cache(tmp_path) as cache:
+        assert "model_1" not in cache.pinned()
+
+
+def test_what_a_store_has_replaced_is_an_artifact(tmp_path: Path) -> None:
+    with _cache(tmp_path, metadata_backend="json") as cache:
+        cache.put(1, cache_key="a")
+        assert cache.pinned() == []
+    with BlobStore(tmp_path / "cache") as store:
+        store.put(2, key="a")
+        store.update_metadata("a", {"stage": "test"})
+    with _cache(tmp_path) as cache:
+        assert cache.pinned() == ["a"]
+        cache.put(3, cache_key="a")
+        assert cache.pinned() == ["a"]
+
+
+@pytest.mark.parametrize("method", ["touch", "pin", "unpin", "invalidate"])
+def test_nothing_is_changed_in_a_cache_that_is_read_only(tmp_path: Path, method: str) -> None:
+    with _cache(tmp_path) as cache:
+        cache.put(1, i=1)
+    with _cache(tmp_path, read_only=True) as cache:
+        for i in (1, 2):
+            with pytest.raises(CacheReadOnlyError, match="read-only"):
+                getattr(cache, method)(i=i)
+        for change in (cache.cleanup_expired, cache.clear):
+            with pytest.raises(CacheReadOnlyError, match="read-only"):
+                change()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cacheness import Cache, CacheConfigurationError
+from cacheness import Cache, CacheConfigurationError, Clock
 
 #: Entries kept at most, spread over 16 shards of ten.
 KEPT = 160
@@ -70,3 +70,30 @@ def test_an_unknown_policy_is_refused(tmp_path: Path) -> None:
 def test_statistics_of_memory_are_there_when_asked_for(tmp_path: Path) -> None:
     with Cache(cache_dir=tmp_path) as cache:
         assert "memory_cache_hits" not in cache.get_stats()
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_reads_write_nothing_before_they_are_written_down(tmp_path: Path, memory: bool) -> None:
+    directory = tmp_path / "cache"
+    clock = Clock()
+
+    def written() -> dict[str, tuple[int, int]]:
+        files = [path for path in directory.rglob("*") if path.is_file() and not path.name.endswith("-shm")]
+        return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+
+    with Cache(directory, clock=clock, enable_memory_cache=memory) as cache:
+        cache.put("small", x=1)
+        cache.put(bytes(100_000), x=2)
+        cache.get(x=1)
+        before = written()
+        for _ in range(500):
+            assert cache.get(x=1) == "small"
+            assert cache.get(x=2) is not None
+            assert cache.get(x=3) is None
+            assert cache.exists(x=1)
+            cache.get_stats()
+        assert cache.get_stats()["cache_hits"] == 1001
+        assert cache.get_metadata(x=1)["access_count"] == 501  # type: ignore[index]
+        assert written() == before
+    with Cache(directory) as cache:
+        assert cache.get_metadata(x=1)["access_count"] == 501  # type: ignore[index]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cacheness import Cache
+from cacheness import Cache, cached, get_cache, reset_cache
 
 
 def _work(cache: Cache, worker: int) -> None:
@@ -136,3 +137,37 @@ def test_a_forked_child_keeps_entries_of_its_own(tmp_path: Path) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert cache.get(k=1) == "child"
     cache.close()
+
+
+def test_a_child_forked_while_the_default_cache_is_opened(tmp_path: Path) -> None:
+    @cached(key_prefix="square")
+    def square(x: int) -> int:
+        return x * x
+
+    ended = threading.Event()
+
+    def reopen() -> None:
+        while not ended.is_set():
+            reset_cache()
+            get_cache()
+
+    thread = threading.Thread(target=reopen)
+    thread.start()
+    try:
+        for i in range(30):
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    status = 0 if square(i) == i * i else 2
+                finally:
+                    os._exit(status)
+            deadline = time.monotonic() + 60
+            while (ended_child := os.waitpid(child, os.WNOHANG)) == (0, 0):
+                if time.monotonic() > deadline:
+                    os.kill(child, 9)
+                time.sleep(0.01)
+            assert ended_child == (child, 0)
+    finally:
+        ended.set()
+        thread.join()

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cacheness::{Error, ErrorKind};
 
-use crate::output::{complain, printable};
+use crate::output::complain;
 
 /// Something failed.
 const FAILED: u8 = 1;
@@ -79,7 +79,6 @@ impl Failure {
                 NOT_FOUND
             }
             Self::Ambiguous(prefix, keys) => {
-                let keys: Vec<_> = keys.iter().map(|key| printable(key)).collect();
                 let hint = format!("give more of the key: {}", keys.join(", "));
                 complain(&format!("several keys start with {prefix:?}"), Some(&hint));
                 NOT_FOUND
@@ -108,5 +107,5 @@ fn explain(error: &Error) {
         message.push_str(&format!(": {source}"));
         cause = source.source();
     }
-    complain(&printable(&message), error.hint());
+    complain(&message, error.hint());
 }

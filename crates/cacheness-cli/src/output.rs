@@ -45,10 +45,11 @@ pub(crate) fn say(words: impl std::fmt::Display) {
     let _ = writeln!(anstream::stderr(), "{words}");
 }
 
-/// Says what went wrong, and what can be done.
+/// Says what went wrong, and what can be done. Neither plays tricks with a terminal, whatever names and files say.
 pub(crate) fn complain(message: &str, hint: Option<&str>) {
+    let message = printable(message);
     say(format_args!("{ERROR}error:{ERROR:#} {message}"));
-    if let Some(hint) = hint {
+    if let Some(hint) = hint.map(printable) {
         say(format_args!("{HINT}hint:{HINT:#} {hint}"));
     }
 }

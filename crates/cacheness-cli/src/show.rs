@@ -16,6 +16,7 @@ pub(crate) fn json(entry: &EntryInfo) -> Result<Value> {
         "storage_format": entry.storage_format(),
         "compression_codec": entry.compression(),
         "file_size": entry.size(),
+        "original_size": entry.original_size(),
         "actual_path": entry.locator(),
         "created_at": entry.created_at().to_iso(),
         "accessed_at": entry.accessed_at().to_iso(),

@@ -1,38 +1,31 @@
 //! `k=v` on the command line: values with types, and lengths of time.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use cacheness::core::config::ttl_duration;
+use cacheness::core::formats::plain;
 use cacheness::core::key::KeyEncoder;
 use cacheness::{Result, ToKey};
 use serde_json::{Map, Value};
 
-/// A value as it is typed.
-#[derive(Clone, Debug, PartialEq)]
-enum Typed {
-    /// An integer of up to 128 bits, which JSON cannot hold.
-    Int(i128),
-    Json(Value),
-}
+use crate::json;
 
 /// Integers are decimal digits without a plus or leading zeros; floats, lists and maps are as in JSON, `true`, `false` and
 /// `null` too. A text in double quotes is what JSON says it is, and anything else is a text as it stands.
-fn typed(text: &str) -> std::result::Result<Typed, String> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let is_integer = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    if is_integer && (digits == "0" || !digits.starts_with('0')) {
-        let wide = |_| format!("{text} does not fit 128 bits; put it in quotes to make it a text: '\"{text}\"'");
-        return text.parse().map(Typed::Int).map_err(wide);
-    }
-    Ok(Typed::Json(match serde_json::from_str(text) {
+fn typed(text: &str) -> std::result::Result<plain::Value, String> {
+    match json::parse(text) {
+        Ok(value) => match json::name_given_twice(&value) {
+            Some(name) => Err(format!("{name:?} is given twice in {text}")),
+            None => Ok(value),
+        },
         // `1e999` is no number of JSON; it is not taken for infinity either.
-        Ok(value) => value,
-        Err(error) if text.starts_with('"') => return Err(format!("{text} is no text in quotes: {error}")),
-        Err(_) => Value::String(text.to_owned()),
-    }))
+        Err(error) if text.starts_with('"') => Err(format!("{text} is no text in quotes: {error}")),
+        Err(_) => Ok(plain::Value::Str(text.to_owned())),
+    }
 }
 
-fn split(argument: &str) -> std::result::Result<(String, Typed), String> {
+fn split(argument: &str) -> std::result::Result<(String, plain::Value), String> {
     match argument.split_once('=') {
         Some(("", _)) => Err("there is no name before the =".into()),
         Some((name, value)) => Ok((name.to_owned(), typed(value)?)),
@@ -44,7 +37,7 @@ fn split(argument: &str) -> std::result::Result<(String, Typed), String> {
 #[derive(Clone, Debug)]
 pub(crate) struct Parameter {
     pub(crate) name: String,
-    value: Typed,
+    value: plain::Value,
 }
 
 impl FromStr for Parameter {
@@ -58,32 +51,36 @@ impl FromStr for Parameter {
 /// The same key as the value has in Python: an integer and a float that are equal differ.
 impl ToKey for Parameter {
     fn encode(&self, encoder: &mut KeyEncoder) -> Result<()> {
-        match &self.value {
-            Typed::Int(value) => value.encode(encoder),
-            Typed::Json(value) => Json(value).encode(encoder),
-        }
+        Typed(&self.value).encode(encoder)
     }
 }
 
-struct Json<'a>(&'a Value);
+struct Typed<'a>(&'a plain::Value);
 
-impl ToKey for Json<'_> {
+impl<'a> ToKey for Typed<'a> {
     fn encode(&self, encoder: &mut KeyEncoder) -> Result<()> {
+        use plain::Value;
+
         match self.0 {
-            Value::Null => ().encode(encoder),
             Value::Bool(value) => value.encode(encoder),
-            Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-                (Some(value), ..) => value.encode(encoder),
-                (None, Some(value), _) => value.encode(encoder),
-                (None, None, value) => value.encode(encoder),
-            },
-            Value::String(text) => text.encode(encoder),
-            Value::Array(items) => items.iter().map(Json).collect::<Vec<_>>().encode(encoder),
-            Value::Object(map) => {
-                let pairs: std::collections::BTreeMap<&str, Json<'_>> =
-                    map.iter().map(|(name, value)| (name.as_str(), Json(value))).collect();
-                pairs.encode(encoder)
+            Value::Int(value) => value.encode(encoder),
+            Value::UInt(value) => value.encode(encoder),
+            Value::BigInt(bytes) => {
+                encoder.int_bytes(bytes);
+                Ok(())
             }
+            Value::Float(value) => value.encode(encoder),
+            Value::Str(text) => text.encode(encoder),
+            Value::List(items) => items.iter().map(Typed).collect::<Vec<_>>().encode(encoder),
+            Value::Map(pairs) => {
+                let named = |(name, value): &'a (Value, Value)| match name {
+                    Value::Str(name) => Some((name.as_str(), Self(value))),
+                    _ => None, // in JSON names are texts
+                };
+                pairs.iter().filter_map(named).collect::<BTreeMap<_, _>>().encode(encoder)
+            }
+            // JSON has nothing else.
+            _ => ().encode(encoder),
         }
     }
 }
@@ -100,14 +97,27 @@ impl FromStr for Field {
 
     fn from_str(argument: &str) -> std::result::Result<Self, String> {
         let (name, value) = split(argument)?;
-        let value = match value {
-            Typed::Json(value) => value,
-            Typed::Int(value) => serde_json::Number::from_i128(value)
-                .map(Value::Number)
-                .ok_or_else(|| format!("{value} does not fit 64 bits; put it in quotes to make it a text"))?,
-        };
+        let value = metadata(&value).ok_or_else(|| {
+            format!("{argument} has an integer that does not fit 64 bits; put it in quotes to make it a text")
+        })?;
         Ok(Self { name, value })
     }
+}
+
+/// A value as metadata keep it; `None` for an integer beyond 64 bits, of which a float would be made.
+fn metadata(value: &plain::Value) -> Option<Value> {
+    Some(match value {
+        plain::Value::BigInt(_) => return None,
+        plain::Value::List(items) => Value::Array(items.iter().map(metadata).collect::<Option<_>>()?),
+        plain::Value::Map(pairs) => {
+            let pair = |(name, value): &(plain::Value, plain::Value)| match name {
+                plain::Value::Str(name) => Some((name.clone(), metadata(value)?)),
+                _ => None,
+            };
+            Value::Object(pairs.iter().map(pair).collect::<Option<_>>()?)
+        }
+        other => other.to_display_json(),
+    })
 }
 
 impl Field {
@@ -155,38 +165,43 @@ mod tests {
 
     #[test]
     fn values_have_types() {
-        for (text, value) in [
-            ("3", Typed::Int(3)),
-            ("-3", Typed::Int(-3)),
-            ("0", Typed::Int(0)),
-            ("-0", Typed::Int(0)),
-            ("18446744073709551616", Typed::Int(1 << 64)),
-            ("1.0", Typed::Json(json!(1.0))),
-            ("1e3", Typed::Json(json!(1000.0))),
-            ("-0.5", Typed::Json(json!(-0.5))),
-            ("true", Typed::Json(json!(true))),
-            ("null", Typed::Json(json!(null))),
-            ("\"3\"", Typed::Json(json!("3"))),
-            ("\"a\\n\"", Typed::Json(json!("a\n"))),
-            ("[1, 2.0, \"x\"]", Typed::Json(json!([1, 2.0, "x"]))),
-            ("{\"a\": null}", Typed::Json(json!({ "a": null }))),
+        use plain::Value;
+
+        let text = |text: &str| Value::Str(text.into());
+        for (given, value) in [
+            ("3", Value::Int(3)),
+            ("-3", Value::Int(-3)),
+            ("0", Value::Int(0)),
+            ("-0", Value::Int(0)),
+            ("18446744073709551615", Value::UInt(u64::MAX)),
+            ("18446744073709551616", Value::BigInt(vec![1, 0, 0, 0, 0, 0, 0, 0, 0])),
+            ("1.0", Value::Float(1.0)),
+            ("1e3", Value::Float(1000.0)),
+            ("-0.5", Value::Float(-0.5)),
+            ("true", Value::Bool(true)),
+            ("null", Value::None),
+            ("\"3\"", text("3")),
+            ("\"a\\n\"", text("a\n")),
+            ("[1, 2.0, \"x\"]", Value::List(vec![Value::Int(1), Value::Float(2.0), text("x")])),
+            ("{\"a\": null}", Value::Map(vec![(text("a"), Value::None)])),
+            ("[18446744073709551616]", Value::List(vec![Value::BigInt(vec![1, 0, 0, 0, 0, 0, 0, 0, 0])])),
         ] {
-            assert_eq!(typed(text).unwrap(), value, "{text}");
+            assert_eq!(typed(given).unwrap(), value, "{given}");
         }
-        for text in [
+        for given in [
             "", "ridge", "007", "+5", "1_000", "0x1f", "nan", "inf", "1e999", "True", "None", "a b", "ü=1", ".5", "-",
             "[1",
         ] {
-            assert_eq!(typed(text).unwrap(), Typed::Json(json!(text)), "{text}");
+            assert_eq!(typed(given).unwrap(), text(given), "{given}");
         }
         assert!(typed("\"half").is_err());
-        assert!(typed(&"9".repeat(40)).is_err());
+        assert!(typed("{\"a\": [{\"b\": 1, \"b\": 2}]}").unwrap_err().starts_with("\"b\" is given twice"));
     }
 
     #[test]
     fn a_parameter_has_a_name() {
-        assert_eq!(Parameter::from_str("a=b=c").unwrap().value, Typed::Json(json!("b=c")));
-        assert_eq!(Parameter::from_str("a=").unwrap().value, Typed::Json(json!("")));
+        assert_eq!(Parameter::from_str("a=b=c").unwrap().value, plain::Value::Str("b=c".into()));
+        assert_eq!(Parameter::from_str("a=").unwrap().value, plain::Value::Str(String::new()));
         assert!(Parameter::from_str("a").is_err());
         assert!(Parameter::from_str("=a").is_err());
     }
@@ -198,6 +213,9 @@ mod tests {
         assert!(Field::from_str("a=1.0").unwrap().is_in(&map));
         assert!(!Field::from_str("a=\"1\"").unwrap().is_in(&map));
         assert!(!Field::from_str("c=null").unwrap().is_in(&map));
+        let nested = Field::from_str("a={\"b\": [1, 2.5, null, \"x\"]}").unwrap();
+        assert_eq!(nested.value, json!({ "b": [1, 2.5, null, "x"] }));
+        assert!(Field::from_str("a=[18446744073709551616]").is_err());
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub struct CacheEngine {
     default_ttl: Option<f64>,
     max_age: Option<Duration>,
     evictor: Option<Evictor>,
+    /// What is put is pinned: caches on this directory that have limits do not evict it.
+    pins: bool,
     counters: Counters,
     accesses: Accesses,
     closed: AtomicBool,
@@ -109,6 +111,7 @@ impl CacheEngine {
             default_ttl,
             max_age: limits.max_age_seconds.map(ttl_duration).transpose()?,
             evictor: Evictor::new(&limits),
+            pins: config.storage_mode,
             counters: Counters::default(),
             accesses: Accesses::new(now),
             closed: AtomicBool::new(false),
@@ -149,6 +152,12 @@ impl CacheEngine {
         Ok(())
     }
 
+    /// For changes of what is there: refused also where there is nothing to be changed, as yet.
+    fn refuse_if_unwritable(&self) -> Result<()> {
+        self.refuse_if_closed()?;
+        self.store.refuse_if_read_only()
+    }
+
     fn expires_at(&self, ttl: Ttl) -> Result<Option<Timestamp>> {
         let seconds = match ttl {
             Ttl::Default => self.default_ttl,
@@ -165,7 +174,8 @@ impl CacheEngine {
         self.refuse_if_closed()?;
         let CacheAttributes { description, metadata, ttl } = attributes;
         let max_bytes = self.evictor.as_ref().map(Evictor::max_bytes);
-        let attributes = PutAttributes { description, metadata, expires_at: self.expires_at(ttl)?, max_bytes };
+        let expires_at = self.expires_at(ttl)?;
+        let attributes = PutAttributes { description, metadata, expires_at, max_bytes, pinned: self.pins };
         if let Some(evictor) = &self.evictor {
             evictor.admit(&self.store, key.as_str(), encoded.payload.size())?;
         }
@@ -288,23 +298,28 @@ impl CacheEngine {
 
     /// Removes an entry; `false` if there was none.
     pub fn invalidate(&self, key: &EntryKey) -> Result<bool> {
-        self.refuse_if_closed()?;
-        match key.fingerprint() {
-            None => self.store.delete(key.as_str()),
+        self.refuse_if_unwritable()?;
+        let removed = match key.fingerprint() {
+            None => self.store.delete(key.as_str())?,
             Some(_) => match self.get_entry(key, true)? {
-                Some(found) => self.store.delete_entry(&found.entry),
-                None => Ok(false),
+                Some(found) => self.store.delete_entry(&found.entry)?,
+                None => false,
             },
+        };
+        if removed {
+            self.accesses.forget([key.as_str()]);
         }
+        Ok(removed)
     }
 
     /// Makes an entry as fresh as if it had just been put, with this time to live; `false` if there is none that has not
     /// expired. Its payload is not touched.
     pub fn touch(&self, key: &EntryKey, ttl: Ttl) -> Result<bool> {
+        self.refuse_if_unwritable()?;
+        let expires_at = self.expires_at(ttl)?;
         if !self.exists(key)? {
             return Ok(false);
         }
-        let expires_at = self.expires_at(ttl)?;
         self.store.update_entry(key.as_str(), |_| {
             let created_at = Some(self.store.clock().now());
             Ok(EntryUpdate { created_at, expires_at: Some(expires_at), ..EntryUpdate::default() })
@@ -313,31 +328,30 @@ impl CacheEngine {
 
     /// Keeps an entry from being evicted, or no longer; `false` if there is none. It expires all the same.
     pub fn set_pinned(&self, key: &EntryKey, pinned: bool) -> Result<bool> {
-        self.refuse_if_closed()?;
+        self.refuse_if_unwritable()?;
         match self.get_entry(key, true)? {
             Some(_) => self.store.set_pinned(key.as_str(), pinned),
             None => Ok(false),
         }
     }
 
-    /// Removes all entries that have expired or are older than any is served, and returns how many.
+    /// Removes all entries that have expired or are older than any is served, and returns how many. One that is pinned
+    /// and has not expired stays, however old it is: this cache does not serve it, another one or a store may.
     pub fn cleanup_expired(&self) -> Result<u64> {
-        self.refuse_if_closed()?;
-        if self.store.is_read_only() {
-            // Also where nothing has expired, as yet.
-            return Err(Error::new(ErrorKind::ReadOnly, "the store is read-only, nothing can be removed"));
-        }
+        self.refuse_if_unwritable()?;
         let now = self.store.clock().now();
         let serving = self.serving(now, None)?;
         // Expired entries have an index; those that were put when entries were served for longer have to be looked for.
         let expired_at = serving.oldest.is_none().then_some(now);
+        let pinned = if expired_at.is_none() { self.store.pinned()? } else { Vec::new() };
+        let stays = |entry: &Entry| !is_expired(entry, now) && pinned.binary_search(&entry.key).is_ok();
         let mut removed = 0;
         let mut after: Option<String> = None;
         loop {
             let scan = Scan { prefix: "", after: after.as_deref(), limit: CLEANUP_PAGE, expired_at };
             let page = self.store.metadata().scan(&scan)?;
-            let doomed = page.iter().filter(|found| !serving.admits(&found.entry));
-            removed += self.store.delete_batch(&doomed.map(|found| found.entry.version()).collect::<Vec<_>>())?;
+            let doomed = page.iter().filter(|found| !serving.admits(&found.entry) && !stays(&found.entry));
+            removed += self.delete_batch(&doomed.map(|found| found.entry.version()).collect::<Vec<_>>())?;
             if page.len() < CLEANUP_PAGE {
                 return Ok(removed);
             }
@@ -371,7 +385,9 @@ impl CacheEngine {
     /// Removes those of the entries that have not been replaced, and returns how many.
     pub fn delete_batch(&self, versions: &[EntryVersion]) -> Result<u64> {
         self.refuse_if_closed()?;
-        self.store.delete_batch(versions)
+        let removed = self.store.delete_batch(versions)?;
+        self.accesses.forget(versions.iter().map(|version| version.key.as_str()));
+        Ok(removed)
     }
 
     /// Entries and bytes, expired ones included until they are cleaned up.

@@ -53,6 +53,15 @@ impl Codec {
         }
     }
 
+    /// The highest level that it takes. LZ4 has one only, and takes the levels of all.
+    #[must_use]
+    pub fn highest_level(self) -> i32 {
+        match self {
+            Self::None | Self::Zstd => 22,
+            Self::Lz4 | Self::Gzip => 9,
+        }
+    }
+
     /// What a file name gets behind the format's extension.
     #[must_use]
     pub fn extension(self) -> &'static str {
@@ -353,7 +362,12 @@ impl StoreConfig {
     /// Refuses values that make no sense, before anything is opened.
     pub fn check(&self) -> Result<()> {
         let wrong = |what: String, hint: &'static str| Err(Error::new(ErrorKind::InvalidInput, what).with_hint(hint));
-        let CompressionConfig { pickle_compression_level, blosc2_array_compression_level, .. } = self.compression;
+        let CompressionConfig {
+            pickle_compression_codec: codec,
+            pickle_compression_level,
+            blosc2_array_compression_level,
+            ..
+        } = self.compression;
         if self.shard_chars > 4 {
             return wrong(
                 format!("shard_chars is {}", self.shard_chars),
@@ -364,6 +378,12 @@ impl StoreConfig {
             return wrong(
                 format!("pickle_compression_level is {pickle_compression_level}"),
                 "give a level from 1 (fast) to 9, with zstd up to 22",
+            );
+        }
+        if pickle_compression_level > codec.highest_level() {
+            return wrong(
+                format!("pickle_compression_level is {pickle_compression_level}, and the codec is {}", codec.name()),
+                "give a level from 1 (fast) to 9, or the codec zstd",
             );
         }
         if blosc2_array_compression_level > 9 {
@@ -444,7 +464,7 @@ impl CacheConfig {
     pub(crate) fn flight_patience(&self) -> Result<Duration> {
         Duration::try_from_secs_f64(self.flight_patience_seconds).map_err(|_| {
             let seconds = self.flight_patience_seconds;
-            let what = format!("flight_patience_seconds is {seconds}, which is no length of time");
+            let what = format!("flight_patience_seconds is {seconds:?}, which is no length of time");
             Error::new(ErrorKind::InvalidInput, what).with_hint("give a number of seconds that is zero or more")
         })
     }
@@ -453,7 +473,7 @@ impl CacheConfig {
 /// Seconds as a duration; negative, infinite and absurd ones are refused by name.
 pub fn ttl_duration(seconds: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| {
-        Error::new(ErrorKind::InvalidInput, format!("ttl_seconds is {seconds}, which is no length of time"))
+        Error::new(ErrorKind::InvalidInput, format!("ttl_seconds is {seconds:?}, which is no length of time"))
             .with_hint("give a number of seconds that is zero or more, or None for an entry that never expires")
     })
 }

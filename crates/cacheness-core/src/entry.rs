@@ -23,9 +23,18 @@ pub struct Format {
     pub object_type: Name,
     /// What the handler must know besides the payload, in its own encoding; empty for most.
     pub handler_meta: Vec<u8>,
+    /// Bytes before compression, where the handler knows: of plain data and pickles as encoded, of an array's items, of
+    /// a table's columns in memory. `None` also where nothing was compressed and the payload's size says it.
+    pub raw_size: Option<u64>,
 }
 
 impl Format {
+    /// Bytes of the value before compression, as far as they are known; `size` is that of the payload.
+    #[must_use]
+    pub fn original_size(&self, size: u64) -> Option<u64> {
+        self.raw_size.or((self.compression == "none").then_some(size))
+    }
+
     /// Whether decoding the payload may run code that the payload chooses: pickles.
     #[must_use]
     pub fn runs_code(&self) -> bool {

@@ -23,6 +23,8 @@ pub struct PutOutcome {
 pub struct PutOptions {
     /// If another entry has a blob with the same [`Entry::digest`] and size, name that blob instead.
     pub share_blob: bool,
+    /// Pin the entry in the same transaction. Without it, it stays pinned or not as it was.
+    pub pin: bool,
 }
 
 /// What changes in an entry without its payload being written again. `None` leaves a field as it is.

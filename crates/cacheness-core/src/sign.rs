@@ -255,6 +255,7 @@ impl Signer {
         field(&mut out, Some(format.storage_format.as_bytes()));
         field(&mut out, Some(format.compression.as_bytes()));
         field(&mut out, Some(&format.handler_meta));
+        field(&mut out, format.raw_size.map(u64::to_le_bytes).as_ref().map(<[u8; 8]>::as_slice));
         let times = [Some(entry.created_at), entry.expires_at];
         for (name, time) in ["created_at", "expires_at"].into_iter().zip(times) {
             if self.fields.has(name) {

@@ -23,6 +23,7 @@ CREATE TABLE cache_entries (
     description    TEXT,
     metadata       TEXT,
     params         BLOB,
+    raw_size       INTEGER,
     locator        TEXT,
     payload        BLOB,
     CHECK ((locator IS NULL) <> (payload IS NULL))

@@ -15,7 +15,8 @@ use crate::cache::PutOptions;
 use crate::directory::{Access, Place, open_store};
 use crate::info::EntryInfo;
 
-/// Keeps artifacts under names: no expiry, no eviction, errors instead of misses.
+/// Keeps artifacts under names: no expiry, no eviction, errors instead of misses. What it puts is pinned: a cache that is
+/// opened on its directory does not evict it either.
 ///
 /// ```
 /// use cacheness::BlobStore;
@@ -49,6 +50,11 @@ impl BlobStore {
         Ok(Self { store: open_store(place, config, access, Clock::system())? })
     }
 
+    /// What goes beside every artifact: it is pinned, so that a cache on the same directory does not evict it.
+    fn attributes(metadata: Option<String>) -> PutAttributes {
+        PutAttributes { metadata, pinned: true, ..PutAttributes::default() }
+    }
+
     /// The engine underneath, which speaks of payloads instead of values.
     #[must_use]
     pub fn engine(&self) -> &Store {
@@ -60,7 +66,7 @@ impl BlobStore {
     /// # Errors
     /// `InvalidInput` for a key that is empty, too long or has a NUL; `Serialization`, `Storage`, `Metadata`, `ReadOnly`.
     pub fn put<T: Storable>(&self, key: &str, value: &T) -> Result<()> {
-        self.put_entry(key, value, PutAttributes::default())
+        self.put_entry(key, value, None)
     }
 
     /// Stores `value` with metadata: a map or struct with named fields.
@@ -69,13 +75,13 @@ impl BlobStore {
     /// Those of [`BlobStore::put`].
     pub fn put_with<T: Storable>(&self, key: &str, value: &T, metadata: impl Serialize) -> Result<()> {
         let metadata = PutOptions::new().metadata(metadata).into_attributes()?.metadata;
-        self.put_entry(key, value, PutAttributes { metadata, ..PutAttributes::default() })
+        self.put_entry(key, value, metadata)
     }
 
-    fn put_entry<T: Storable>(&self, key: &str, value: &T, attributes: PutAttributes) -> Result<()> {
+    fn put_entry<T: Storable>(&self, key: &str, value: &T, metadata: Option<String>) -> Result<()> {
         let key = EntryKey::from_name(key)?;
         let encoded = value.encode(&self.store.config().compression)?;
-        self.store.put(&key, encoded, attributes).map(drop)
+        self.store.put(&key, encoded, Self::attributes(metadata)).map(drop)
     }
 
     /// Stores `value` under the hash of its payload, which is returned; equal values are stored once.
@@ -89,7 +95,7 @@ impl BlobStore {
         }
         let metadata = metadata.map(|metadata| Value::Object(metadata.clone()).to_string());
         let encoded = value.encode(&self.store.config().compression)?;
-        Ok(self.store.put_by_content(encoded, PutAttributes { metadata, ..PutAttributes::default() })?.key.clone())
+        Ok(self.store.put_by_content(encoded, Self::attributes(metadata))?.key.clone())
     }
 
     /// The value of `key`, or `None` if there is none.

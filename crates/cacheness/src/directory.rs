@@ -104,7 +104,8 @@ fn refuse_emptied(root: &Path) -> Result<()> {
 /// - `NotAStore`: the path is no directory, or holds no store and must be there.
 /// - `NewerFormat`: a newer release wrote it.
 /// - `ReadOnly`: it must be made and cannot be.
-/// - `InvalidInput`: the configuration names a metadata backend that does not exist, or not the one that the directory has.
+/// - `InvalidInput`: the configuration names a metadata backend that does not exist, or not the one that the directory has;
+///   the path is a URL, or begins with `~`.
 pub fn open_store(place: &Place, config: StoreConfig, access: Access, clock: Clock) -> Result<Store> {
     config.check()?;
     match (place, wanted_backend(&config)?) {
@@ -186,6 +187,7 @@ fn open_directory(
     clock: Clock,
 ) -> Result<Store> {
     let fields = signed_fields(&config)?;
+    refuse_other_places(path)?;
     // A path that depends on the working directory would lead elsewhere after a chdir.
     let root = std::path::absolute(path).map_err(|e| Error::io(format_args!("cannot use {}", path.display()), e))?;
     prepare_directory(&root, access)?;
@@ -226,6 +228,21 @@ fn open_directory(
     let store = Store::new(metadata, blobs, signer, config, clock);
     // Where nothing can be stored, waiting for another process to do so would be in vain.
     Ok(if read_only { store } else { store.with_locks(Arc::new(LockFile::new(&root))) })
+}
+
+/// Refuses what means another place to the user, and would become a directory with a strange name.
+fn refuse_other_places(path: &Path) -> Result<()> {
+    let text = path.to_string_lossy();
+    let wrong = |what, hint: &'static str| {
+        Err(Error::new(ErrorKind::InvalidInput, format!("{} {what}", path.display())).with_hint(hint))
+    };
+    if text.split_once("://").is_some_and(|(scheme, _)| scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+')) {
+        return wrong("is a URL", "a store is in a directory: give its path");
+    }
+    if text == "~" || text.starts_with("~/") {
+        return wrong("begins with ~, which only a shell knows", "give the whole path");
+    }
+    Ok(())
 }
 
 fn open_metadata(root: &Path, name: &str, config: &StoreConfig, read_only: bool) -> Result<Box<dyn MetadataBackend>> {

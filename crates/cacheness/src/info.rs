@@ -65,6 +65,13 @@ impl EntryInfo {
         self.entry.size
     }
 
+    /// Bytes before compression, as far as they are known: of plain data and pickles as encoded, of an array's items, of a
+    /// table's columns in memory. Of what was not compressed it is [`size`](Self::size).
+    #[must_use]
+    pub fn original_size(&self) -> Option<u64> {
+        self.entry.format.original_size(self.entry.size)
+    }
+
     /// Whether the payload travels inside the entry.
     #[must_use]
     pub fn is_inline(&self) -> bool {

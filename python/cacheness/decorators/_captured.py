@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _PLAIN = (
-    type(None), bool, int, float, complex, str, bytes, enum.Enum, dt.date, dt.time, dt.timedelta, decimal.Decimal,
-    uuid.UUID, pathlib.PurePath,
+    type(None), bool, int, float, complex, str, bytes, range, enum.Enum, dt.date, dt.time, dt.timedelta, decimal.Decimal,
+    uuid.UUID, pathlib.PurePath, types.EllipsisType,
 )  # fmt: skip
 
 
@@ -83,5 +83,22 @@ def _is_plain(value: Any) -> bool:
         return True
     if isinstance(value, tuple | frozenset):
         return all(map(_is_plain, value))
+    if isinstance(value, slice):
+        return _is_plain((value.start, value.stop, value.step))
+    if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType | types.ModuleType):
+        return _is_named(value)
     numpy = sys.modules.get("numpy")
     return numpy is not None and isinstance(value, (numpy.number, numpy.bool_, numpy.datetime64))
+
+
+def _is_named(value: Any) -> bool:
+    """Whether it is the module, class or function that its name leads to: then the name says what it is."""
+    if isinstance(value, types.ModuleType):
+        return sys.modules.get(value.__name__) is value
+    if hasattr(value, "__wrapped__") or getattr(value, "__closure__", None):
+        # It depends on more than its name.
+        return False
+    found: Any = sys.modules.get(getattr(value, "__module__", None) or "")
+    for name in value.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is value

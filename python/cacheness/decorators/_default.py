@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 
 from ..cache import Cache
@@ -32,7 +33,6 @@ def get_cache() -> Cache:
                     hint="call set_default_cache(…) with one that is open, or reset_cache()",
                 )
             _default = Cache()
-            atexit.register(_default.close)
         return _default
 
 
@@ -61,3 +61,20 @@ def reset_cache() -> None:
         former, _default, _chosen = _default, None, False
     if former is not None:
         former.close()
+
+
+@atexit.register
+def _close() -> None:
+    """Writes down what is pending, as the interpreter ends; a cache that somebody has chosen is closed by them."""
+    if _default is not None and not _chosen:
+        _default.close()
+
+
+def _forked() -> None:
+    """A thread that held the lock, because it was opening the cache, does not exist in the child."""
+    global _default_lock
+    _default_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

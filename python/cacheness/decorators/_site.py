@@ -47,6 +47,8 @@ class Site(Computing):
         calls = options.calls(inline_only=inline_only)
         super().__init__(name, calls, ignore_errors=options.ignore_errors, condition=options.condition)
         self.function = function
+        #: Names of the function's parameters, where it says them.
+        self._parameters: tuple[str, ...] = ()
         self.options = options
         self.bind = self._binder()
 
@@ -58,6 +60,7 @@ class Site(Computing):
             target = self._target.function
             try:
                 parameters = inspect.signature(target).parameters
+                self._parameters = tuple(parameters)
                 bind = binder(target, self._constants, self.options.include_defaults, ignore)
             except ValueError as error:
                 raise CacheConfigurationError(f"{self.name}: {error}", hint="give key_func=…") from None
@@ -94,6 +97,19 @@ class Site(Computing):
             )
         return {**self._constants, "arguments": key}
 
+    def _refuse_without_object(self, args: tuple[Any, ...]) -> None:
+        """Refuses a method's arguments without its object: of a bound method, Python hides the object from us."""
+        outer, _, name = str(getattr(self.function, "__qualname__", "")).rpartition(".")
+        is_method = self._parameters[:1] == ("self",) and outer and not outer.endswith("<locals>")
+        if not is_method or self._target.bound or not args:
+            return
+        kind = type(args[0])
+        if not hasattr(kind, name) and all(base.__qualname__ != outer for base in kind.__mro__):
+            raise TypeError(
+                f"{self.name}: a {kind.__name__} is given as the object; these methods are called on the class, with the "
+                f"object first: {outer}.{name}.cache_key(…)"
+            )
+
     def cache(self) -> Cache:
         """The cache of this call."""
         cache = self.options.cache_instance
@@ -112,6 +128,7 @@ class Site(Computing):
 
     def cache_key(self, /, *args: Any, **kwargs: Any) -> str:
         """The key of the entry that these arguments have, whether it is there or not."""
+        self._refuse_without_object(args)
         try:
             return self.cache().cache_key(params=self.bind(*args, **kwargs))
         except CacheSerializationError as error:
@@ -121,6 +138,7 @@ class Site(Computing):
         """Removes the entry of these arguments; without arguments, all entries of the function. Returns how many."""
         if not args and not kwargs:
             return _core.clear_function(self.cache(), self.name)
+        self._refuse_without_object(args)
         try:
             return int(self.cache().invalidate(params=self.bind(*args, **kwargs)))
         except CacheSerializationError as error:

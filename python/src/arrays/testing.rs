@@ -54,6 +54,7 @@ fn format_of(meta: &Bound<'_, PyDict>) -> PyResult<Format> {
         compression: text("compression")?.into(),
         object_type: text("object_type")?.into(),
         handler_meta: handler_meta.unwrap_or_default(),
+        raw_size: None,
     })
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use super::entries;
 use crate::args::Clear;
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::{printable, say};
 use crate::place::Directory;
 use crate::show;
 
@@ -17,7 +17,8 @@ pub(crate) fn run(args: &Clear, directory: &Directory) -> Result<(), Failure> {
         }
         let totals = store.totals()?;
         let (count, bytes) = (entries(totals.entries), show::bytes(totals.bytes));
-        let question = format!("Remove all {count} ({bytes}) of {}? [y/N] ", directory.path.display());
+        let path = printable(&directory.path.display().to_string());
+        let question = format!("Remove all {count} ({bytes}) of {path}? [y/N] ");
         let mut err = io::stderr().lock();
         // A question that cannot be shown is not answered with yes.
         err.write_all(question.as_bytes()).and_then(|()| err.flush()).map_err(|_| Failure::Declined)?;

@@ -14,7 +14,7 @@ use cacheness::{Error, ErrorKind};
 use crate::args::Get;
 use crate::failure::Failure;
 use crate::json;
-use crate::output::{Output, say};
+use crate::output::{Output, printable, say};
 use crate::place::{Directory, resolve};
 use crate::show;
 
@@ -53,7 +53,8 @@ pub(crate) fn run(args: &Get, directory: &Directory, out: &mut Output) -> Result
             let content = content(stored)?;
             write(path, &content).map_err(|e| Failure::file("write", path, e))?;
             let what = if is_plain { String::new() } else { format!(" of {format}") };
-            say(format_args!("wrote {}{what} to {}", show::bytes(content.len() as u64), path.display()));
+            let path = printable(&path.display().to_string());
+            say(format_args!("wrote {}{what} to {path}", show::bytes(content.len() as u64)));
             Ok(())
         }
     }

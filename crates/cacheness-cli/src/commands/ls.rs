@@ -5,7 +5,7 @@ use std::io::Write;
 
 use cacheness::core::cache::is_expired;
 use cacheness::{EntryInfo, Timestamp};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::Value;
 
 use super::entries;
@@ -14,6 +14,9 @@ use crate::failure::Failure;
 use crate::output::{Output, printable, say};
 use crate::place::Directory;
 use crate::show;
+
+/// On a terminal of fewer columns lines are not broken by us.
+const NARROW: u16 = 60;
 
 pub(crate) fn run(args: &Ls, directory: &Directory, out: &mut Output) -> Result<(), Failure> {
     let store = directory.read()?;
@@ -75,7 +78,11 @@ fn is_wanted(args: &Ls, entry: &EntryInfo, now: Timestamp) -> cacheness::Result<
 
 fn print_table(entries: &[EntryInfo], now: Timestamp, out: &mut Output) -> Result<(), Failure> {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING);
+    // A terminal that does not know its width says zero.
+    if table.width().is_some_and(|width| width > NARROW) {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
     let expires = entries.iter().any(|entry| entry.expires_at().is_some());
     let mut header = vec!["KEY", "TYPE", "FORMAT", "SIZE", "CREATED"];
     header.extend(expires.then_some("EXPIRES"));
@@ -97,6 +104,10 @@ fn print_table(entries: &[EntryInfo], now: Timestamp, out: &mut Output) -> Resul
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
+    }
+    // Keys are copied from here: they are not broken, however narrow the terminal is.
+    if let Some(key) = table.column_mut(0) {
+        key.set_constraint(ColumnConstraint::ContentWidth);
     }
     if let Some(size) = table.column_mut(3) {
         size.set_cell_alignment(CellAlignment::Right);

@@ -13,7 +13,8 @@ use cacheness::{CacheBuilder, Error, ErrorKind, IntoEntryKey, Params};
 
 use crate::args::Put;
 use crate::failure::Failure;
-use crate::output::{Output, say};
+use crate::json;
+use crate::output::{Output, printable, say};
 use crate::place::Directory;
 use crate::typed::{Field, Lifetime};
 
@@ -26,10 +27,6 @@ pub(crate) fn run(args: &Put, directory: &Directory, out: &mut Output) -> Result
     let value = read(args)?;
     let mut payload = Vec::new();
     value.encode(&mut payload)?;
-    if args.json {
-        // What cannot be read again is not stored: a map with a name twice.
-        Value::decode(&payload).map_err(|e| e.within(args.file.display()))?;
-    }
     let is_new = !directory.path.join("cacheness.toml").exists();
     // The limits of whoever owns the store are not known here: nothing is evicted.
     let cache = CacheBuilder::from_env()?.unlimited().directory(&directory.path).open()?;
@@ -45,7 +42,7 @@ pub(crate) fn run(args: &Put, directory: &Directory, out: &mut Output) -> Result
     engine.put(&key, encoded, CacheAttributes { description: args.description.clone(), metadata, ttl })?;
     cache.close()?;
     if is_new {
-        say(format_args!("made a new store in {}", directory.path.display()));
+        say(format_args!("made a new store in {}", printable(&directory.path.display().to_string())));
     }
     writeln!(out, "{}", key.as_str())?;
     Ok(())
@@ -84,67 +81,19 @@ fn read(args: &Put) -> Result<Value, Failure> {
         let message = format!("{} {what}", path.display());
         Failure::Engine(Error::new(ErrorKind::Serialization, message).with_hint(hint))
     };
+    let text = |bytes, hint| {
+        String::from_utf8(bytes).map_err(|e| wrong(format!("is not valid UTF-8: {e}"), hint))
+    };
     if args.json {
-        if let Some(digits) = wide_integer(&bytes) {
-            let what = format!("has the integer {digits}, which does not fit 64 bits");
-            return Err(wrong(what, "JSON would make a rounded float of it; put it in quotes"));
-        }
-        return serde_json::from_slice(&bytes)
-            .map_err(|e| wrong(format!("is not valid JSON: {e}"), "without --json its bytes are stored"));
+        let hint = "without --json its bytes are stored";
+        let value = json::parse(&text(bytes, hint)?).map_err(|e| wrong(format!("is not valid JSON: {e}"), hint))?;
+        return match json::name_given_twice(&value) {
+            Some(name) => Err(wrong(format!("has the name {name:?} twice in one object"), "only one could be kept")),
+            None => Ok(value),
+        };
     }
     if args.text {
-        return String::from_utf8(bytes)
-            .map(Value::Str)
-            .map_err(|e| wrong(format!("is not valid UTF-8: {e}"), "without --text its bytes are stored"));
+        return text(bytes, "without --text its bytes are stored").map(Value::Str);
     }
     Ok(Value::Bytes(bytes))
-}
-
-/// The first integer in a JSON text that neither `i64` nor `u64` holds; a parser makes a float of it without a word.
-fn wide_integer(json: &[u8]) -> Option<String> {
-    let mut rest = json;
-    while let Some((&first, after)) = rest.split_first() {
-        rest = after;
-        if first == b'"' {
-            while let Some((&byte, after)) = rest.split_first() {
-                rest = if byte == b'\\' { after.get(1..).unwrap_or_default() } else { after };
-                if byte == b'"' {
-                    break;
-                }
-            }
-        } else if first == b'-' || first.is_ascii_digit() {
-            let count = rest.iter().take_while(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')).count();
-            let number = [&[first], &rest[..count]].concat();
-            rest = &rest[count..];
-            let text = String::from_utf8(number).ok()?;
-            let is_integer = !text.contains(['.', 'e', 'E']);
-            if is_integer && text.parse::<i64>().is_err() && text.parse::<u64>().is_err() {
-                return Some(text);
-            }
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::wide_integer;
-
-    #[test]
-    fn integers_that_json_would_round_are_found() {
-        for json in [
-            "18446744073709551615",
-            "[-9223372036854775808]",
-            "\"99999999999999999999\"",
-            "1e30",
-            "{\"a\\\"99999999999999999999\": 1}",
-            "\"\\",
-            "",
-        ] {
-            assert_eq!(wide_integer(json.as_bytes()), None, "{json}");
-        }
-        for json in ["18446744073709551616", "{\"a\": [1, -9223372036854775809]}", "[\"\\\\\", 99999999999999999999]"] {
-            assert!(wide_integer(json.as_bytes()).is_some(), "{json}");
-        }
-    }
 }

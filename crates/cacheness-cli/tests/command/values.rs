@@ -53,14 +53,12 @@ impl Plain for Value2 {}
 fn what_cannot_be_put_leaves_nothing() {
     let place = Place::new();
     place.write("x", b"\xff{");
-    place.write("wide", b"[99999999999999999999]");
     place.write("twice", br#"{"a": 1, "a": 2}"#);
     place.run(&["put", "missing", "a=1"]).failed(1, "cannot read missing");
     place.run(&["put", "x"]).failed(2, "no parameters");
     place.run(&["put", "x", "--json", "a=1"]).failed(1, "not valid JSON");
     place.run(&["put", "x", "--text", "a=1"]).failed(1, "not valid UTF-8");
-    place.run(&["put", "wide", "--json", "a=1"]).failed(1, "99999999999999999999");
-    place.run(&["put", "twice", "--json", "a=1"]).failed(1, "twice");
+    place.run(&["put", "twice", "--json", "a=1"]).failed(1, "has the name \"a\" twice");
     for args in [
         &["put", "x", "a"][..],
         &["put", "x", "=1"],
@@ -69,6 +67,8 @@ fn what_cannot_be_put_leaves_nothing() {
         &["put", "x", "a=1", "--ttl", "soon"],
         &["put", "x", "a=1", "--json", "--text"],
         &["put", "x", "a=\"1"],
+        &["put", "x", "a={\"b\": 1, \"b\": 2}"],
+        &["put", "x", "a=1", "--metadata", "b=[99999999999999999999]"],
     ] {
         place.run(args).failed(2, "");
     }
@@ -79,6 +79,44 @@ fn what_cannot_be_put_leaves_nothing() {
         place.run(&["put", "x", "a=1", "--ttl", ttl]).failed(2, "give a number of seconds");
     }
     assert!(!place.path("cache").exists());
+}
+
+#[test]
+fn integers_keep_all_their_digits() {
+    let place = Place::new();
+    let text = "{\n  \"a\": [\n    99999999999999999999,\n    -36893488147419103233\n  ]\n}\n";
+    place.write("wide", text.as_bytes());
+    let key = place.run(&["put", "wide", "--json", "n=[18446744073709551616]"]).done().out;
+    assert_eq!(place.run(&["get", key.trim_end()]).done().out, text);
+    assert!(place.cache().exists(params! { n: [1_i128 << 64] }).expect("looked up"));
+}
+
+#[test]
+fn names_play_no_tricks_with_a_terminal() {
+    let place = Place::new();
+    let name = "a\u{1b}[31m\u{202e}b";
+    place.write("x", b"1");
+    place.write(name, b"1");
+    let said = [
+        place.run(&["-d", name, "put", "x", "a=1"]).err,
+        place.run(&["-d", "cache\u{1b}[2J", "put", "x", "a=1"]).done().err,
+        place.run(&["-d", "cache\u{1b}[2J", "put", "missing\u{1b}", "a=1"]).err,
+        place.run(&["-d", "cache\u{1b}[2J", "get", "nothing\u{1b}"]).err,
+        place.run(&["-d", "cache\u{1b}[2J", "put", name, "--json", "--key", "k\u{1b}"]).done().err,
+        place.run(&["-d", "cache\u{1b}[2J", "get", "k\u{1b}", "-o", name]).done().err,
+        place.run(&["-d", "cache\u{1b}[2J", "ls"]).done().out,
+        place.run(&["-d", "cache\u{1b}[2J", "stats"]).done().out,
+        place.run(&["-d", "cache\u{1b}[2J", "config"]).done().out,
+        place.run(&["-d", "cache\u{1b}[2J", "info", "k\u{1b}"]).done().out,
+    ];
+    for text in said {
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+    }
+    let manifest = "format = 9\nwritten_by = \"\\u001b[31m\"\n";
+    std::fs::create_dir(place.path("later")).expect("made");
+    std::fs::write(place.path("later/cacheness.toml"), manifest).expect("written");
+    let error = place.run(&["ls", "later"]).failed(1, "format 9").err;
+    assert!(error.contains("hint: upgrade") && !error.contains('\u{1b}'), "{error:?}");
 }
 
 #[test]
@@ -159,6 +197,7 @@ fn an_array_is_written_as_its_file_and_a_pickle_is_not_decoded() {
         compression: "none".into(),
         object_type: "builtins.object".into(),
         handler_meta: Vec::new(),
+        raw_size: None,
     };
     let stored = cacheness::core::payload::Encoded {
         format,

@@ -123,12 +123,12 @@ impl Entries {
                 entry.location = Location::Blob(locator.to_owned());
             }
         }
-        let (mut place, mut pinned) = (self.next_place, false);
+        let (mut place, mut pinned) = (self.next_place, options.pin);
         if let Some((former, orphan)) = former {
             outcome.replaced = true;
             outcome.orphaned = orphan.filter(|orphan| entry.location.locator() != Some(orphan));
             entry.access_count = former.entry.access_count;
-            (place, pinned) = (former.place, former.pinned);
+            (place, pinned) = (former.place, former.pinned || options.pin);
         }
         self.insert(Kept { entry, place, pinned });
         outcome

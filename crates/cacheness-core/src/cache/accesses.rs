@@ -84,6 +84,15 @@ impl Accesses {
         }
     }
 
+    /// Forgets reads of entries that are gone: what is put under their keys later has not been read.
+    pub(super) fn forget<'a>(&self, keys: impl IntoIterator<Item = &'a str>) {
+        if let Some(mut noted) = self.lock() {
+            for key in keys {
+                noted.remove(key);
+            }
+        }
+    }
+
     /// Forgets everything.
     pub(super) fn clear(&self) {
         if let Some(mut noted) = self.lock() {

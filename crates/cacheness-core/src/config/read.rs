@@ -1,7 +1,7 @@
 //! Configurations from files: an option that does not exist is refused with the nearest one that does.
 
-use serde::de::DeserializeOwned;
-use serde::{Deserializer, Serialize};
+use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::{CacheConfig, StoreConfig};
@@ -11,14 +11,18 @@ use crate::error::{Error, ErrorKind, Result};
 const ALIKE: f64 = 0.8;
 
 /// Of `known`, the name most like `name`, if one is like it. Of short names, one that differs in a letter or has two of
-/// them exchanged.
+/// them exchanged; else the shortest that it is a part of, as `ttl` is of `default_ttl_seconds`.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let name = name.to_lowercase();
+    let (name, known) = (name.to_lowercase(), known.collect::<Vec<_>>());
+    let has_parts = |candidate: &&str| name.split('_').all(|part| candidate.split('_').any(|one| one == part));
+    let part_of = known.iter().copied().filter(has_parts).min_by_key(|candidate| candidate.len());
     known
+        .into_iter()
         .map(|candidate| (strsim::jaro_winkler(&name, candidate), candidate))
         .filter(|(alike, candidate)| *alike > ALIKE || strsim::damerau_levenshtein(&name, candidate) <= 1)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)
+        .or(part_of)
 }
 
 impl CacheConfig {
@@ -68,13 +72,82 @@ where
 {
     let invalid =
         |e: &dyn std::fmt::Display| Error::new(ErrorKind::InvalidInput, format!("the configuration is not valid: {e}"));
-    let given: Value = serde::Deserialize::deserialize(file).map_err(|e: D::Error| invalid(&e))?;
+    let Given(given) = serde::Deserialize::deserialize(file).map_err(|e: D::Error| invalid(&e))?;
     let known = serde_json::to_value(C::default()).expect("a configuration is valid JSON");
     let (Value::Object(options), Value::Object(known)) = (&given, &known) else {
         return Err(invalid(&"it is not a table of options"));
     };
     refuse_unknown(options, known, "")?;
     C::deserialize(&given).map_err(|e| wrong_value::<C>(options, &[]).unwrap_or_else(|| invalid(&e)))
+}
+
+/// What a file says, as JSON. A number that JSON has not is its name: not `null`, which stands for no limit.
+struct Given(Value);
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(file: D) -> std::result::Result<Self, D::Error> {
+        file.deserialize_any(GivenVisitor).map(Self)
+    }
+}
+
+struct GivenVisitor;
+
+impl<'de> Visitor<'de> for GivenVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("options and their values")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> std::result::Result<Value, E> {
+        Ok(if value.is_finite() { value.into() } else { value.to_string().into() })
+    }
+
+    fn visit_str<E>(self, value: &str) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_none<E>(self) -> std::result::Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_unit<E>(self) -> std::result::Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, value: D) -> std::result::Result<Value, D::Error> {
+        value.deserialize_any(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> std::result::Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Given(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> std::result::Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some((name, Given(value))) = pairs.next_entry::<String, Given>()? {
+            if map.insert(name.clone(), value).is_some() {
+                return Err(serde::de::Error::custom(format_args!("{name} is given twice")));
+            }
+        }
+        Ok(map.into())
+    }
 }
 
 /// The error for the first option whose value alone makes the configuration unreadable.
@@ -111,7 +184,7 @@ fn expected(error: &str, value: &Value) -> Option<String> {
     Some(match wanted.split(' ').next()? {
         "f64" => "give a number".into(),
         "u64" | "usize" => "give a whole number that is zero or more".into(),
-        "u8" => format!("give a whole number from 0 to {}", u8::MAX),
+        "u8" => "give a digit".into(),
         "i32" => "give a whole number".into(),
         "a" if wanted == "a boolean" => "give true or false".into(),
         "a" if wanted == "a string" => "give text".into(),
@@ -149,6 +222,26 @@ fn refuse_unknown(given: &Map<String, Value>, known: &Map<String, Value>, sectio
 mod tests {
     use super::*;
 
+    fn toml(text: &str) -> Result<CacheConfig> {
+        CacheConfig::read(toml::Deserializer::parse(text).unwrap())
+    }
+
+    /// JSON has no such numbers, and would say `null`, which is no limit.
+    #[test]
+    fn what_is_no_number_is_no_limit_either() {
+        for (number, shown) in [("nan", "NaN"), ("inf", "inf"), ("-inf", "-inf")] {
+            let error = toml(&format!("[limits]\nmax_cache_size_mb = {number}")).unwrap_err();
+            assert_eq!(error.to_string(), format!("max_cache_size_mb in limits is {shown:?}"));
+            assert_eq!(error.hint(), Some("give a number"));
+            for option in ["default_ttl_seconds", "flight_patience_seconds"] {
+                let error = toml(&format!("{option} = {number}")).unwrap_err();
+                assert_eq!(error.to_string(), format!("{option} is {shown:?}"));
+            }
+        }
+        let config = toml("default_ttl_seconds = 60\n[limits]\nmax_cache_size_mb = 1e3").unwrap();
+        assert_eq!((config.default_ttl_seconds, config.limits.max_cache_size_mb), (Some(60.0), Some(1000.0)));
+    }
+
     fn json(text: &str) -> Result<CacheConfig> {
         CacheConfig::read(&mut serde_json::Deserializer::from_str(text))
     }
@@ -168,6 +261,10 @@ mod tests {
         let error = json(r#"{"store": {"compression": {"pickle_compresion_level": 3}}}"#).unwrap_err();
         assert_eq!(error.to_string(), r#"unknown option "pickle_compresion_level" in store.compression"#);
         assert_eq!(error.hint(), Some(r#"did you mean "pickle_compression_level"?"#));
+        let error = json(r#"{"ttl": 1}"#).unwrap_err();
+        assert_eq!(error.hint(), Some(r#"did you mean "default_ttl_seconds"?"#));
+        let error = json(r#"{"limits": {"cache_size": 1}}"#).unwrap_err();
+        assert_eq!(error.hint(), Some(r#"did you mean "max_cache_size_mb"?"#));
         let error = json(r#"{"zzz": 1}"#).unwrap_err();
         assert_eq!(error.to_string(), r#"unknown option "zzz""#);
         assert!(error.hint().unwrap().starts_with("the options are storage_mode, default_ttl_seconds"));
@@ -196,7 +293,7 @@ mod tests {
             (r#"{"limits": 3}"#, "limits is 3", "give a table of options"),
             (r#"{"default_ttl_seconds": "an hour"}"#, r#"default_ttl_seconds is "an hour""#, "give a number"),
             (r#"{"flight_patience_seconds": null}"#, "flight_patience_seconds is null", "give a number"),
-            (r#"{"store": {"shard_chars": 300}}"#, "shard_chars in store is 300", "give a whole number from 0 to 255"),
+            (r#"{"store": {"shard_chars": 300}}"#, "shard_chars in store is 300", "give a digit"),
             (
                 r#"{"store": {"durability": "ful"}}"#,
                 r#"durability in store is "ful""#,

@@ -55,6 +55,7 @@ pub trait Handler {
             compression: Name::Borrowed("none"),
             object_type: rust_type::<Self::Value>(),
             handler_meta: Vec::new(),
+            raw_size: None,
         }
     }
 }
@@ -138,6 +139,7 @@ pub const PLAIN_HANDLER: &str = "plain_objects";
 
 /// A MessagePack payload as it is stored: compressed where that pays.
 pub fn encode_plain(payload: Vec<u8>, object_type: Name, config: &CompressionConfig) -> Result<Encoded<'static>> {
+    let size = payload.len() as u64;
     let (codec, payload) = compress::compress(Cow::Owned(payload), config)?;
     Ok(Encoded {
         format: Format {
@@ -147,6 +149,7 @@ pub fn encode_plain(payload: Vec<u8>, object_type: Name, config: &CompressionCon
             compression: Name::Borrowed(codec.name()),
             object_type,
             handler_meta: Vec::new(),
+            raw_size: (codec != Codec::None).then_some(size),
         },
         extension: match codec {
             Codec::None => Cow::Borrowed("msgpack"),

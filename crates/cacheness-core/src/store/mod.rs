@@ -48,6 +48,8 @@ pub struct PutAttributes {
     pub expires_at: Option<Timestamp>,
     /// A payload of more bytes is refused.
     pub max_bytes: Option<u64>,
+    /// The entry is pinned in the transaction that files it: no cache on this store evicts it.
+    pub pinned: bool,
 }
 
 /// What [`Store::evict`] did.
@@ -204,9 +206,9 @@ impl Store {
         self.file(&EntryKey::Name(content_key(&encoded.format, &digest)), encoded.format, attributes, written)
     }
 
-    fn refuse_if_read_only(&self) -> Result<()> {
+    pub(crate) fn refuse_if_read_only(&self) -> Result<()> {
         if self.is_read_only() {
-            return Err(Error::new(ErrorKind::ReadOnly, "the store is read-only, nothing can be written"));
+            return Err(Error::new(ErrorKind::ReadOnly, "the store is read-only, nothing can be written or removed"));
         }
         Ok(())
     }
@@ -252,9 +254,10 @@ impl Store {
             location,
         };
         let share_blob = self.config.content_addressable && entry.location.locator().is_some();
+        let options = PutOptions { share_blob, pin: attributes.pinned };
         let ticket = self.ticket(&entry.key);
         failpoint::reached("put/blob");
-        let filed = self.sign(&mut entry).and_then(|()| self.metadata.put(&entry, PutOptions { share_blob }));
+        let filed = self.sign(&mut entry).and_then(|()| self.metadata.put(&entry, options));
         match filed {
             Ok(outcome) => {
                 failpoint::reached("put/committed");
@@ -466,7 +469,7 @@ fn no_random(error: getrandom::Error) -> Error {
 
 /// The key of a payload with this digest, read as `format` says.
 fn content_key(format: &Format, digest: &[u8; 32]) -> String {
-    let Format { handler, data_type, storage_format, compression, object_type, handler_meta } = format;
+    let Format { handler, data_type, storage_format, compression, object_type, handler_meta, raw_size: _ } = format;
     let mut hasher = blake3::Hasher::new_derive_key("cacheness content key v1");
     let names = [handler, data_type, storage_format, compression, object_type].map(|name| name.as_bytes());
     for part in names.into_iter().chain([handler_meta.as_slice()]) {

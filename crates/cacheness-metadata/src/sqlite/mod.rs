@@ -377,8 +377,7 @@ impl MetadataBackend for SqliteMetadata {
                 return Ok(false);
             }
             if pinned {
-                let sql = "INSERT INTO cache_pins (cache_key) VALUES (?1) ON CONFLICT DO NOTHING";
-                prepare(connection, sql)?.execute([key]).map_err(failed)?;
+                write::pin(connection, key)?;
             } else {
                 write::unpin(connection, key)?;
             }

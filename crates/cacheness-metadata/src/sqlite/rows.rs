@@ -14,15 +14,15 @@ macro_rules! columns {
     () => {
         "fingerprint, created_at, accessed_at, expires_at, access_count, handler, data_type, storage_format, \
          compression, object_type, handler_meta, file_size, file_hash, digest, signature, description, metadata, \
-         params, locator"
+         params, raw_size, locator"
     };
 }
 pub(super) use columns;
 
 /// The column behind [`columns`]: the payload, or the key in a row of a listing.
-const LAST: usize = 19;
+const LAST: usize = 20;
 
-/// The parameters of a statement that writes a whole row: the key is 1, the columns follow, the payload is 21.
+/// The parameters of a statement that writes a whole row: the key is 1, the columns follow, the payload is 22.
 pub(super) fn bind_entry(statement: &mut Statement<'_>, entry: &Entry, location: &Location) -> Result<()> {
     let format = &entry.format;
     let (locator, payload) = match location {
@@ -52,8 +52,9 @@ pub(super) fn bind_entry(statement: &mut Statement<'_>, entry: &Entry, location:
     bind(17, &entry.description.as_deref())?;
     bind(18, &entry.metadata.as_deref())?;
     bind(19, &entry.params.as_deref())?;
-    bind(20, &locator)?;
-    bind(21, &payload)
+    bind(20, &format.raw_size.and_then(|size| i64::try_from(size).ok()))?;
+    bind(21, &locator)?;
+    bind(22, &payload)
 }
 
 /// The size of the payload as the database keeps it.
@@ -91,6 +92,11 @@ impl<'a> Columns<'a> {
             ValueRef::Integer(value) => Ok(Some(value)),
             _ => Err(malformed(self.key, what)),
         }
+    }
+
+    fn optional_unsigned(&self, index: usize, what: &str) -> Result<Option<u64>> {
+        let value = self.optional_integer(index, what)?;
+        value.map(|value| u64::try_from(value).map_err(|_| malformed(self.key, what))).transpose()
     }
 
     fn optional_text(&self, index: usize, what: &str) -> Result<Option<&'a str>> {
@@ -133,6 +139,7 @@ impl<'a> Columns<'a> {
                 compression: intern(self.text(8, "compression")?),
                 object_type: intern(self.text(9, "object type")?),
                 handler_meta: self.optional_blob(10, "handler metadata")?.unwrap_or_default().to_vec(),
+                raw_size: self.optional_unsigned(18, "raw size")?,
             },
             size: self.unsigned(11, "size")?,
             file_hash: self.integer(12, "hash")?.cast_unsigned(),
@@ -146,7 +153,7 @@ impl<'a> Columns<'a> {
     }
 
     fn locator(&self) -> Result<Option<String>> {
-        Ok(self.optional_text(18, "locator")?.map(str::to_owned))
+        Ok(self.optional_text(19, "locator")?.map(str::to_owned))
     }
 }
 

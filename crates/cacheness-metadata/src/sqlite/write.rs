@@ -55,7 +55,7 @@ fn find_equal_blob(connection: &Connection, entry: &Entry, own: &str) -> Result<
 const INSERT: &str = concat!(
     "INSERT INTO cache_entries (cache_key, ",
     columns!(),
-    ", payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) \
+    ", payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) \
      ON CONFLICT (cache_key) DO NOTHING"
 );
 
@@ -63,7 +63,7 @@ const INSERT: &str = concat!(
 const REPLACE: &str = "UPDATE cache_entries SET fingerprint = ?2, created_at = ?3, accessed_at = ?4, expires_at = ?5, \
     handler = ?7, data_type = ?8, storage_format = ?9, compression = ?10, object_type = ?11, handler_meta = ?12, \
     file_size = ?13, file_hash = ?14, digest = ?15, signature = ?16, description = ?17, metadata = ?18, params = ?19, \
-    locator = ?20, payload = ?21 WHERE id = ?22";
+    raw_size = ?20, locator = ?21, payload = ?22 WHERE id = ?23";
 
 pub(super) fn put(connection: &Connection, entry: &Entry, options: PutOptions) -> Result<PutOutcome> {
     let mut outcome = PutOutcome::default();
@@ -77,6 +77,9 @@ pub(super) fn put(connection: &Connection, entry: &Entry, options: PutOptions) -
         location = &shared;
     }
     let failed = |e| translate("cannot write an entry", e);
+    if options.pin {
+        pin(connection, &entry.key)?;
+    }
     let mut insert = prepare(connection, INSERT)?;
     rows::bind_entry(&mut insert, entry, location)?;
     let inserted = insert.raw_execute().map_err(failed)?;
@@ -89,7 +92,7 @@ pub(super) fn put(connection: &Connection, entry: &Entry, options: PutOptions) -
         .ok_or_else(|| Error::new(ErrorKind::Metadata, format!("entry {} is in the index of keys only", entry.key)))?;
     let mut replace = prepare(connection, REPLACE)?;
     rows::bind_entry(&mut replace, entry, location)?;
-    replace.raw_bind_parameter(22, former.id).map_err(failed)?;
+    replace.raw_bind_parameter(23, former.id).map_err(failed)?;
     replace.raw_execute().map_err(failed)?;
     drop(replace);
     totals::resized(connection, former.id, rows::signed_size(entry)? - former.size)?;
@@ -127,6 +130,11 @@ pub(super) fn delete_row(connection: &Connection, id: i64) -> Result<Option<(Str
     totals::removed(connection, id, size)?;
     unpin(connection, &key)?;
     Ok(Some((key, u64::try_from(size).unwrap_or(0), if_orphaned(connection, locator)?)))
+}
+
+pub(super) fn pin(connection: &Connection, key: &str) -> Result<usize> {
+    let sql = "INSERT INTO cache_pins (cache_key) VALUES (?1) ON CONFLICT DO NOTHING";
+    prepare(connection, sql)?.execute([key]).map_err(|e| translate("cannot pin an entry", e))
 }
 
 pub(super) fn unpin(connection: &Connection, key: &str) -> Result<usize> {

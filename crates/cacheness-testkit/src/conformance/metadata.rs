@@ -30,6 +30,8 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
     ("entries go in the order asked for", eviction::orders),
     ("what has expired goes first", eviction::expired_first),
     ("what is pinned or just written stays", eviction::kept),
+    ("what is put pinned stays", eviction::put_pinned),
+    ("what may go is found among pinned entries", eviction::many_pinned),
     ("evicted blobs are orphaned, bytes are counted", eviction::blobs_and_bytes),
     ("of many entries cold ones go", eviction::many),
     ("clear names every blob once", clear),
@@ -45,7 +47,7 @@ fn put(backend: &dyn MetadataBackend, entry: &Entry) -> PutOutcome {
 }
 
 fn share(backend: &dyn MetadataBackend, entry: &Entry) -> PutOutcome {
-    backend.put(entry, PutOptions { share_blob: true }).expect("put")
+    backend.put(entry, PutOptions { share_blob: true, ..PutOptions::default() }).expect("put")
 }
 
 fn get(backend: &dyn MetadataBackend, key: &str) -> Option<Entry> {

@@ -192,7 +192,7 @@ fn play(fixture: &MetadataFixture, operations: &[Operation]) {
 }
 
 fn put(fixture: &MetadataFixture, model: &mut Model, entry: Entry, share_blob: bool) {
-    let outcome = fixture.backend.put(&entry, PutOptions { share_blob }).expect("put");
+    let outcome = fixture.backend.put(&entry, PutOptions { share_blob, ..PutOptions::default() }).expect("put");
     assert_eq!(outcome.replaced, model.entries.contains_key(&entry.key));
     assert_eq!((outcome.orphaned, outcome.shared), model.put(entry, share_blob));
 }

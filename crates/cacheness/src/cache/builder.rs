@@ -59,33 +59,41 @@ impl CacheBuilder {
     /// makes no sense is refused by [`open`](Self::open).
     pub fn from_env() -> Result<Self> {
         let mut builder = Self::default();
-        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let set = |name: &str| match std::env::var(name) {
+            Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+            Err(std::env::VarError::NotPresent) => Ok(None),
+            Err(std::env::VarError::NotUnicode(value)) => {
+                Err(Error::new(ErrorKind::InvalidInput, format!("the environment variable {name} is {value:?}"))
+                    .with_hint("it is no valid UTF-8"))
+            }
+        };
         fn parse<T: std::str::FromStr>(name: &str, value: &str) -> Result<T> {
             value.parse().map_err(|_| {
                 Error::new(ErrorKind::InvalidInput, format!("the environment variable {name} is {value:?}"))
                     .with_hint("give a number")
             })
         }
-        if let Some(directory) = set("CACHENESS_DIR") {
+        // A path may be any bytes.
+        if let Some(directory) = std::env::var_os("CACHENESS_DIR").filter(|path| !path.is_empty()) {
             builder.place = Place::Directory(directory.into());
         }
-        if let Some(value) = set("CACHENESS_MAX_SIZE_MB") {
+        if let Some(value) = set("CACHENESS_MAX_SIZE_MB")? {
             builder.config.limits.max_cache_size_mb = Some(parse("CACHENESS_MAX_SIZE_MB", &value)?);
         }
-        if let Some(value) = set("CACHENESS_DEFAULT_TTL_SECONDS") {
+        if let Some(value) = set("CACHENESS_DEFAULT_TTL_SECONDS")? {
             builder.config.default_ttl_seconds = Some(parse("CACHENESS_DEFAULT_TTL_SECONDS", &value)?);
         }
-        if let Some(value) = set("CACHENESS_BACKEND") {
+        if let Some(value) = set("CACHENESS_BACKEND")? {
             builder.config.store.default_metadata_backend = value;
         }
         let compression = &mut builder.config.store.compression;
-        if let Some(value) = set("CACHENESS_COMPRESSION_CODEC") {
+        if let Some(value) = set("CACHENESS_COMPRESSION_CODEC")? {
             let codec = Codec::from_name(&value);
             compression.pickle_compression_codec = codec.map_err(|e| {
                 e.with_kind(ErrorKind::InvalidInput).within("the environment variable CACHENESS_COMPRESSION_CODEC")
             })?;
         }
-        if let Some(value) = set("CACHENESS_COMPRESSION_LEVEL") {
+        if let Some(value) = set("CACHENESS_COMPRESSION_LEVEL")? {
             compression.pickle_compression_level = parse("CACHENESS_COMPRESSION_LEVEL", &value)?;
         }
         Ok(builder)

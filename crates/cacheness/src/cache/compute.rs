@@ -88,9 +88,18 @@ impl ComputeOptions {
 /// What a caller found, or has to do.
 enum Found<T> {
     Value(T),
-    /// Nothing, or something that is due.
+    /// There is a value, and it is this caller's turn to compute it anew.
+    Due(Flight),
     Nothing(Turn),
-    Due(T, Turn, cacheness_core::clock::Timestamp),
+}
+
+/// What has come of a turn.
+enum Turned<T> {
+    /// Somebody else has computed it.
+    Value(T),
+    Compute(Flight),
+    /// Somebody else computes it.
+    Wait,
 }
 
 impl Cache {
@@ -143,31 +152,20 @@ impl Cache {
         compute: impl FnOnce() -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
         let key = self.entry_key(key)?;
-        let mut turn = match self.find(&key, options.freshness, Scope::current())? {
+        let flight = match self.find(&key, options.freshness)? {
             Found::Value(value) => return Ok(value),
-            Found::Nothing(turn) => turn,
-            Found::Due(value, turn, created_at) => match self.take_due(turn, &key, created_at)? {
-                Some(flight) => return self.compute_now(flight, key, options, compute),
-                None => return Ok(value),
+            Found::Due(flight) => flight,
+            Found::Nothing(mut turn) => loop {
+                match self.advance(&mut turn, &key)? {
+                    Turned::Value(value) => return Ok(value),
+                    Turned::Compute(flight) => break flight,
+                    Turned::Wait => turn.pause(PAUSE),
+                }
             },
         };
-        loop {
-            match turn.step() {
-                Step::Wait => turn.pause(PAUSE),
-                Step::LookAgain => {
-                    if let Some(value) = self.look_again(&key)? {
-                        return Ok(value);
-                    }
-                }
-                Step::Compute(flight) => {
-                    if let Some(value) = self.look_again(&key)? {
-                        flight.stored();
-                        return Ok(value);
-                    }
-                    return self.compute_now(flight, key, options, compute);
-                }
-            }
-        }
+        let begun = Instant::now();
+        let computed = flight.run(compute);
+        self.finish(flight, key, options, begun, computed)
     }
 
     /// [`Cache::get_or_try_compute`] for a computation that is awaited.
@@ -192,27 +190,14 @@ impl Cache {
         F: Future<Output = std::result::Result<T, E>>,
     {
         let key = self.entry_key(key)?;
-        let flight = match self.find(&key, options.freshness, Scope::current())? {
+        let flight = match self.find(&key, options.freshness)? {
             Found::Value(value) => return Ok(value),
-            Found::Due(value, turn, created_at) => match self.take_due(turn, &key, created_at)? {
-                Some(flight) => flight,
-                None => return Ok(value),
-            },
+            Found::Due(flight) => flight,
             Found::Nothing(mut turn) => loop {
-                match turn.step() {
-                    Step::Wait => futures_timer::Delay::new(turn.delay()).await,
-                    Step::LookAgain => {
-                        if let Some(value) = self.look_again(&key)? {
-                            return Ok(value);
-                        }
-                    }
-                    Step::Compute(flight) => {
-                        if let Some(value) = self.look_again(&key)? {
-                            flight.stored();
-                            return Ok(value);
-                        }
-                        break flight;
-                    }
+                match self.advance(&mut turn, &key)? {
+                    Turned::Value(value) => return Ok(value),
+                    Turned::Compute(flight) => break flight,
+                    Turned::Wait => futures_timer::Delay::new(turn.delay()).await,
                 }
             },
         };
@@ -221,7 +206,7 @@ impl Cache {
         self.finish(flight, key, options, begun, computed)
     }
 
-    fn find<T: Storable>(&self, key: &EntryKey, freshness: Freshness, scope: Scope) -> Result<Found<T>> {
+    fn find<T: Storable>(&self, key: &EntryKey, freshness: Freshness) -> Result<Found<T>> {
         freshness.check()?;
         let engine = &self.engine;
         let served = match engine.get_or_due(key, freshness, engine.store().read_options()) {
@@ -231,13 +216,33 @@ impl Cache {
             }
             other => other?,
         };
-        let Some(Served { stored, due }) = served else { return Ok(Found::Nothing(engine.turn(key, scope)?)) };
+        let turn = || engine.turn(key, Scope::current());
+        let Some(Served { stored, due }) = served else { return turn().map(Found::Nothing) };
         let created_at = stored.entry().created_at;
-        Ok(match self.decode(*stored, T::decode)? {
-            Some(value) if due => Found::Due(value, engine.turn(key, scope)?, created_at),
-            Some(value) => Found::Value(value),
-            None => Found::Nothing(engine.turn(key, scope)?),
-        })
+        let Some(value) = self.decode(*stored, T::decode)? else { return turn().map(Found::Nothing) };
+        if due && let Some(flight) = self.take_due(turn()?, key, created_at)? {
+            return Ok(Found::Due(flight));
+        }
+        Ok(Found::Value(value))
+    }
+
+    /// Takes a turn as far as it goes without waiting.
+    fn advance<T: Storable>(&self, turn: &mut Turn, key: &EntryKey) -> Result<Turned<T>> {
+        loop {
+            match turn.step() {
+                Step::Wait => return Ok(Turned::Wait),
+                Step::LookAgain => {
+                    if let Some(value) = self.look_again(key)? {
+                        return Ok(Turned::Value(value));
+                    }
+                }
+                Step::Compute(flight) => {
+                    let Some(value) = self.look_again(key)? else { return Ok(Turned::Compute(flight)) };
+                    flight.stored();
+                    return Ok(Turned::Value(value));
+                }
+            }
+        }
     }
 
     /// The flight of a value that is due, unless somebody else computes it or has computed it.
@@ -261,18 +266,6 @@ impl Cache {
     /// The value, if there is one by now. Nothing is counted if there is none.
     fn look_again<T: Storable>(&self, key: &EntryKey) -> Result<Option<T>> {
         if self.engine.exists(key)? { self.get(key.clone()) } else { Ok(None) }
-    }
-
-    fn compute_now<T: Storable, E: From<Error>>(
-        &self,
-        flight: Flight,
-        key: EntryKey,
-        options: ComputeOptions,
-        compute: impl FnOnce() -> std::result::Result<T, E>,
-    ) -> std::result::Result<T, E> {
-        let begun = Instant::now();
-        let computed = flight.run(compute);
-        self.finish(flight, key, options, begun, computed)
     }
 
     fn finish<T: Storable, E: From<Error>>(

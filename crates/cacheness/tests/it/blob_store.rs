@@ -1,7 +1,10 @@
 //! Artifacts under names.
 
+use std::time::Duration;
+
 use cacheness::core::sign::SignatureState;
-use cacheness::{Access, BlobStore, ErrorKind, Place, StoreConfig};
+use cacheness::prelude::*;
+use cacheness::{Access, CacheConfig, ErrorKind, Place, StoreConfig};
 use serde_json::{Map, Value, json};
 
 use crate::{blobs, noise};
@@ -94,4 +97,28 @@ fn updates_of_metadata_from_many_threads_are_all_kept() {
     });
     assert_eq!(store.get_metadata("x").unwrap().unwrap().metadata().len(), 80);
     assert_eq!(store.get::<i32>("x").unwrap(), Some(1));
+}
+
+#[test]
+fn a_cache_on_the_directory_evicts_no_artifact() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(dir.path()).unwrap();
+    for version in 0..20 {
+        store.put(&format!("model_{version}"), &version).unwrap();
+    }
+    let kept = CacheConfig { storage_mode: true, ..CacheConfig::default() };
+    let kept = Cache::builder().directory(dir.path()).config(kept).open().unwrap();
+    kept.put(&"kept".to_owned(), params! { kept: 1 }).unwrap();
+    let careless = Cache::builder().directory(dir.path()).max_entries(5).max_age(Duration::ZERO).open().unwrap();
+    for part in 0..10 {
+        careless.put(&part, params! { part: part }).unwrap();
+    }
+    assert_eq!(careless.stats().unwrap().totals.entries, 22, "the last part is all that it has left");
+    assert_eq!(careless.cleanup_expired().unwrap(), 1, "artifacts are too old to be served here, and stay");
+    assert_eq!(careless.pinned().unwrap().len(), 21);
+    assert!(careless.unpin(Named("model_3")).unwrap());
+    careless.put(&10, params! { part: 10 }).unwrap();
+    assert_eq!(kept.get::<String>(params! { kept: 1 }).unwrap().as_deref(), Some("kept"));
+    assert_eq!(store.list("model_", None).unwrap().len(), 19);
+    assert!(!store.exists("model_3").unwrap());
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use cacheness::prelude::*;
 use cacheness::{Durability, ErrorKind};
@@ -141,4 +142,24 @@ fn files_of_dead_writers_are_removed_and_those_of_living_ones_stay() {
     let mut left: Vec<_> = fs::read_dir(&tmp).unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["living-000000000000.npy", "young-000000000000.npy"]);
+}
+
+#[test]
+fn what_means_another_place_makes_no_directory() {
+    for (path, what) in [
+        ("s3://bucket/cache", "is a URL"),
+        ("file:///tmp/cache", "is a URL"),
+        ("postgresql+psycopg://host/db", "is a URL"),
+        ("~/cache", "begins with ~"),
+        ("~", "begins with ~"),
+    ] {
+        let error = Cache::open(path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{path}");
+        assert_eq!(error.to_string().strip_prefix(path).unwrap().trim().split(',').next(), Some(what), "{path}");
+        assert!(!Path::new(path.split('/').next().unwrap()).exists());
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for path in ["a~", "~a", "a:b"] {
+        Cache::open(dir.path().join(path)).unwrap().close().unwrap();
+    }
 }

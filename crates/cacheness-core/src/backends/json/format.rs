@@ -80,6 +80,8 @@ struct Row<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     handler_meta: Option<Base64<'a>>,
     file_size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    raw_size: Option<u64>,
     file_hash: Hex<8>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<Hex<32>>,
@@ -118,7 +120,8 @@ fn cooked(raw: &RawValue) -> Option<String> {
 
 impl<'a> Row<'a> {
     fn of(Kept { entry, place, pinned }: &'a Kept) -> Self {
-        let Format { handler, data_type, storage_format, compression, object_type, handler_meta } = &entry.format;
+        let Format { handler, data_type, storage_format, compression, object_type, handler_meta, raw_size } =
+            &entry.format;
         let (payload, locator) = match &entry.location {
             Location::Inline(bytes) => (Some(Base64(Cow::Borrowed(&bytes[..]))), None),
             Location::Blob(locator) => (None, Some(Cow::Borrowed(&locator[..]))),
@@ -140,6 +143,7 @@ impl<'a> Row<'a> {
             compression: Cow::Borrowed(compression),
             handler_meta: (!handler_meta.is_empty()).then(|| Base64(Cow::Borrowed(&handler_meta[..]))),
             file_size: entry.size,
+            raw_size: *raw_size,
             file_hash: Hex(entry.file_hash.to_be_bytes()),
             digest: entry.digest.map(Hex),
             fingerprint: entry.fingerprint.map(Hex),
@@ -176,6 +180,7 @@ impl<'a> Row<'a> {
                 compression: name(self.compression),
                 object_type: name(self.object_type),
                 handler_meta: self.handler_meta.map(|bytes| bytes.0.into_owned()).unwrap_or_default(),
+                raw_size: self.raw_size,
             },
             size: self.file_size,
             file_hash: u64::from_be_bytes(self.file_hash.0),

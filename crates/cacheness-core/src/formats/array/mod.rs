@@ -162,6 +162,7 @@ pub fn encode<'a>(view: ArrayView<'a>, config: &CompressionConfig) -> Result<Enc
 fn encode_data<'a>(view: ArrayView<'_>, data: Cow<'a, [u8]>, config: &CompressionConfig) -> Result<Encoded<'a>> {
     let full = ArrayView { data: &data, ..view };
     full.check()?;
+    let size = data.len() as u64;
     let (storage_format, compression, payload) = match compressed(&full, config)? {
         Some(segments) => ("b2nd", codec_name(config.blosc2_array_codec), segments),
         None => ("npy", "none", vec![Cow::Owned(npy::write_header(&full)), data]),
@@ -174,6 +175,7 @@ fn encode_data<'a>(view: ArrayView<'_>, data: Cow<'a, [u8]>, config: &Compressio
             compression: compression.into(),
             object_type: "".into(),
             handler_meta: Vec::new(),
+            raw_size: (compression != "none").then_some(size),
         },
         extension: storage_format.into(),
         payload: Payload::Segments(payload),

@@ -129,6 +129,8 @@ pub fn encode(
         compression: compression.into(),
         object_type: options.object_type.clone(),
         handler_meta: Vec::new(),
+        // Parquet makes tables smaller without a codec, too.
+        raw_size: Some(size as u64),
     };
     if let Some(plan) = parquet {
         let format = format("parquet", codec_name(config.parquet_compression));
