@@ -64,6 +64,15 @@ impl Codec {
         }
     }
 
+    /// Levels go from 1 to this one. LZ4 has one only, and takes the levels of gzip; without a codec none counts.
+    #[must_use]
+    pub fn highest_level(self) -> i32 {
+        match self {
+            Self::None | Self::Zstd => 22,
+            Self::Lz4 | Self::Gzip => 9,
+        }
+    }
+
     /// The codec of that name.
     pub fn from_name(name: &str) -> Result<Self> {
         match name {
@@ -151,6 +160,18 @@ pub struct CompressionConfig {
     pub parallel: bool,
     /// Whether a sample of a large value decides that compression would not pay.
     pub sample: bool,
+}
+
+impl CompressionConfig {
+    /// The same with another codec of plain data and pickles, at the nearest level that it has.
+    #[must_use]
+    pub fn with_pickle_codec(&self, codec: Codec) -> Self {
+        Self {
+            pickle_compression_codec: codec,
+            pickle_compression_level: self.pickle_compression_level.min(codec.highest_level()),
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for CompressionConfig {
@@ -353,16 +374,24 @@ impl StoreConfig {
     /// Refuses values that make no sense, before anything is opened.
     pub fn check(&self) -> Result<()> {
         let wrong = |what: String, hint: &'static str| Err(Error::new(ErrorKind::InvalidInput, what).with_hint(hint));
-        let CompressionConfig { pickle_compression_level, blosc2_array_compression_level, .. } = self.compression;
+        let CompressionConfig {
+            pickle_compression_codec,
+            pickle_compression_level,
+            blosc2_array_compression_level,
+            ..
+        } = self.compression;
         if self.shard_chars > 4 {
             return wrong(
                 format!("shard_chars is {}", self.shard_chars),
                 "give a number of digits from 0 (one directory) to 4",
             );
         }
-        if !(1..=22).contains(&pickle_compression_level) {
+        if !(1..=pickle_compression_codec.highest_level()).contains(&pickle_compression_level) {
             return wrong(
-                format!("pickle_compression_level is {pickle_compression_level}"),
+                format!(
+                    "pickle_compression_level is {pickle_compression_level}, with {}",
+                    pickle_compression_codec.name()
+                ),
                 "give a level from 1 (fast) to 9, with zstd up to 22",
             );
         }

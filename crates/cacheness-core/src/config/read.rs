@@ -1,10 +1,12 @@
 //! Configurations from files: an option that does not exist is refused with the nearest one that does.
 
-use serde::de::DeserializeOwned;
-use serde::{Deserializer, Serialize};
-use serde_json::{Map, Value};
+use std::fmt;
 
-use super::{CacheConfig, StoreConfig};
+use serde::de::{self, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Number, Value};
+
+use super::CacheConfig;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How alike two names are at least for one to be suggested for the other.
@@ -39,57 +41,106 @@ impl CacheConfig {
     /// one that makes no sense.
     pub fn read<'de, D: Deserializer<'de>>(file: D) -> Result<Self>
     where
-        D::Error: std::fmt::Display,
+        D::Error: fmt::Display,
     {
-        let config: Self = read(file)?;
+        let invalid =
+            |e: &dyn fmt::Display| Error::new(ErrorKind::InvalidInput, format!("the configuration is not valid: {e}"));
+        let Given(given) = Deserialize::deserialize(file).map_err(|e: D::Error| invalid(&e))?;
+        let known = serde_json::to_value(Self::default()).expect("a configuration is valid JSON");
+        let (Value::Object(options), Value::Object(known)) = (&given, &known) else {
+            return Err(invalid(&"it is not a table of options"));
+        };
+        refuse_unknown(options, known, "")?;
+        let config = Self::deserialize(&given).map_err(|e| wrong_value(options, &[]).unwrap_or_else(|| invalid(&e)))?;
         config.check()?;
         Ok(config)
     }
 }
 
-impl StoreConfig {
-    /// Reads a configuration from a file of any format that serde knows; what is left out has its default.
-    ///
-    /// # Errors
-    /// Those of [`CacheConfig::read`].
-    pub fn read<'de, D: Deserializer<'de>>(file: D) -> Result<Self>
-    where
-        D::Error: std::fmt::Display,
-    {
-        let config: Self = read(file)?;
-        config.check()?;
-        Ok(config)
+/// What a file says. To a JSON value a number that is not finite would be nothing, and so no limit.
+struct Given(Value);
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(GivenVisitor).map(Self)
     }
 }
 
-fn read<'de, C: Serialize + DeserializeOwned + Default, D: Deserializer<'de>>(file: D) -> Result<C>
-where
-    D::Error: std::fmt::Display,
-{
-    let invalid =
-        |e: &dyn std::fmt::Display| Error::new(ErrorKind::InvalidInput, format!("the configuration is not valid: {e}"));
-    let given: Value = serde::Deserialize::deserialize(file).map_err(|e: D::Error| invalid(&e))?;
-    let known = serde_json::to_value(C::default()).expect("a configuration is valid JSON");
-    let (Value::Object(options), Value::Object(known)) = (&given, &known) else {
-        return Err(invalid(&"it is not a table of options"));
-    };
-    refuse_unknown(options, known, "")?;
-    C::deserialize(&given).map_err(|e| wrong_value::<C>(options, &[]).unwrap_or_else(|| invalid(&e)))
+struct GivenVisitor;
+
+impl<'de> Visitor<'de> for GivenVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("options")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> std::result::Result<Value, E> {
+        let number = Number::from_f64(value);
+        number.map(Value::Number).ok_or_else(|| E::custom(format_args!("{value} is no finite number")))
+    }
+
+    fn visit_str<E>(self, value: &str) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> std::result::Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> std::result::Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, inner: D) -> std::result::Result<Value, D::Error> {
+        inner.deserialize_any(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> std::result::Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Given(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut options: A) -> std::result::Result<Value, A::Error> {
+        let mut table = Map::new();
+        while let Some((name, Given(value))) = options.next_entry::<String, Given>()? {
+            if table.contains_key(&name) {
+                return Err(de::Error::custom(format_args!("{name} is given twice")));
+            }
+            table.insert(name, value);
+        }
+        Ok(table.into())
+    }
 }
 
 /// The error for the first option whose value alone makes the configuration unreadable.
 #[cold]
-fn wrong_value<C: DeserializeOwned>(given: &Map<String, Value>, sections: &[&str]) -> Option<Error> {
+fn wrong_value(given: &Map<String, Value>, sections: &[&str]) -> Option<Error> {
     given.iter().find_map(|(name, value)| {
         let path = [sections, &[name.as_str()]].concat();
         let within = |inner, name: &&str| Value::Object(Map::from_iter([((*name).to_owned(), inner)]));
         let alone = |value: Value| path.iter().rev().fold(value, within);
         if let Value::Object(options) = value
-            && C::deserialize(alone(Value::Object(Map::new()))).is_ok()
+            && CacheConfig::deserialize(alone(Value::Object(Map::new()))).is_ok()
         {
-            return wrong_value::<C>(options, &path);
+            return wrong_value(options, &path);
         }
-        let error = C::deserialize(alone(value.clone())).err()?.to_string();
+        let error = CacheConfig::deserialize(alone(value.clone())).err()?.to_string();
         let place = if sections.is_empty() { String::new() } else { format!(" in {}", sections.join(".")) };
         let what = Error::new(ErrorKind::InvalidInput, format!("{name}{place} is {value}"));
         Some(match expected(&error, value) {
@@ -226,6 +277,35 @@ mod tests {
             let error = json(given).unwrap_err();
             assert_eq!((error.to_string().as_str(), error.hint()), (what, Some(hint)), "{given}");
         }
+    }
+
+    #[test]
+    fn what_is_no_number_is_no_limit_either() {
+        for given in ["default_ttl_seconds = nan", "default_ttl_seconds = inf", "[limits]\nmax_cache_size_mb = -inf"] {
+            let error = CacheConfig::read(toml::Deserializer::parse(given).unwrap()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{given}");
+            assert!(error.to_string().contains("is no finite number"), "{error}");
+        }
+        let error = json(r#"{"default_ttl_seconds": 1, "default_ttl_seconds": 2}"#).unwrap_err();
+        assert!(error.to_string().contains("default_ttl_seconds is given twice"), "{error}");
+    }
+
+    #[test]
+    fn a_level_is_one_of_its_codec() {
+        let compression = |codec, level| {
+            json(&format!(
+                r#"{{"store": {{"compression": {{"pickle_compression_codec": "{codec}", "pickle_compression_level": {level}}}}}}}"#
+            ))
+        };
+        for (codec, level) in [("zstd", 22), ("lz4", 9), ("gzip", 1), ("none", 22)] {
+            assert!(compression(codec, level).is_ok(), "{codec} {level}");
+        }
+        for (codec, level) in [("zstd", 23), ("lz4", 10), ("gzip", 22), ("zstd", 0)] {
+            let error = compression(codec, level).unwrap_err();
+            assert_eq!(error.to_string(), format!("pickle_compression_level is {level}, with {codec}"));
+        }
+        let zstd = compression("zstd", 15).unwrap().store.compression;
+        assert_eq!(zstd.with_pickle_codec(crate::config::Codec::Lz4).pickle_compression_level, 9);
     }
 
     #[test]

@@ -90,9 +90,9 @@ fn compress_slices<'a>(slices: &[&[u8]], config: &CompressionConfig) -> Result<O
     Ok(Some((codec, payload)))
 }
 
-/// Refuses levels that the codec does not have. LZ4 has one only, and takes the levels of all.
+/// Refuses levels that the codec does not have.
 fn check_level(codec: Codec, level: i32) -> Result<()> {
-    let highest = if codec == Codec::Zstd { 22 } else { 9 };
+    let highest = codec.highest_level();
     if (1..=highest).contains(&level) {
         return Ok(());
     }
