@@ -139,6 +139,7 @@ impl Prepared {
     }
 
     /// Bytes of the items, uncompressed.
+    #[cfg(feature = "testing")]
     pub(crate) fn nbytes(&self) -> usize {
         self.data.items.bytes().len()
     }
