@@ -48,7 +48,9 @@ def reduce_array(array: Any) -> Any:
     return TypedArray((_descr(dtype), array.shape, _without_padding(array)))
 
 
-def _masked(array: Any) -> Named:
+def _masked(array: Any) -> Any:
+    if array is np.ma.masked:
+        return Ref("numpy.ma:masked")
     data = np.array(np.ma.getdata(array), order="C", copy=True, subok=False)
     mask = np.array(np.ma.getmaskarray(array), order="C")
     if data.dtype.names is None:

@@ -43,11 +43,23 @@ def dump(value: Any, depth: int = 0) -> Any:
     if cls is dt.datetime and value.tzinfo is None and value.fold == 0:
         return {"datetime": value.isoformat()}
     if cls.__module__ == "numpy":
-        np = sys.modules["numpy"]
-        if isinstance(value, np.generic) and value.dtype.kind in "biufcmMSU" and cls is value.dtype.type:
-            return {"numpy": [value.dtype.str, base64.b64encode(value.tobytes()).decode()]}
+        return _dump_numpy(value, cls)
     if cls.__module__.startswith("pandas."):
         return _dump_pandas(value, cls)
+    raise Unsupported(f"a label of type {cls.__module__}.{cls.__qualname__}")
+
+
+def _dump_numpy(value: Any, cls: type) -> Any:
+    np = sys.modules["numpy"]
+    # An item of an array has no trailing NUL, and there is no array of items without bytes.
+    if cls is np.str_:
+        return {"str_": str.__str__(value)}
+    if cls is np.bytes_:
+        return {"bytes_": base64.b64encode(bytes.__getitem__(value, slice(None))).decode()}
+    if isinstance(value, np.generic) and value.dtype.kind in "biufcmM" and cls is value.dtype.type:
+        text = value.dtype.str
+        if np.dtype(text).type is cls:
+            return {"numpy": [text, base64.b64encode(value.tobytes()).decode()]}
     raise Unsupported(f"a label of type {cls.__module__}.{cls.__qualname__}")
 
 
@@ -90,6 +102,14 @@ def load(data: Any) -> Any:
             import numpy as np
 
             return np.frombuffer(base64.b64decode(body[1]), dtype=body[0])[0]
+        case "str_":
+            import numpy as np
+
+            return np.str_(body)
+        case "bytes_":
+            import numpy as np
+
+            return np.bytes_(base64.b64decode(body))
         case "NaT" | "NA":
             import pandas as pd
 

@@ -35,8 +35,11 @@ def dump_index(index: pd.Index, columns: Columns) -> dict[str, Any]:
     if cls is pd.RangeIndex:
         return {"index": "range", "range": [index.start, index.stop, index.step], "name": dump(index.name)}
     if cls is pd.MultiIndex:
-        if any(level.hasnans for level in index.levels):
-            raise Unsupported("levels with missing values")
+        # What is built without a check may have what no constructor takes.
+        if any(level.hasnans or not level.is_unique for level in index.levels):
+            raise Unsupported("levels with missing or equal values")
+        if any(len(codes) and codes.min() < -1 for codes in index.codes):
+            raise Unsupported("codes below -1")
         levels = []
         for number, (level, codes) in enumerate(zip(index.levels, index.codes, strict=True)):
             spec, array = dump_codes(codes, level.rename(None), columns, ordered=False)

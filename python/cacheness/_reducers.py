@@ -55,8 +55,10 @@ def _numpy() -> dict[type, _Reducer]:
         more: dict[str, Any] = {"hard_mask": value.hardmask}
         if (mask := np.ma.getmask(value)) is not np.ma.nomask:
             more["mask"] = mask
-        if value._fill_value is not None:
-            more["fill_value"] = value._fill_value
+        fill = value._fill_value
+        # The default has a type of its own until another value is set, and comes back by itself.
+        if fill is not None and fill.dtype == value.dtype:
+            more["fill_value"] = fill
         return functools.partial(np.ma.MaskedArray, **more), (np.ma.getdata(value, subok=False),)
 
     def matrix(value: Any) -> Any:
@@ -103,15 +105,35 @@ def _read_field(data: bytes) -> Any:
 def _polars() -> dict[type, _Reducer]:
     import polars as pl
 
-    from cacheness._tables_polars import has_empty_arrays
+    from cacheness._tables_polars import has_empty_arrays, has_objects
 
-    def checked(value: Any) -> Any:
-        dtypes = value.dtypes if isinstance(value, pl.DataFrame) else [value.dtype]
-        if any(map(has_empty_arrays, dtypes)):
+    def check(dtype: Any) -> None:
+        if has_empty_arrays(dtype):
             raise pickle.PicklingError("Polars does not read back what it writes for arrays of width 0")
+        if has_objects(dtype):
+            # It ends the process.
+            raise pickle.PicklingError("Polars does not write Python objects inside of other types")
+
+    def series(value: Any) -> Any:
+        if value.dtype == pl.Object:
+            return _objects, (value.name, value.to_list())
+        check(value.dtype)
         return value.__reduce_ex__(5)
 
-    return {pl.Series: checked, pl.DataFrame: checked}
+    def frame(value: Any) -> Any:
+        if pl.Object in value.dtypes:
+            return pl.DataFrame, (value.get_columns(),)
+        for dtype in value.dtypes:
+            check(dtype)
+        return value.__reduce_ex__(5)
+
+    return {pl.Series: series, pl.DataFrame: frame}
+
+
+def _objects(name: str, values: list[Any]) -> Any:
+    import polars as pl
+
+    return pl.Series(name, values, dtype=pl.Object)
 
 
 _PACKAGES: dict[str, Callable[[], dict[type, _Reducer]]] = {

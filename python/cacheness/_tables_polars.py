@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -11,7 +12,7 @@ from cacheness._labels import Unsupported
 from cacheness._tables import Encoded
 from cacheness.errors import CacheSerializationError
 
-__all__ = ["describe", "has_empty_arrays", "rebuild"]
+__all__ = ["describe", "has_empty_arrays", "has_objects", "rebuild"]
 
 
 def describe(value: Any) -> tuple[dict[str, Any], Encoded] | None:
@@ -81,7 +82,7 @@ def _is_wide(dtype: Any) -> bool:
 def _survives(frame: pl.DataFrame) -> bool:
     """Whether the types come back through Arrow as they are; shown by a frame of the same types without rows."""
     # Polars exports the addresses of objects, and gives up the process at the names of some fields.
-    if any(_is_hazardous(dtype) or has_empty_arrays(dtype) for dtype in frame.dtypes):
+    if any(has_objects(dtype) or _has_nul(dtype) or has_empty_arrays(dtype) for dtype in frame.dtypes):
         return False
     empty = frame.clear()
     try:
@@ -93,18 +94,25 @@ def _survives(frame: pl.DataFrame) -> bool:
 
 def has_empty_arrays(dtype: Any) -> bool:
     """Whether a type has arrays of width 0, at any depth: Polars writes those and does not read them back."""
-    if isinstance(dtype, pl.Struct):
-        return any(has_empty_arrays(field.dtype) for field in dtype.fields)
-    if isinstance(dtype, pl.Array) and dtype.size == 0:
-        return True
-    inner = getattr(dtype, "inner", None)
-    return inner is not None and has_empty_arrays(inner)
+    return any(isinstance(part, pl.Array) and part.size == 0 for part in _parts(dtype))
 
 
-def _is_hazardous(dtype: Any) -> bool:
-    if dtype == pl.Object:
-        return True
+def has_objects(dtype: Any) -> bool:
+    """Whether a type has Python objects, at any depth: those inside of other types end the process if written."""
+    return any(part == pl.Object for part in _parts(dtype))
+
+
+def _has_nul(dtype: Any) -> bool:
+    return any("\0" in field.name for part in _parts(dtype) if isinstance(part, pl.Struct) for field in part.fields)
+
+
+def _parts(dtype: Any) -> Iterator[Any]:
+    """A type and the types inside of it, at any depth."""
+    yield dtype
     if isinstance(dtype, pl.Struct):
-        return any("\0" in field.name or _is_hazardous(field.dtype) for field in dtype.fields)
-    parts = (getattr(dtype, name, None) for name in ("inner", "key", "value"))
-    return any(part is not None and _is_hazardous(part) for part in parts)
+        inside = [field.dtype for field in dtype.fields]
+    else:
+        inside = [getattr(dtype, name, None) for name in ("inner", "key", "value")]
+    for part in inside:
+        if part is not None:
+            yield from _parts(part)

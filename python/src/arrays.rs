@@ -12,13 +12,11 @@ mod numpy_api;
 mod pool;
 mod prepare;
 mod restore;
+#[cfg(feature = "testing")]
 mod testing;
-
-use pyo3::prelude::*;
 
 pub(crate) use prepare::{Prepared, prepare};
 pub(crate) use restore::{decode, decode_mmap, decode_slice};
 
-pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    testing::register(m)
-}
+#[cfg(feature = "testing")]
+pub(crate) use testing::register as register_testing;

@@ -13,7 +13,9 @@ use cacheness_core::ErrorKind;
 use cacheness_core::config::SerializationConfig;
 use cacheness_core::key::{self, EncodedKey};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+#[cfg(feature = "testing")]
+use pyo3::types::PyBytes;
+use pyo3::types::PyDict;
 
 use crate::errors::{IntoPyResult, to_py};
 use walk::Walker;
@@ -59,7 +61,8 @@ fn config_from(config: Option<&Bound<'_, PyDict>>) -> PyResult<SerializationConf
     Ok(out)
 }
 
-/// The canonical encoding of a dictionary of parameters.
+/// For the package's own tests: the canonical encoding of a dictionary of parameters.
+#[cfg(feature = "testing")]
 #[pyfunction]
 #[pyo3(name = "encode_params", signature = (params, config=None))]
 fn py_encode_params<'py>(
@@ -70,7 +73,8 @@ fn py_encode_params<'py>(
     Ok(PyBytes::new(params.py(), &encoded.encoding))
 }
 
-/// The cache key of a dictionary of parameters: 16 hexadecimal digits.
+/// For the package's own tests: the cache key of a dictionary of parameters, 16 hexadecimal digits.
+#[cfg(feature = "testing")]
 #[pyfunction]
 #[pyo3(signature = (params, config=None))]
 fn cache_key(params: &Bound<'_, PyDict>, config: Option<&Bound<'_, PyDict>>) -> PyResult<String> {
@@ -92,7 +96,8 @@ fn hash_path(py: Python<'_>, path: std::path::PathBuf) -> PyResult<String> {
     Ok(hex(&digest))
 }
 
-/// Key and fingerprint of an encoding, in hexadecimal digits.
+/// For the package's own tests: key and fingerprint of an encoding, in hexadecimal digits.
+#[cfg(feature = "testing")]
 #[pyfunction]
 fn derive_key(encoding: Vec<u8>) -> (String, String) {
     let derived = EncodedKey::from_encoding(encoding);
@@ -100,7 +105,7 @@ fn derive_key(encoding: Vec<u8>) -> (String, String) {
 }
 
 /// What a listing shows of an encoding of parameters.
-#[pyfunction]
+#[cfg_attr(feature = "testing", pyfunction)]
 pub(crate) fn render_params<'py>(py: Python<'py>, encoding: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     render::to_python(py, &key::render(encoding).into_py_result()?)
 }
@@ -110,11 +115,14 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(hash_value, m)?)?;
+    m.add_function(wrap_pyfunction!(hash_path, m)?)
+}
+
+#[cfg(feature = "testing")]
+pub(crate) fn register_testing(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(py_encode_params, m)?)?;
     m.add_function(wrap_pyfunction!(cache_key, m)?)?;
     m.add_function(wrap_pyfunction!(derive_key, m)?)?;
-    m.add_function(wrap_pyfunction!(hash_value, m)?)?;
-    m.add_function(wrap_pyfunction!(hash_path, m)?)?;
-    m.add_function(wrap_pyfunction!(render_params, m)?)?;
-    Ok(())
+    m.add_function(wrap_pyfunction!(render_params, m)?)
 }

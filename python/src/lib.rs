@@ -34,10 +34,16 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(cli, m)?)?;
     keys::register(m)?;
     plain::register(m)?;
-    arrays::register(m)?;
     tables::register(m)?;
     values::register(m)?;
     manage::register(m)?;
     flights::register(m)?;
+    #[cfg(feature = "testing")]
+    {
+        keys::register_testing(m)?;
+        plain::register_testing(m)?;
+        arrays::register_testing(m)?;
+        tables::register_testing(m)?;
+    }
     Ok(())
 }

@@ -5,6 +5,8 @@
 
 mod check;
 mod column;
+#[cfg(feature = "testing")]
+mod testing;
 
 use std::sync::Arc;
 
@@ -12,21 +14,23 @@ use arrow::array::{ArrayRef, RecordBatch, StructArray};
 use arrow::datatypes::{Field, SchemaRef};
 use arrow::ffi::FFI_ArrowSchema;
 use cacheness_core::config::{CompressionConfig, TableFormat};
-use cacheness_core::entry::Format;
 use cacheness_core::formats::table::{self, TableOptions};
-use cacheness_core::payload::{Encoded, Payload, Stored};
+use cacheness_core::payload::{Encoded, Stored};
 use cacheness_core::{Error, ErrorKind};
 use column::Column;
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCapsule, PyDict};
+use pyo3::types::PyCapsule;
 use pyo3_arrow::PySchema;
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 use pyo3_arrow::input::AnyRecordBatch;
 
 use crate::errors::IntoPyResult;
+
+#[cfg(feature = "testing")]
+pub(crate) use testing::register as register_testing;
 
 /// The Python module that knows pandas, Polars and PyArrow.
 const MODULE: &str = "cacheness._tables";
@@ -287,81 +291,8 @@ impl Table {
     }
 }
 
-/// Encodes a table, for tests of the format: a dictionary that describes it, and the payload; `None` where it is not
-/// for the table handlers.
-#[pyfunction]
-#[pyo3(signature = (value, config_json = None))]
-fn table_dumps<'py>(
-    value: &Bound<'py, PyAny>,
-    config_json: Option<&str>,
-) -> PyResult<Option<(Bound<'py, PyDict>, Bound<'py, PyBytes>)>> {
-    let py = value.py();
-    let config: CompressionConfig = match config_json {
-        Some(text) => serde_json::from_str(text).map_err(|e| PyValueError::new_err(e.to_string()))?,
-        None => CompressionConfig::default(),
-    };
-    let Some(Encoded { format, extension, payload }) = encode(value, &config, &mut None)? else { return Ok(None) };
-    let bytes = match payload {
-        Payload::Bytes(bytes) => bytes.into_owned(),
-        Payload::Stream(stream) => py.detach(|| {
-            let mut memory = Memory(Vec::new());
-            stream(&mut memory).into_py_result().map(|()| memory.0)
-        })?,
-        Payload::Segments(_) | Payload::File(_) => return Err(PyValueError::new_err("not in one piece")),
-    };
-    let meta = PyDict::new(py);
-    meta.set_item("handler", format.handler.as_ref())?;
-    meta.set_item("data_type", format.data_type.as_ref())?;
-    meta.set_item("storage_format", format.storage_format.as_ref())?;
-    meta.set_item("compression", format.compression.as_ref())?;
-    meta.set_item("object_type", format.object_type.as_ref())?;
-    meta.set_item("extension", extension.as_ref())?;
-    Ok(Some((meta, PyBytes::new(py, &bytes))))
-}
-
-/// Decodes what [`table_dumps`] returned.
-#[pyfunction]
-fn table_loads(py: Python<'_>, meta: &Bound<'_, PyDict>, payload: Vec<u8>) -> PyResult<Py<PyAny>> {
-    let field = |name: &str| -> PyResult<cacheness_core::entry::Name> {
-        let value = meta.get_item(name)?.ok_or_else(|| PyValueError::new_err(format!("{name} is missing")))?;
-        Ok(value.extract::<String>()?.into())
-    };
-    let format = Format {
-        handler: field("handler")?,
-        data_type: field("data_type")?,
-        storage_format: field("storage_format")?,
-        compression: field("compression")?,
-        object_type: field("object_type")?,
-        handler_meta: Vec::new(),
-        raw_size: None,
-    };
-    decode(py, Stored::from_bytes(format, payload))
-}
-
-/// A blob in memory.
-struct Memory(Vec<u8>);
-
-impl std::io::Write for Memory {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl cacheness_core::blob::BlobWriter for Memory {
-    fn commit(self: Box<Self>) -> cacheness_core::Result<String> {
-        Ok(String::new())
-    }
-}
-
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Table>()?;
     m.add_class::<Column>()?;
-    m.add_function(wrap_pyfunction!(table_dumps, m)?)?;
-    m.add_function(wrap_pyfunction!(table_loads, m)?)?;
     Ok(())
 }

@@ -115,11 +115,7 @@ impl Values {
     /// The same with another codec for plain data and pickles.
     pub(crate) fn with_codec(&self, py: Python<'_>, codec: Codec) -> Self {
         Self {
-            compression: CompressionConfig {
-                pickle_compression_codec: codec,
-                pickle_compression_level: self.compression.pickle_compression_level.min(codec.highest_level()),
-                ..self.compression.clone()
-            },
+            compression: self.compression.with_pickle_codec(codec),
             registry: self.registry.clone_ref(py),
             python_config: self.python_config.clone_ref(py),
             dill_fallback: self.dill_fallback,
@@ -151,7 +147,9 @@ impl Values {
             if let Some(encoded) = tables::encode(value, &self.compression, &mut refused)? {
                 return write(py, encoded);
             }
-        } else if let Some(encoded) = self.plain(value)? {
+        }
+        // What has a format of its own is plain data only if it does not fit there.
+        if let Some(encoded) = self.plain(value)? {
             return write(py, encoded);
         }
         self.pickle(py, value, store, write).map_err(|error| tables::because(py, error, refused))
@@ -166,6 +164,7 @@ impl Values {
         write: impl FnOnce(Python<'py>, Encoded<'_>) -> PyResult<R>,
     ) -> PyResult<R> {
         let own_format = has_own_format(value)?;
+        let (mut enabled, mut no_array) = (false, false);
         let mut refused = None;
         for candidate in self.registry.bind(py).call_method1(intern!(py, "_candidates"), (value,))?.try_iter()? {
             let candidate = candidate?;
@@ -180,10 +179,12 @@ impl Values {
                         return write(py, encoded);
                     }
                 }
+                Some(Builtin::Plain) => enabled = true,
                 Some(Builtin::Arrays) => {
                     if let Some(prepared) = arrays::prepare(value)? {
                         return self.array(py, &prepared, write);
                     }
+                    no_array = own_format;
                 }
                 Some(Builtin::Tables) if own_format => {
                     if let Some(encoded) = tables::encode(value, &self.compression, &mut refused)?
@@ -193,11 +194,23 @@ impl Values {
                     }
                 }
                 Some(Builtin::Pickle) => {
+                    if enabled
+                        && no_array
+                        && let Some(encoded) = self.plain(value)?
+                    {
+                        return write(py, encoded);
+                    }
                     let written = self.pickle(py, value, store, write);
                     return written.map_err(|error| tables::because(py, error, refused));
                 }
                 _ => {}
             }
+        }
+        if enabled
+            && no_array
+            && let Some(encoded) = self.plain(value)?
+        {
+            return write(py, encoded);
         }
         Err(tables::because(py, no_handler(value), refused))
     }
@@ -394,7 +407,11 @@ impl Values {
         if let Some(path) = stored.local_path() {
             return read(path);
         }
-        let file = tempfile::NamedTempFile::new()
+        // Handlers may look at the suffix that they gave.
+        let suffix = stored.entry().location.locator().and_then(|locator| locator.find('.').map(|dot| &locator[dot..]));
+        let file = tempfile::Builder::new()
+            .suffix(suffix.unwrap_or_default())
+            .tempfile()
             .map_err(|e| to_py(Error::io("cannot make a temporary file for a handler", e)))?;
         let mut bytes = vec![0; usize::try_from(stored.size()).unwrap_or(usize::MAX)];
         stored.read_into(&[], &mut bytes).into_py_result()?;

@@ -277,6 +277,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"default_ttl_seconds": float("inf")}, "default_ttl_seconds is inf"),
     ({"flight_patience_seconds": None}, "flight_patience_seconds is None"),
     ({"pickle_compression_level": object()}, "pickle_compression_level is a object"),
+    ({"pickle_compression_level": 12, "pickle_compression_codec": "lz4"}, "pickle_compression_level is 12, with lz4"),
+    ({"pickle_compression_level": 23}, "pickle_compression_level is 23, with zstd"),
     ({"blob_backend": "s3"}, "blob_backend is 's3'"),
     ({"shard_chars": 300}, "shard_chars in store is 300\nhint: give a digit"),
     ({"clock": 5}, "clock is a int\nhint: give a cacheness.Clock"),

@@ -161,6 +161,20 @@ def test_for_api(cache: Cache) -> None:
         generator(1)
 
 
+def test_for_api_at_a_level_that_only_zstd_has(tmp_path: Path) -> None:
+    with Cache(tmp_path, pickle_compression_level=15) as cache:
+
+        @cached.for_api(cache_instance=cache, ignore_errors=False)
+        def fetch() -> list[str]:
+            CALLS.append(1)
+            return ["text"] * 10_000
+
+        assert fetch() == fetch()
+        assert CALLS == [1]
+        [entry] = cache.list_entries()
+        assert entry["compression_codec"] == "lz4"
+
+
 def test_coroutine_functions(cache: Cache) -> None:
     @cached
     async def bare_coroutine(x: int) -> int:

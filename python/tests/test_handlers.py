@@ -71,6 +71,25 @@ def test_a_handler_of_one_cache(cache: Cache, tmp_path: Path) -> None:
         cache.get(x=1)
 
 
+@pytest.mark.parametrize("place", [":memory:", "directory"])
+@pytest.mark.parametrize("suffix", ["", ".txt", ".csv.gz"])
+def test_a_handler_reads_a_file_of_the_suffix_it_wrote(place: str, suffix: str, tmp_path: Path) -> None:
+    class Suffixed(TemperatureHandler):
+        def put(self, data: Any, file_path: Path, config: Any) -> dict[str, Any]:
+            path = file_path.with_suffix(suffix)
+            path.write_text(str(data.kelvin))
+            return {"file_path": str(path)}
+
+        def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:
+            assert "".join(file_path.suffixes) == (suffix or ".bin")
+            return Temperature(float(file_path.read_text()))
+
+    with Cache(place if place == ":memory:" else tmp_path / place) as cache:
+        cache.handler_registry.register_handler(Suffixed())
+        cache.put(Temperature(300.0), x=1)
+        assert cache.get(x=1).kelvin == 300.0
+
+
 def test_the_file_of_a_handler_is_verified(cache: Cache, tmp_path: Path) -> None:
     cache.handler_registry.register_handler(TemperatureHandler())
     cache.put(Temperature(300.0), x=1)

@@ -90,6 +90,12 @@ def test_different_arrays_have_different_keys() -> None:
     )
 
 
+def test_the_constant_that_is_masked() -> None:
+    assert _core.cache_key({"x": np.ma.masked}) == _core.cache_key({"x": np.ma.masked})
+    assert _core.cache_key({"x": np.ma.masked}) != _core.cache_key({"x": np.ma.array(0.0, mask=True)})
+    assert _core.render_params(_core.encode_params({"x": [np.ma.masked]})) == {"x": ["numpy.ma:masked"]}
+
+
 def test_bytes_that_belong_to_no_item_do_not_matter() -> None:
     dtype = np.dtype([("a", "i1"), ("b", "f8"), ("c", [("d", "i1"), ("e", "i4")], (2,))], align=True)
     one, two = (np.frombuffer(bytearray([fill]) * dtype.itemsize * 3, dtype) for fill in (0, 255))

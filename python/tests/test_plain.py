@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
+import io
 import json
 import math
 import pathlib
@@ -300,6 +301,13 @@ def nested(levels: int) -> list[object]:
     return value
 
 
+def zone_of_a_file() -> zoneinfo.ZoneInfo:
+    """Tokyo by what it says, Berlin by its name."""
+    counts = struct.pack(">6l", 0, 0, 0, 0, 1, 4)
+    data = b"TZif" + bytes(16) + counts + struct.pack(">lbb", 9 * 3600, 0, 0) + b"JST\0"
+    return zoneinfo.ZoneInfo.from_file(io.BytesIO(data), key="Europe/Berlin")
+
+
 NOT_PLAIN = {
     "object": object(),
     "class": int,
@@ -322,6 +330,7 @@ NOT_PLAIN = {
     "lone surrogate in a path": pathlib.Path("\udc80"),
     "datetime subclass": Moment(2026, 1, 1),
     "other tzinfo": dt.datetime(2026, 1, 1, tzinfo=Zone()),
+    "zone of a file": dt.datetime(2026, 1, 1, tzinfo=zone_of_a_file()),
     "time in a zone": dt.time(1, tzinfo=zoneinfo.ZoneInfo("UTC")),
     "pure path": pathlib.PureWindowsPath("a"),
     "object array": np.array([None]),

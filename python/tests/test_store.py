@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -150,8 +152,26 @@ def test_an_emptied_database_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(CacheIntegrityError, match=r"(?s)cache_metadata.db is empty.*remove it"):
         BlobStore(tmp_path)
     (tmp_path / "cache_metadata.db").unlink()
+    with pytest.raises(CacheIntegrityError, match=r"(?s)cache_metadata.db is gone.*the directory blobs"):
+        BlobStore(tmp_path)
+    shutil.rmtree(tmp_path / "blobs")
     with BlobStore(tmp_path) as store:
         assert store.list() == []
+        store.put(np.random.default_rng(0).bytes(100_000), key="large")
+        store.clear()
+    # Empty directories are no payloads.
+    (tmp_path / "cache_metadata.db").unlink()
+    BlobStore(tmp_path).close()
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "json"])
+def test_a_manifest_that_was_removed_is_written_again(tmp_path: Path, backend: Any) -> None:
+    with BlobStore(tmp_path, backend=backend) as store:
+        store.put([1, 2], key="x")
+    (tmp_path / "cacheness.toml").unlink()
+    with BlobStore(tmp_path) as store:
+        assert store.get("x") == [1, 2]
+    assert backend in (tmp_path / "cacheness.toml").read_text()
 
 
 def test_a_pipe_in_place_of_the_key_is_refused(tmp_path: Path) -> None:

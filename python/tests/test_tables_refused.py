@@ -234,6 +234,73 @@ def test_long_ranges_as_levels_and_categories(tmp_path: Path) -> None:
         assert type(through(cache, pd.Series(categories)).cat.categories) is pd.RangeIndex
 
 
+@pytest.mark.parametrize(
+    "index",
+    [
+        pd.MultiIndex(levels=[[1, 1], ["a"]], codes=[[0, 1], [0, 0]], verify_integrity=False),
+        pd.MultiIndex(levels=[["a"]], codes=[[0, -5]], verify_integrity=False),
+    ],
+    ids=["equal values in a level", "a code that leads nowhere"],
+)
+def test_levels_that_no_constructor_takes(cache: Cache, index: pd.MultiIndex) -> None:
+    series = pd.Series([1.5, 2.5], index=index)
+    back = through(cache, series)
+    assert back.tolist() == [1.5, 2.5] and stored_as(cache) == "pickle"
+    assert [list(level) for level in back.index.levels] == [list(level) for level in index.levels]
+    assert [list(codes) for codes in back.index.codes] == [list(codes) for codes in index.codes]
+
+
+@pytest.mark.parametrize(
+    "label",
+    [np.str_(""), np.str_("a\0"), np.str_("ü"), np.bytes_(b""), np.bytes_(b"\xff\0"), np.int8(3), np.longlong(3)],
+    ids=repr,
+)
+def test_labels_of_numpy_come_back_exactly(cache: Cache, label: Any) -> None:
+    marked = pd.Series([1.5])
+    marked.attrs["key"] = {"label": label}
+    for value, found in (
+        (pd.Series([1.5], name=label), lambda back: back.name),
+        (pd.DataFrame([[1.5]], columns=pd.Index([label], dtype=object)), lambda back: back.columns[0]),
+        (pd.Series(pd.Categorical.from_codes([0], pd.Index([label], dtype=object))), lambda back: back[0]),
+        (marked, lambda back: back.attrs["key"]["label"]),
+    ):
+        again = found(through(cache, value))
+        assert type(again) is type(label)
+        assert again.dtype == label.dtype and again.tobytes() == label.tobytes()
+        if isinstance(label, str):
+            assert str.__str__(again) == str.__str__(label)
+
+
+def test_python_objects_in_polars_follow_the_rule_of_pickles(cache: Cache, tmp_path: Path) -> None:
+    objects = pl.Series("o", [{"a": 1}, None, (1, 2)], dtype=pl.Object)
+    frame = pl.DataFrame({"o": objects, "i": [1, 2, 3]})
+    for value in (objects, objects.clear(), frame, frame.clear()):
+        for wrapped, unwrap in ((value, lambda back: back), ([value], lambda back: back[0])):
+            back = unwrap(through(cache, wrapped))
+            assert type(back) is type(value) and stored_as(cache) == "pickle"
+            if isinstance(value, pl.DataFrame):
+                assert back.schema == value.schema and back.rows() == value.rows()
+            else:
+                assert (back.name, back.dtype, back.to_list()) == (value.name, pl.Object, value.to_list())
+    with Cache(tmp_path / "plain", allow_pickle=False) as plain, pytest.raises(CacheError, match="allow_pickle"):
+        plain.put(frame, x=1)
+
+
+@pytest.mark.parametrize("dtype", ["pl.List(pl.Object)", "pl.Array(pl.Object, 2)", "pl.List(pl.List(pl.Object))"])
+def test_python_objects_inside_of_other_types_end_no_process(dtype: str) -> None:
+    program = (
+        "import os, polars as pl\nfrom cacheness import Cache, CacheSerializationError\n"
+        f"series = pl.Series('s', [None], dtype={dtype})\ncache = Cache(':memory:')\nrefused = 0\n"
+        "for value in (series, series.to_frame(), [series]):\n"
+        "    try:\n        cache.put(value, x=1)\n"
+        "    except CacheSerializationError as error:\n        refused += 'inside of other types' in str(error)\n"
+        # Polars panics when it frees such a column.
+        "print(refused, flush=True)\nos._exit(0)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "3\n"), ran.stderr
+
+
 # ----- NumPy, pickles and dill
 
 
@@ -259,6 +326,28 @@ def test_numpy_scalars_come_back_exactly(cache: Cache, value: Any) -> None:
         assert back.tobytes() == value.tobytes() and back.dtype == value.dtype
         if isinstance(value, str):
             assert str.__str__(back) == str.__str__(value)
+
+
+def test_numpy_scalars_need_no_pickle(tmp_path: Path) -> None:
+    with (
+        Cache(tmp_path / "plain", allow_pickle=False) as cache,
+        Cache(tmp_path / "asked", allow_pickle=False, enable_arrow_tables=False) as asked,
+    ):
+        for value in (np.str_("a\0"), np.bytes_(b"a\0"), np.str_("\0")):
+            for store in (cache, asked):
+                back = through(store, value)
+                assert type(back) is type(value) and back.tobytes() == value.tobytes()
+                assert stored_as(store) == "msgpack"
+
+
+def test_a_fill_value_that_was_only_looked_at(cache: Cache) -> None:
+    for array in (np.ma.array(["a", "b"], mask=[1, 0]), np.ma.array(np.arange(3, dtype=">i4"), mask=[1, 0, 0])):
+        # From now on it is kept, with a type of its own.
+        default = array.fill_value
+        for wrapped, unwrap in ((array, lambda back: back), ([array], lambda back: back[0])):
+            back = unwrap(through(cache, wrapped))
+            assert back.dtype == array.dtype
+            assert back.fill_value == default and type(back.fill_value) is type(default)
 
 
 HANDLES = {

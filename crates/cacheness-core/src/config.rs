@@ -53,15 +53,6 @@ impl Codec {
         }
     }
 
-    /// The highest level that it takes. LZ4 has one only, and takes the levels of all.
-    #[must_use]
-    pub fn highest_level(self) -> i32 {
-        match self {
-            Self::None | Self::Zstd => 22,
-            Self::Lz4 | Self::Gzip => 9,
-        }
-    }
-
     /// What a file name gets behind the format's extension.
     #[must_use]
     pub fn extension(self) -> &'static str {
@@ -70,6 +61,15 @@ impl Codec {
             Self::Lz4 => ".lz4",
             Self::Zstd => ".zst",
             Self::Gzip => ".gz",
+        }
+    }
+
+    /// Levels go from 1 to this one. LZ4 has one only, and takes the levels of gzip; without a codec none counts.
+    #[must_use]
+    pub fn highest_level(self) -> i32 {
+        match self {
+            Self::None | Self::Zstd => 22,
+            Self::Lz4 | Self::Gzip => 9,
         }
     }
 
@@ -160,6 +160,18 @@ pub struct CompressionConfig {
     pub parallel: bool,
     /// Whether a sample of a large value decides that compression would not pay.
     pub sample: bool,
+}
+
+impl CompressionConfig {
+    /// The same with another codec of plain data and pickles, at the nearest level that it has.
+    #[must_use]
+    pub fn with_pickle_codec(&self, codec: Codec) -> Self {
+        Self {
+            pickle_compression_codec: codec,
+            pickle_compression_level: self.pickle_compression_level.min(codec.highest_level()),
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for CompressionConfig {
@@ -363,7 +375,7 @@ impl StoreConfig {
     pub fn check(&self) -> Result<()> {
         let wrong = |what: String, hint: &'static str| Err(Error::new(ErrorKind::InvalidInput, what).with_hint(hint));
         let CompressionConfig {
-            pickle_compression_codec: codec,
+            pickle_compression_codec,
             pickle_compression_level,
             blosc2_array_compression_level,
             ..
@@ -374,16 +386,13 @@ impl StoreConfig {
                 "give a number of digits from 0 (one directory) to 4",
             );
         }
-        if !(1..=22).contains(&pickle_compression_level) {
+        if !(1..=pickle_compression_codec.highest_level()).contains(&pickle_compression_level) {
             return wrong(
-                format!("pickle_compression_level is {pickle_compression_level}"),
+                format!(
+                    "pickle_compression_level is {pickle_compression_level}, with {}",
+                    pickle_compression_codec.name()
+                ),
                 "give a level from 1 (fast) to 9, with zstd up to 22",
-            );
-        }
-        if pickle_compression_level > codec.highest_level() {
-            return wrong(
-                format!("pickle_compression_level is {pickle_compression_level}, and the codec is {}", codec.name()),
-                "give a level from 1 (fast) to 9, or the codec zstd",
             );
         }
         if blosc2_array_compression_level > 9 {

@@ -81,21 +81,40 @@ struct Backend {
     backend: String,
 }
 
-/// Refuses a database that has been emptied: to SQLite it is a new one, and the payloads beside it would be lost without
-/// a word.
-fn refuse_emptied(root: &Path) -> Result<()> {
+/// Refuses a database that has been emptied or removed: to SQLite it is a new one, and the payloads beside it would be
+/// lost without a word. There are none before there is a database.
+fn refuse_lost(root: &Path) -> Result<()> {
     let database = root.join(DATABASE);
-    let is_empty = |path: &Path| std::fs::metadata(path).is_ok_and(|found| found.len() == 0);
-    let has_log = || std::fs::metadata(root.join(format!("{DATABASE}-wal"))).is_ok_and(|found| found.len() > 0);
-    let has_blobs = || std::fs::read_dir(root.join("blobs")).is_ok_and(|mut blobs| blobs.next().is_some());
-    if is_empty(&database) && !has_log() && has_blobs() {
-        return Err(Error::new(
-            ErrorKind::Integrity,
-            format!("{} is empty, but there are payloads", database.display()),
-        )
-        .with_hint("put the database back from a copy, or remove it to begin with an empty store"));
+    let has_log = || fs::metadata(root.join(format!("{DATABASE}-wal"))).is_ok_and(|found| found.len() > 0);
+    let lost = match fs::metadata(&database) {
+        Ok(found) if found.len() == 0 && !has_log() => "is empty",
+        Err(error) if error.kind() == IoKind::NotFound => "is gone",
+        // What is wrong with it otherwise is seen when it is opened.
+        _ => return Ok(()),
+    };
+    if !has_files(&root.join("blobs"), 2) {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::new(ErrorKind::Integrity, format!("{} {lost}, but there are payloads", database.display())).with_hint(
+        "put the database back from a copy; to begin with an empty store, remove it and the directory blobs",
+    ))
+}
+
+/// Whether there is a file in the directory, or up to `levels - 1` below it.
+fn has_files(directory: &Path, levels: u8) -> bool {
+    let Ok(found) = fs::read_dir(directory) else { return false };
+    found.flatten().any(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => levels > 1 && has_files(&entry.path(), levels - 1),
+        Ok(kind) => kind.is_file(),
+        Err(_) => false,
+    })
+}
+
+/// The backend of a directory whose manifest was removed, where its file says which it was.
+fn backend_by_file(root: &Path) -> Option<&'static str> {
+    [("sqlite", DATABASE), ("json", JSON_FILE)]
+        .into_iter()
+        .find_map(|(name, file)| root.join(file).is_file().then_some(name))
 }
 
 /// Opens the store at `place`.
@@ -193,9 +212,10 @@ fn open_directory(
     prepare_directory(&root, access)?;
     let manifest = match read_manifest(&root)? {
         Some(manifest) => manifest,
-        None if access == Access::CreateOrOpen => {
-            write_manifest(&root, wanted.unwrap_or(&config.default_metadata_backend))?
-        }
+        None if access == Access::CreateOrOpen => write_manifest(
+            &root,
+            wanted.or_else(|| backend_by_file(&root)).unwrap_or(&config.default_metadata_backend),
+        )?,
         None => return Err(no_store(&root)),
     };
     let recorded = manifest.metadata.backend.as_str();
@@ -206,7 +226,9 @@ fn open_directory(
         )
         .with_hint("leave the backend out, the directory says which it is; or give another directory"));
     }
-    refuse_emptied(&root)?;
+    if recorded == "sqlite" {
+        refuse_lost(&root)?;
+    }
     let metadata = open_metadata(&root, recorded, &config, access == Access::ReadOnly)?;
     let blobs: Arc<dyn BlobBackend> = match manifest.blobs.backend.as_str() {
         "filesystem" => {

@@ -119,7 +119,12 @@ fn prepare_masked(numpy: &Numpy, value: &Bound<'_, PyAny>) -> PyResult<Option<Pr
         }
         Ok(Part::of(numpy, &numpy.asarray.bind(py).call1((object,))?)?.map(Some))
     };
-    let (Some(mask), Some(fill)) = (part(value.getattr("_mask")?)?, part(value.getattr("_fill_value")?)?) else {
+    let mut fill = value.getattr("_fill_value")?;
+    // The default has a type of its own until another value is set, and comes back by itself.
+    if !fill.is_none() && !fill.getattr("dtype")?.eq(value.getattr("dtype")?)? {
+        fill = py.None().into_bound(py);
+    }
+    let (Some(mask), Some(fill)) = (part(value.getattr("_mask")?)?, part(fill)?) else {
         return Ok(None);
     };
     let mut prepared = Prepared::new(data, "numpy.ma.MaskedArray");
@@ -134,6 +139,7 @@ impl Prepared {
     }
 
     /// Bytes of the items, uncompressed.
+    #[cfg(feature = "testing")]
     pub(crate) fn nbytes(&self) -> usize {
         self.data.items.bytes().len()
     }

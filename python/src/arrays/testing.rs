@@ -141,7 +141,7 @@ fn array_slice<'py>(
     decode_slice(meta.py(), in_file(meta, path)?, index, verify)
 }
 
-pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(array_dumps, m)?)?;
     m.add_function(wrap_pyfunction!(array_loads, m)?)?;
     m.add_function(wrap_pyfunction!(array_load_file, m)?)?;

@@ -412,7 +412,11 @@ fn read_zone(zone: Option<Bound<'_, PyAny>>, types: &DateTimes) -> Result<Zone, 
     {
         let key = zone.getattr(intern!(py, "key"))?;
         let key = exact::<PyString>(&key).ok_or(Stop::NotPlain)?;
-        return Ok(Zone::Named(key.to_str().map_err(surrogates(py))?.to_owned()));
+        let name = key.to_str().map_err(surrogates(py))?.to_owned();
+        // A zone that was read from a file may have any name; it refuses to be pickled.
+        let is_known = zones.zone_info.bind(py).call1((key,)).is_ok_and(|known| known.is(&zone))
+            || zone.call_method0(intern!(py, "__reduce__")).is_ok();
+        return if is_known { Ok(Zone::Named(name)) } else { Err(Stop::NotPlain) };
     }
     Err(Stop::NotPlain)
 }

@@ -1,10 +1,10 @@
 //! Configurations from files: an option that does not exist is refused with the nearest one that does.
 
-use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::{CacheConfig, StoreConfig};
+use super::CacheConfig;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How alike two names are at least for one to be suggested for the other.
@@ -45,40 +45,18 @@ impl CacheConfig {
     where
         D::Error: std::fmt::Display,
     {
-        let config: Self = read(file)?;
+        let invalid =
+            |e: &dyn std::fmt::Display| Error::new(ErrorKind::InvalidInput, format!("the configuration is not valid: {e}"));
+        let Given(given) = Deserialize::deserialize(file).map_err(|e: D::Error| invalid(&e))?;
+        let known = serde_json::to_value(Self::default()).expect("a configuration is valid JSON");
+        let (Value::Object(options), Value::Object(known)) = (&given, &known) else {
+            return Err(invalid(&"it is not a table of options"));
+        };
+        refuse_unknown(options, known, "")?;
+        let config = Self::deserialize(&given).map_err(|e| wrong_value(options, &[]).unwrap_or_else(|| invalid(&e)))?;
         config.check()?;
         Ok(config)
     }
-}
-
-impl StoreConfig {
-    /// Reads a configuration from a file of any format that serde knows; what is left out has its default.
-    ///
-    /// # Errors
-    /// Those of [`CacheConfig::read`].
-    pub fn read<'de, D: Deserializer<'de>>(file: D) -> Result<Self>
-    where
-        D::Error: std::fmt::Display,
-    {
-        let config: Self = read(file)?;
-        config.check()?;
-        Ok(config)
-    }
-}
-
-fn read<'de, C: Serialize + DeserializeOwned + Default, D: Deserializer<'de>>(file: D) -> Result<C>
-where
-    D::Error: std::fmt::Display,
-{
-    let invalid =
-        |e: &dyn std::fmt::Display| Error::new(ErrorKind::InvalidInput, format!("the configuration is not valid: {e}"));
-    let Given(given) = serde::Deserialize::deserialize(file).map_err(|e: D::Error| invalid(&e))?;
-    let known = serde_json::to_value(C::default()).expect("a configuration is valid JSON");
-    let (Value::Object(options), Value::Object(known)) = (&given, &known) else {
-        return Err(invalid(&"it is not a table of options"));
-    };
-    refuse_unknown(options, known, "")?;
-    C::deserialize(&given).map_err(|e| wrong_value::<C>(options, &[]).unwrap_or_else(|| invalid(&e)))
 }
 
 /// What a file says, as JSON. A number that JSON has not is its name: not `null`, which stands for no limit.
@@ -152,17 +130,17 @@ impl<'de> Visitor<'de> for GivenVisitor {
 
 /// The error for the first option whose value alone makes the configuration unreadable.
 #[cold]
-fn wrong_value<C: DeserializeOwned>(given: &Map<String, Value>, sections: &[&str]) -> Option<Error> {
+fn wrong_value(given: &Map<String, Value>, sections: &[&str]) -> Option<Error> {
     given.iter().find_map(|(name, value)| {
         let path = [sections, &[name.as_str()]].concat();
         let within = |inner, name: &&str| Value::Object(Map::from_iter([((*name).to_owned(), inner)]));
         let alone = |value: Value| path.iter().rev().fold(value, within);
         if let Value::Object(options) = value
-            && C::deserialize(alone(Value::Object(Map::new()))).is_ok()
+            && CacheConfig::deserialize(alone(Value::Object(Map::new()))).is_ok()
         {
-            return wrong_value::<C>(options, &path);
+            return wrong_value(options, &path);
         }
-        let error = C::deserialize(alone(value.clone())).err()?.to_string();
+        let error = CacheConfig::deserialize(alone(value.clone())).err()?.to_string();
         let place = if sections.is_empty() { String::new() } else { format!(" in {}", sections.join(".")) };
         let what = Error::new(ErrorKind::InvalidInput, format!("{name}{place} is {value}"));
         Some(match expected(&error, value) {
@@ -238,6 +216,8 @@ mod tests {
                 assert_eq!(error.to_string(), format!("{option} is {shown:?}"));
             }
         }
+        let error = json(r#"{"default_ttl_seconds": 1, "default_ttl_seconds": 2}"#).unwrap_err();
+        assert!(error.to_string().contains("default_ttl_seconds is given twice"), "{error}");
         let config = toml("default_ttl_seconds = 60\n[limits]\nmax_cache_size_mb = 1e3").unwrap();
         assert_eq!((config.default_ttl_seconds, config.limits.max_cache_size_mb), (Some(60.0), Some(1000.0)));
     }
@@ -323,6 +303,24 @@ mod tests {
             let error = json(given).unwrap_err();
             assert_eq!((error.to_string().as_str(), error.hint()), (what, Some(hint)), "{given}");
         }
+    }
+
+    #[test]
+    fn a_level_is_one_of_its_codec() {
+        let compression = |codec, level| {
+            json(&format!(
+                r#"{{"store": {{"compression": {{"pickle_compression_codec": "{codec}", "pickle_compression_level": {level}}}}}}}"#
+            ))
+        };
+        for (codec, level) in [("zstd", 22), ("lz4", 9), ("gzip", 1), ("none", 22)] {
+            assert!(compression(codec, level).is_ok(), "{codec} {level}");
+        }
+        for (codec, level) in [("zstd", 23), ("lz4", 10), ("gzip", 22), ("zstd", 0)] {
+            let error = compression(codec, level).unwrap_err();
+            assert_eq!(error.to_string(), format!("pickle_compression_level is {level}, with {codec}"));
+        }
+        let zstd = compression("zstd", 15).unwrap().store.compression;
+        assert_eq!(zstd.with_pickle_codec(crate::config::Codec::Lz4).pickle_compression_level, 9);
     }
 
     #[test]

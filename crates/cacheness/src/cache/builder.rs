@@ -149,7 +149,7 @@ impl CacheBuilder {
     /// ```
     #[must_use]
     pub fn for_api(mut self) -> Self {
-        self.config.store.compression.pickle_compression_codec = Codec::Lz4;
+        self.config.store.compression = self.config.store.compression.with_pickle_codec(Codec::Lz4);
         self.default_ttl(Duration::from_secs(6 * 3600))
     }
 
