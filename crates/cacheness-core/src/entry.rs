@@ -25,11 +25,33 @@ pub struct Format {
     pub handler_meta: Vec<u8>,
 }
 
+/// The handler of pickles.
+pub const PICKLE_HANDLER: &str = "object_pickle";
+
+/// The handlers that this project has, in both languages.
+const OWN_HANDLERS: &[&str] = &[
+    "plain_objects",
+    "numpy_arrays",
+    "pandas_dataframes",
+    "pandas_series",
+    "polars_dataframes",
+    "polars_series",
+    "arrow_tables",
+    PICKLE_HANDLER,
+];
+
 impl Format {
-    /// Whether decoding the payload may run code that the payload chooses: pickles.
+    /// Whether decoding the payload may run code that the payload chooses: pickles. Readers go by the handler or by the
+    /// storage format, so that either is enough: an entry from outside may name any two that do not belong together.
     #[must_use]
     pub fn runs_code(&self) -> bool {
-        matches!(&*self.storage_format, "pickle" | "dill")
+        self.handler == PICKLE_HANDLER || matches!(&*self.storage_format, "pickle" | "dill")
+    }
+
+    /// Whether a handler of the user's reads the payload: what that does with bytes of somebody else's is not known here.
+    #[must_use]
+    pub fn is_custom(&self) -> bool {
+        !OWN_HANDLERS.contains(&&*self.handler)
     }
 }
 
