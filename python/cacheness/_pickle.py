@@ -54,8 +54,10 @@ def loads(storage_format: str, parts: list[Any], key: str) -> Any:
                 f"entry {key} was stored with dill, which is not installed", hint="pip install 'cacheness[dill]'"
             ) from None
         load = dill.loads
-    else:
+    elif storage_format == "pickle":
         load = pickle.loads
+    else:
+        raise CacheSerializationError(f"entry {key} is no pickle: it is stored as {storage_format!r}")
     try:
         return load(parts[0], buffers=parts[1:])
     except MemoryError:

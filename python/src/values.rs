@@ -356,6 +356,9 @@ impl Values {
 
     fn unpickle<'py>(&self, py: Python<'py>, stored: Stored) -> PyResult<Bound<'py, PyAny>> {
         let kind = stored.format().storage_format.to_string();
+        if !stored.format().runs_code() || !matches!(&*kind, "pickle" | "dill") {
+            return Err(to_py(stored.undecodable("its handler is the one of pickles")));
+        }
         let key = stored.key().to_owned();
         let parts = PickleParts::from_bytes(&stored.format().handler_meta)
             .ok_or_else(|| to_py(stored.undecodable("its list of parts is damaged")))?;

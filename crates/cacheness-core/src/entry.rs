@@ -28,6 +28,21 @@ pub struct Format {
     pub raw_size: Option<u64>,
 }
 
+/// The handler of pickles.
+pub const PICKLE_HANDLER: &str = "object_pickle";
+
+/// The handlers that this project has, in both languages.
+const OWN_HANDLERS: &[&str] = &[
+    "plain_objects",
+    "numpy_arrays",
+    "pandas_dataframes",
+    "pandas_series",
+    "polars_dataframes",
+    "polars_series",
+    "arrow_tables",
+    PICKLE_HANDLER,
+];
+
 impl Format {
     /// Bytes of the value before compression, as far as they are known; `size` is that of the payload.
     #[must_use]
@@ -35,10 +50,17 @@ impl Format {
         self.raw_size.or((self.compression == "none").then_some(size))
     }
 
-    /// Whether decoding the payload may run code that the payload chooses: pickles.
+    /// Whether decoding the payload may run code that the payload chooses: pickles. Readers go by the handler or by the
+    /// storage format, so that either is enough: an entry from outside may name any two that do not belong together.
     #[must_use]
     pub fn runs_code(&self) -> bool {
-        matches!(&*self.storage_format, "pickle" | "dill")
+        self.handler == PICKLE_HANDLER || matches!(&*self.storage_format, "pickle" | "dill")
+    }
+
+    /// Whether a handler of the user's reads the payload: what that does with bytes of somebody else's is not known here.
+    #[must_use]
+    pub fn is_custom(&self) -> bool {
+        !OWN_HANDLERS.contains(&&*self.handler)
     }
 }
 

@@ -12,7 +12,7 @@
 //! ```
 
 use std::fs;
-use std::io::{ErrorKind as IoKind, Write};
+use std::io::{ErrorKind as IoKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,6 +33,8 @@ use serde::{Deserialize, Serialize};
 pub const FORMAT: u32 = 1;
 
 const MANIFEST: &str = "cacheness.toml";
+/// Bytes of a manifest at most.
+const MAX_MANIFEST: u64 = 64 << 10;
 const DATABASE: &str = "cache_metadata.db";
 const JSON_FILE: &str = "cache_metadata.json";
 
@@ -327,13 +329,41 @@ fn prepare_directory(root: &Path, access: Access) -> Result<()> {
     }
 }
 
+/// The manifest's text: of a regular file that is no link and no longer than a manifest can be, which is not waited for.
+fn read_manifest_text(path: &Path) -> Result<Option<String>> {
+    let failed = |e| Error::io(format_args!("cannot read {}", path.display()), e);
+    let refused = |what: &str| {
+        Error::new(ErrorKind::NotAStore, format!("{} is {what}", path.display()))
+            .with_hint("the manifest is a small file that the store makes; remove what is there if you did not put it")
+    };
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.custom_flags(flags.bits().cast_signed());
+    }
+    let file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == IoKind::NotFound => return Ok(None),
+        Err(_) if path.is_symlink() => return Err(refused("a symbolic link")),
+        Err(error) => return Err(failed(error)),
+    };
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(refused("no regular file"));
+    }
+    let mut text = String::new();
+    file.take(MAX_MANIFEST + 1).read_to_string(&mut text).map_err(|error| match error.kind() {
+        IoKind::InvalidData => refused("no text"),
+        _ => failed(error),
+    })?;
+    if text.len() as u64 > MAX_MANIFEST { Err(refused("too long")) } else { Ok(Some(text)) }
+}
+
 fn read_manifest(root: &Path) -> Result<Option<Manifest>> {
     let path = root.join(MANIFEST);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == IoKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io(format_args!("cannot read {}", path.display()), error)),
-    };
+    let Some(text) = read_manifest_text(&path)? else { return Ok(None) };
     // The version is read by itself first: a newer format may have changed everything else.
     #[derive(Deserialize)]
     struct Version {

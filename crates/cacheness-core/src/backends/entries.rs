@@ -100,10 +100,11 @@ impl Entries {
     }
 
     /// Adds an entry that comes from outside; `false`, and nothing is added, if its key is there already or the sum of
-    /// the sizes cannot be counted.
+    /// the sizes is beyond 63 bits. What is put afterwards is really there, so that no sum ever overflows.
     pub(super) fn load(&mut self, kept: Kept) -> bool {
         let Entry { key, size, .. } = &kept.entry;
-        let fits = self.totals.bytes.checked_add(*size).is_some() && !self.entries.contains_key(key);
+        let sum = self.totals.bytes.checked_add(*size);
+        let fits = sum.is_some_and(|sum| i64::try_from(sum).is_ok()) && !self.entries.contains_key(key);
         if fits {
             self.insert(kept);
         }

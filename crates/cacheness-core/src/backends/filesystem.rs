@@ -96,7 +96,7 @@ impl FilesystemBlobs {
     pub fn sweep(&self) -> Result<u64> {
         let Some(root) = self.shared.open_root()? else { return Ok(0) };
         match open_beneath(root, TMP, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
-            Ok(directory) => sweep::sweep(directory.as_fd(), &self.shared.root.join(TMP)),
+            Ok(directory) => sweep::sweep(directory.as_fd()),
             Err(error) if is_missing(error) => Ok(0),
             Err(Errno::LOOP) => Err(refused_link(TMP)),
             Err(error) => Err(Error::io("cannot open tmp", error.into())),
@@ -191,14 +191,24 @@ impl Shared {
         self.open_root()?.ok_or_else(gone)
     }
 
-    /// Makes `path` and what is above it, below the store's directory.
-    fn make_directory(&self, directory: &OwnedFd, path: &str) -> Result<()> {
-        if let Some((parent, _)) = path.rsplit_once('/') {
-            self.make_directory(directory, parent)?;
+    /// Makes `path` and what is above it, below the store's directory, and opens it. What is there already has to be a
+    /// directory and no link.
+    fn make_directory(&self, directory: &OwnedFd, path: &str) -> Result<OwnedFd> {
+        let failed = |error: Errno| Error::io(format_args!("cannot make the directory {path}"), error.into());
+        let made = match path.rsplit_once('/') {
+            Some((parent, name)) => {
+                let parent = self.make_directory(directory, parent)?;
+                rustix::fs::mkdirat(parent, name, DIRECTORY_MODE)
+            }
+            None => rustix::fs::mkdirat(directory, path, DIRECTORY_MODE),
+        };
+        match made {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(failed(error)),
         }
-        match rustix::fs::mkdirat(directory, path, DIRECTORY_MODE) {
-            Ok(()) | Err(Errno::EXIST) => Ok(()),
-            Err(error) => Err(Error::io(format_args!("cannot make the directory {path}"), error.into())),
+        match open_beneath(directory, path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
+            Err(Errno::LOOP | Errno::NOTDIR) => Err(refused_link(path)),
+            opened => opened.map_err(failed),
         }
     }
 
@@ -291,10 +301,7 @@ impl FileWriter {
         let failed = |error: Errno| Error::io(format_args!("cannot rename {from} to {}", locator.text()), error.into());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let parent = match open_beneath(directory, &locator.directory(), flags, Mode::empty()) {
-            Err(Errno::NOENT) => {
-                self.shared.make_directory(directory, &locator.directory())?;
-                open_beneath(directory, &locator.directory(), flags, Mode::empty())
-            }
+            Err(Errno::NOENT) => Ok(self.shared.make_directory(directory, &locator.directory())?),
             result => result,
         };
         let parent = match parent {
@@ -496,35 +503,42 @@ impl BlobBackend for FilesystemBlobs {
     }
 
     fn list(&self, visit: &mut dyn FnMut(&str, u64) -> Result<()>) -> Result<()> {
-        list_directory(&self.shared.root.join(BLOBS), "", visit)
+        match self.shared.open_root()? {
+            Some(root) => list_directory(root, "", visit),
+            None => Ok(()),
+        }
     }
 }
 
-/// Visits the blobs in `path`, and in the shards below it if it is not one itself. What is no blob is passed over.
-fn list_directory(path: &Path, shard: &str, visit: &mut dyn FnMut(&str, u64) -> Result<()>) -> Result<()> {
-    let shown = if shard.is_empty() { BLOBS.to_owned() } else { format!("{BLOBS}/{shard}") };
-    let failed = |error: io::Error| Error::io(format_args!("cannot list {shown}"), error);
-    let entries = match std::fs::read_dir(path) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
-        result => result.map_err(failed)?,
+/// Visits the blobs in the shard, or with an empty one those directly in `blobs` and in all shards. What is no blob is
+/// passed over, and so is what was deleted since the directory was read.
+fn list_directory(root: &OwnedFd, shard: &str, visit: &mut dyn FnMut(&str, u64) -> Result<()>) -> Result<()> {
+    let path = if shard.is_empty() { BLOBS.to_owned() } else { format!("{BLOBS}/{shard}") };
+    let failed = |error: Errno| Error::io(format_args!("cannot list {path}"), error.into());
+    let directory = match open_beneath(root, &path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
+        Err(Errno::LOOP) => return Err(refused_link(&path)),
+        Err(error) if is_missing(error) => return Ok(()),
+        opened => opened.map_err(failed)?,
     };
-    for entry in entries {
+    for entry in rustix::fs::Dir::read_from(&directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        let (name, kind) = (entry.file_name(), entry.file_type().map_err(failed)?);
-        let Some(name) = name.to_str() else { continue };
-        if kind.is_dir() && shard.is_empty() {
-            list_directory(&entry.path(), name, visit)?;
-        } else if kind.is_file() {
-            let locator = Locator { shard, name }.text();
-            if Locator::parse(&locator).is_err() {
-                continue;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        if name == "." || name == ".." {
+            continue;
+        }
+        let found = match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => continue,
+            found => found.map_err(failed)?,
+        };
+        match FileType::from_raw_mode(found.st_mode) {
+            FileType::Directory if shard.is_empty() => list_directory(root, name, visit)?,
+            FileType::RegularFile => {
+                let locator = Locator { shard, name }.text();
+                if Locator::parse(&locator).is_ok() {
+                    visit(&locator, u64::try_from(found.st_size).unwrap_or(0))?;
+                }
             }
-            match entry.metadata() {
-                Ok(metadata) => visit(&locator, metadata.len())?,
-                // Deleted since the directory was read.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed(error)),
-            }
+            _ => {}
         }
     }
     Ok(())

@@ -222,7 +222,12 @@ impl JsonMetadata {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        let stamp = Stamp::of(&file.metadata().map_err(failed)?);
+        let found = file.metadata().map_err(failed)?;
+        // Something else may have taken its place since it was looked at.
+        if !found.is_file() {
+            return Err(Error::new(ErrorKind::NotAStore, format!("{} is no regular file", self.path.display())));
+        }
+        let stamp = Stamp::of(&found);
         let mut content = Vec::new();
         file.read_to_end(&mut content).map_err(failed)?;
         let entries = format::read(&content, &self.path)?;

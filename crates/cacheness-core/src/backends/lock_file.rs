@@ -166,7 +166,8 @@ mod system {
 
     pub(super) fn open(path: &Path) -> io::Result<i32> {
         let path = CString::new(path.as_os_str().as_bytes())?;
-        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+        // A pipe that somebody put here cannot be locked; without NONBLOCK opening a device may wait for ever.
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
         // SAFETY: the path is a C string, and the flags want a mode.
         let descriptor = unsafe { libc::open(path.as_ptr(), flags, 0o600 as libc::c_uint) };
         if descriptor < 0 { Err(io::Error::last_os_error()) } else { Ok(descriptor) }

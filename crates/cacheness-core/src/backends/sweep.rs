@@ -4,8 +4,8 @@
 //! not locked and not brand new has lost its writer and is removed. Directories that handlers write into have no lock
 //! and are given a day.
 
-use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
@@ -25,8 +25,8 @@ pub(super) fn mark(file: &std::fs::File) {
     }
 }
 
-/// Removes what has lost its writer from the directory `temporary`, opened as `directory`; returns how many.
-pub(super) fn sweep(directory: BorrowedFd<'_>, temporary: &Path) -> Result<u64> {
+/// Removes what has lost its writer from the opened directory; returns how many.
+pub(super) fn sweep(directory: BorrowedFd<'_>) -> Result<u64> {
     let failed = |e: rustix::io::Errno| Error::io("cannot read tmp", e.into());
     let mut removed = 0;
     for entry in rustix::fs::Dir::read_from(directory).map_err(failed)? {
@@ -50,12 +50,37 @@ pub(super) fn sweep(directory: BorrowedFd<'_>, temporary: &Path) -> Result<u64> 
                 }
             }
             FileType::Directory if age > HANDLER => {
-                use std::os::unix::ffi::OsStrExt;
-                let path = temporary.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
-                removed += u64::from(std::fs::remove_dir_all(path).is_ok());
+                removed += u64::from(remove_tree(directory, name, 0).is_ok());
             }
             _ => {}
         }
     }
     Ok(removed)
+}
+
+/// Directories inside each other that are removed; a handler makes one.
+const DEPTH: usize = 32;
+
+/// Removes the directory `name` of `parent` with all that is in it. No path is looked up twice, and no link is followed:
+/// whatever is put in its place meanwhile, nothing elsewhere is touched.
+fn remove_tree(parent: BorrowedFd<'_>, name: &CStr, depth: usize) -> rustix::io::Result<()> {
+    if depth == DEPTH {
+        return Err(rustix::io::Errno::LOOP);
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    for entry in rustix::fs::Dir::read_from(&directory)? {
+        let entry = entry?;
+        let inner = entry.file_name();
+        if inner == c"." || inner == c".." {
+            continue;
+        }
+        let found = rustix::fs::statat(&directory, inner, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
+            remove_tree(directory.as_fd(), inner, depth + 1)?;
+        } else {
+            rustix::fs::unlinkat(&directory, inner, AtFlags::empty())?;
+        }
+    }
+    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
 }

@@ -302,7 +302,8 @@ impl Store {
         self.metadata.get_summary(key)
     }
 
-    /// Changes the description, metadata or times of an entry and signs it again; `false` if there is none.
+    /// Changes the description, metadata or times of an entry; `false` if there is none. An entry with a valid signature is
+    /// signed again, one without stays without: signing it would vouch for a payload that anybody may have put there.
     ///
     /// `change` sees the entry as it is and says what changes; it may be called again if another writer was faster.
     ///
@@ -312,16 +313,20 @@ impl Store {
         self.refuse_if_read_only()?;
         loop {
             let Some(EntrySummary { entry, .. }) = self.metadata.get_summary(key)? else { return Ok(false) };
-            if self.check_signature(&entry)? == SignatureState::Invalid {
+            let state = self.check_signature(&entry)?;
+            if state == SignatureState::Invalid {
                 return Err(Error::new(ErrorKind::Signature, format!("entry {key}: its signature is wrong"))
                     .with_hint("put the value again"));
             }
             let mut update = change(&entry)?;
-            if self.signer.is_some() && entry.digest.is_some() {
+            if state == SignatureState::Valid {
                 let mut changed = entry.clone();
                 update.apply(&mut changed);
                 self.sign(&mut changed)?;
                 update.signature = Some(changed.signature);
+            } else if entry.signature.is_some() {
+                // This store does not sign: the signature would not fit any more.
+                update.signature = Some(None);
             }
             let updated = self.metadata.update(key, &entry, &update);
             self.written(key, None);

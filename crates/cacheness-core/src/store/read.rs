@@ -54,7 +54,7 @@ impl Store {
             if !admit(&entry) {
                 return Ok(Fetched::Declined);
             }
-            let verify = options.verify || entry.format.runs_code();
+            let verify = options.verify || self.must_verify(&entry.format);
             let checked = signed.is_some();
             let signed = match signed {
                 Some(signed) => signed,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{ReadOptions, Store};
-use crate::entry::{Entry, EntrySummary, Location};
+use crate::entry::{Entry, EntrySummary, Format, Location};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::EntryUpdate;
 use crate::payload::{Check, PayloadHasher, Stored};
@@ -47,11 +47,20 @@ impl Store {
 
     /// Whether the entry has a valid signature; an error where the configuration wants one and it has not.
     pub(super) fn accept_signature(&self, entry: &Entry, options: ReadOptions) -> Result<bool> {
-        let Some(signer) = &self.signer else { return Ok(false) };
         let key = &entry.key;
+        let security = &self.config.security;
+        let Some(signer) = &self.signer else {
+            // A store that can only be read makes no key: without one, nothing is known to be signed.
+            if security.enable_entry_signing && !security.allow_unsigned_entries {
+                let what = format!("entry {key}: there is no key to check its signature with");
+                return Err(Error::new(ErrorKind::Signature, what)
+                    .with_hint(format!("put the key file {} back", security.signing_key_file)));
+            }
+            return Ok(false);
+        };
         match signer.verify(entry)? {
             SignatureState::Valid => Ok(true),
-            SignatureState::Unsigned if self.config.security.allow_unsigned_entries => Ok(false),
+            SignatureState::Unsigned if security.allow_unsigned_entries => Ok(false),
             SignatureState::Unsigned => Err(Error::new(ErrorKind::Signature, format!("entry {key} is not signed"))
                 .with_hint("put the value again, or set allow_unsigned_entries")),
             SignatureState::Invalid if !options.strict => {
@@ -59,7 +68,7 @@ impl Store {
                 Ok(false)
             }
             SignatureState::Invalid => {
-                if self.config.security.delete_invalid_signatures && !self.is_read_only() {
+                if security.delete_invalid_signatures && !self.is_read_only() {
                     log::warn!("entry {key} is deleted: its signature is wrong");
                     self.delete_entry(entry)?;
                 }
@@ -71,13 +80,26 @@ impl Store {
         }
     }
 
+    /// Whether the payload must have the hash that is signed, whatever the caller wants: pickles, and in a store that
+    /// signs also what a handler of the user's reads.
+    pub(super) fn must_verify(&self, format: &Format) -> bool {
+        format.runs_code() || self.signer.is_some() && format.is_custom()
+    }
+
     /// Refuses a payload whose decoding may run code, unless the configuration and the signature vouch for it.
     pub(super) fn guard_code(&self, entry: &Entry, signed: bool) -> Result<()> {
         let security = &self.config.security;
-        if !entry.format.runs_code() {
-            return Ok(());
-        }
         let Entry { key, format, .. } = entry;
+        if !format.runs_code() {
+            // Every entry of a store that signs has a signature; one without is not shown to code that nobody here knows.
+            if signed || security.trust_unsigned_pickles || !self.must_verify(format) {
+                return Ok(());
+            }
+            let what = format!("entry {key} is read by the handler {:?} and has no valid signature", format.handler);
+            return Err(Error::new(ErrorKind::Signature, what).with_hint(
+                "put the value again, or set trust_unsigned_pickles if nobody else can write to this store",
+            ));
+        }
         if !security.allow_pickle {
             return Err(pickle_refused(format_args!("entry {key} is a pickle of {}", format.object_type)));
         }
@@ -95,7 +117,7 @@ impl Store {
     }
 
     /// Refuses to write a payload whose decoding may run code, if the configuration does.
-    pub fn refuse_code(&self, format: &crate::entry::Format) -> Result<()> {
+    pub fn refuse_code(&self, format: &Format) -> Result<()> {
         if format.runs_code() && !self.config.security.allow_pickle {
             return Err(pickle_refused(format_args!("a value of type {} can only be pickled", format.object_type)));
         }

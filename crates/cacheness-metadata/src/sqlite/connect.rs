@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use cacheness_core::config::Durability;
 use cacheness_core::{Error, ErrorKind, Result, failpoint};
+use rusqlite::config::DbConfig;
 use rusqlite::ffi::ErrorCode;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
@@ -68,6 +69,10 @@ pub(super) struct Target {
 pub(super) fn open(options: &SqliteOptions, kind_seen: &mut Option<FilesystemKind>) -> Result<(Target, Pooled)> {
     let path = std::path::absolute(&options.path).map_err(|e| Error::io("cannot find the current directory", e))?;
     let exists = look_at(&path)?;
+    // SQLite would open these, and wait for whoever writes into a pipe.
+    for suffix in ["-journal", "-wal", "-shm"] {
+        look_at(&with_suffix(&path, suffix))?;
+    }
     let parent = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let read_only = match options.access {
         Access::ReadOnly => true,
@@ -102,6 +107,7 @@ pub(super) fn open_in_memory() -> Result<(Target, Pooled)> {
         OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
     )
     .map_err(failed)?;
+    run_no_programs(&connection)?;
     connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON").map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(super::STATEMENTS);
     migrate(&mut connection)?;
@@ -179,6 +185,7 @@ impl Target {
             Connection::open_with_flags(&self.path, flags)
         };
         let mut connection = opened.map_err(failed)?;
+        run_no_programs(&connection)?;
         connection.busy_handler(Some(patience(self.busy_timeout))).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(super::STATEMENTS);
         let synchronous = match self.durability {
@@ -224,6 +231,32 @@ impl Target {
             }
         }
     }
+}
+
+/// A database may bring programs along: triggers, and views in the place of tables. There are none in ours, and those of
+/// whoever has changed the file do not run.
+fn run_no_programs(connection: &Connection) -> Result<()> {
+    for (setting, on) in [
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+    ] {
+        connection.set_db_config(setting, on).map_err(|e| translate("cannot open a connection", e))?;
+    }
+    Ok(())
+}
+
+/// Refuses a table whose columns are computed when they are read: a few bytes of schema would be a gigabyte in every row.
+fn refuse_computed_columns(connection: &Connection) -> Result<()> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'cache_entries' AND type <> 'table') \
+               OR EXISTS (SELECT 1 FROM pragma_table_xinfo('cache_entries') WHERE hidden <> 0)";
+    let changed: bool =
+        connection.query_row(sql, (), |row| row.get(0)).map_err(|e| translate("cannot read the schema", e))?;
+    if changed {
+        return Err(Error::new(ErrorKind::NotAStore, "the tables of the database are not those of a store")
+            .with_hint("somebody has changed the database: put it back from a copy, or give another directory"));
+    }
+    Ok(())
 }
 
 fn lost() -> Error {
@@ -299,6 +332,7 @@ fn is_current(connection: &Connection, mode: Mode) -> Result<bool> {
         }
         return Ok(false);
     }
+    refuse_computed_columns(&snapshot)?;
     if mode == Mode::Wal && version == SCHEMA_VERSION {
         let journal: String = snapshot.query_row("PRAGMA journal_mode", (), |row| row.get(0)).map_err(failed)?;
         return Ok(journal == "wal");
@@ -367,9 +401,14 @@ fn migrate(connection: &mut Connection) -> Result<()> {
 
 /// Whether a file of this name beside the database has content.
 fn has_content(path: &Path, suffix: &str) -> bool {
+    std::fs::metadata(with_suffix(path, suffix)).is_ok_and(|found| found.len() > 0)
+}
+
+/// The path of a file that SQLite keeps beside the database.
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
-    std::fs::metadata(name).is_ok_and(|found| found.len() > 0)
+    name.into()
 }
 
 fn open_read_only(mut target: Target, exists: bool) -> Result<(Target, Pooled)> {

@@ -161,3 +161,77 @@ fn the_fallback_follows_no_link_either() {
     let error = open_by_component(&root, "link/file", flags, Mode::empty()).expect_err("a link");
     assert!(matches!(error, Errno::LOOP | Errno::NOTDIR), "{error}");
 }
+
+/// What the blobs of a test must leave alone: a directory with a file whose name is a blob's.
+fn elsewhere(dir: &tempfile::TempDir) -> PathBuf {
+    let elsewhere = dir.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).expect("made");
+    std::fs::write(elsewhere.join("00c0ffee-0123456789ab.bin"), b"elsewhere").expect("written");
+    elsewhere
+}
+
+fn names(path: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(path).expect("there");
+    entries.map(|entry| entry.expect("read").file_name().into_string().expect("UTF-8")).collect()
+}
+
+#[test]
+fn a_link_in_place_of_a_directory_leads_nowhere() {
+    for directory in ["blobs", "tmp"] {
+        let (dir, blobs) = blobs(2, Durability::Normal);
+        let locator = put(&blobs, b"x");
+        let elsewhere = elsewhere(&dir);
+        std::fs::remove_dir_all(blobs.root().join(directory)).expect("removed");
+        std::os::unix::fs::symlink(&elsewhere, blobs.root().join(directory)).expect("linked");
+        let hint = BlobHint { stem: "00c0ffee", extension: "bin", size: None };
+        let made = blobs.create(hint).and_then(|mut writer| {
+            writer.write_all(b"abc").expect("gathered");
+            writer.commit()
+        });
+        assert_eq!(made.expect_err("nothing is written").kind(), ErrorKind::Integrity, "{directory}");
+        match directory {
+            "blobs" => {
+                let _ = blobs.list(&mut |_, _| panic!("nothing is listed"));
+                for locator in ["blobs/00c0ffee-0123456789ab.bin", &locator] {
+                    assert_eq!(blobs.open(locator).err().expect("refused").kind(), ErrorKind::Integrity);
+                    assert!(blobs.delete(locator).is_err());
+                }
+            }
+            _ => {
+                assert_eq!(blobs.temp_dir().expect_err("refused").kind(), ErrorKind::Integrity);
+                assert_eq!(blobs.sweep().unwrap_or(0), 0);
+            }
+        }
+        assert_eq!(names(&elsewhere), ["00c0ffee-0123456789ab.bin"]);
+    }
+}
+
+#[test]
+fn what_handlers_left_is_swept_without_following_links() {
+    let (dir, blobs) = blobs(2, Durability::Normal);
+    let elsewhere = elsewhere(&dir);
+    let left = blobs.temp_dir().expect("a directory").expect("on disk").join("handler-x");
+    std::fs::create_dir_all(left.join("inner/deeper")).expect("made");
+    std::fs::write(left.join("inner/value"), b"x").expect("written");
+    std::os::unix::fs::symlink(&elsewhere, left.join("inner/link")).expect("linked");
+    std::os::unix::fs::symlink(&elsewhere, left.with_file_name("link")).expect("linked");
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3 * 24 * 3600);
+    File::open(&left).and_then(|file| file.set_modified(old)).expect("an old directory");
+    assert_eq!(blobs.sweep().expect("swept"), 1);
+    assert_eq!(names(&blobs.root().join("tmp")), ["link"], "what nobody here has made is left alone");
+    assert_eq!(names(&elsewhere), ["00c0ffee-0123456789ab.bin"]);
+}
+
+#[test]
+fn a_directory_is_not_made_through_a_link() {
+    let (dir, blobs) = blobs(2, Durability::Normal);
+    put(&blobs, b"x");
+    let elsewhere = elsewhere(&dir);
+    std::fs::remove_dir_all(blobs.root().join("blobs")).expect("removed");
+    std::os::unix::fs::symlink(&elsewhere, blobs.root().join("blobs")).expect("linked");
+    let root = blobs.shared.open_root().expect("opened").expect("there");
+    // As it happens when the link comes between the look and the making.
+    let error = blobs.shared.make_directory(root, "blobs/00").expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Integrity);
+    assert_eq!(names(&elsewhere), ["00c0ffee-0123456789ab.bin"]);
+}

@@ -93,8 +93,12 @@ fn read_columns(file: &Bytes, metadata: &ArrowReaderMetadata, task: &Task) -> Re
         .with_batch_size(ROW_GROUP_ROWS)
         .build()?;
     let mut columns: Vec<Vec<ArrayRef>> = task.columns.clone().map(|_| Vec::new()).collect();
+    let mut left = usize::try_from(metadata.metadata().row_group(task.group).num_rows()).unwrap_or(0);
     for batch in reader {
-        let (_, arrays, _) = batch?.into_parts();
+        let (_, arrays, rows) = batch?.into_parts();
+        // A page of a few bytes may hold any number of equal values.
+        left =
+            left.checked_sub(rows).ok_or_else(|| ParquetError::General("a row group is longer than it says".into()))?;
         if arrays.len() != columns.len() {
             return Err(ParquetError::General("a row group lacks a column".into()));
         }
