@@ -698,6 +698,28 @@ class TableColumn:
     def from_arrow(stream: Any) -> TableColumn:
         """A column that shares the memory of a PyArrow array."""
 
+    @staticmethod
+    def from_texts(values: Any, na: Any) -> tuple[TableColumn, str | None] | None:
+        """The strings of an object array, and the name of what stands for missing ones (``None``, ``NA``, ``nan``).
+
+        Args:
+            values: the array, of one dimension.
+            na: ``pandas.NA``.
+
+        Returns:
+            ``None`` if there is anything but exact ``str`` and missing values of one kind, if there is no string at all,
+            or if the items have gaps between them.
+
+        Raises:
+            UnicodeEncodeError: for a lone surrogate.
+        """
+
+    def objects(self, missing: Any) -> Any | None:
+        """The values of a column of strings or bytes as an array of objects, ``missing`` where one is null.
+
+        Equal values may be one object. ``None`` for a column of another type, which is then still whole.
+        """
+
     def numpy(self) -> tuple[Any, Any | None] | None:
         """The values of a column of fixed width as an array that may be written to, and where they are null.
 

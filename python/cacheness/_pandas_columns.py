@@ -344,16 +344,16 @@ def _string_dtype(spec: dict[str, Any]) -> pd.StringDtype:
 def _dump_strings(values: Any) -> Any:
     texts = np.asarray(values, dtype=object)
     missing = values.isna()
+    if missing.all():
+        return pa.nulls(len(texts), pa.large_string())
     if missing.any():
         texts = texts.copy()
         texts[missing] = None
-    if not set(map(type, texts.tolist())) <= {str, type(None)}:
+    found = _core.TableColumn.from_texts(np.ascontiguousarray(texts), pd.NA)
+    if found is None:
         raise Unsupported("subclasses of strings")
-    return pa.array(texts, type=pa.large_string(), from_pandas=False)
+    return pa.chunked_array(found[0])
 
-
-#: Rows that are looked at to find out whether values repeat, at each of two places.
-_SAMPLE = 8192
 
 _OBJECTS: dict[type, tuple[str, Any]] = {
     str: ("str", pa.large_string()),
@@ -369,6 +369,9 @@ _OBJECTS: dict[type, tuple[str, Any]] = {
 
 def _dump_objects(values: np.ndarray) -> tuple[dict[str, Any], Any]:
     """Objects of one builtin type, and missing values of one kind among them."""
+    texts = _core.TableColumn.from_texts(np.ascontiguousarray(values), pd.NA)
+    if texts is not None:
+        return {"type": "object", "of": "str", "missing": texts[1]}, pa.chunked_array(texts[0])
     items = values.tolist()
     types = set(map(type, items))
     missing = None
@@ -406,41 +409,22 @@ def _dump_objects(values: np.ndarray) -> tuple[dict[str, Any], Any]:
     return {"type": "object", "of": name, "missing": missing}, pa.array(items, type=arrow_type, from_pandas=False)
 
 
+_MISSING = {None: None, "None": None, "NA": pd.NA, "nan": np.nan}
+
+
 def _load_objects(spec: dict[str, Any], column: Any) -> np.ndarray:
-    array = pa.chunked_array(column)
+    missing = _MISSING[spec["missing"]]
     if spec["of"] in ("str", "bytes"):
-        values = _texts(array)
-    else:
-        values = np.empty(len(array), dtype=object)
-        values[:] = array.to_pylist()
-    if spec["missing"] in ("nan", "NA"):
-        values[array.is_null().to_numpy()] = pd.NA if spec["missing"] == "NA" else np.nan
+        texts: np.ndarray | None = column.objects(missing)
+        if texts is None:
+            raise CacheSerializationError("a column that should have texts has none")
+        return texts
+    array = pa.chunked_array(column)
+    values = np.empty(len(array), dtype=object)
+    values[:] = array.to_pylist()
+    if missing is not None:
+        values[array.is_null().to_numpy()] = missing
     return values
-
-
-def _texts(array: pa.ChunkedArray) -> np.ndarray:
-    """Strings as Python objects; those that repeat are made once and shared, as nobody can change them."""
-    if not _repeats(array):
-        values = np.empty(len(array), dtype=object)
-        values[:] = array.to_numpy()
-        return values
-    parts = []
-    for chunk in array.chunks:
-        encoded = chunk.dictionary_encode()
-        # A null has the index -1, which leads to the last one.
-        known = encoded.dictionary.to_numpy(zero_copy_only=False)
-        objects = np.empty(len(known) + 1, dtype=object)
-        objects[:-1] = known
-        parts.append(objects[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)])
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _repeats(array: pa.ChunkedArray) -> bool:
-    """Whether most of some rows from the beginning and the middle are values that came before."""
-    if len(array) < 4 * _SAMPLE:
-        return False
-    rows = [array.slice(start, _SAMPLE) for start in (0, len(array) // 2)]
-    return all(2 * len(part.unique()) < len(part) for part in rows)
 
 
 def check_freq(freq: Any) -> str | None:

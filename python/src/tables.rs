@@ -5,8 +5,10 @@
 
 mod check;
 mod column;
+mod described;
 #[cfg(feature = "testing")]
 mod testing;
+mod texts;
 
 use std::sync::Arc;
 
@@ -103,7 +105,8 @@ fn is_refusal(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
 /// Decodes what [`encode`] encoded, or record batches that Rust wrote. The result belongs to the caller alone.
 pub(crate) fn decode(py: Python<'_>, stored: Stored) -> PyResult<Py<PyAny>> {
     let object_type = stored.format().object_type.to_string();
-    let table = py.detach(|| table::decode(stored)).into_py_result()?;
+    let table =
+        py.detach(|| table::decode_with_dictionaries(stored, described::columns_of_objects)).into_py_result()?;
     rebuild(py, table, &object_type)
 }
 

@@ -1,8 +1,10 @@
 //! One column of a table, as an Arrow stream or as NumPy arrays of its values and its nulls.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::{Buffer, NullBuffer};
-use arrow::datatypes::{ArrowNativeType, DataType, FieldRef};
+use arrow::datatypes::{ArrowNativeType, DataType, Field, FieldRef};
 use numpy::{Element, PyArray1};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
@@ -10,6 +12,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use pyo3_arrow::PyArrayReader;
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
+
+use super::texts;
 
 /// A column that was taken out of a table.
 #[pyclass(module = "cacheness._core", name = "TableColumn", frozen)]
@@ -55,6 +59,30 @@ impl Column {
         let field = reader.field();
         let chunks = reader.collect::<Result<Vec<_>, _>>().map_err(|e| PyValueError::new_err(e.to_string()))?;
         Ok(Self::new(field, chunks))
+    }
+
+    /// The strings of an object array as a column, and the name of what stands for missing ones (`None`, `NA`, `nan`);
+    /// `na` is `pandas.NA`. `None` if there is anything but exact `str` and missing values of one kind, if there is no
+    /// string at all, or if the items have gaps between them.
+    #[staticmethod]
+    fn from_texts(
+        values: &Bound<'_, PyArray1<Py<PyAny>>>,
+        na: &Bound<'_, PyAny>,
+    ) -> PyResult<Option<(Self, Option<&'static str>)>> {
+        let Some((array, missing)) = texts::column(values, na)? else { return Ok(None) };
+        let field = Field::new("", array.data_type().clone(), true);
+        Ok(Some((Self::new(Arc::new(field), vec![Arc::new(array)]), missing.map(texts::Missing::name))))
+    }
+
+    /// The values of a column of strings or bytes as an array of objects, `missing` where one is null; equal values may
+    /// be one object. `None` for any other type: the column is then still whole.
+    fn objects<'py>(&self, missing: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let chunks = self.take()?;
+        let objects = texts::objects(self.field.data_type(), &chunks, missing)?;
+        if objects.is_none() {
+            *self.chunks.lock() = Some(chunks);
+        }
+        Ok(objects)
     }
 
     /// The values of a column of fixed width as an array that may be written to, and a boolean array that is true where

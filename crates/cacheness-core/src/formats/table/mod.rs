@@ -160,6 +160,13 @@ pub fn encode(
 
 /// Verifies and decodes a table. Its memory belongs to the caller alone.
 pub fn decode(stored: Stored) -> Result<Table> {
+    decode_with_dictionaries(stored, |_| Vec::new())
+}
+
+/// As [`decode`], but columns of strings or bytes of which the file has a dictionary are not spelt out: they come as
+/// dictionaries with 32-bit indices, under a schema that says so. `columns` is given the table's description and returns
+/// the indices of the columns that are wanted like this, whatever their types are.
+pub fn decode_with_dictionaries(stored: Stored, columns: impl FnOnce(&str) -> Vec<usize>) -> Result<Table> {
     let parquet = match stored.format().storage_format.as_ref() {
         "parquet" => true,
         "arrow" => false,
@@ -167,7 +174,7 @@ pub fn decode(stored: Stored) -> Result<Table> {
     };
     let key = stored.key().to_owned();
     let bytes = bytes::Bytes::from_owner(Owned(stored.into_bytes()?));
-    let read = catch(|| if parquet { parquet_read::read(bytes) } else { ipc::read(bytes) });
+    let read = catch(|| if parquet { parquet_read::read(bytes, columns) } else { ipc::read(bytes) });
     finish(read, &key)
 }
 

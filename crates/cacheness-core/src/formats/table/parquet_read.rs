@@ -4,14 +4,16 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::RowGroupMetaData;
 
 use super::parquet_write::ROW_GROUP_ROWS;
-use super::tasks;
+use super::{tasks, types};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Files of fewer compressed bytes than this are not worth a thread.
@@ -27,13 +29,24 @@ struct Task {
     bytes: u64,
 }
 
-/// The schema and rows of a Parquet file.
-pub(super) fn read(file: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-    read_parts(file).map_err(|e| Error::new(ErrorKind::Serialization, "cannot decode the Parquet file").with_source(e))
+/// The schema and rows of a Parquet file. The columns that `dictionaries` finds in the table's description come as
+/// dictionaries where the file has them so.
+pub(super) fn read(
+    file: Bytes,
+    dictionaries: impl FnOnce(&str) -> Vec<usize>,
+) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    read_parts(file, dictionaries)
+        .map_err(|e| Error::new(ErrorKind::Serialization, "cannot decode the Parquet file").with_source(e))
 }
 
-fn read_parts(file: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>), ParquetError> {
-    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+fn read_parts(
+    file: Bytes,
+    dictionaries: impl FnOnce(&str) -> Vec<usize>,
+) -> Result<(SchemaRef, Vec<RecordBatch>), ParquetError> {
+    let mut metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+    if let (_, Some(description)) = types::restore(metadata.schema()) {
+        metadata = with_dictionaries(metadata, dictionaries(&description))?;
+    }
     let schema = Arc::clone(metadata.schema());
     let width = schema.fields().len();
     let tasks = plan(&metadata, width);
@@ -57,6 +70,42 @@ fn read_parts(file: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>), ParquetError
         },
     )?;
     Ok((schema, batches))
+}
+
+/// Has those of the `wanted` columns read as dictionaries that are nothing else in the file. Of any other the reader
+/// would have to make a dictionary, which takes longer than it saves.
+fn with_dictionaries(metadata: ArrowReaderMetadata, wanted: Vec<usize>) -> Result<ArrowReaderMetadata, ParquetError> {
+    let mut fields: Vec<FieldRef> = metadata.schema().fields().iter().cloned().collect();
+    let mut changed = false;
+    for root in wanted {
+        let Some(field) = fields.get_mut(root) else { continue };
+        let texts = matches!(
+            field.data_type(),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary
+        );
+        if texts && has_dictionaries_only(&metadata, root) {
+            let data_type = DataType::Dictionary(Box::new(DataType::Int32), Box::new(field.data_type().clone()));
+            *field = Arc::new(field.as_ref().clone().with_data_type(data_type));
+            changed = true;
+        }
+    }
+    if !changed {
+        return Ok(metadata);
+    }
+    let schema = Schema::new_with_metadata(fields, metadata.schema().metadata().clone());
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+    ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)
+}
+
+/// Whether column `root`, which is not nested, has a dictionary for each of its values in every row group.
+fn has_dictionaries_only(metadata: &ArrowReaderMetadata, root: usize) -> bool {
+    let descriptor = metadata.parquet_schema();
+    let leaf = (0..descriptor.num_columns()).find(|&leaf| descriptor.get_column_root_idx(leaf) == root);
+    let of = |group: &RowGroupMetaData| {
+        let chunk = group.columns().get(leaf?)?;
+        chunk.page_encoding_stats_mask().map(|pages| pages.is_only(Encoding::RLE_DICTIONARY))
+    };
+    metadata.metadata().row_groups().iter().all(|group| of(group) == Some(true))
 }
 
 fn plan(metadata: &ArrowReaderMetadata, width: usize) -> Vec<Task> {
