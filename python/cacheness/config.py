@@ -256,7 +256,7 @@ class CacheConfig(Options):
     Attributes:
         default_ttl_seconds: how long an entry is served unless its ``put`` says otherwise; ``None`` for ever.
         storage_mode: whether the cache is a store: nothing expires unless its ``put`` says so, and nothing is evicted,
-            whatever ``default_ttl_seconds`` and the limits say.
+            whatever ``default_ttl_seconds`` and the limits say. What it puts is pinned.
         flight_patience_seconds: how long a computation waits for another process to compute a value that it needs,
             before it computes that value as well. A caller that is not inside a computation itself waits as long as the
             other process lives.
