@@ -77,7 +77,7 @@ class CacheMetadataConfig(Options):
         backend: where entries are kept. ``None`` is what the directory says, and ``"sqlite"`` for a new one;
             ``"json"`` is one file that people can read, for small stores; ``"sqlite_memory"`` and ``"memory"`` end with
             the process, payloads too, and write nothing into the directory. ``metadata_backend`` is another name of it.
-        database_url: ``None``: the database lies in the directory of the store. Other databases are not in this release.
+        database_url: ``None``: the database lies in the directory of the store. This release has no others.
         store_cache_key_params: whether an entry keeps the parameters of its key, for listings.
         verify_cache_integrity: whether a payload's hash is checked when it is read.
         enable_memory_cache: whether entries that were read or written are kept in this process's memory, so that a get
