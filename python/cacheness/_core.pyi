@@ -285,7 +285,8 @@ class CacheBase:
 
         Args:
             include_metadata: whether the dictionaries also have ``metadata``, ``cache_key_params`` and
-                ``compression_info``.
+                ``compression_info`` (``codec``, ``format``, ``original_size`` and ``compressed_size`` in bytes, and
+                their ``ratio``; ``None`` where a handler of your own does not say).
 
         Returns:
             A dictionary per entry, among others with ``cache_key``, ``description``, ``data_type``, ``object_type``,

@@ -77,7 +77,7 @@ class CacheMetadataConfig(Options):
         backend: where entries are kept. ``None`` is what the directory says, and ``"sqlite"`` for a new one;
             ``"json"`` is one file that people can read, for small stores; ``"sqlite_memory"`` and ``"memory"`` end with
             the process, payloads too, and write nothing into the directory. ``metadata_backend`` is another name of it.
-        database_url: ``None``: the database lies in the directory of the store. Other databases are not in this release.
+        database_url: ``None``: the database lies in the directory of the store. This release has no others.
         store_cache_key_params: whether an entry keeps the parameters of its key, for listings.
         verify_cache_integrity: whether a payload's hash is checked when it is read.
         enable_memory_cache: whether entries that were read or written are kept in this process's memory, so that a get
@@ -256,7 +256,7 @@ class CacheConfig(Options):
     Attributes:
         default_ttl_seconds: how long an entry is served unless its ``put`` says otherwise; ``None`` for ever.
         storage_mode: whether the cache is a store: nothing expires unless its ``put`` says so, and nothing is evicted,
-            whatever ``default_ttl_seconds`` and the limits say.
+            whatever ``default_ttl_seconds`` and the limits say. What it puts is pinned.
         flight_patience_seconds: how long a computation waits for another process to compute a value that it needs,
             before it computes that value as well. A caller that is not inside a computation itself waits as long as the
             other process lives.

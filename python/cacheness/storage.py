@@ -26,6 +26,8 @@ _ARRAY_CODECS = ("lz4", "lz4hc", "blosclz", "zstd", "zlib")
 class BlobStore(_core.StoreBase):
     """Keeps artifacts under names: no expiry, no eviction, errors instead of misses.
 
+    What it puts is pinned: a :class:`~cacheness.Cache` that is opened on its directory does not evict it either.
+
     Args:
         cache_dir: the directory; ``":memory:"`` for a store that ends with the process. If none is given, that of
             ``config``, else ``.blobstore``.

@@ -211,7 +211,7 @@ def test_a_part_of_a_name_is_enough_for_a_suggestion(given: str, meant: str) -> 
 def test_the_database_is_in_the_directory(tmp_path: Path) -> None:
     with Cache(tmp_path / "cache", database_url=None) as cache:
         cache.put(1, x=1)
-    with pytest.raises(CacheConfigurationError, match="database_url is 'x.db'"):
+    with pytest.raises(CacheConfigurationError, match=r"database_url is 'x\.db'"):
         Cache(tmp_path / "cache", database_url="x.db")
 
 

@@ -219,10 +219,21 @@ def test_other_captured_objects_are_not(cache: Cache) -> None:
     expected = cache.cache_key(
         params={"__function__": f"{__name__}._closure.<locals>.f", "arguments": {"x": 10}},
     )
+
     class Local:
         pass
 
-    for value in ([1], {"a": 1}, ([1], 2), object(), Local, lambda: 1, _closure(cache, 1), _logged(_logged), slice([1])):
+    for value in (
+        [1],
+        {"a": 1},
+        ([1], 2),
+        object(),
+        Local,
+        lambda: 1,
+        _closure(cache, 1),
+        _logged(_logged),
+        slice([1]),
+    ):
         assert _closure(cache, value).cache_key(10) == expected
     assert _closure(cache, 1, ignore=["n"]).cache_key(10) == expected
     counted = 0

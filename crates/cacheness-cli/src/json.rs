@@ -23,7 +23,9 @@ pub(crate) fn parse(text: &str) -> serde_json::Result<Value> {
 fn value(raw: &RawValue) -> serde_json::Result<Value> {
     let text = raw.get();
     Ok(match text.as_bytes().first() {
-        Some(b'[') => Value::List(serde_json::from_str::<Vec<&RawValue>>(text)?.into_iter().map(value).collect::<Result<_, _>>()?),
+        Some(b'[') => {
+            Value::List(serde_json::from_str::<Vec<&RawValue>>(text)?.into_iter().map(value).collect::<Result<_, _>>()?)
+        }
         Some(b'{') => {
             let Pairs(pairs) = serde_json::from_str(text)?;
             let pair = |(name, raw)| Ok((Value::Str(name), value(raw)?));

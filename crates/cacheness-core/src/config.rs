@@ -425,7 +425,7 @@ impl StoreConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct CacheConfig {
     /// Whether the cache is a store: nothing expires unless its `put` says so, and nothing is evicted, whatever
-    /// `default_ttl_seconds` and `limits` say.
+    /// `default_ttl_seconds` and `limits` say. What it puts is pinned, so that other caches do not evict it either.
     pub storage_mode: bool,
     /// Seconds that an entry is served for unless its `put` says otherwise; `None` for ever.
     pub default_ttl_seconds: Option<f64>,

@@ -260,7 +260,8 @@ fn refuse_other_places(path: &Path) -> Result<()> {
     let wrong = |what, hint: &'static str| {
         Err(Error::new(ErrorKind::InvalidInput, format!("{} {what}", path.display())).with_hint(hint))
     };
-    if text.split_once("://").is_some_and(|(scheme, _)| scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+')) {
+    if text.split_once("://").is_some_and(|(scheme, _)| scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+'))
+    {
         return wrong("is a URL", "a store is in a directory: give its path");
     }
     if text == "~" || text.starts_with("~/") {

@@ -55,9 +55,10 @@ class _Cached:
     result like any other. An exception of the function is passed on and nothing is kept.
 
     Variables of the function around are part of the key if they are plain and cannot be changed (``None``, numbers,
-    text, dates, paths, enumeration members, tuples of these) and the function itself does not assign them. A function
-    of a script has the name it has when the script is imported; in an interactive session, where names mean nothing,
-    the hash of ``track_code`` is part of its key unless it has a ``key_prefix``.
+    text, dates, paths, enumeration members, classes and functions by their names, tuples of these) and the function
+    itself does not assign them. A function of a script has the name it has when the script is imported; in an
+    interactive session, where names mean nothing, the hash of ``track_code`` is part of its key unless it has a
+    ``key_prefix``.
 
     Of all threads, tasks and processes that miss a result at once, one computes it, and the others wait for it. If it
     fails, those who waited compute for themselves; if it dies or is interrupted, another takes over.

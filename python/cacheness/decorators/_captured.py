@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _PLAIN = (
-    type(None), bool, int, float, complex, str, bytes, range, enum.Enum, dt.date, dt.time, dt.timedelta, decimal.Decimal,
-    uuid.UUID, pathlib.PurePath, types.EllipsisType,
+    type(None), types.EllipsisType, bool, int, float, complex, str, bytes, range, enum.Enum, dt.date, dt.time,
+    dt.timedelta, decimal.Decimal, uuid.UUID, pathlib.PurePath,
 )  # fmt: skip
 
 

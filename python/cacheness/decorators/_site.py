@@ -106,8 +106,8 @@ class Site(Computing):
         kind = type(args[0])
         if not hasattr(kind, name) and all(base.__qualname__ != outer for base in kind.__mro__):
             raise TypeError(
-                f"{self.name}: a {kind.__name__} is given as the object; these methods are called on the class, with the "
-                f"object first: {outer}.{name}.cache_key(…)"
+                f"{self.name}: a {kind.__name__} is given as the object; call it on the class, with the object first: "
+                f"{outer}.{name}.cache_key(…)"
             )
 
     def cache(self) -> Cache:

@@ -81,9 +81,7 @@ fn read(args: &Put) -> Result<Value, Failure> {
         let message = format!("{} {what}", path.display());
         Failure::Engine(Error::new(ErrorKind::Serialization, message).with_hint(hint))
     };
-    let text = |bytes, hint| {
-        String::from_utf8(bytes).map_err(|e| wrong(format!("is not valid UTF-8: {e}"), hint))
-    };
+    let text = |bytes, hint| String::from_utf8(bytes).map_err(|e| wrong(format!("is not valid UTF-8: {e}"), hint));
     if args.json {
         let hint = "without --json its bytes are stored";
         let value = json::parse(&text(bytes, hint)?).map_err(|e| wrong(format!("is not valid JSON: {e}"), hint))?;

@@ -364,13 +364,13 @@ proptest! {
                 }
                 Limited::PinAll => {
                     for (key, known) in &mut model.entries {
-                        prop_assert!(cache.pin(params! { key: *key }).unwrap());
+                        prop_assert_eq!(cache.pin(params! { key: *key }).unwrap(), true);
                         known.pinned = true;
                     }
                 }
                 Limited::UnpinAll => {
                     for known in model.entries.values_mut() {
-                        prop_assert!(cache.unpin(Named(&known.name)).unwrap());
+                        prop_assert_eq!(cache.unpin(Named(&known.name)).unwrap(), true);
                         known.pinned = false;
                     }
                 }
