@@ -736,15 +736,6 @@ class TableColumn:
 def cli(args: list[str]) -> int:
     """Runs the ``cacheness`` command and returns its exit code."""
 
-def encode_params(params: dict[str, Any], config: dict[str, Any] | None = None) -> bytes:
-    """The canonical encoding of a dictionary of parameters."""
-
-def cache_key(params: dict[str, Any], config: dict[str, Any] | None = None) -> str:
-    """The cache key of a dictionary of parameters: 16 hexadecimal digits."""
-
-def derive_key(encoding: bytes) -> tuple[str, str]:
-    """Key and fingerprint of an encoding, in hexadecimal digits."""
-
 def hash_value(value: Any, config: dict[str, Any] | None = None) -> str:
     """A hash of any value that can be a parameter: 32 hexadecimal digits, the same in every process.
 
@@ -763,41 +754,11 @@ def hash_path(path: str | os.PathLike[str]) -> str:
         CacheStorageError: it cannot be read.
     """
 
-def render_params(encoding: bytes) -> Any:
-    """What a listing shows of an encoding of parameters."""
-
-def plain_dumps(value: Any) -> bytes | None:
-    """The encoding of a plain value, or ``None`` if it is not plain."""
-
-def plain_loads(data: bytes) -> Any:
-    """The value of an encoding."""
-
 def metadata_dumps(metadata: dict[str, Any]) -> str:
     """The JSON text of metadata."""
 
 def metadata_loads(json: str) -> dict[str, Any]:
     """The metadata of a JSON text."""
-
-def array_dumps(value: Any, config_json: str | None = None) -> tuple[dict[str, Any], bytes] | None:
-    """Encodes an array, for tests: what describes the payload, and the payload; ``None`` if it is not for arrays."""
-
-def array_loads(meta: dict[str, Any], payload: bytes) -> Any:
-    """Decodes what :func:`array_dumps` returned."""
-
-def array_load_file(meta: dict[str, Any], path: str | os.PathLike[str]) -> Any:
-    """Decodes a payload that is a file."""
-
-def array_map(meta: dict[str, Any], path: str | os.PathLike[str], mode: str) -> Any:
-    """Maps a payload that is a file."""
-
-def array_slice(meta: dict[str, Any], path: str | os.PathLike[str], index: _Index, verify: bool = False) -> Any:
-    """Reads a part of a payload that is a file."""
-
-def table_dumps(value: Any, config_json: str | None = None) -> tuple[dict[str, Any], bytes] | None:
-    """Encodes a table, for tests: what describes the payload, and the payload; ``None`` if it is not for tables."""
-
-def table_loads(meta: dict[str, Any], payload: bytes) -> Any:
-    """Decodes what :func:`table_dumps` returned."""
 
 def set_default_handlers_changed(changed: bool) -> None:
     """Whether the registry that all caches share has custom handlers."""
@@ -829,3 +790,44 @@ def touch(cache: CacheBase, /, **params: Any) -> bool:
 
 def update_data(cache: CacheBase, data: Any, /, **params: Any) -> bool:
     """Replaces the value of an entry and keeps its description and metadata; ``False`` if there is none."""
+
+# ----- For the package's own tests, and in no wheel: the feature `testing` of the crate, see scripts/build.sh.
+
+def encode_params(params: dict[str, Any], config: dict[str, Any] | None = None) -> bytes:
+    """The canonical encoding of a dictionary of parameters."""
+
+def cache_key(params: dict[str, Any], config: dict[str, Any] | None = None) -> str:
+    """The cache key of a dictionary of parameters: 16 hexadecimal digits."""
+
+def derive_key(encoding: bytes) -> tuple[str, str]:
+    """Key and fingerprint of an encoding, in hexadecimal digits."""
+
+def render_params(encoding: bytes) -> Any:
+    """What a listing shows of an encoding of parameters."""
+
+def plain_dumps(value: Any) -> bytes | None:
+    """The encoding of a plain value, or ``None`` if it is not plain."""
+
+def plain_loads(data: bytes) -> Any:
+    """The value of an encoding."""
+
+def array_dumps(value: Any, config_json: str | None = None) -> tuple[dict[str, Any], bytes] | None:
+    """Encodes an array: what describes the payload, and the payload; ``None`` if it is not for arrays."""
+
+def array_loads(meta: dict[str, Any], payload: bytes) -> Any:
+    """Decodes what :func:`array_dumps` returned."""
+
+def array_load_file(meta: dict[str, Any], path: str | os.PathLike[str]) -> Any:
+    """Decodes a payload that is a file."""
+
+def array_map(meta: dict[str, Any], path: str | os.PathLike[str], mode: str) -> Any:
+    """Maps a payload that is a file."""
+
+def array_slice(meta: dict[str, Any], path: str | os.PathLike[str], index: _Index, verify: bool = False) -> Any:
+    """Reads a part of a payload that is a file."""
+
+def table_dumps(value: Any, config_json: str | None = None) -> tuple[dict[str, Any], bytes] | None:
+    """Encodes a table: what describes the payload, and the payload; ``None`` if it is not for tables."""
+
+def table_loads(meta: dict[str, Any], payload: bytes) -> Any:
+    """Decodes what :func:`table_dumps` returned."""

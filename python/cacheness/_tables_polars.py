@@ -109,6 +109,7 @@ def _has_nul(dtype: Any) -> bool:
 def _parts(dtype: Any) -> Iterator[Any]:
     """A type and the types inside of it, at any depth."""
     yield dtype
+    inside: list[Any]
     if isinstance(dtype, pl.Struct):
         inside = [field.dtype for field in dtype.fields]
     else:

@@ -457,7 +457,12 @@ pub(crate) fn object_type(value: &Bound<'_, PyAny>) -> PyResult<Name> {
         return Ok(Name::Borrowed("builtins.float"));
     }
     let class = value.get_type();
-    Ok(Name::Owned(format!("{}.{}", class.module()?.to_str()?, class.qualname()?.to_str()?)))
+    // A class may have put anything in place of its names, and a metaclass may raise.
+    let text = |name: PyResult<Bound<'_, PyString>>| match name {
+        Ok(name) => name.to_string_lossy().into_owned(),
+        Err(_) => "?".to_owned(),
+    };
+    Ok(Name::Owned(format!("{}.{}", text(class.module()), text(class.qualname()))))
 }
 
 /// An extension that is nothing but letters, digits and dots inside.
@@ -497,7 +502,7 @@ fn has_own_format(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     if is_builtin(&class) {
         return Ok(false);
     }
-    let module = class.getattr(intern!(py, "__module__"))?;
+    let Ok(module) = class.getattr(intern!(py, "__module__")) else { return Ok(false) };
     let Ok(module) = module.extract::<&str>() else { return Ok(false) };
     Ok(matches!(module.split('.').next(), Some("numpy" | "pandas" | "polars" | "pyarrow")))
 }

@@ -62,6 +62,30 @@ def test_objects_are_pickled_and_signed(cache: Cache) -> None:
     assert entry["object_type"].endswith("Point")
 
 
+class Unnamed(type):
+    def __getattribute__(cls, name: str) -> Any:
+        if name == "__module__":
+            raise RuntimeError("no module")
+        return super().__getattribute__(name)
+
+
+NAMELESS = {
+    "no text": type("NoText", (), {"__module__": None, "__reduce__": lambda self: (list, ())}),
+    "no valid text": type("NoValidText", (), {"__module__": "a\udc80", "__reduce__": lambda self: (list, ())}),
+    "raises": Unnamed("Raises", (), {"__reduce__": lambda self: (list, ())}),
+}
+
+
+@pytest.mark.parametrize("name", NAMELESS)
+def test_a_class_without_a_name_has_values_all_the_same(cache: Cache, name: str) -> None:
+    cache.put(NAMELESS[name](), x=1)
+    assert cache.get(x=1) == []
+    entry = cache.get_metadata(x=1)
+    assert entry is not None
+    module, _, own = entry["object_type"].rpartition(".")
+    assert own == NAMELESS[name].__name__ and module != NAMELESS["no valid text"].__module__
+
+
 def test_pickles_can_be_refused_both_ways(tmp_path: Path) -> None:
     with Cache(tmp_path) as cache:
         cache.put(Bomb(), x=1)

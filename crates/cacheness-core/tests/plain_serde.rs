@@ -277,6 +277,27 @@ fn units_are_nil() {
 }
 
 #[test]
+fn some_of_nothing_is_refused() {
+    let nothing = plain::Value::None;
+    for refused in [
+        plain::to_vec(&Some(None::<u8>)),
+        plain::to_vec(&Some(())),
+        plain::to_vec(&vec![Some(1), None].into_iter().map(Some).collect::<Vec<_>>()),
+        plain::to_vec(&Some(&nothing)),
+        plain::to_vec(&Some(Unit)),
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), cacheness_core::ErrorKind::Serialization);
+        assert!(error.to_string().contains("would come back as None"), "{error}");
+    }
+    for kept in [None, Some(Some(1_u8))] {
+        assert_eq!(plain::from_slice::<Option<Option<u8>>>(&plain::to_vec(&kept).unwrap()).unwrap(), kept);
+    }
+    let lists = Some(vec![None::<u8>]);
+    assert_eq!(plain::from_slice::<Option<Vec<Option<u8>>>>(&plain::to_vec(&lists).unwrap()).unwrap(), lists);
+}
+
+#[test]
 fn strings_and_bytes_are_borrowed() {
     let bytes = plain::to_vec(&("text", 1)).unwrap();
     let (text, _): (&str, u8) = plain::from_slice(&bytes).unwrap();

@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// tuples as lists, `None` and `()` as nil, integers of up to 128 bits.
 ///
 /// # Errors
-/// [`ErrorKind::Serialization`] if the type's own implementation fails, if it nests deeper than 128 levels, or if a part is
-/// larger than MessagePack can hold.
+/// [`ErrorKind::Serialization`] if the type's own implementation fails, if it nests deeper than 128 levels, if a part is
+/// larger than MessagePack can hold, or if it has a `Some` of what is nil, which would come back as `None`.
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(128);
     to_writer(value, &mut out)?;
@@ -224,7 +224,12 @@ impl<'s, 'o> ser::Serializer for &'s mut Serializer<'o> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Fault> {
-        value.serialize(self)
+        let start = self.out.len();
+        value.serialize(&mut *self)?;
+        if self.out[start..] == [wire::NIL] {
+            return Err(ser::Error::custom("Some of nothing, such as Some(None) and Some(()), would come back as None"));
+        }
+        Ok(())
     }
 
     fn serialize_unit(self) -> Result<(), Fault> {
