@@ -2,7 +2,7 @@
 # Build artefacts go to CARGO_TARGET_DIR, by default a folder of the user's cache that all clones share.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak check bench wheel fmt clean
+.PHONY: help setup demo test soak fuzz check bench wheel fmt clean
 
 help: ## this list
 	@printf 'cacheness: make TARGET\n\n'
@@ -20,7 +20,10 @@ test: ## every test, in Rust and in Python
 soak: ## the tests that kill processes, many times; ARGS=100 for how many
 	@scripts/soak.sh $(ARGS)
 
-check: ## formatting, lints, licences, types, stubs, documentation
+fuzz: ## coverage-guided fuzzing; ARGS="60 keys" for a minute of one target
+	@scripts/fuzz.sh $(ARGS)
+
+check: ## formatting, lints, licences, advisories, types, stubs, documentation
 	@scripts/check.sh $(ARGS)
 
 bench: ## cacheness beside its peers; ARGS="--quick" for a first look, ARGS=instructions, criterion, charts

@@ -22,11 +22,29 @@ ensure_cargo_deny() {
 check_fmt() { cargo fmt --all --check; }
 check_clippy() { cargo clippy --workspace --all-features --all-targets --locked --quiet -- -D warnings; }
 check_deny() { ensure_cargo_deny && cargo deny --log-level error check licenses bans sources; }
+# Known vulnerabilities. A finding fails. A database that cannot be reached does not, but is named at the end, and fails
+# where CACHENESS_ADVISORIES=required says that the network has to be there.
+check_advisories() {
+    local status verdict=0
+    ensure_cargo_deny || true
+    [ -x "$VENV/bin/pip-audit" ] ||
+        "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input 'pip-audit>=2.9' || true
+    for language in rust python; do
+        status=0
+        "$VENV/bin/python" scripts/advisories.py "$language" || status=$?
+        case $status in
+            0) ;;
+            75) unchecked+=("advisories of $language packages"); [ "${CACHENESS_ADVISORIES:-}" != required ] || verdict=1 ;;
+            *) verdict=1 ;;
+        esac
+    done
+    return $verdict
+}
 check_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --locked --quiet; }
 check_ruff() { "$VENV/bin/ruff" check --quiet . && "$VENV/bin/ruff" format --check --quiet .; }
 check_types() {
     "$VENV/bin/mypy" &&
-        "$VENV/bin/mypy" --strict scripts/no_skips.py &&
+        "$VENV/bin/mypy" --strict scripts/no_skips.py scripts/advisories.py &&
         "$VENV/bin/mypy" benchmarks examples
 }
 # The stubs say what the module has. stubtest imports it, so it is built first, as the tests want it.
@@ -38,11 +56,12 @@ check_stubs() {
 
 prepare || exit 1
 names=("$@")
-[ ${#names[@]} -gt 0 ] || names=(fmt ruff deny clippy docs types stubs)
-failed=()
+[ ${#names[@]} -gt 0 ] || names=(fmt ruff deny advisories clippy docs types stubs)
+failed=() unchecked=()
 for name in "${names[@]}"; do
     say "check: $name"
     "check_$name" || failed+=("$name")
 done
+for what in "${unchecked[@]}"; do say "NOT CHECKED: $what, because the database cannot be reached from here"; done
 if [ ${#failed[@]} -gt 0 ]; then die "Failed checks: ${failed[*]}"; fi
-say "All checks passed: ${names[*]}"
+say "All checks passed: ${names[*]}${unchecked:+ (not all of them could be made)}"

@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Ls, directory: &Directory, out: &mut Output) -> Result<
         return Ok(());
     }
     print_table(&found, now, out)?;
-    let bytes: u64 = found.iter().map(EntryInfo::size).sum();
+    let bytes = found.iter().map(EntryInfo::size).fold(0, u64::saturating_add);
     let shown = if found.len() < count { format!("{} of ", found.len()) } else { String::new() };
     out.flush()?;
     say(format_args!("{shown}{}, {}", entries(count as u64), show::bytes(bytes)));

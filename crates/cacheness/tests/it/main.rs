@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod blob_store;
+mod bombs;
 mod cache;
 mod cached;
 mod compute;
@@ -13,9 +14,11 @@ mod json;
 mod kill;
 mod memory;
 mod model;
+mod outside;
 mod processes;
 mod python;
 mod security;
+mod tampering;
 
 use std::path::Path;
 
