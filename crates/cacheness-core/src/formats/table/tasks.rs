@@ -1,67 +1,159 @@
-//! A few independent tasks on all cores.
-//!
-//! Threads of its own for each call, not a pool: a pool does not survive `fork`, and tables large enough to be split
-//! take far longer than the threads take to start.
+//! A few independent tasks on all cores, their results in order.
 
-use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
 
-/// Runs `task(0)` to `task(count - 1)`, the tasks of `order` in that order, on up to as many threads as there are cores,
-/// and hands the results to `take` on the calling thread, in ascending order of their numbers. Stops at the first error.
+use parking_lot::{Condvar, Mutex};
+
+use crate::parallel;
+
+/// What has been done, by number.
+struct Results<T> {
+    waiting: Vec<Option<T>>,
+    /// Tasks that have been begun and not ended.
+    running: usize,
+}
+
+/// Runs `task(0)` to `task(count - 1)`, the tasks of `order` in that order, on this thread and those of the pool, and hands
+/// the results to `take` on the calling thread, in ascending order of their numbers. Stops at the first error.
+///
+/// The threads are those of [`parallel`]: new ones would begin with memory that nobody has touched yet, which costs more
+/// than a task.
 pub(super) fn run<T: Send, E>(
     order: &[usize],
     parallel: bool,
     task: impl Fn(usize) -> T + Sync,
     mut take: impl FnMut(usize, T) -> Result<(), E>,
 ) -> Result<(), E> {
-    let threads = if parallel { cores().min(order.len()) } else { 1 };
+    let threads = if parallel { parallel::threads().min(order.len()) } else { 1 };
     if threads <= 1 {
         return (0..order.len()).try_for_each(|number| take(number, task(number)));
     }
     let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel();
-        let workers: Vec<_> = (0..threads)
-            .map(|_| {
-                let sender = sender.clone();
-                let (next, task) = (&next, &task);
-                scope.spawn(move || {
-                    while let Some(number) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        // The receiver is gone when an earlier result was an error: nobody wants the rest.
-                        if sender.send((*number, task(*number))).is_err() {
-                            break;
-                        }
-                    }
-                })
-            })
-            .collect();
-        drop(sender);
-        let mut waiting: Vec<Option<T>> = order.iter().map(|_| None).collect();
+    let results = Mutex::new(Results { waiting: order.iter().map(|_| None).collect(), running: 0 });
+    let ended = Condvar::new();
+    // Does one task; `false` if none is left.
+    let step = || {
+        // Counted before it is taken, so that nobody who finds no task left overlooks it.
+        let running = Running::begin(&results, &ended);
+        let Some(&number) = order.get(next.fetch_add(1, Ordering::Relaxed)) else { return false };
+        let result = task(number);
+        running.results.lock().waiting[number] = Some(result);
+        true
+    };
+    let own = || {
+        // Others take no further task when this thread stops, whatever the reason is.
+        let _stop = Stop { next: &next, count: order.len() };
         let mut done = 0;
-        let mut outcome = Ok(());
-        'results: for (number, result) in receiver {
-            waiting[number] = Some(result);
-            while let Some(result) = waiting.get_mut(done).and_then(Option::take) {
-                outcome = take(done, result);
-                if outcome.is_err() {
-                    break 'results;
-                }
+        while done < order.len() {
+            let result = results.lock().waiting[done].take();
+            if let Some(result) = result {
+                take(done, result)?;
                 done += 1;
+            } else if !step() {
+                let mut results = results.lock();
+                while results.waiting[done].is_none() {
+                    if results.running == 0 {
+                        // Its task has panicked: the pool passes that on.
+                        return Ok(());
+                    }
+                    ended.wait(&mut results);
+                }
             }
         }
-        next.store(order.len(), Ordering::Relaxed);
-        for worker in workers {
-            if let Err(panic) = worker.join() {
-                resume_unwind(panic);
-            }
-        }
-        outcome
-    })
+        Ok(())
+    };
+    parallel::beside(threads - 1, own, || while step() {})
 }
 
-/// How many threads do useful work at once.
-pub(super) fn cores() -> usize {
-    thread::available_parallelism().map_or(1, std::num::NonZero::get)
+/// A task that has been begun.
+struct Running<'a, T> {
+    results: &'a Mutex<Results<T>>,
+    ended: &'a Condvar,
+}
+
+impl<'a, T> Running<'a, T> {
+    fn begin(results: &'a Mutex<Results<T>>, ended: &'a Condvar) -> Self {
+        results.lock().running += 1;
+        Self { results, ended }
+    }
+}
+
+impl<T> Drop for Running<'_, T> {
+    fn drop(&mut self) {
+        self.results.lock().running -= 1;
+        self.ended.notify_all();
+    }
+}
+
+struct Stop<'a> {
+    next: &'a AtomicUsize,
+    count: usize,
+}
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.next.store(self.count, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn results_come_in_ascending_order() {
+        let order: Vec<usize> = (0..200).rev().collect();
+        for parallel in [true, false] {
+            let mut found = Vec::new();
+            let outcome = run(
+                &order,
+                parallel,
+                |number| number * number,
+                |number, result| {
+                    found.push((number, result));
+                    Ok::<_, ()>(())
+                },
+            );
+            assert_eq!(outcome, Ok(()));
+            assert_eq!(found, (0..200).map(|number| (number, number * number)).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn the_first_error_ends_it() {
+        let order: Vec<usize> = (0..1_000_000).collect();
+        let begun = AtomicUsize::new(0);
+        let outcome = run(
+            &order,
+            true,
+            |number| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                number
+            },
+            |_, number| if number == 10 { Err(number) } else { Ok(()) },
+        );
+        assert_eq!(outcome, Err(10));
+        assert!(begun.into_inner() < 1_000_000);
+    }
+
+    #[test]
+    fn a_panic_is_passed_on() {
+        let order: Vec<usize> = (0..100).collect();
+        for bad in [0, 50, 99] {
+            let work = || {
+                run(
+                    &order,
+                    true,
+                    |number| {
+                        assert_ne!(number, bad);
+                        number
+                    },
+                    |_, _| Ok::<_, ()>(()),
+                )
+            };
+            assert!(catch_unwind(AssertUnwindSafe(work)).is_err());
+        }
+    }
 }
