@@ -294,7 +294,7 @@ impl PyCache {
         let call = Call::new(py, params, Method::Get)?;
         let key = call.key(py, &self.opened()?.engine.store().config().serialization)?;
         let Some(stored) = self.fetch(py, &key, &call)? else { return Ok(None) };
-        let metadata = entries::metadata(py, stored.entry())?;
+        let metadata = entries::metadata(py, stored.entry().metadata.as_deref())?;
         let value = self.decode(py, *stored, Reading::from_mode(call.mmap_mode.as_deref())?)?;
         Ok(value.map(|value| (value, metadata)))
     }

@@ -136,7 +136,7 @@ impl<'py> Writer<'py> {
                 info.set_item(intern!(py, "format"), storage_format)?;
                 info
             });
-            set!("metadata", metadata(py, entry)?);
+            set!("metadata", metadata(py, entry.metadata.as_deref())?);
             set!(
                 "cache_key_params",
                 match &entry.params {
@@ -153,8 +153,8 @@ impl<'py> Writer<'py> {
 }
 
 /// The user's metadata; an empty dictionary where none was given.
-pub(crate) fn metadata<'py>(py: Python<'py>, entry: &Entry) -> PyResult<Bound<'py, PyAny>> {
-    match &entry.metadata {
+pub(crate) fn metadata<'py>(py: Python<'py>, json: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+    match json {
         Some(json) => plain::json_to_metadata(py, json),
         None => Ok(PyDict::new(py).into_any()),
     }

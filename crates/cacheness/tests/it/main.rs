@@ -11,6 +11,7 @@ mod directory;
 mod json;
 #[cfg(feature = "failpoints")]
 mod kill;
+mod matching;
 mod memory;
 mod model;
 mod processes;
