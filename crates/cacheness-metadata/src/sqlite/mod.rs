@@ -116,8 +116,8 @@ pub struct SqliteMetadata {
     target: Target,
     pool: Pool,
     closed: AtomicBool,
-    /// Whether entries have been put, changed or removed. Accesses alone are not worth the two syncs of a checkpoint when
-    /// the store is closed.
+    /// Whether entries have been put, changed or removed. A few accesses alone are not worth the two syncs of a checkpoint
+    /// when the store is closed.
     changed: AtomicBool,
 }
 
@@ -186,7 +186,7 @@ impl SqliteMetadata {
         self.closed.store(true, Ordering::Release);
         let pool = self.pool();
         pool.tracker().close();
-        pool.close_idle(self.changed.load(Ordering::Acquire));
+        pool.close_idle(self.changed.load(Ordering::Acquire) || self.target.is_log_long());
     }
 
     /// The pool of this process. A database in memory has one for ever: its connection cannot be opened again.
