@@ -102,7 +102,7 @@ fn derive_key(encoding: Vec<u8>) -> (String, String) {
 /// What a listing shows of an encoding of parameters.
 #[pyfunction]
 pub(crate) fn render_params<'py>(py: Python<'py>, encoding: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    render::to_python(py, &key::render(encoding).into_py_result()?)
+    render::to_python(py, encoding)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -39,14 +39,14 @@ fn remove(py: Python<'_>, engine: &CacheEngine, chosen: &mut Vec<EntryVersion>) 
 #[pyo3(signature = (cache, function, /))]
 fn delete_where(py: Python<'_>, cache: &PyCache, function: &Bound<'_, PyAny>) -> PyResult<u64> {
     let engine = cache.engine()?;
-    let mut writer = Writer::new(Detail::Full);
+    let mut writer = Writer::new(py, Detail::Full);
     let mut chosen = Vec::new();
     let mut after: Option<String> = None;
     loop {
         let page = py.detach(|| engine.page(after.as_deref(), PAGE)).into_py_result()?;
         py.check_signals()?;
         for found in &page {
-            if function.call1((writer.entry(py, &found.entry, found.inline)?,))?.is_truthy()? {
+            if function.call1((writer.entry(&found.entry, found.inline)?,))?.is_truthy()? {
                 chosen.push(found.entry.version());
             }
         }

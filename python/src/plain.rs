@@ -13,8 +13,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 pub(crate) use dump::dump;
+pub(crate) use json::untagged;
 pub(crate) use load::load;
 pub(crate) use metadata::{json_to_metadata, metadata_to_json};
+pub(crate) use names::name;
 
 /// The encoding of a plain value, or `None` if it is not plain.
 #[pyfunction]
