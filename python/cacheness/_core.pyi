@@ -2,7 +2,7 @@
 
 import builtins
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from types import EllipsisType
 from typing import Any, Literal, Self, SupportsIndex, final
@@ -17,7 +17,6 @@ __all__ = [
     "CallSite",
     "Clock",
     "Flight",
-    "Selection",
     "StoreBase",
     "Table",
     "TableColumn",
@@ -31,6 +30,9 @@ __all__ = [
     "cache_key",
     "clear_function",
     "cli",
+    "delete_batch",
+    "delete_matching",
+    "delete_where",
     "derive_key",
     "encode_params",
     "hash_path",
@@ -41,13 +43,12 @@ __all__ = [
     "plain_dumps",
     "plain_loads",
     "render_params",
-    "select_matching",
-    "select_where",
     "set_default_handlers_changed",
     "set_pinned",
     "table_dumps",
     "table_loads",
     "touch",
+    "touch_matching",
     "update_data",
 ]
 
@@ -763,21 +764,23 @@ def metadata_loads(json: str) -> dict[str, Any]:
 def set_default_handlers_changed(changed: bool) -> None:
     """Whether the registry that all caches share has custom handlers."""
 
-@final
-class Selection:
-    """Entries that were chosen, as they were then."""
+def delete_where(cache: CacheBase, function: Callable[[dict[str, Any]], bool], /) -> int:
+    """Removes the entries for which a function of their dictionary is true; it is asked about all of them first."""
 
-    def keys(self) -> list[str]:
-        """The keys."""
+def delete_matching(cache: CacheBase, values: dict[str, Any], /) -> int:
+    """Removes the entries that have all these values in their metadata, or, where it lacks the name, among their
+    parameters.
+    """
 
-    def delete(self, cache: CacheBase) -> int:
-        """Removes those that have not been replaced since they were chosen; returns how many."""
+def touch_matching(cache: CacheBase, values: dict[str, Any], /) -> int:
+    """Makes the entries fresh that have all these values in their metadata, or, where it lacks the name, among their
+    parameters; returns how many had not expired.
+    """
 
-def select_matching(cache: CacheBase, values: dict[str, Any]) -> Selection:
-    """The entries that have all these values in their metadata, or, where it lacks the name, among their parameters."""
-
-def select_where(cache: CacheBase, function: Callable[[dict[str, Any]], bool]) -> Selection:
-    """The entries for which a function of their dictionary is true."""
+def delete_batch(cache: CacheBase, kwargs_list: Iterable[Mapping[str, Any]], /) -> int:
+    """Removes the entries of these keywords, each a dictionary as ``invalidate`` takes them; returns how many were
+    there.
+    """
 
 def pinned(cache: CacheBase, /) -> list[str]:
     """The keys of all pinned entries, in ascending order."""

@@ -93,19 +93,25 @@ class Management(_core.CacheBase):
         Returns:
             How many were removed.
         """
-        return _core.select_where(self, filter_fn).delete(self)
+        return _core.delete_where(self, filter_fn)
 
     def delete_matching(self, /, **values: Any) -> int:
         """Removes all entries with these values in their metadata, or among the parameters of their key.
 
         Args:
             values: names and values, all of which have to match; a name that the metadata has is looked up there only.
+                Values match if Python takes them for equal: ``1`` matches ``1.0`` and ``True``.
 
         Returns:
             How many were removed.
+
+        Raises:
+            TypeError: no values.
+            CacheSerializationError: the metadata of an entry is damaged. As with anything that comparing raises, some
+                of the entries may be removed by then.
         """
         _refuse_empty(values)
-        return _core.select_matching(self, values).delete(self)
+        return _core.delete_matching(self, values)
 
     def touch_batch(self, /, **values: Any) -> int:
         """Makes all entries fresh that have these values in their metadata, or among the parameters of their key.
@@ -117,7 +123,7 @@ class Management(_core.CacheBase):
             How many entries, expired ones not among them.
         """
         _refuse_empty(values)
-        return sum(self.touch(cache_key=key) for key in _core.select_matching(self, values).keys())  # noqa: SIM118
+        return _core.touch_matching(self, values)
 
     def get_batch(self, kwargs_list: Iterable[dict[str, Any]]) -> dict[str, Any]:
         """The values of several entries.
@@ -142,7 +148,7 @@ class Management(_core.CacheBase):
         Returns:
             How many of them were there.
         """
-        return sum(self.invalidate(**params) for params in kwargs_list)
+        return _core.delete_batch(self, kwargs_list)
 
 
 def _refuse_empty(values: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ use cacheness::{Access, Clock, Place, counts_as_miss, open_store};
 use cacheness_core::Error;
 use cacheness_core::cache::{CacheAttributes, CacheEngine};
 use cacheness_core::config::CacheConfig;
-use cacheness_core::entry::EntrySummary;
 use cacheness_core::payload::Stored;
 use cacheness_core::store::{EntryKey, ReadOptions};
 use pyo3::exceptions::PyRuntimeError;
@@ -18,6 +17,7 @@ use crate::clock::PyClock;
 use crate::entries::{self, Detail};
 use crate::errors::IntoPyResult;
 use crate::kwargs::{Call, Method, text};
+use crate::listing;
 use crate::values::{Check, Reading, Values};
 
 /// Reads a configuration as `CacheConfig._to_json` writes it.
@@ -294,7 +294,7 @@ impl PyCache {
         let call = Call::new(py, params, Method::Get)?;
         let key = call.key(py, &self.opened()?.engine.store().config().serialization)?;
         let Some(stored) = self.fetch(py, &key, &call)? else { return Ok(None) };
-        let metadata = entries::metadata(py, stored.entry())?;
+        let metadata = entries::metadata(py, stored.entry().metadata.as_deref())?;
         let value = self.decode(py, *stored, Reading::from_mode(call.mmap_mode.as_deref())?)?;
         Ok(value.map(|value| (value, metadata)))
     }
@@ -402,19 +402,8 @@ impl PyCache {
     #[pyo3(signature = (include_metadata = false))]
     fn list_entries<'py>(&self, py: Python<'py>, include_metadata: bool) -> PyResult<Bound<'py, PyList>> {
         let Opened { engine, .. } = self.opened()?;
-        let mut summaries: Vec<EntrySummary> = Vec::new();
-        let visit = |summary| {
-            summaries.push(summary);
-            Ok(())
-        };
-        py.detach(|| engine.for_each(visit)).into_py_result()?;
         let detail = if include_metadata { Detail::Full } else { Detail::Brief };
-        let mut writer = entries::Writer::new(detail);
-        let list = PyList::empty(py);
-        for EntrySummary { entry, inline } in &summaries {
-            list.append(writer.entry(py, entry, *inline)?)?;
-        }
-        Ok(list)
+        listing::list(py, engine, detail)
     }
 
     /// The key that these parameters have, whether there is an entry or not.

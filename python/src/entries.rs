@@ -1,11 +1,12 @@
 //! Entries as Python dictionaries, under the names of the reference; where it has two names for a field, under both.
 
 use cacheness_core::clock::Timestamp;
-use cacheness_core::entry::{Entry, EntrySummary, Name};
+use cacheness_core::entry::{Entry, EntrySummary, Format, Name};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyList, PyString};
 
+use crate::collector::Waiting;
 use crate::{keys, plain};
 
 /// What a listing leaves out.
@@ -74,97 +75,192 @@ fn hex<'py, const N: usize, const DIGITS: usize>(py: Python<'py>, bytes: &[u8; N
     PyString::new(py, std::str::from_utf8(&text).unwrap_or_default())
 }
 
-/// Makes the dictionaries of entries. Many of them share what is the same: the set of names, and the short texts that
-/// say how a value is stored.
+/// Makes the dictionaries of entries.
 pub(crate) struct Writer<'py> {
+    py: Python<'py>,
     detail: Detail,
-    /// Whether there will be more than one.
-    many: bool,
-    /// A dictionary with all names: a copy of it has room for all values and need not grow.
-    template: Option<Bound<'py, PyDict>>,
-    texts: Vec<(Name, Bound<'py, PyString>)>,
+    templates: Vec<Template<'py>>,
+}
+
+/// How many templates are kept: of more formats than a store usually has.
+const TEMPLATES: usize = 16;
+
+/// A dictionary with all names, of which a copy need not grow, and with the values that entries of one format share, so that
+/// they are not written again.
+struct Template<'py> {
+    dict: Bound<'py, PyDict>,
+    compression_info: Bound<'py, PyDict>,
+    format: Format,
+}
+
+/// Texts that say how a value is stored, and the names under which they are shown.
+fn texts(format: &Format) -> [(&'static str, &Name); 6] {
+    [
+        ("data_type", &format.data_type),
+        ("object_type", &format.object_type),
+        ("handler_used", &format.handler),
+        ("storage_format", &format.storage_format),
+        ("serializer", &format.storage_format),
+        ("compression_codec", &format.compression),
+    ]
+}
+
+impl<'py> Template<'py> {
+    /// What entries of this format have that are inline, were never read, never expire and say nothing of themselves.
+    fn new(py: Python<'py>, detail: Detail, format: &Format) -> PyResult<Self> {
+        let dict = PyDict::new(py);
+        let none = py.None();
+        let names: [&str; 23] = [
+            "cache_key",
+            "description",
+            "data_type",
+            "object_type",
+            "handler_used",
+            "storage_format",
+            "serializer",
+            "compression_codec",
+            "file_size",
+            "size_mb",
+            "inline",
+            "actual_path",
+            "created_at",
+            "created",
+            "accessed_at",
+            "last_accessed",
+            "expires_at",
+            "access_count",
+            "file_hash",
+            "entry_signature",
+            "compression_info",
+            "metadata",
+            "cache_key_params",
+        ];
+        for name in &names[..if detail == Detail::Full { 23 } else { 20 }] {
+            dict.set_item(PyString::intern(py, name), &none)?;
+        }
+        for (name, text) in texts(format) {
+            dict.set_item(name, PyString::intern(py, text))?;
+        }
+        dict.set_item("inline", true)?;
+        dict.set_item("access_count", 0)?;
+        let compression_info = PyDict::new(py);
+        compression_info.set_item(intern!(py, "codec"), PyString::intern(py, &format.compression))?;
+        compression_info.set_item(intern!(py, "format"), PyString::intern(py, &format.storage_format))?;
+        for name in ["original_size", "compressed_size", "ratio"] {
+            compression_info.set_item(PyString::intern(py, name), &none)?;
+        }
+        Ok(Self { dict, compression_info, format: format.clone() })
+    }
 }
 
 impl<'py> Writer<'py> {
-    pub(crate) fn new(detail: Detail) -> Self {
-        Self { detail, many: true, template: None, texts: Vec::with_capacity(8) }
+    pub(crate) fn new(py: Python<'py>, detail: Detail) -> Self {
+        Self { py, detail, templates: Vec::new() }
     }
 
-    fn text(&mut self, py: Python<'py>, name: &Name) -> Bound<'py, PyString> {
-        if let Some((_, text)) = self.texts.iter().find(|(known, _)| known == name) {
-            return text.clone();
-        }
-        let text = PyString::intern(py, name);
-        if self.texts.len() < 16 {
-            self.texts.push((name.clone(), text.clone()));
-        }
-        text
+    /// The template for entries of this format.
+    fn template(&mut self, format: &Format) -> PyResult<&Template<'py>> {
+        let found = self.templates.iter().position(|template| texts(&template.format) == texts(format));
+        let place = match found {
+            Some(place) => place,
+            None => {
+                if self.templates.len() == TEMPLATES {
+                    self.templates.clear();
+                }
+                self.templates.push(Template::new(self.py, self.detail, format)?);
+                self.templates.len() - 1
+            }
+        };
+        Ok(&self.templates[place])
     }
 
     /// The dictionary of an entry; `inline` says that its payload travels inside it.
-    pub(crate) fn entry(&mut self, py: Python<'py>, entry: &Entry, inline: bool) -> PyResult<Bound<'py, PyDict>> {
-        let dict = match &self.template {
-            Some(template) => template.copy()?,
-            None => PyDict::new(py),
+    pub(crate) fn entry(&mut self, entry: &Entry, inline: bool) -> PyResult<Bound<'py, PyDict>> {
+        let user = match self.detail {
+            Detail::Full => Some(metadata(self.py, entry.metadata.as_deref())?),
+            Detail::Brief => None,
         };
+        self.fill(entry, inline, user)
+    }
+
+    /// Appends the dictionaries of a page.
+    pub(crate) fn append_to(&mut self, list: &Bound<'py, PyList>, page: &[EntrySummary]) -> PyResult<()> {
+        let py = self.py;
+        let mut waiting = Waiting::begin(py);
+        for EntrySummary { entry, inline } in page {
+            let user = match (self.detail, &entry.metadata) {
+                (Detail::Brief, _) => None,
+                (Detail::Full, None) => Some(PyDict::new(py).into_any()),
+                (Detail::Full, Some(json)) => Some(match plain::untagged(py, json) {
+                    Some(user) => user,
+                    None => {
+                        // Types that are no JSON are made by Python code.
+                        drop(waiting);
+                        let user = plain::json_to_metadata(py, json)?;
+                        waiting = Waiting::begin(py);
+                        user
+                    }
+                }),
+            };
+            list.append(self.fill(entry, *inline, user)?)?;
+        }
+        Ok(())
+    }
+
+    /// The dictionary of an entry; `user` is its metadata.
+    fn fill(&mut self, entry: &Entry, inline: bool, user: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyDict>> {
+        let py = self.py;
+        let template = self.template(&entry.format)?;
+        let dict = template.dict.copy()?;
         macro_rules! set {
             ($($name:literal)+, $value:expr) => {{
                 let value = $value;
                 $(dict.set_item(intern!(py, $name), &value)?;)+
             }};
         }
-        let format = &entry.format;
-        let storage_format = self.text(py, &format.storage_format);
-        let codec = self.text(py, &format.compression);
         set!("cache_key", entry.key.as_str());
-        set!("description", entry.description.as_deref());
-        set!("data_type", self.text(py, &format.data_type));
-        set!("object_type", self.text(py, &format.object_type));
-        set!("handler_used", self.text(py, &format.handler));
-        set!("storage_format" "serializer", &storage_format);
-        set!("compression_codec", &codec);
+        if let Some(description) = &entry.description {
+            set!("description", description.as_str());
+        }
         set!("file_size", entry.size);
         set!("size_mb", megabytes(entry.size));
-        set!("inline", inline);
-        set!("actual_path", entry.location.locator());
+        if !inline {
+            set!("inline", false);
+            set!("actual_path", entry.location.locator());
+        }
         let created = iso(py, entry.created_at);
         let accessed = if entry.accessed_at == entry.created_at { created.clone() } else { iso(py, entry.accessed_at) };
         set!("created_at" "created", created);
         set!("accessed_at" "last_accessed", accessed);
-        set!("expires_at", entry.expires_at.map(|time| iso(py, time)));
-        set!("access_count", entry.access_count);
-        set!("file_hash", hex::<8, 16>(py, &entry.file_hash.to_be_bytes()));
-        set!("entry_signature", entry.signature.as_ref().map(|signature| hex::<32, 64>(py, signature)));
-        if self.detail == Detail::Full {
-            set!("compression_info", {
-                let info = PyDict::new(py);
-                info.set_item(intern!(py, "codec"), codec)?;
-                info.set_item(intern!(py, "format"), storage_format)?;
-                let original = format.original_size(entry.size);
-                info.set_item(intern!(py, "original_size"), original)?;
-                info.set_item(intern!(py, "compressed_size"), entry.size)?;
-                info.set_item(intern!(py, "ratio"), original.and_then(|original| ratio(original, entry.size)))?;
-                info
-            });
-            set!("metadata", metadata(py, entry)?);
-            set!(
-                "cache_key_params",
-                match &entry.params {
-                    Some(encoding) => keys::render_params(py, encoding)?,
-                    None => py.None().into_bound(py),
-                }
-            );
+        if let Some(time) = entry.expires_at {
+            set!("expires_at", iso(py, time));
         }
-        if self.template.is_none() && self.many {
-            self.template = Some(dict.copy()?);
+        if entry.access_count != 0 {
+            set!("access_count", entry.access_count);
+        }
+        set!("file_hash", hex::<8, 16>(py, &entry.file_hash.to_be_bytes()));
+        if let Some(signature) = &entry.signature {
+            set!("entry_signature", hex::<32, 64>(py, signature));
+        }
+        if let Some(user) = user {
+            let info = template.compression_info.copy()?;
+            let original = entry.format.original_size(entry.size);
+            info.set_item(intern!(py, "original_size"), original)?;
+            info.set_item(intern!(py, "compressed_size"), entry.size)?;
+            info.set_item(intern!(py, "ratio"), original.and_then(|original| ratio(original, entry.size)))?;
+            set!("compression_info", info);
+            set!("metadata", user);
+            if let Some(encoding) = &entry.params {
+                set!("cache_key_params", keys::render_params(py, encoding)?);
+            }
         }
         Ok(dict)
     }
 }
 
 /// The user's metadata; an empty dictionary where none was given.
-pub(crate) fn metadata<'py>(py: Python<'py>, entry: &Entry) -> PyResult<Bound<'py, PyAny>> {
-    match &entry.metadata {
+pub(crate) fn metadata<'py>(py: Python<'py>, json: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+    match json {
         Some(json) => plain::json_to_metadata(py, json),
         None => Ok(PyDict::new(py).into_any()),
     }
@@ -176,5 +272,5 @@ pub(crate) fn to_dict<'py>(
     EntrySummary { entry, inline }: &EntrySummary,
     detail: Detail,
 ) -> PyResult<Bound<'py, PyDict>> {
-    Writer { many: false, ..Writer::new(detail) }.entry(py, entry, *inline)
+    Writer::new(py, detail).entry(entry, *inline)
 }

@@ -107,7 +107,7 @@ fn derive_key(encoding: Vec<u8>) -> (String, String) {
 /// What a listing shows of an encoding of parameters.
 #[cfg_attr(feature = "testing", pyfunction)]
 pub(crate) fn render_params<'py>(py: Python<'py>, encoding: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    render::to_python(py, &key::render(encoding).into_py_result()?)
+    render::to_python(py, encoding)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -3,12 +3,14 @@
 mod arrays;
 mod buffers;
 mod clock;
+mod collector;
 mod engine;
 mod entries;
 mod errors;
 mod flights;
 mod keys;
 mod kwargs;
+mod listing;
 mod logging;
 mod manage;
 mod plain;

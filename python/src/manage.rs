@@ -1,95 +1,177 @@
 //! Changing entries that are there: what `cacheness.Cache` offers besides `put` and `get`.
 
-use cacheness_core::cache::CacheAttributes;
-use cacheness_core::entry::{Entry, EntrySummary, EntryVersion};
+use cacheness_core::cache::{CacheAttributes, CacheEngine, Matches, Ttl, Undecided};
+use cacheness_core::entry::{Entry, EntryVersion};
+use cacheness_core::formats::plain::Value;
 use cacheness_core::key::CacheKey;
+use cacheness_core::metadata::Position;
+use cacheness_core::pattern::Pattern;
 use cacheness_core::store::EntryKey;
 use cacheness_core::{Error, ErrorKind};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyMapping};
 
 use crate::engine::PyCache;
 use crate::entries::{self, Detail, Writer};
 use crate::errors::{IntoPyResult, to_py};
-use crate::keys;
 use crate::kwargs::{Call, Method};
+use crate::{keys, plain};
 
-/// How many entries are looked at between two looks for signals.
+/// How many entries are looked at, or removed, between two looks for signals.
 const PAGE: usize = 1000;
+const REMOVED: usize = 6000;
 
-/// Entries that were chosen, as they were then.
-#[pyclass(frozen, module = "cacheness._core")]
-struct Selection(Vec<EntryVersion>);
-
-#[pymethods]
-impl Selection {
-    /// The keys.
-    fn keys(&self) -> Vec<&str> {
-        self.0.iter().map(|version| version.key.as_str()).collect()
+/// Removes the entries that have not been replaced since they were chosen; returns how many. Leaves `chosen` empty.
+fn remove(py: Python<'_>, engine: &CacheEngine, chosen: &mut Vec<EntryVersion>) -> PyResult<u64> {
+    let mut removed = 0;
+    chosen.sort_unstable();
+    // Also where nothing was chosen: a cache that is read-only says so.
+    for part in chosen.chunks(REMOVED).chain(chosen.is_empty().then_some(&[][..])) {
+        removed += py.detach(|| engine.delete_batch(part)).into_py_result()?;
+        py.check_signals()?;
     }
-
-    /// Removes those that have not been replaced since they were chosen; returns how many.
-    fn delete(&self, py: Python<'_>, cache: &PyCache) -> PyResult<u64> {
-        let engine = cache.engine()?;
-        py.detach(|| engine.delete_batch(&self.0)).into_py_result()
-    }
+    chosen.clear();
+    Ok(removed)
 }
 
-/// Chooses entries, expired ones too.
-fn select(
-    py: Python<'_>,
-    cache: &PyCache,
-    mut chosen: impl FnMut(&EntrySummary) -> PyResult<bool>,
-) -> PyResult<Selection> {
+/// Removes the entries for which a function of their dictionary is true, once it has been asked about all of them.
+#[pyfunction]
+#[pyo3(signature = (cache, function, /))]
+fn delete_where(py: Python<'_>, cache: &PyCache, function: &Bound<'_, PyAny>) -> PyResult<u64> {
     let engine = cache.engine()?;
-    let mut selection = Vec::new();
+    let mut writer = Writer::new(py, Detail::Full);
+    let mut chosen = Vec::new();
     let mut after: Option<String> = None;
     loop {
         let page = py.detach(|| engine.page(after.as_deref(), PAGE)).into_py_result()?;
         py.check_signals()?;
         for found in &page {
-            if chosen(found)? {
-                selection.push(found.entry.version());
+            if function.call1((writer.entry(&found.entry, found.inline)?,))?.is_truthy()? {
+                chosen.push(found.entry.version());
             }
         }
         if page.len() < PAGE {
-            return Ok(Selection(selection));
+            return remove(py, engine, &mut chosen);
         }
         after = page.into_iter().last().map(|found| found.entry.key);
     }
 }
 
-/// The entries for which a function of their dictionary is true.
-#[pyfunction]
-fn select_where(py: Python<'_>, cache: &PyCache, function: &Bound<'_, PyAny>) -> PyResult<Selection> {
-    let mut writer = Writer::new(Detail::Full);
-    select(py, cache, |found| function.call1((writer.entry(py, &found.entry, found.inline)?,))?.is_truthy())
+/// The values as a pattern. One that is no plain value stays with Python.
+fn pattern(values: &Bound<'_, PyDict>) -> PyResult<Pattern> {
+    let mut pattern = Pattern::new();
+    for (name, value) in values {
+        let mut encoding = Vec::new();
+        let plain = plain::dump(&value, &mut encoding)?;
+        let value = plain.then(|| Value::decode(&encoding)).transpose().into_py_result()?;
+        pattern = pattern.with(name.extract::<String>()?, value);
+    }
+    Ok(pattern)
 }
 
-/// The entries that have all these values in their metadata, or, where it lacks the name, among their parameters.
-#[pyfunction]
-fn select_matching(py: Python<'_>, cache: &PyCache, values: &Bound<'_, PyDict>) -> PyResult<Selection> {
-    select(py, cache, |EntrySummary { entry, .. }| {
-        let metadata = entries::metadata(py, entry)?;
-        let mut params = None;
-        for (name, value) in values {
-            let mut found = metadata.cast::<PyDict>()?.get_item(&name)?;
-            if found.is_none()
-                && let Some(encoding) = &entry.params
-            {
-                let params = match &params {
-                    Some(params) => params,
-                    None => params.insert(keys::render_params(py, encoding)?),
-                };
-                found = params.cast::<PyDict>()?.get_item(&name)?;
-            }
-            let Some(found) = found else { return Ok(false) };
-            if !found.eq(&value)? {
-                return Ok(false);
+/// Whether an entry has all these values, where only Python can compare them.
+fn matches(py: Python<'_>, entry: &Undecided, values: &Bound<'_, PyDict>) -> PyResult<bool> {
+    let metadata = entries::metadata(py, entry.metadata.as_deref())?;
+    let mut params = None;
+    for (name, value) in values {
+        let mut found = metadata.cast::<PyDict>()?.get_item(&name)?;
+        if found.is_none()
+            && let Some(encoding) = &entry.params
+        {
+            let params = match &params {
+                Some(params) => params,
+                None => params.insert(keys::render_params(py, encoding)?),
+            };
+            found = params.cast::<PyDict>()?.get_item(&name)?;
+        }
+        let Some(found) = found else { return Ok(false) };
+        if !found.eq(&value)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Looks for the entries that have all these values in their metadata, or, where it lacks the name, among their
+/// parameters; hands them to `take` from time to time, who leaves nothing.
+fn search(
+    py: Python<'_>,
+    engine: &CacheEngine,
+    values: &Bound<'_, PyDict>,
+    mut take: impl FnMut(&mut Vec<EntryVersion>) -> PyResult<()>,
+) -> PyResult<()> {
+    let pattern = pattern(values)?;
+    let mut found = Matches::default();
+    let mut next = Some(Position::Start);
+    while let Some(from) = next {
+        next = py.detach(|| engine.find_matching(&pattern, &from, &mut found)).into_py_result()?;
+        py.check_signals()?;
+        for entry in found.undecided.drain(..) {
+            if matches(py, &entry, values)? {
+                found.versions.push(entry.version);
             }
         }
-        Ok(true)
-    })
+        if found.are_many() || next.is_none() {
+            take(&mut found.versions)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the entries that have all these values in their metadata, or, where it lacks the name, among their parameters.
+#[pyfunction]
+#[pyo3(signature = (cache, values, /))]
+fn delete_matching(py: Python<'_>, cache: &PyCache, values: &Bound<'_, PyDict>) -> PyResult<u64> {
+    let engine = cache.engine()?;
+    let mut removed = 0;
+    search(py, engine, values, |chosen| {
+        removed += remove(py, engine, chosen)?;
+        Ok(())
+    })?;
+    Ok(removed)
+}
+
+/// Makes the entries fresh that have all these values in their metadata, or, where it lacks the name, among their
+/// parameters; returns how many had not expired.
+#[pyfunction]
+#[pyo3(signature = (cache, values, /))]
+fn touch_matching(py: Python<'_>, cache: &PyCache, values: &Bound<'_, PyDict>) -> PyResult<u64> {
+    let engine = cache.engine()?;
+    let mut touched = 0;
+    search(py, engine, values, |chosen| {
+        for part in chosen.chunks(PAGE) {
+            let touch = |version: &EntryVersion| {
+                let key = EntryKey::from_name(version.key.as_str())?;
+                engine.touch(&key, Ttl::Default).map(u64::from)
+            };
+            touched += py.detach(|| part.iter().map(touch).sum::<Result<u64, Error>>()).into_py_result()?;
+            py.check_signals()?;
+        }
+        chosen.clear();
+        Ok(())
+    })?;
+    Ok(touched)
+}
+
+/// Removes the entries of these keywords, each a dictionary as `invalidate` takes them; returns how many were there.
+#[pyfunction]
+#[pyo3(signature = (cache, kwargs_list, /))]
+fn delete_batch(py: Python<'_>, cache: &PyCache, kwargs_list: &Bound<'_, PyAny>) -> PyResult<u64> {
+    let engine = cache.engine()?;
+    let config = &engine.store().config().serialization;
+    let mut keys = Vec::new();
+    for kwargs in kwargs_list.try_iter()? {
+        let given = kwargs?;
+        let kwargs = PyDict::new(py);
+        kwargs.update(given.cast::<PyMapping>()?)?;
+        keys.push(Call::new(py, Some(&kwargs), Method::Other)?.key(py, config)?);
+    }
+    let mut removed = 0;
+    for part in keys.chunks(PAGE) {
+        removed += py.detach(|| engine.invalidate_batch(part)).into_py_result()?;
+        py.check_signals()?;
+    }
+    Ok(removed)
 }
 
 /// The keys of all pinned entries, in ascending order.
@@ -157,9 +239,10 @@ fn filed(key: EntryKey, entry: &Entry, keeps_params: bool) -> PyResult<EntryKey>
 }
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<Selection>()?;
-    m.add_function(wrap_pyfunction!(select_where, m)?)?;
-    m.add_function(wrap_pyfunction!(select_matching, m)?)?;
+    m.add_function(wrap_pyfunction!(delete_where, m)?)?;
+    m.add_function(wrap_pyfunction!(delete_matching, m)?)?;
+    m.add_function(wrap_pyfunction!(touch_matching, m)?)?;
+    m.add_function(wrap_pyfunction!(delete_batch, m)?)?;
     m.add_function(wrap_pyfunction!(pinned, m)?)?;
     m.add_function(wrap_pyfunction!(set_pinned, m)?)?;
     m.add_function(wrap_pyfunction!(touch, m)?)?;

@@ -15,8 +15,10 @@ use pyo3::types::PyBytes;
 use pyo3::types::PyDict;
 
 pub(crate) use dump::dump;
+pub(crate) use json::untagged;
 pub(crate) use load::load;
 pub(crate) use metadata::{json_to_metadata, metadata_to_json};
+pub(crate) use names::name;
 
 /// For the package's own tests: the encoding of a plain value, or `None` if it is not plain.
 #[cfg(feature = "testing")]

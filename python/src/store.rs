@@ -197,7 +197,7 @@ impl PyStore {
         let key = text(key, "key")?;
         let mut failed = None;
         let updated = store.update_entry(key, |entry| {
-            let merged = entries::metadata(py, entry).and_then(|all| {
+            let merged = entries::metadata(py, entry.metadata.as_deref()).and_then(|all| {
                 let all = all.cast_into::<PyDict>()?;
                 all.update(metadata.as_mapping())?;
                 metadata_json(all.as_any())
@@ -377,7 +377,7 @@ fn entry_key(key: &Bound<'_, PyAny>) -> PyResult<EntryKey> {
 
 /// Whether the metadata has all fields of `filter` with equal values.
 fn matches_filter(py: Python<'_>, entry: &cacheness_core::entry::Entry, filter: &Bound<'_, PyDict>) -> PyResult<bool> {
-    let metadata = entries::metadata(py, entry)?.cast_into::<PyDict>()?;
+    let metadata = entries::metadata(py, entry.metadata.as_deref())?.cast_into::<PyDict>()?;
     for (name, wanted) in filter.iter() {
         match metadata.get_item(name)? {
             Some(found) if found.eq(&wanted)? => {}

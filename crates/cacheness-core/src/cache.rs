@@ -2,6 +2,7 @@
 
 mod accesses;
 mod compute;
+mod matching;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,6 +20,7 @@ use crate::store::{EntryKey, Fetched, PutAttributes, ReadOptions, Store};
 
 use accesses::Accesses;
 pub use compute::{COMPUTE_SECONDS, Freshness, Served};
+pub use matching::{Matches, Undecided};
 
 /// How many expired entries one step of [`CacheEngine::cleanup_expired`] removes.
 const CLEANUP_PAGE: usize = 500;
@@ -310,6 +312,17 @@ impl CacheEngine {
             self.accesses.forget([key.as_str()]);
         }
         Ok(removed)
+    }
+
+    /// Removes the entries of these keys and returns how many there were. Some of them are removed if it fails in the
+    /// middle.
+    pub fn invalidate_batch(&self, keys: &[EntryKey]) -> Result<u64> {
+        let mut versions = Vec::with_capacity(keys.len());
+        for key in keys {
+            versions.extend(self.get_entry(key, true)?.map(|found| found.entry.version()));
+        }
+        versions.sort_unstable();
+        self.delete_batch(&versions)
     }
 
     /// Makes an entry as fresh as if it had just been put, with this time to live; `false` if there is none that has not

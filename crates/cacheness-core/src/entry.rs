@@ -122,8 +122,8 @@ pub struct Entry {
     pub location: Location,
 }
 
-/// Which entry is meant, and in which state: a later put under the same key makes another one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Which entry is meant, and in which state: a later put under the same key makes another one. Ordered by the key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryVersion {
     /// [`Entry::key`].
     pub key: String,
@@ -150,6 +150,42 @@ pub struct EntrySummary {
     pub entry: Entry,
     /// Whether the payload travels inside the entry.
     pub inline: bool,
+}
+
+/// What is looked at of every entry when some of them are searched for: borrowed from the backend, nothing is parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glimpse<'a> {
+    /// [`Entry::key`].
+    pub key: &'a str,
+    /// [`Entry::created_at`].
+    pub created_at: Timestamp,
+    /// [`Entry::file_hash`].
+    pub file_hash: u64,
+    /// [`Entry::metadata`].
+    pub metadata: Option<&'a str>,
+    /// [`Entry::params`].
+    pub params: Option<&'a [u8]>,
+}
+
+impl Glimpse<'_> {
+    /// The entry as it is now.
+    #[must_use]
+    pub fn version(&self) -> EntryVersion {
+        EntryVersion { key: self.key.to_owned(), created_at: self.created_at, file_hash: self.file_hash }
+    }
+}
+
+impl<'a> From<&'a Entry> for Glimpse<'a> {
+    fn from(entry: &'a Entry) -> Self {
+        let Entry { key, created_at, file_hash, metadata, params, .. } = entry;
+        Glimpse {
+            key,
+            created_at: *created_at,
+            file_hash: *file_hash,
+            metadata: metadata.as_deref(),
+            params: params.as_deref(),
+        }
+    }
 }
 
 /// How many entries a store has and how many bytes their payloads take.

@@ -2,8 +2,8 @@
 //!
 //! A put asks [`Evictor::make_room`] after it has been filed. It costs nothing while the limits are far: up to seven
 //! eighths of them, the totals are read again when what this process has put since has used up an eighth of the room that
-//! was left, and every [`UNSEEN`] puts, because other processes put too. Closer they are read with every put. Over a
-//! limit, entries are evicted until 90 % of it are left, at most [`STEP`] with one put unless that put has to evict more
+//! was left, and every [`UNSEEN`] puts, because other processes put too. Closer they are read when it has used up a
+//! [`SHARE`] of the room, so that some dozen processes stay within the limit together. Over a limit, entries are evicted until 90 % of it are left, at most [`STEP`] with one put unless that put has to evict more
 //! to get below the limit: the work of a put does not grow with the number of entries.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,6 +22,9 @@ const STEP: usize = 128;
 
 /// Puts after which the totals are read again, however much room there was.
 const UNSEEN: u64 = 64;
+
+/// Which part of the room close to a limit a process takes before it looks again.
+const SHARE: u64 = 32;
 
 /// Puts and bytes that may pass before the totals are read again.
 #[derive(Debug, Default)]
@@ -171,7 +174,10 @@ impl Evictor {
 
     fn renew(&self, totals: Totals) {
         let Some(mut allowance) = self.allowance.try_lock() else { return };
-        let room = |limit: u64, used: u64| (limit - limit / 8).saturating_sub(used) / 8;
+        let room = |limit: u64, used: u64| {
+            let far = (limit - limit / 8).saturating_sub(used) / 8;
+            far.max(limit.saturating_sub(used) / SHARE)
+        };
         allowance.puts = room(self.max.entries, totals.entries).min(UNSEEN);
         allowance.bytes = room(self.max.bytes, totals.bytes);
     }

@@ -14,6 +14,7 @@
 //! | [`metadata`] | the trait of metadata backends | blobs |
 //! | [`blob`] | the trait of blob backends | entries |
 //! | [`backends`] | backends that need nothing: memory, filesystem, JSON file | each other |
+//! | [`pattern`] | which entries have given values in their metadata | backends |
 //! | [`sign`] | signatures of entries, the key file | backends |
 //! | [`store`] | the commit protocol: puts the above together | TTL, eviction |
 //! | [`flight`] | of all callers that miss an entry, one computes it | entries, formats |
@@ -34,6 +35,7 @@ pub mod handler;
 pub mod key;
 pub mod metadata;
 pub mod parallel;
+pub mod pattern;
 pub mod payload;
 pub mod process;
 pub mod sign;

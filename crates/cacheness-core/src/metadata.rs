@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::clock::Timestamp;
-use crate::entry::{Entry, EntrySummary, EntryVersion, Signature, Totals};
+use crate::entry::{Entry, EntrySummary, EntryVersion, Glimpse, Signature, Totals};
 use crate::error::Result;
 
 /// What became of the blobs when an entry was put, replaced or removed.
@@ -75,6 +75,18 @@ pub struct Scan<'a> {
     pub limit: usize,
     /// Only entries that expire at or before this time.
     pub expired_at: Option<Timestamp>,
+}
+
+/// How far a walk through all entries has come; a backend reads only what it has written itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Position {
+    /// Nothing has been seen.
+    #[default]
+    Start,
+    /// Everything up to this key has been seen.
+    Key(String),
+    /// Everything up to this place in the order of the backend's own has been seen.
+    Number(i64),
 }
 
 /// An access to write down: how often since the last time, and when last.
@@ -164,7 +176,8 @@ pub trait MetadataBackend: Send + Sync + fmt::Debug {
     /// - `Ok(None)` if there was none; deleting a missing entry is no error.
     fn delete(&self, key: &str) -> Result<Option<PutOutcome>>;
 
-    /// Removes those of the entries that are still there in the version expected, all at once.
+    /// Removes those of the entries that are still there in the version expected, all at once. Fastest in the order of
+    /// their keys.
     ///
     /// # Behavior
     /// - The outcomes are in the order of `expected`, `None` for one that is gone or has been replaced.
@@ -181,6 +194,28 @@ pub trait MetadataBackend: Send + Sync + fmt::Debug {
 
     /// Returns a page of entries without their inline payloads.
     fn scan(&self, scan: &Scan<'_>) -> Result<Vec<EntrySummary>>;
+
+    /// Calls `visit` with the next entries of a walk, at most about `limit` of them, in whatever order is the fastest;
+    /// returns where the walk has come to, `None` when it has seen all.
+    ///
+    /// # Behavior
+    /// - Entries that are put or removed between two steps may or may not be seen, all others exactly once.
+    /// - `visit` runs inside of a read: it waits for nobody and does not call this backend. Its error ends the step.
+    fn skim(
+        &self,
+        from: &Position,
+        limit: usize,
+        visit: &mut dyn FnMut(&Glimpse<'_>) -> Result<()>,
+    ) -> Result<Option<Position>> {
+        let after = match from {
+            Position::Key(key) => Some(key.as_str()),
+            _ => None,
+        };
+        let page = self.scan(&Scan { after, limit, ..Scan::default() })?;
+        page.iter().try_for_each(|found| visit(&Glimpse::from(&found.entry)))?;
+        let more = limit > 0 && page.len() >= limit;
+        Ok(page.into_iter().next_back().filter(|_| more).map(|last| Position::Key(last.entry.key)))
+    }
 
     /// Removes entries until the target is reached or as many as wanted are gone.
     ///

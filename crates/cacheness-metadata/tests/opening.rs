@@ -7,7 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use cacheness_core::ErrorKind;
-use cacheness_core::metadata::{MetadataBackend, PutOptions};
+use cacheness_core::clock::Timestamp;
+use cacheness_core::metadata::{Access, MetadataBackend, PutOptions};
 use cacheness_metadata::{FilesystemKind, SqliteAccess, SqliteMetadata, SqliteOptions};
 use cacheness_testkit::sample;
 use common::{Child, examine, get, open, place, put};
@@ -348,6 +349,28 @@ fn a_network_file_system_gets_no_shared_memory() {
     assert!(beside(&path, "-wal").exists());
     drop(store);
     assert_eq!(examine(&path).len(), 4);
+}
+
+#[test]
+fn readers_that_come_and_go_do_not_make_the_log_longer_and_longer() {
+    let (_dir, path) = place();
+    let store = open(&path);
+    put(&store, "k", "x");
+    store.close().expect("closed");
+    let log = || std::fs::metadata(beside(&path, "-wal")).map_or(0, |found| found.len());
+    let mut kept = 0;
+    for read in 1..=200 {
+        let store = open(&path);
+        assert!(get(&store, "k").is_some());
+        let access = Access { key: "k".into(), at: Timestamp(sample::NOW.0 + read), count: 1 };
+        store.record_accesses(&[access]).expect("written down");
+        store.close().expect("closed");
+        kept += usize::from(log() > 0);
+        assert!(log() < 50 * 4120, "{} bytes after {read} readers", log());
+    }
+    assert!(kept > 100, "most of them leave the log to the next: {kept}");
+    let entry = open(&path).get_summary("k").expect("read").expect("there").entry;
+    assert_eq!(entry.access_count, 200);
 }
 
 #[test]

@@ -13,12 +13,15 @@ use cacheness_core::cache::{CacheEngine, Counts, Ttl};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::Totals;
 use cacheness_core::handler::{Handler, Storable};
+use cacheness_core::pattern::Pattern;
 use cacheness_core::payload::{Encoded, Stored};
 use cacheness_core::{Error, ErrorKind, Result};
+use serde::Serialize;
 
 use crate::directory::Place;
 use crate::info::EntryInfo;
 use crate::key::IntoEntryKey;
+use options::metadata_json;
 
 pub use builder::CacheBuilder;
 pub use compute::ComputeOptions;
@@ -281,6 +284,29 @@ impl Cache {
     pub fn invalidate(&self, key: impl IntoEntryKey) -> Result<bool> {
         let key = key.into_entry_key(&self.engine.store().config().serialization)?;
         self.engine.invalidate(&key)
+    }
+
+    /// Removes all entries that have these values in their metadata, or, where that lacks the name, among the parameters of
+    /// their key; returns how many. Numbers are compared by value, `1` is `1.0`.
+    ///
+    /// ```
+    /// # use cacheness::prelude::*;
+    /// # fn main() -> cacheness::Result<()> {
+    /// # let cache = Cache::builder().in_memory().open()?;
+    /// let options = || PutOptions::new().metadata(serde_json::json!({ "project": "demo" }));
+    /// cache.put_with(&1, params! { step: 1 }, options())?;
+    /// cache.put_with(&2, params! { step: 2 }, options())?;
+    /// assert_eq!(cache.delete_matching(serde_json::json!({ "project": "demo", "step": 2 }))?, 1);
+    /// assert!(cache.exists(params! { step: 1 })?);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` if the values are no map or none are given; `Serialization` for an entry whose metadata is damaged,
+    /// when some may have been removed; `Metadata`, `ReadOnly`, `Closed`.
+    pub fn delete_matching(&self, values: impl Serialize) -> Result<u64> {
+        let values = metadata_json(serde_json::to_value(values).map_err(|e| e.to_string()))?;
+        self.engine.delete_matching(&Pattern::from_json(&values)?)
     }
 
     /// Makes an entry as fresh as if it had just been put, with this time to live (`None` for the default); `false` if

@@ -6,8 +6,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
+use super::names::name;
+
 /// The object of a JSON text without tags; `None` if it has one, or is not what a writer of metadata makes.
-pub(super) fn untagged<'py>(py: Python<'py>, json: &str) -> Option<Bound<'py, PyAny>> {
+pub(crate) fn untagged<'py>(py: Python<'py>, json: &str) -> Option<Bound<'py, PyAny>> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let value = Object { py }.deserialize(&mut reader).ok()?;
     reader.end().ok()?;
@@ -75,7 +77,7 @@ impl<'de, 'py> Visitor<'de> for Object<'py> {
             }
             let value = pairs.next_value_seed(self)?;
             // Names come back in every entry, so they are looked up rather than made.
-            dict.set_item(PyString::intern(self.py, &key), value).map_err(A::Error::custom)?;
+            dict.set_item(name(self.py, &key), value).map_err(A::Error::custom)?;
         }
         Ok(dict.into_any())
     }

@@ -13,7 +13,7 @@ const PLACES: usize = 1024;
 static NAMES: Mutex<[Option<Py<PyString>>; PLACES]> = Mutex::new([const { None }; PLACES]);
 
 /// The interned string of a short key, or a new string.
-pub(super) fn name<'py>(py: Python<'py>, text: &str) -> Bound<'py, PyString> {
+pub(crate) fn name<'py>(py: Python<'py>, text: &str) -> Bound<'py, PyString> {
     if text.len() > LONGEST {
         return PyString::new(py, text);
     }

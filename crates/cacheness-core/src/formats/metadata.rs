@@ -238,6 +238,15 @@ pub fn from_json(json: &str) -> Result<Value> {
     }
 }
 
+/// One value of the map: what `json` stands for under `name`.
+pub(crate) fn value_from_json(json: &str, name: &str) -> Result<Value> {
+    let root = Path::ROOT;
+    let path = root.then(Step::Key(name));
+    let parsed = serde_json::from_str(json)
+        .map_err(|e| Error::new(ErrorKind::Serialization, format!("{path} is not valid JSON")).with_source(e))?;
+    decode(parsed, &path)
+}
+
 fn malformed(path: &Path<'_>, tag: &str) -> Error {
     Error::new(ErrorKind::Serialization, format!("{path} is not what its tag {tag:?} says"))
 }

@@ -39,6 +39,11 @@ impl<'a> Reader<'a> {
         Ok(self.take(N)?.try_into().expect("take returns as many bytes as asked for"))
     }
 
+    /// The byte that comes next.
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.position).copied()
+    }
+
     pub(crate) fn byte(&mut self) -> Result<u8> {
         Ok(self.take(1)?[0])
     }

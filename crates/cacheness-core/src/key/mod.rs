@@ -53,7 +53,7 @@ pub use params::Params;
 pub use params::identifier as __identifier;
 pub use path::hash_path;
 pub use place::Segment;
-pub use render::{decode, render};
+pub use render::{Shape, decode, render, render_as};
 pub use to_key::{Bytes, ToKey};
 
 /// XXH3-64 of the canonical encoding of the parameters; shown as 16 hexadecimal digits.

@@ -1,7 +1,7 @@
 //! Checks encodings and shows them to people.
 
 use chrono::{DateTime, NaiveDate, NaiveTime};
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
 use crate::error::Result;
 use crate::key::decode::{Reader, is_decimal};
@@ -21,107 +21,189 @@ pub fn decode(encoding: &[u8]) -> Result<()> {
 /// # Errors
 /// As [`decode`].
 pub fn render(encoding: &[u8]) -> Result<Value> {
+    render_as(encoding, &mut Json)
+}
+
+/// As [`render`], of whatever `shape` makes.
+///
+/// # Errors
+/// As [`decode`].
+pub fn render_as<S: Shape>(encoding: &[u8], shape: &mut S) -> Result<S::Shown> {
     let mut reader = Reader::new(encoding);
     let version = reader.byte()?;
     if version != tag::VERSION {
         return Err(reader.invalid(&format!("version {version} is not known")));
     }
-    finish(reader)
+    finish(reader, shape)
 }
 
 /// As [`render`], of one value without the version byte.
 pub(crate) fn render_value(value: &[u8]) -> Result<Value> {
-    finish(Reader::new(value))
+    finish(Reader::new(value), &mut Json)
 }
 
-fn finish(mut reader: Reader<'_>) -> Result<Value> {
-    let rendered = value(&mut reader, 0)?;
+fn finish<S: Shape>(mut reader: Reader<'_>, shape: &mut S) -> Result<S::Shown> {
+    let rendered = value(&mut reader, shape, 0)?;
     if reader.remaining() > 0 {
         return Err(reader.invalid("bytes are left over"));
     }
     Ok(rendered)
 }
 
-fn value(reader: &mut Reader<'_>, level: usize) -> Result<Value> {
+/// What parameters are shown as: JSON, or something else with the types that JSON has.
+pub trait Shape {
+    /// A value.
+    type Shown;
+    /// A name in an object.
+    type Name;
+    /// Nothing.
+    fn null(&mut self) -> Self::Shown;
+    /// Yes or no.
+    fn bool(&mut self, value: bool) -> Self::Shown;
+    /// A number.
+    fn int(&mut self, value: i64) -> Self::Shown;
+    /// A number above [`i64::MAX`].
+    fn uint(&mut self, value: u64) -> Self::Shown;
+    /// A finite number.
+    fn float(&mut self, value: f64) -> Self::Shown;
+    /// A text.
+    fn text(&mut self, value: &str) -> Self::Shown;
+    /// An array.
+    fn list(&mut self, items: Vec<Self::Shown>) -> Self::Shown;
+    /// The name of what comes next in an object.
+    fn name(&mut self, name: &str) -> Self::Name;
+    /// A name as a value.
+    fn shown(name: Self::Name) -> Self::Shown;
+    /// An object, whose names differ.
+    fn object(&mut self, fields: Vec<(Self::Name, Self::Shown)>) -> Self::Shown;
+}
+
+struct Json;
+
+impl Shape for Json {
+    type Shown = Value;
+    type Name = String;
+
+    fn null(&mut self) -> Value {
+        Value::Null
+    }
+
+    fn bool(&mut self, value: bool) -> Value {
+        Value::Bool(value)
+    }
+
+    fn int(&mut self, value: i64) -> Value {
+        value.into()
+    }
+
+    fn uint(&mut self, value: u64) -> Value {
+        value.into()
+    }
+
+    fn float(&mut self, value: f64) -> Value {
+        Number::from_f64(value).map_or(Value::Null, Value::Number)
+    }
+
+    fn text(&mut self, value: &str) -> Value {
+        value.into()
+    }
+
+    fn list(&mut self, items: Vec<Value>) -> Value {
+        items.into()
+    }
+
+    fn name(&mut self, name: &str) -> String {
+        name.to_owned()
+    }
+
+    fn shown(name: String) -> Value {
+        name.into()
+    }
+
+    fn object(&mut self, fields: Vec<(String, Value)>) -> Value {
+        Value::Object(fields.into_iter().collect())
+    }
+}
+
+fn value<S: Shape>(reader: &mut Reader<'_>, shape: &mut S, level: usize) -> Result<S::Shown> {
     if level > tag::MAX_LEVELS {
         return Err(reader.invalid("values are nested too deep"));
     }
     let start = reader.position;
     Ok(match reader.byte()? {
-        tag::NONE => Value::Null,
-        tag::FALSE => Value::Bool(false),
-        tag::TRUE => Value::Bool(true),
-        tag::INT => int(reader.int()?),
-        tag::FLOAT => float(reader.f64()?),
+        tag::NONE => shape.null(),
+        tag::FALSE => shape.bool(false),
+        tag::TRUE => shape.bool(true),
+        tag::INT => int(reader.int()?, shape),
+        tag::FLOAT => float(reader.f64()?, shape),
         tag::COMPLEX => {
             let (real, imaginary) = (reader.f64()?, reader.f64()?);
-            format!("{real}{imaginary:+}j").into()
+            shape.text(&format!("{real}{imaginary:+}j"))
         }
         tag::STR => {
             let text = reader.text()?;
             short(reader, text.len())?;
-            text.into()
+            shape.text(text)
         }
-        tag::LONG_STR => long(reader, "str", tag::LONG)?,
+        tag::LONG_STR => long(reader, shape, "str", tag::LONG)?,
         tag::BYTES => {
             let bytes = reader.raw()?;
             short(reader, bytes.len())?;
-            format!("bytes ({}) {}", bytes.len(), hex(bytes, 32)).into()
+            shape.text(&format!("bytes ({}) {}", bytes.len(), hex(bytes, 32)))
         }
-        tag::LONG_BYTES => long(reader, "bytes", tag::LONG)?,
+        tag::LONG_BYTES => long(reader, shape, "bytes", tag::LONG)?,
         tag::DECIMAL => {
             let text = reader.text()?;
             if !is_decimal(text.as_bytes()) {
                 return Err(reader.invalid("a decimal number is malformed"));
             }
-            text.into()
+            shape.text(text)
         }
-        tag::UUID => uuid(reader.array()?).into(),
-        tag::ELLIPSIS => "...".into(),
-        tag::DATETIME => datetime(reader.i64()?).into(),
-        tag::DATETIME_ZONED => zoned(reader)?,
+        tag::UUID => shape.text(&uuid(reader.array()?)),
+        tag::ELLIPSIS => shape.text("..."),
+        tag::DATETIME => shape.text(&datetime(reader.i64()?)),
+        tag::DATETIME_ZONED => shape.text(&zoned(reader)?),
         tag::DATE => {
             let days = reader.i64()?;
             let epoch_day = i32::try_from(days).ok().and_then(NaiveDate::from_epoch_days);
-            epoch_day.map_or_else(|| format!("1970-01-01 + {days} days"), |date| date.to_string()).into()
+            shape.text(&epoch_day.map_or_else(|| format!("1970-01-01 + {days} days"), |date| date.to_string()))
         }
-        tag::TIME => time(reader)?,
+        tag::TIME => shape.text(&time(reader)?),
         tag::DURATION => {
             if reader.byte()? != tag::INT {
                 return Err(reader.invalid("a duration is an integer"));
             }
-            duration(reader.int()?)
+            shape.text(&duration(reader.int()?))
         }
-        tag::PATH => reader.text()?.into(),
-        tag::FILE => format!("file {}", digest(reader)?).into(),
-        tag::DIRECTORY => format!("directory {}", digest(reader)?).into(),
-        kind @ (tag::LIST | tag::TUPLE) => {
+        tag::PATH => shape.text(reader.text()?),
+        tag::FILE => shape.text(&format!("file {}", digest(reader)?)),
+        tag::DIRECTORY => shape.text(&format!("directory {}", digest(reader)?)),
+        tag::LIST | tag::TUPLE => {
             let count = reader.count(1)?;
-            let _ = kind;
-            let items = (0..count).map(|_| value(reader, level + 1)).collect::<Result<Vec<_>>>()?;
+            let items = (0..count).map(|_| value(reader, shape, level + 1)).collect::<Result<Vec<_>>>()?;
             short_collection(reader, start, level)?;
-            items.into()
+            shape.list(items)
         }
-        tag::MAPPING => mapping(reader, start, level)?,
-        tag::SET | tag::FROZENSET => set(reader, start, level)?,
-        tag::ARRAY => array(reader)?,
-        tag::SCALAR => scalar(reader)?,
-        tag::COLUMN => format!("column {}", digest(reader)?).into(),
-        tag::REFERENCE => reader.text()?.into(),
+        tag::MAPPING => mapping(reader, shape, start, level)?,
+        tag::SET | tag::FROZENSET => set(reader, shape, start, level)?,
+        tag::ARRAY => shape.text(&array(reader)?),
+        tag::SCALAR => scalar(reader, shape)?,
+        tag::COLUMN => shape.text(&format!("column {}", digest(reader)?)),
+        tag::REFERENCE => shape.text(reader.text()?),
         tag::ENUM => {
             let (class, member) = (reader.text()?, reader.text()?);
-            format!("{class}.{member}").into()
+            shape.text(&format!("{class}.{member}"))
         }
         tag::NAMED => {
-            let name = reader.text()?.to_owned();
-            let inner = value(reader, level + 1)?;
-            Value::Object(Map::from_iter([(name, inner)]))
+            let name = shape.name(reader.text()?);
+            let inner = value(reader, shape, level + 1)?;
+            shape.object(vec![(name, inner)])
         }
         tag::DIGEST => {
             if level == 0 {
                 return Err(reader.invalid("the outermost value is never replaced by its digest"));
             }
-            long(reader, "value", tag::LONG_COLLECTION)?
+            long(reader, shape, "value", tag::LONG_COLLECTION)?
         }
         other => return Err(reader.invalid(&format!("tag {other:02x} is not known"))),
     })
@@ -139,12 +221,12 @@ fn short_collection(reader: &Reader<'_>, start: usize, level: usize) -> Result<(
     Ok(())
 }
 
-fn long(reader: &mut Reader<'_>, what: &str, limit: usize) -> Result<Value> {
+fn long<S: Shape>(reader: &mut Reader<'_>, shape: &mut S, what: &str, limit: usize) -> Result<S::Shown> {
     let len = reader.varint()?;
     if len <= limit as u64 {
         return Err(reader.invalid("a short value is replaced by its digest"));
     }
-    Ok(format!("{what} of {len} bytes {}", digest(reader)?).into())
+    Ok(shape.text(&format!("{what} of {len} bytes {}", digest(reader)?)))
 }
 
 /// The start of a BLAKE3.
@@ -170,23 +252,24 @@ fn int128(bytes: &[u8]) -> Option<i128> {
     Some(i128::from_be_bytes(wide))
 }
 
-fn int(bytes: &[u8]) -> Value {
+fn int<S: Shape>(bytes: &[u8], shape: &mut S) -> S::Shown {
     match int128(bytes) {
         Some(value) => match (i64::try_from(value), u64::try_from(value)) {
-            (Ok(small), _) => small.into(),
-            (_, Ok(small)) => small.into(),
-            _ => value.to_string().into(),
+            (Ok(small), _) => shape.int(small),
+            (_, Ok(small)) => shape.uint(small),
+            _ => shape.text(&value.to_string()),
         },
-        None => format!("int of {} bytes {}", bytes.len(), hex(bytes, 16)).into(),
+        None => shape.text(&format!("int of {} bytes {}", bytes.len(), hex(bytes, 16))),
     }
 }
 
-fn float(value: f64) -> Value {
-    match Number::from_f64(value) {
-        Some(number) => Value::Number(number),
-        None if value.is_nan() => "nan".into(),
-        None if value > 0.0 => "inf".into(),
-        None => "-inf".into(),
+fn float<S: Shape>(value: f64, shape: &mut S) -> S::Shown {
+    if value.is_finite() {
+        shape.float(value)
+    } else if value.is_nan() {
+        shape.text("nan")
+    } else {
+        shape.text(if value > 0.0 { "inf" } else { "-inf" })
     }
 }
 
@@ -213,16 +296,16 @@ fn offset(micros: i64) -> String {
     format!("{sign}{:02}:{:02}{seconds}", minutes / 60, minutes % 60)
 }
 
-fn zoned(reader: &mut Reader<'_>) -> Result<Value> {
+fn zoned(reader: &mut Reader<'_>) -> Result<String> {
     let (micros, shift, zone) = (reader.i64()?, reader.i64()?, reader.text()?);
     if matches!(zone, "UTC" | "Etc/UTC" | "Z") {
         return Err(reader.invalid("UTC is written without a name"));
     }
     let suffix = if zone.is_empty() { String::new() } else { format!("[{zone}]") };
-    Ok(format!("{}{}{suffix}", datetime(micros), offset(shift)).into())
+    Ok(format!("{}{}{suffix}", datetime(micros), offset(shift)))
 }
 
-fn time(reader: &mut Reader<'_>) -> Result<Value> {
+fn time(reader: &mut Reader<'_>) -> Result<String> {
     let micros = reader.i64()?;
     if !(0..tag::MICROS_PER_DAY).contains(&micros) {
         return Err(reader.invalid("a time is beyond the day"));
@@ -235,17 +318,17 @@ fn time(reader: &mut Reader<'_>) -> Result<Value> {
         1 => offset(reader.i64()?),
         _ => return Err(reader.invalid("a time has an offset or has none")),
     };
-    Ok(format!("{}{suffix}", time.format("%H:%M:%S%.6f")).into())
+    Ok(format!("{}{suffix}", time.format("%H:%M:%S%.6f")))
 }
 
-fn duration(bytes: &[u8]) -> Value {
+fn duration(bytes: &[u8]) -> String {
     match int128(bytes) {
         Some(micros) => {
             let sign = if micros < 0 { "-" } else { "" };
             let micros = micros.unsigned_abs();
-            format!("{sign}{}.{:06} s", micros / 1_000_000, micros % 1_000_000).into()
+            format!("{sign}{}.{:06} s", micros / 1_000_000, micros % 1_000_000)
         }
-        None => format!("{} µs", hex(bytes, 16)).into(),
+        None => format!("{} µs", hex(bytes, 16)),
     }
 }
 
@@ -260,43 +343,58 @@ fn ordered(reader: &Reader<'_>, last: &mut Option<(usize, usize)>, start: usize,
     Ok(())
 }
 
-fn set(reader: &mut Reader<'_>, start: usize, level: usize) -> Result<Value> {
+fn set<S: Shape>(reader: &mut Reader<'_>, shape: &mut S, start: usize, level: usize) -> Result<S::Shown> {
     let count = reader.count(1)?;
     let mut last = None;
     let mut items = Vec::new();
     for _ in 0..count {
         let from = reader.position;
-        items.push(value(reader, level + 1)?);
+        items.push(value(reader, shape, level + 1)?);
         ordered(reader, &mut last, from, reader.since(0))?;
     }
     short_collection(reader, start, level)?;
-    Ok(items.into())
+    Ok(shape.list(items))
 }
 
-fn mapping(reader: &mut Reader<'_>, start: usize, level: usize) -> Result<Value> {
+fn mapping<S: Shape>(reader: &mut Reader<'_>, shape: &mut S, start: usize, level: usize) -> Result<S::Shown> {
     let count = reader.count(2)?;
     let mut last = None;
-    let mut pairs = Vec::new();
-    let mut named = true;
+    let mut named = Vec::new();
+    // From the first key that is no string on.
+    let mut pairs: Option<Vec<S::Shown>> = None;
     for _ in 0..count {
         let from = reader.position;
-        let key = value(reader, level + 1)?;
+        if pairs.is_none() && reader.peek() == Some(tag::STR) {
+            reader.byte()?;
+            let name = reader.text()?;
+            short(reader, name.len())?;
+            ordered(reader, &mut last, from, reader.since(0))?;
+            named.push((shape.name(name), value(reader, shape, level + 1)?));
+            continue;
+        }
+        let key = value(reader, shape, level + 1)?;
         ordered(reader, &mut last, from, reader.since(0))?;
-        named &= reader.since(from)[0] == tag::STR;
-        pairs.push((key, value(reader, level + 1)?));
+        let pair = vec![key, value(reader, shape, level + 1)?];
+        let pair = shape.list(pair);
+        let pairs = pairs.get_or_insert_with(|| {
+            named
+                .drain(..)
+                .map(|(name, value)| {
+                    let name = S::shown(name);
+                    shape.list(vec![name, value])
+                })
+                .collect()
+        });
+        pairs.push(pair);
     }
     short_collection(reader, start, level)?;
-    if !named {
-        return Ok(pairs.into_iter().map(|(key, value)| Value::Array(vec![key, value])).collect());
-    }
-    let object = pairs.into_iter().filter_map(|(key, value)| match key {
-        Value::String(name) => Some((name, value)),
-        _ => None,
-    });
-    Ok(Value::Object(object.collect()))
+    Ok(match pairs {
+        Some(pairs) => shape.list(pairs),
+        None => shape.object(named),
+    })
 }
 
-fn array(reader: &mut Reader<'_>) -> Result<Value> {
+fn array(reader: &mut Reader<'_>) -> Result<String> {
     let dtype = reader.text()?;
     let dimensions = reader.count(1)?;
     if dimensions > tag::MAX_DIMENSIONS {
@@ -304,25 +402,29 @@ fn array(reader: &mut Reader<'_>) -> Result<Value> {
     }
     let shape = (0..dimensions).map(|_| Ok(reader.varint()?.to_string())).collect::<Result<Vec<_>>>()?;
     let shape = if dimensions == 1 { format!("({},)", shape[0]) } else { format!("({})", shape.join(", ")) };
-    Ok(format!("array {dtype} {shape} {}", digest(reader)?).into())
+    Ok(format!("array {dtype} {shape} {}", digest(reader)?))
 }
 
-fn scalar(reader: &mut Reader<'_>) -> Result<Value> {
+fn scalar<S: Shape>(reader: &mut Reader<'_>, shape: &mut S) -> Result<S::Shown> {
     let (dtype, item) = (reader.text()?, reader.raw()?);
     let number = match (dtype, item.len()) {
-        ("|b1", 1) => Some(Value::Bool(item[0] != 0)),
-        ("<f8", 8) => item.try_into().ok().map(|bytes| float(f64::from_le_bytes(bytes))),
-        ("<f4", 4) => item.try_into().ok().map(|bytes| float(f32::from_le_bytes(bytes).into())),
+        ("|b1", 1) => Some(shape.bool(item[0] != 0)),
+        ("<f8", 8) => item.try_into().ok().map(|bytes| float(f64::from_le_bytes(bytes), shape)),
+        ("<f4", 4) => item.try_into().ok().map(|bytes| float(f32::from_le_bytes(bytes).into(), shape)),
         ("|i1" | "<i2" | "<i4" | "<i8", 1..=8) => {
             let reversed: Vec<u8> = item.iter().rev().copied().collect();
-            Some(int(&reversed))
+            Some(int(&reversed, shape))
         }
         ("|u1" | "<u2" | "<u4" | "<u8", 1..=8) => {
             let mut bytes = [0; 8];
             bytes[..item.len()].copy_from_slice(item);
-            Some(u64::from_le_bytes(bytes).into())
+            let number = u64::from_le_bytes(bytes);
+            Some(match i64::try_from(number) {
+                Ok(number) => shape.int(number),
+                Err(_) => shape.uint(number),
+            })
         }
         _ => None,
     };
-    Ok(number.unwrap_or_else(|| format!("scalar {dtype} {}", hex(item, 32)).into()))
+    Ok(number.unwrap_or_else(|| shape.text(&format!("scalar {dtype} {}", hex(item, 32)))))
 }

@@ -27,6 +27,9 @@ const CACHE_KIB: i64 = 8 * 1024;
 /// Pages in the write-ahead log before they are moved into the database: 62 MiB. Two syncs then serve eight thousand puts,
 /// whose pages of the index of keys, each another one in a large store, have come together in the meantime.
 const CHECKPOINT_PAGES: i64 = 16_000;
+/// A log that is longer is moved into the database when the store is closed, whoever has written it: whoever opens the
+/// store next reads all of it. 32 pages.
+const LEFT_LOG_BYTES: u64 = 32 * 4120;
 /// What the log is cut back to after it has grown beyond, in bytes.
 const LOG_LIMIT_BYTES: i64 = 64 << 20;
 
@@ -157,6 +160,11 @@ impl Target {
     pub(super) fn open(&self) -> Result<Pooled> {
         let connection = self.connect()?;
         self.register(connection)
+    }
+
+    /// Whether the log is so long that the next who opens the database would wait for it.
+    pub(super) fn is_log_long(&self) -> bool {
+        self.mode == Mode::Wal && length_beside(&self.path, "-wal") > LEFT_LOG_BYTES
     }
 
     /// Lets a fork know of the connection, where its locks outlive an operation.
@@ -399,9 +407,9 @@ fn migrate(connection: &mut Connection) -> Result<()> {
     Ok(())
 }
 
-/// Whether a file of this name beside the database has content.
-fn has_content(path: &Path, suffix: &str) -> bool {
-    std::fs::metadata(with_suffix(path, suffix)).is_ok_and(|found| found.len() > 0)
+/// The length of the file of this name beside the database; 0 where there is none.
+fn length_beside(path: &Path, suffix: &str) -> u64 {
+    std::fs::metadata(with_suffix(path, suffix)).map_or(0, |found| found.len())
 }
 
 /// The path of a file that SQLite keeps beside the database.
@@ -436,7 +444,7 @@ fn open_read_only(mut target: Target, exists: bool) -> Result<(Target, Pooled)> 
     if !matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::SystemIoFailure)) {
         return Err(error);
     }
-    if has_content(&target.path, "-wal") || has_content(&target.path, "-journal") {
+    if length_beside(&target.path, "-wal") > 0 || length_beside(&target.path, "-journal") > 0 {
         return Err(error.with_kind(ErrorKind::ReadOnly).with_hint(
             "the last changes are still in the log beside the database; open the store once where it can be written",
         ));

@@ -6,8 +6,9 @@ use cacheness_core::metadata::{Evicted, Eviction, EvictionOrder};
 use rusqlite::{Connection, Params, Row};
 
 use super::error::translate;
+use super::prepare;
+use super::totals::{self, Removed};
 use super::write::delete_row;
-use super::{prepare, totals};
 
 /// Up to this many entries the order is exact: all of them are looked at, which takes a few milliseconds.
 const EXACT: u64 = 4096;
@@ -106,14 +107,14 @@ pub(super) fn evict(connection: &Connection, eviction: &Eviction<'_>) -> Result<
     let target = eviction.target;
     let within = |left: Totals| left.entries <= target.entries && left.bytes <= target.bytes;
     let mut evicted = Evicted { left: totals::get(connection)?, ..Evicted::default() };
+    if within(evicted.left) {
+        return Ok(evicted);
+    }
     let expired = candidates!("cache_entries", "AND expires_at <= ?2 ORDER BY expires_at LIMIT ?3");
     let limit = i64::try_from(eviction.count).unwrap_or(i64::MAX);
-    let mut batch = if within(evicted.left) {
-        Vec::new()
-    } else {
-        find(connection, expired, (eviction.keep, eviction.expired_at.0, limit))?
-    };
+    let mut batch = find(connection, expired, (eviction.keep, eviction.expired_at.0, limit))?;
     batch.reverse();
+    let mut removed = Removed::begin(connection)?;
     let mut chosen = false;
     while !within(evicted.left) && evicted.keys.len() < eviction.count {
         let Some(candidate) = batch.pop() else {
@@ -125,11 +126,12 @@ pub(super) fn evict(connection: &Connection, eviction: &Eviction<'_>) -> Result<
             batch.reverse();
             continue;
         };
-        let Some((key, size, orphaned)) = delete_row(connection, candidate.id)? else { continue };
+        let Some((key, size, orphaned)) = delete_row(connection, candidate.id, &mut removed)? else { continue };
         evicted.keys.push(key);
         evicted.orphaned.extend(orphaned);
         evicted.left.entries = evicted.left.entries.saturating_sub(1);
         evicted.left.bytes = evicted.left.bytes.saturating_sub(size);
     }
+    removed.count(connection)?;
     Ok(evicted)
 }

@@ -23,8 +23,10 @@ use std::time::{Duration, Instant};
 
 use cacheness_core::clock::Timestamp;
 use cacheness_core::config::Durability;
-use cacheness_core::entry::{Entry, EntrySummary, EntryVersion, Totals};
-use cacheness_core::metadata::{self, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
+use cacheness_core::entry::{Entry, EntrySummary, EntryVersion, Glimpse, Totals};
+use cacheness_core::metadata::{
+    self, EntryUpdate, Evicted, Eviction, MetadataBackend, Position, PutOptions, PutOutcome, Scan,
+};
 use cacheness_core::{Error, ErrorKind, Result, failpoint};
 use rusqlite::{CachedStatement, Connection, Row, params};
 
@@ -114,8 +116,8 @@ pub struct SqliteMetadata {
     target: Target,
     pool: Pool,
     closed: AtomicBool,
-    /// Whether entries have been put, changed or removed. Accesses alone are not worth the two syncs of a checkpoint when
-    /// the store is closed.
+    /// Whether entries have been put, changed or removed. A few accesses alone are not worth the two syncs of a checkpoint
+    /// when the store is closed.
     changed: AtomicBool,
 }
 
@@ -184,7 +186,7 @@ impl SqliteMetadata {
         self.closed.store(true, Ordering::Release);
         let pool = self.pool();
         pool.tracker().close();
-        pool.close_idle(self.changed.load(Ordering::Acquire));
+        pool.close_idle(self.changed.load(Ordering::Acquire) || self.target.is_log_long());
     }
 
     /// The pool of this process. A database in memory has one for ever: its connection cannot be opened again.
@@ -344,15 +346,7 @@ impl MetadataBackend for SqliteMetadata {
     }
 
     fn delete_batch(&self, expected: &[EntryVersion]) -> Result<Vec<Option<PutOutcome>>> {
-        let sql = "DELETE FROM cache_entries WHERE cache_key = ?1 AND created_at = ?2 AND file_hash = ?3 \
-                   RETURNING id, file_size, locator";
-        self.write(|connection| {
-            let delete = |version: &EntryVersion| {
-                let EntryVersion { key, created_at, file_hash } = version;
-                write::delete(connection, key, sql, params![key, created_at.0, file_hash.cast_signed()])
-            };
-            expected.iter().map(delete).collect()
-        })
+        self.write(|connection| write::delete_batch(connection, expected))
     }
 
     fn clear(&self, orphaned: &mut dyn FnMut(&str)) -> Result<u64> {
@@ -363,6 +357,19 @@ impl MetadataBackend for SqliteMetadata {
 
     fn scan(&self, page: &Scan<'_>) -> Result<Vec<EntrySummary>> {
         self.read(|connection| scan::scan(connection, page))
+    }
+
+    fn skim(
+        &self,
+        from: &Position,
+        limit: usize,
+        visit: &mut dyn FnMut(&Glimpse<'_>) -> Result<()>,
+    ) -> Result<Option<Position>> {
+        let limit = if limit == 0 { i64::MAX } else { i64::try_from(limit).unwrap_or(i64::MAX) };
+        // Moved along with every row, so that none is shown again when the read begins anew.
+        let mut after = if let Position::Number(id) = from { *id } else { i64::MIN };
+        let more = self.read(|connection| scan::skim(connection, &mut after, limit, visit))?;
+        Ok(more.then_some(Position::Number(after)))
     }
 
     fn evict(&self, eviction: &Eviction<'_>) -> Result<Evicted> {

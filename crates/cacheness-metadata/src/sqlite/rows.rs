@@ -1,7 +1,7 @@
 //! Entries as rows, and rows as entries.
 
 use cacheness_core::clock::Timestamp;
-use cacheness_core::entry::{Entry, EntrySummary, Format, Location};
+use cacheness_core::entry::{Entry, EntrySummary, Format, Glimpse, Location};
 use cacheness_core::{Error, ErrorKind, Result};
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Statement};
@@ -179,4 +179,17 @@ pub(super) fn summary(row: &Row<'_>) -> Result<EntrySummary> {
         None => (Location::Inline(Vec::new()), true),
     };
     Ok(EntrySummary { entry: columns.entry(location)?, inline })
+}
+
+/// What is seen of a row of `id, cache_key, created_at, file_hash, metadata, params`.
+pub(super) fn glimpse<'a>(row: &'a Row<'_>) -> Result<Glimpse<'a>> {
+    let key = Columns { row, key: "?" }.text(1, "key")?;
+    let columns = Columns { row, key };
+    Ok(Glimpse {
+        key,
+        created_at: Timestamp(columns.integer(2, "creation time")?),
+        file_hash: columns.integer(3, "hash")?.cast_unsigned(),
+        metadata: columns.optional_text(4, "metadata")?,
+        params: columns.optional_blob(5, "parameters")?,
+    })
 }

@@ -1,8 +1,8 @@
-//! Pages of entries in the order of their keys.
+//! Pages of entries: in the order of their keys, or, where any order will do, in that of the table.
 
 use cacheness_core::Result;
 use cacheness_core::clock::Timestamp;
-use cacheness_core::entry::EntrySummary;
+use cacheness_core::entry::{EntrySummary, Glimpse};
 use cacheness_core::metadata::Scan;
 use rusqlite::Connection;
 
@@ -74,6 +74,31 @@ pub(super) fn scan(connection: &Connection, scan: &Scan<'_>) -> Result<Vec<Entry
         found.push(rows::summary(row)?);
     }
     Ok(found)
+}
+
+/// Shows the next rows after the row `after`, at most `limit`, in the order of the table, so that each of its pages is read
+/// once; moves `after` along. Returns whether there may be more.
+pub(super) fn skim(
+    connection: &Connection,
+    after: &mut i64,
+    limit: i64,
+    visit: &mut dyn FnMut(&Glimpse<'_>) -> Result<()>,
+) -> Result<bool> {
+    let failed = |e| translate("cannot look through the entries", e);
+    let sql = "SELECT id, cache_key, created_at, file_hash, metadata, params FROM cache_entries \
+               WHERE id > ?1 ORDER BY id LIMIT ?2";
+    let mut statement = prepare(connection, sql)?;
+    statement.raw_bind_parameter(1, *after).map_err(failed)?;
+    statement.raw_bind_parameter(2, limit).map_err(failed)?;
+    let mut rows = statement.raw_query();
+    let mut seen = 0;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let id = row.get(0).map_err(failed)?;
+        visit(&rows::glimpse(row)?)?;
+        *after = id;
+        seen += 1;
+    }
+    Ok(seen == limit)
 }
 
 /// The least and the greatest creation time.

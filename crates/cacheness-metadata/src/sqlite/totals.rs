@@ -50,6 +50,40 @@ pub(super) fn removed(connection: &Connection, id: i64, bytes: i64) -> Result<()
     Ok(())
 }
 
+/// Rows that are removed one after the other in one transaction, counted once at its end. Between [`Removed::begin`] and
+/// [`Removed::count`] nothing else changes the totals.
+pub(super) struct Removed {
+    counted_to: i64,
+    entries: i64,
+    bytes: i64,
+}
+
+impl Removed {
+    pub(super) fn begin(connection: &Connection) -> Result<Self> {
+        let sql = "SELECT counted_to FROM cache_totals WHERE id = 1";
+        let counted_to = prepare(connection, sql)?.query_row((), |row| row.get(0));
+        let counted_to = counted_to.map_err(|e| translate("cannot read the totals", e))?;
+        Ok(Self { counted_to, entries: 0, bytes: 0 })
+    }
+
+    /// The row `id`, whose payload had `bytes`, has been removed.
+    pub(super) fn add(&mut self, id: i64, bytes: i64) {
+        // A newer row has not been counted.
+        if id <= self.counted_to {
+            self.entries += 1;
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+    }
+
+    pub(super) fn count(self, connection: &Connection) -> Result<()> {
+        let sql = "UPDATE cache_totals SET entries = entries - ?1, bytes = bytes - ?2, \
+                   counted_to = min(counted_to, (SELECT coalesce(max(id), 0) FROM cache_entries)) WHERE id = 1";
+        let updated = prepare(connection, sql)?.execute(params![self.entries, self.bytes]);
+        updated.map_err(|e| translate("cannot count the entries", e))?;
+        Ok(())
+    }
+}
+
 /// Call it after all rows have been removed.
 pub(super) fn cleared(connection: &Connection) -> Result<()> {
     let updated =

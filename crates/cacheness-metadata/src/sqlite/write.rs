@@ -1,6 +1,6 @@
 //! The statements that change entries. Each function runs inside a transaction of its caller.
 
-use cacheness_core::entry::{Entry, Location};
+use cacheness_core::entry::{Entry, EntryVersion, Location};
 use cacheness_core::metadata::{PutOptions, PutOutcome};
 use cacheness_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::error::translate;
 use super::rows::{self, columns};
 use super::spool::Spool;
+use super::totals::Removed;
 use super::{prepare, totals};
 
 /// What a put or a delete needs to know of the row that was there: `id, file_size, locator`.
@@ -118,17 +119,57 @@ pub(super) fn delete(
     Ok(Some(PutOutcome { orphaned, shared: None, replaced: true }))
 }
 
-/// Removes the row `id`; returns its key, its size, and the locator that nobody names any more.
-pub(super) fn delete_row(connection: &Connection, id: i64) -> Result<Option<(String, u64, Option<String>)>> {
-    let sql = "DELETE FROM cache_entries WHERE id = ?1 RETURNING cache_key, file_size, locator";
+/// A statement that returned what it deletes would write it to a table of its own first, which takes as long again: the row
+/// is read before.
+const DELETE_ROW: &str = "DELETE FROM cache_entries WHERE id = ?1";
+
+/// Removes those of the entries that are there in the version expected. Totals and pins are seen to once for all of them.
+pub(super) fn delete_batch(connection: &Connection, expected: &[EntryVersion]) -> Result<Vec<Option<PutOutcome>>> {
+    let failed = |e| translate("cannot delete an entry", e);
+    let mut removed = Removed::begin(connection)?;
+    let pins: i64 = prepare(connection, "SELECT EXISTS (SELECT 1 FROM cache_pins)")?
+        .query_row((), |row| row.get(0))
+        .map_err(failed)?;
+    let mut find = prepare(
+        connection,
+        "SELECT id, file_size, locator FROM cache_entries WHERE cache_key = ?1 AND created_at = ?2 AND file_hash = ?3",
+    )?;
+    let mut delete = prepare(connection, DELETE_ROW)?;
+    let mut outcomes = Vec::with_capacity(expected.len());
+    for EntryVersion { key, created_at, file_hash } in expected {
+        let found = find.query_row(params![key, created_at.0, file_hash.cast_signed()], Former::from_row).optional();
+        let Some(former) = found.map_err(failed)? else {
+            outcomes.push(None);
+            continue;
+        };
+        delete.execute([former.id]).map_err(failed)?;
+        removed.add(former.id, former.size);
+        if pins != 0 {
+            unpin(connection, key)?;
+        }
+        let orphaned = if_orphaned(connection, former.locator)?;
+        outcomes.push(Some(PutOutcome { orphaned, shared: None, replaced: true }));
+    }
+    removed.count(connection)?;
+    Ok(outcomes)
+}
+
+/// Removes the row `id`, whose entry is not pinned; returns its key, its size, and the locator that nobody names any more.
+pub(super) fn delete_row(
+    connection: &Connection,
+    id: i64,
+    removed: &mut Removed,
+) -> Result<Option<(String, u64, Option<String>)>> {
+    let failed = |e| translate("cannot delete an entry", e);
     let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let removed: Option<(String, i64, Option<String>)> = prepare(connection, sql)?
-        .query_row([id], row)
-        .optional()
-        .map_err(|e| translate("cannot delete an entry", e))?;
-    let Some((key, size, locator)) = removed else { return Ok(None) };
-    totals::removed(connection, id, size)?;
-    unpin(connection, &key)?;
+    let found: Option<(String, i64, Option<String>)> =
+        prepare(connection, "SELECT cache_key, file_size, locator FROM cache_entries WHERE id = ?1")?
+            .query_row([id], row)
+            .optional()
+            .map_err(failed)?;
+    let Some((key, size, locator)) = found else { return Ok(None) };
+    prepare(connection, DELETE_ROW)?.execute([id]).map_err(failed)?;
+    removed.add(id, size);
     Ok(Some((key, u64::try_from(size).unwrap_or(0), if_orphaned(connection, locator)?)))
 }
 

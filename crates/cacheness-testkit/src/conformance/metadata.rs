@@ -8,7 +8,7 @@ use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, Location, Totals};
 use cacheness_core::metadata::{Access, EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Scan};
 
-use super::{Check, MetadataFixture, eviction};
+use super::{Check, MetadataFixture, eviction, skim};
 use crate::sample::{NOW, blob, full, inline};
 
 /// The checks of a metadata backend; a model test runs besides them.
@@ -27,6 +27,9 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
     ("scans give pages in the order of keys", scan_pages),
     ("scans by prefix, in Unicode", scan_prefixes),
     ("scans of what has expired", scan_expired),
+    ("a walk shows every entry once", skim::every_entry_once),
+    ("what was seen may be removed while a walk goes on", skim::removals_between_steps),
+    ("an error ends the step of a walk", skim::an_error_ends_a_step),
     ("entries go in the order asked for", eviction::orders),
     ("what has expired goes first", eviction::expired_first),
     ("what is pinned or just written stays", eviction::kept),

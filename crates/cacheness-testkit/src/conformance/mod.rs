@@ -12,6 +12,7 @@ mod blobs;
 mod eviction;
 mod metadata;
 mod model;
+mod skim;
 
 use std::any::Any;
 

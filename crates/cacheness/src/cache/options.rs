@@ -60,18 +60,18 @@ impl PutOptions {
     }
 
     pub(crate) fn into_attributes(self) -> Result<CacheAttributes> {
-        let metadata = match self.metadata {
-            None => None,
-            Some(Ok(value @ serde_json::Value::Object(_))) => Some(value.to_string()),
-            Some(Ok(_)) => {
-                return Err(Error::new(ErrorKind::InvalidInput, "the metadata is not a map")
-                    .with_hint("give a struct or a map with names as keys"));
-            }
-            Some(Err(error)) => {
-                return Err(Error::new(ErrorKind::Serialization, format!("the metadata cannot be stored: {error}")));
-            }
-        };
+        let metadata = self.metadata.map(metadata_json).transpose()?;
         Ok(CacheAttributes { description: self.description, metadata, ttl: self.ttl })
+    }
+}
+
+/// Metadata as the store keeps it: a JSON object.
+pub(super) fn metadata_json(metadata: std::result::Result<serde_json::Value, String>) -> Result<String> {
+    match metadata {
+        Ok(value @ serde_json::Value::Object(_)) => Ok(value.to_string()),
+        Ok(_) => Err(Error::new(ErrorKind::InvalidInput, "the metadata is not a map")
+            .with_hint("give a struct or a map with names as keys")),
+        Err(error) => Err(Error::new(ErrorKind::Serialization, format!("the metadata cannot be stored: {error}"))),
     }
 }
 

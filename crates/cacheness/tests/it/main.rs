@@ -12,6 +12,7 @@ mod directory;
 mod json;
 #[cfg(feature = "failpoints")]
 mod kill;
+mod matching;
 mod memory;
 mod model;
 mod outside;

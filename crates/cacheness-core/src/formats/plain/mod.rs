@@ -18,6 +18,7 @@
 pub mod calendar;
 mod de;
 pub mod dtype;
+mod equality;
 pub mod ext;
 pub(in crate::formats) mod numpy;
 mod ser;

@@ -1,0 +1,104 @@
+//! Entries that have given values in their metadata: found in one walk over all of them, and removed in the order of their
+//! keys, so that a page of the index of keys is changed once for all its entries.
+
+use super::CacheEngine;
+use crate::entry::{EntryVersion, Glimpse};
+use crate::error::{Error, ErrorKind, Result};
+use crate::formats::plain::Value;
+use crate::metadata::Position;
+use crate::pattern::Pattern;
+
+/// How many entries one step looks at, within one read of the backend.
+const STEP: usize = 4096;
+
+/// How many entries are found before they are removed: 8 MB of memory.
+const AT_MOST: usize = 1 << 16;
+
+/// What a search has found.
+#[derive(Debug, Default)]
+pub struct Matches {
+    /// The entries that match, as they were then.
+    pub versions: Vec<EntryVersion>,
+    /// Those of which it takes Python to say.
+    pub undecided: Vec<Undecided>,
+}
+
+/// An entry of which a pattern could not say whether it matches.
+#[derive(Debug)]
+pub struct Undecided {
+    /// The entry.
+    pub version: EntryVersion,
+    /// Its metadata.
+    pub metadata: Option<String>,
+    /// The encoding of its parameters.
+    pub params: Option<Vec<u8>>,
+}
+
+impl Matches {
+    /// Whether what has been found should be removed before the search goes on, so that it needs no more memory.
+    #[must_use]
+    pub fn are_many(&self) -> bool {
+        self.versions.len() >= AT_MOST
+    }
+}
+
+impl CacheEngine {
+    /// One step of a search for the entries that match `pattern`, expired ones too: adds what it finds to `found` and
+    /// returns where to go on, `None` when all entries have been looked at. Entries that are put or removed between the
+    /// steps may or may not be found.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a pattern that every entry matches.
+    pub fn find_matching(&self, pattern: &Pattern, from: &Position, found: &mut Matches) -> Result<Option<Position>> {
+        self.find(pattern, from, found, Value::equals)
+    }
+
+    fn find(
+        &self,
+        pattern: &Pattern,
+        from: &Position,
+        found: &mut Matches,
+        compare: impl Fn(&Value, &Value) -> Option<bool>,
+    ) -> Result<Option<Position>> {
+        self.refuse_if_closed()?;
+        if pattern.is_empty() {
+            return Err(
+                Error::new(ErrorKind::InvalidInput, "no values to match").with_hint("clear() removes all entries")
+            );
+        }
+        let mut visit = |entry: &Glimpse<'_>| {
+            match pattern.judge(entry, &compare)? {
+                Some(true) => found.versions.push(entry.version()),
+                Some(false) => {}
+                None => found.undecided.push(Undecided {
+                    version: entry.version(),
+                    metadata: entry.metadata.map(str::to_owned),
+                    params: entry.params.map(<[u8]>::to_vec),
+                }),
+            }
+            Ok(())
+        };
+        self.store.metadata().skim(from, STEP, &mut visit)
+    }
+
+    /// Removes the entries that match `pattern`, expired ones too, and returns how many. Where it would take Python to
+    /// compare two values they are equal if they are the same. What was removed before an error stays removed.
+    ///
+    /// # Errors
+    /// Those of [`CacheEngine::find_matching`], and [`ErrorKind::ReadOnly`].
+    pub fn delete_matching(&self, pattern: &Pattern) -> Result<u64> {
+        let mut removed = 0;
+        let mut found = Matches::default();
+        let mut next = Some(Position::Start);
+        let compare = |found: &Value, wanted: &Value| Some(found.equals(wanted).unwrap_or_else(|| found == wanted));
+        while let Some(from) = next {
+            next = self.find(pattern, &from, &mut found, compare)?;
+            if found.are_many() || next.is_none() {
+                found.versions.sort_unstable();
+                removed += self.delete_batch(&found.versions)?;
+                found.versions.clear();
+            }
+        }
+        Ok(removed)
+    }
+}
