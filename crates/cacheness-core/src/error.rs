@@ -67,12 +67,13 @@ struct Inner {
     message: Cow<'static, str>,
     hint: Option<Cow<'static, str>>,
     source: Option<Source>,
+    uncertain: bool,
 }
 
 impl Error {
     /// An error of `kind` whose sentence is `message`.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { inner: Box::new(Inner { kind, message: message.into(), hint: None, source: None }) }
+        Self { inner: Box::new(Inner { kind, message: message.into(), hint: None, source: None, uncertain: false }) }
     }
 
     /// Adds what to do about it.
@@ -86,6 +87,13 @@ impl Error {
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
         self.inner.source = Some(source.into());
+        self
+    }
+
+    /// The same error of a change that may have happened all the same: see [`Error::is_uncertain`].
+    #[must_use]
+    pub fn uncertain(mut self) -> Self {
+        self.inner.uncertain = true;
         self
     }
 
@@ -119,6 +127,13 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.inner.kind.is_retryable()
+    }
+
+    /// Whether the change that failed may be found to have happened after a crash, because the disk failed while it was
+    /// made durable and after it had been written. What it needs is then left where it is.
+    #[must_use]
+    pub fn is_uncertain(&self) -> bool {
+        self.inner.uncertain
     }
 
     /// An I/O failure while doing `action` (a phrase such as `"cannot write blobs/ab/…"`).

@@ -20,6 +20,9 @@ pub const POINTS: &[&str] = &[
     "clear/committed",
     "blob/deleted",
     "migrate/step",
+    "json/locked",
+    "json/written",
+    "json/placed",
 ];
 
 #[cfg(feature = "failpoints")]

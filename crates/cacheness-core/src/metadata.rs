@@ -139,7 +139,8 @@ pub struct Evicted {
 
 /// Keeps entries.
 ///
-/// Every method is atomic: it happened or it did not, also for other processes and after a crash. A backend is shared by
+/// Every method is atomic: it happened or it did not, also for other processes and after a crash. After an error it did
+/// not, unless the error [is uncertain](crate::Error::is_uncertain). A backend is shared by
 /// threads; it survives `fork()` by opening its resources again in the child.
 pub trait MetadataBackend: Send + Sync + fmt::Debug {
     /// The name in configurations: `sqlite`, `memory`, …

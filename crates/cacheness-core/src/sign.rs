@@ -304,7 +304,8 @@ fn read_key_file(path: &Path) -> Result<Option<Vec<Key>>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io(format_args!("cannot read the signing key {shown}"), error)),
     };
-    if !file.metadata().is_ok_and(|found| found.is_file()) {
+    let found = file.metadata().map_err(|e| Error::io(format_args!("cannot look at the signing key {shown}"), e))?;
+    if !found.is_file() {
         return Err(Error::new(ErrorKind::Storage, format!("the signing key {shown} is not a regular file"))
             .with_hint("remove what is there, and put the right file back"));
     }
@@ -357,7 +358,8 @@ fn write_key_file(path: &Path, keys: &[Key], overwrite: Overwrite) -> Result<()>
     file.as_file().sync_all().map_err(failed)?;
     let done = if overwrite == Overwrite::Yes { file.persist(path) } else { file.persist_noclobber(path) };
     match done {
-        Ok(_) => Ok(()),
+        // Whatever the store's durability is: without the key nothing that it signs is worth anything.
+        Ok(_) => File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed),
         Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(failed(error.error)),
     }

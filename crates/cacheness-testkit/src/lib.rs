@@ -1,6 +1,19 @@
 //! Conformance suites that every backend of cacheness passes, and what they are made of.
 //!
 //! A backend's own tests call a suite with a factory; a failed check panics with its name. See [`conformance`].
+//!
+//! | module | is for |
+//! |---|---|
+//! | [`conformance`] | what every backend does |
+//! | [`sample`] | entries to test with |
+//! | [`faulty`] | backends of which any one call fails |
+//! | [`syscalls`] | any one system call of the real backends fails |
+//! | [`power`] | what is left on the disk when the power goes |
 
 pub mod conformance;
+pub mod faulty;
+#[cfg(target_os = "linux")]
+pub mod power;
 pub mod sample;
+#[cfg(target_os = "linux")]
+pub mod syscalls;

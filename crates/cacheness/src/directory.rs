@@ -21,7 +21,7 @@ use cacheness_core::backends::{
 };
 use cacheness_core::blob::BlobBackend;
 use cacheness_core::clock::Clock;
-use cacheness_core::config::StoreConfig;
+use cacheness_core::config::{Durability, StoreConfig};
 use cacheness_core::metadata::MetadataBackend;
 use cacheness_core::sign::{SignedFields, Signer};
 use cacheness_core::store::Store;
@@ -249,6 +249,9 @@ fn open_directory(
     };
     let read_only = metadata.is_read_only();
     let signer = open_signer(&root, &config, fields, read_only)?;
+    if config.durability == Durability::Full && !read_only {
+        sync_upwards(&root)?;
+    }
     let store = Store::new(metadata, blobs, signer, config, clock);
     // Where nothing can be stored, waiting for another process to do so would be in vain.
     Ok(if read_only { store } else { store.with_locks(Arc::new(LockFile::new(&root))) })
@@ -360,6 +363,28 @@ fn read_manifest_text(path: &Path) -> Result<Option<String>> {
         _ => failed(error),
     })?;
     if text.len() as u64 > MAX_MANIFEST { Err(refused("too long")) } else { Ok(Some(text)) }
+}
+
+/// Makes the names of the files in `root` durable, and those of the directories that lead there, whoever has made them: a
+/// process before may have had less durability to keep, or have been killed.
+fn sync_upwards(root: &Path) -> Result<()> {
+    for path in root.ancestors() {
+        let failed = |e| Error::io(format_args!("cannot sync {}", path.display()), e);
+        let directory = match fs::File::open(path) {
+            Ok(directory) => directory,
+            // It was not made by this user.
+            Err(error) if path != root && error.kind() == IoKind::PermissionDenied => break,
+            Err(error) => return Err(failed(error)),
+        };
+        match directory.sync_all() {
+            // Some file systems' directories cannot be synced, and need not be.
+            Err(error) if !matches!(error.kind(), IoKind::InvalidInput | IoKind::Unsupported) => {
+                return Err(failed(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn read_manifest(root: &Path) -> Result<Option<Manifest>> {

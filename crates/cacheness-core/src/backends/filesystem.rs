@@ -272,6 +272,14 @@ impl FileWriter {
         format!("{TMP}/{}", self.name)
     }
 
+    /// Removes what is left of a blob that comes to nothing.
+    fn remove(&self, path: &str) {
+        match rustix::fs::unlinkat(self.directory(), path, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => log::warn!("cannot delete {path}: {error}"),
+        }
+    }
+
     /// Takes over a file that an encoder has put in the place of ours, and syncs whichever is there.
     fn settle(&self) -> Result<()> {
         let temporary = self.temporary();
@@ -373,12 +381,14 @@ impl BlobWriter for FileWriter {
         for _ in 0..ATTEMPTS {
             let locator = Locator { shard: shard_of(&name, self.shared.options.shard_chars), name: &name };
             if self.place(locator)? {
-                // From here on the file is a blob: if a sync fails it is an orphan, which nobody may delete under
-                // the feet of a reader of the directory, and `repair` finds it.
                 self.committed = true;
                 failpoint::reached("blob/placed");
-                if self.shared.is_full() {
-                    self.shared.sync_up(self.directory(), &locator.directory())?;
+                if self.shared.is_full()
+                    && let Err(error) = self.shared.sync_up(self.directory(), &locator.directory())
+                {
+                    // Nobody has been told its name.
+                    self.remove(&locator.text());
+                    return Err(error);
                 }
                 return Ok(locator.text());
             }
@@ -394,10 +404,7 @@ impl Drop for FileWriter {
             return;
         }
         // What is still in the buffer is of no use to anybody.
-        match rustix::fs::unlinkat(self.directory(), self.temporary().as_str(), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => log::warn!("cannot delete {}: {error}", self.temporary()),
-        }
+        self.remove(&self.temporary());
     }
 }
 

@@ -28,7 +28,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use self::lock::Lock;
 use super::entries::Entries;
@@ -36,6 +37,7 @@ use crate::clock::Timestamp;
 use crate::config::Durability;
 use crate::entry::{Entry, EntrySummary, EntryVersion, Totals};
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint;
 use crate::metadata::{Access, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
 use crate::process::PerProcess;
 
@@ -187,6 +189,7 @@ impl JsonMetadata {
             return Err(Error::new(ErrorKind::ReadOnly, format!("{} can only be read", self.path.display())));
         }
         let _lock = self.lock()?;
+        failpoint::reached("json/locked");
         let mut guard = known.write();
         // Taken out: if anything fails from here on, the entries are read from the file again.
         let former = guard.take();
@@ -238,33 +241,48 @@ impl JsonMetadata {
     fn replace(&self, entries: Entries) -> Result<Loaded> {
         // Only whoever has the lock writes it, so that one name is enough and a dead writer's file is gone with the next.
         let temporary = self.path.with_extension("json.tmp");
-        let written = self.write_file(&temporary, &entries);
         let failed = |e: io::Error| Error::io(format_args!("cannot write {}", self.path.display()), e);
-        let placed = written.and_then(|file| {
-            std::fs::rename(&temporary, &self.path)?;
-            Ok(file)
-        });
-        let file = match placed {
-            Ok(file) => file,
-            Err(error) => {
-                if let Err(left) = std::fs::remove_file(&temporary)
-                    && left.kind() != io::ErrorKind::NotFound
-                {
-                    log::warn!("cannot remove {}: {left}", temporary.display());
-                }
-                return Err(failed(error));
-            }
-        };
-        if self.options.durability == Durability::Full
-            && let Some(parent) = self.path.parent()
-        {
-            File::open(parent).and_then(|directory| directory.sync_all()).map_err(failed)?;
+        let (file, stamp) = self.write_file(&temporary, &entries).map_err(|error| {
+            remove(&temporary);
+            failed(error)
+        })?;
+        failpoint::reached("json/written");
+        if let Err(error) = self.place(&temporary) {
+            // Where the former file could not be kept, the new one stays.
+            let stays = look_at(&self.path).is_ok_and(|found| found == Some(stamp));
+            remove(&temporary);
+            return Err(if stays { failed(error).uncertain() } else { failed(error) });
         }
-        let stamp = Stamp::of(&file.metadata().map_err(failed)?);
+        failpoint::reached("json/placed");
         Ok(Loaded { entries, stamp, _file: file })
     }
 
-    fn write_file(&self, temporary: &Path, entries: &Entries) -> io::Result<File> {
+    /// Moves the file into its place. With [`Durability::Full`] the former one is kept until that is durable, so that it
+    /// can go back.
+    fn place(&self, temporary: &Path) -> io::Result<()> {
+        let parent = self.path.parent().filter(|_| self.options.durability == Durability::Full);
+        let Some(parent) = parent else { return std::fs::rename(temporary, &self.path) };
+        let exchange = || renameat_with(CWD, temporary, CWD, &self.path, RenameFlags::EXCHANGE);
+        let exchanged = match exchange() {
+            Ok(()) => true,
+            // There is no former file, or the file system cannot do it.
+            Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS) => {
+                std::fs::rename(temporary, &self.path)?;
+                false
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let synced = File::open(parent).and_then(|directory| directory.sync_all());
+        if exchanged {
+            if synced.is_err() {
+                exchange()?;
+            }
+            remove(temporary);
+        }
+        synced
+    }
+
+    fn write_file(&self, temporary: &Path, entries: &Entries) -> io::Result<(File, Stamp)> {
         match std::fs::remove_file(temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -275,7 +293,9 @@ impl JsonMetadata {
         out.flush()?;
         let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_data()?;
-        Ok(file)
+        // Before it is in its place: from there on nothing may fail.
+        let stamp = Stamp::of(&file.metadata()?);
+        Ok((file, stamp))
     }
 }
 
@@ -296,6 +316,15 @@ impl<T> Changed<T> {
 impl Changed<bool> {
     fn if_true(result: bool) -> Self {
         if result { Self::Entries(result) } else { Self::Nothing(result) }
+    }
+}
+
+/// Removes a version that comes to nothing.
+fn remove(temporary: &Path) {
+    if let Err(left) = std::fs::remove_file(temporary)
+        && left.kind() != io::ErrorKind::NotFound
+    {
+        log::warn!("cannot remove {}: {left}", temporary.display());
     }
 }
 

@@ -284,7 +284,8 @@ impl Store {
             }
             Err(error) => {
                 self.written(&entry.key, None);
-                if let Some(own) = entry.location.locator() {
+                // An entry that may come to light after a crash must find its blob.
+                if let Some(own) = entry.location.locator().filter(|_| !error.is_uncertain()) {
                     self.delete_blob(own);
                 }
                 Err(error)

@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use cacheness_core::config::Durability;
 use cacheness_core::{Error, ErrorKind, Result, failpoint};
+use refinery::{Migration, Runner};
 use rusqlite::config::DbConfig;
 use rusqlite::ffi::ErrorCode;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rustix::io::Errno;
 
 use super::error::translate;
 use super::pool::Pooled;
-use super::{Access, SqliteOptions};
+use super::{Access, SqliteOptions, prepare};
 use crate::fork::{self, OpenLog};
 use crate::mount::FilesystemKind;
 
@@ -66,6 +68,38 @@ pub(super) struct Target {
     pub(super) mode: Mode,
     durability: Durability,
     pub(super) busy_timeout: Duration,
+    /// Device and inode of the database file.
+    identity: (u64, u64),
+    schema: Schema,
+}
+
+/// The schema that is read and written.
+#[derive(Clone, Debug)]
+struct Schema {
+    /// Its `user_version`: the number of the last migration.
+    version: i64,
+    /// For tests: what a later release adds to the schema of this one.
+    later: Option<String>,
+}
+
+impl Schema {
+    fn of(options: &SqliteOptions) -> Self {
+        #[cfg(feature = "failpoints")]
+        let later = options.later.clone();
+        #[cfg(not(feature = "failpoints"))]
+        let later = None;
+        let _ = options;
+        Self { version: SCHEMA_VERSION + i64::from(later.is_some()), later }
+    }
+
+    fn migrations(&self) -> Result<Vec<Migration>> {
+        let mut all = embedded::migrations::runner().get_migrations().clone();
+        if let Some(sql) = &self.later {
+            let added = Migration::unapplied(&format!("V{}__later", self.version), sql);
+            all.push(added.map_err(|e| Error::new(ErrorKind::Metadata, "a migration is malformed").with_source(e))?);
+        }
+        Ok(all)
+    }
 }
 
 /// Opens the database of `options` and makes or migrates its schema. Call it after [`fork::enter`].
@@ -82,13 +116,20 @@ pub(super) fn open(options: &SqliteOptions, kind_seen: &mut Option<FilesystemKin
         Access::ReadWrite => false,
         Access::Auto => exists && !(is_writable(&path) && is_writable(&parent)),
     };
-    let mut target =
-        Target { path, mode: Mode::Wal, durability: options.durability, busy_timeout: options.busy_timeout };
+    if !exists && !read_only {
+        create(&path, &parent)?;
+    }
+    let identity = if exists || !read_only { identity_of(&path)? } else { (0, 0) };
+    let mut target = Target {
+        path,
+        mode: Mode::Wal,
+        durability: options.durability,
+        busy_timeout: options.busy_timeout,
+        identity,
+        schema: Schema::of(options),
+    };
     if read_only {
         return open_read_only(target, exists);
-    }
-    if !exists {
-        create(&target.path, &parent)?;
     }
     let kind = options.filesystem.unwrap_or_else(|| FilesystemKind::of(&parent));
     *kind_seen = Some(kind);
@@ -96,7 +137,7 @@ pub(super) fn open(options: &SqliteOptions, kind_seen: &mut Option<FilesystemKin
         target.mode = Mode::Rollback;
     }
     let mut connection = target.connect()?;
-    if !is_current(&connection, target.mode)? {
+    if !is_current(&connection, &target)? {
         set_up(&target, &mut connection, &parent)?;
     }
     let pooled = target.register(connection)?;
@@ -113,13 +154,15 @@ pub(super) fn open_in_memory() -> Result<(Target, Pooled)> {
     run_no_programs(&connection)?;
     connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON").map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(super::STATEMENTS);
-    migrate(&mut connection)?;
     let target = Target {
         path: PathBuf::new(),
         mode: Mode::Memory,
         durability: Durability::Normal,
         busy_timeout: Duration::ZERO,
+        identity: (0, 0),
+        schema: Schema { version: SCHEMA_VERSION, later: None },
     };
+    migrate(&mut connection, &target.schema)?;
     Ok((target, Pooled::in_memory(connection)))
 }
 
@@ -140,8 +183,25 @@ fn look_at(path: &Path) -> Result<bool> {
     }
 }
 
+/// Whether permissions and the file system allow writing; what else goes wrong is for the first write to say.
 fn is_writable(path: &Path) -> bool {
-    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
+    let refused = [Errno::ACCESS, Errno::PERM, Errno::ROFS];
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).err().is_none_or(|error| !refused.contains(&error))
+}
+
+/// Device and inode of the file at `path`.
+fn identity_of(path: &Path) -> Result<(u64, u64)> {
+    match rustix::fs::stat(path) {
+        #[allow(clippy::unnecessary_cast)] // they have other types on other systems
+        Ok(found) => Ok((found.st_dev as u64, found.st_ino as u64)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Err(gone()),
+        Err(error) => Err(Error::io(format_args!("cannot look at {}", path.display()), error.into())),
+    }
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Metadata, "the metadata database has been removed or replaced since it was opened")
+        .with_hint("open the store again; what is written through this handle nobody would find")
 }
 
 /// Makes an empty file that only its owner can read. It is a new file, so that closing it here drops nobody's locks.
@@ -167,8 +227,35 @@ impl Target {
         self.mode == Mode::Wal && length_beside(&self.path, "-wal") > LEFT_LOG_BYTES
     }
 
+    /// Whether what is about to be written will be found: the file that is open is the one in the directory, and no later
+    /// release has changed its schema meanwhile. Called with the right to write.
+    pub(super) fn check(&self, connection: &Connection) -> Result<()> {
+        if self.mode == Mode::Memory {
+            return Ok(());
+        }
+        if identity_of(&self.path)? != self.identity {
+            return Err(gone());
+        }
+        let version = prepare(connection, "PRAGMA user_version")?.query_row((), |row| row.get(0));
+        let version: i64 = version.map_err(|e| translate("cannot read the header", e))?;
+        if version > self.schema.version { Err(newer(connection, version, self.schema.version)) } else { Ok(()) }
+    }
+
+    /// Call it after a commit that has failed. In a write-ahead log its frames may be whole, and lie behind what everybody
+    /// reads: if all processes died now, whoever reads the log next would take them for committed. The next transaction is
+    /// written over them, so one that changes nothing is. `false` where that cannot be done, or where the file may have
+    /// been changed already, as with a rollback journal.
+    pub(super) fn forget_commit(&self, connection: &Connection) -> bool {
+        let version = self.schema.version;
+        let over = format!("BEGIN IMMEDIATE; PRAGMA user_version = {version}; COMMIT");
+        self.mode == Mode::Wal && connection.is_autocommit() && connection.execute_batch(&over).is_ok()
+    }
+
     /// Lets a fork know of the connection, where its locks outlive an operation.
     fn register(&self, connection: Connection) -> Result<Pooled> {
+        if identity_of(&self.path)? != self.identity {
+            return Err(gone());
+        }
         if !matches!(self.mode, Mode::Wal | Mode::ReadOnly) {
             return Ok(Pooled::new(connection, None));
         }
@@ -322,13 +409,14 @@ fn pragma(connection: &Connection, name: &str) -> Result<i64> {
 
 /// Whether the database is ours, has the current schema and the right journal: then there is nothing to do. A database
 /// that is not ours, or of a newer release, is refused.
-fn is_current(connection: &Connection, mode: Mode) -> Result<bool> {
+fn is_current(connection: &Connection, target: &Target) -> Result<bool> {
+    let current = target.schema.version;
     let failed = |e| translate("cannot read the header", e);
     // One transaction, so that another process that makes the schema meanwhile is seen before or after, never between.
     let snapshot = connection.unchecked_transaction().map_err(failed)?;
     let (application, version) = (pragma(&snapshot, "application_id")?, pragma(&snapshot, "user_version")?);
-    if application == APPLICATION_ID && version > SCHEMA_VERSION {
-        return Err(newer(&snapshot, version));
+    if application == APPLICATION_ID && version > current {
+        return Err(newer(&snapshot, version, current));
     }
     if application != APPLICATION_ID {
         // The migration library makes its own table in a transaction before ours: whoever is killed in between leaves it.
@@ -341,14 +429,14 @@ fn is_current(connection: &Connection, mode: Mode) -> Result<bool> {
         return Ok(false);
     }
     refuse_computed_columns(&snapshot)?;
-    if mode == Mode::Wal && version == SCHEMA_VERSION {
+    if target.mode == Mode::Wal && version == current {
         let journal: String = snapshot.query_row("PRAGMA journal_mode", (), |row| row.get(0)).map_err(failed)?;
         return Ok(journal == "wal");
     }
-    Ok(version == SCHEMA_VERSION)
+    Ok(version == current)
 }
 
-fn newer(connection: &Connection, version: i64) -> Error {
+fn newer(connection: &Connection, version: i64, known: i64) -> Error {
     let release: Option<String> = connection
         .query_row("SELECT value FROM cache_info WHERE name = 'written_by'", (), |row| row.get(0))
         .optional()
@@ -357,7 +445,7 @@ fn newer(connection: &Connection, version: i64) -> Error {
     Error::new(
         ErrorKind::NewerFormat,
         format!(
-            "the store was written by {by} in format {version}; this release, {}, reads formats up to {SCHEMA_VERSION}",
+            "the store was written by {by} in format {version}; this release, {}, reads formats up to {known}",
             env!("CARGO_PKG_VERSION")
         ),
     )
@@ -378,16 +466,20 @@ fn set_up(target: &Target, connection: &mut Connection, parent: &Path) -> Result
         }
         Ok(())
     })?;
-    target.retry(|| if is_current(connection, target.mode)? { Ok(()) } else { migrate(connection) })?;
+    target.retry(|| if is_current(connection, target)? { Ok(()) } else { migrate(connection, &target.schema) })?;
     if target.durability == Durability::Full {
         directory.sync_all().map_err(|e| Error::io("cannot sync the store's directory", e))?;
     }
     Ok(())
 }
 
-fn migrate(connection: &mut Connection) -> Result<()> {
+fn migrate(connection: &mut Connection, schema: &Schema) -> Result<()> {
     failpoint::reached("migrate/step");
-    let migrated = embedded::migrations::runner().set_grouped(true).run(connection);
+    // Before the schema is changed: whoever is killed between the two must not leave a format whose release is unknown.
+    if connection.table_exists(None, "cache_info").map_err(|e| translate("cannot read the schema", e))? {
+        write_release(connection)?;
+    }
+    let migrated = Runner::new(&schema.migrations()?).set_grouped(true).run(connection);
     failpoint::reached("migrate/step");
     migrated.map_err(|error| {
         let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
@@ -400,6 +492,10 @@ fn migrate(connection: &mut Connection) -> Result<()> {
         let kind = if busy { ErrorKind::Busy } else { ErrorKind::Metadata };
         Error::new(kind, "cannot bring the metadata database to this release's format").with_source(error)
     })?;
+    write_release(connection)
+}
+
+fn write_release(connection: &Connection) -> Result<()> {
     let release = env!("CARGO_PKG_VERSION");
     connection
         .execute("INSERT OR REPLACE INTO cache_info (name, value) VALUES ('written_by', ?1)", [release])
@@ -426,7 +522,7 @@ fn open_read_only(mut target: Target, exists: bool) -> Result<(Target, Pooled)> 
     }
     let check = |target: &Target| -> Result<Pooled> {
         let pooled = target.open()?;
-        if is_current(&pooled, target.mode)? {
+        if is_current(&pooled, target)? {
             return Ok(pooled);
         }
         Err(Error::new(ErrorKind::ReadOnly, "the metadata database is empty or of an older format")

@@ -68,6 +68,8 @@ pub struct SqliteOptions {
     pub busy_timeout: Duration,
     /// The kind of file system; `None` asks the system.
     pub filesystem: Option<FilesystemKind>,
+    #[cfg(feature = "failpoints")]
+    later: Option<String>,
 }
 
 impl SqliteOptions {
@@ -79,7 +81,18 @@ impl SqliteOptions {
             access: Access::Auto,
             busy_timeout: Duration::from_secs(30),
             filesystem: None,
+            #[cfg(feature = "failpoints")]
+            later: None,
         }
+    }
+
+    /// For tests: opens the database as a later release would, whose one migration more is this SQL. It sets
+    /// `user_version` to the next number.
+    #[cfg(feature = "failpoints")]
+    #[must_use]
+    pub fn later_migration(mut self, sql: &str) -> Self {
+        self.later = Some(sql.to_owned());
+        self
     }
 
     /// Sets what a committed entry survives.
@@ -258,17 +271,22 @@ impl SqliteMetadata {
             step(connection, "BEGIN IMMEDIATE")?;
             let before = pool.tracker().header();
             failpoint::reached("transaction/begun");
-            let result = operation(connection).and_then(|value| {
+            let mut committing = false;
+            let result = self.target.check(connection).and_then(|()| operation(connection)).and_then(|value| {
                 failpoint::reached("transaction/commit");
+                committing = true;
                 step(connection, "COMMIT").map(|()| value)
             });
             failpoint::reached("transaction/committed");
             pool.tracker().committed(before);
-            if result.is_err() && !connection.is_autocommit() {
-                // If even this fails the connection is not used again, and closing it rolls back.
-                let _ = step(connection, "ROLLBACK");
-            }
-            result
+            result.map_err(|error| {
+                if !connection.is_autocommit() {
+                    // If even this fails the connection is not used again, and closing it rolls back.
+                    let _ = step(connection, "ROLLBACK");
+                }
+                let certain = !committing || error.kind() == ErrorKind::Busy || self.target.forget_commit(connection);
+                if certain { error } else { error.uncertain() }
+            })
         })
     }
 }
@@ -351,7 +369,10 @@ impl MetadataBackend for SqliteMetadata {
 
     fn clear(&self, orphaned: &mut dyn FnMut(&str)) -> Result<u64> {
         let (removed, spool) = self.write(write::clear)?;
-        spool.for_each(orphaned)?;
+        // The entries are gone: what is left of their blobs is no error of theirs.
+        if let Err(error) = spool.for_each(orphaned) {
+            log::warn!("not all blobs of a cleared store are deleted: {error}");
+        }
         Ok(removed)
     }
 
