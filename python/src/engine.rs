@@ -181,7 +181,7 @@ impl PyCache {
     ) -> PyResult<Bound<'py, PyString>> {
         let Opened { engine, values, .. } = self.opened()?;
         let call = Call::new(py, params, Method::Put)?;
-        let key = call.key(py, &engine.store().config().serialization)?;
+        let key = call.key(&engine.store().config().serialization)?;
         let attributes = CacheAttributes {
             description: call.description.clone(),
             metadata: call.metadata_json()?,
@@ -223,7 +223,7 @@ impl PyCache {
     #[pyo3(signature = (**params))]
     fn get<'py>(&self, py: Python<'py>, params: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
         let call = Call::new(py, params, Method::Get)?;
-        let key = call.key(py, &self.opened()?.engine.store().config().serialization)?;
+        let key = call.key(&self.opened()?.engine.store().config().serialization)?;
         let found = match self.fetch(py, &key, &call)? {
             Some(stored) => self.decode(py, *stored, Reading::from_mode(call.mmap_mode.as_deref())?)?,
             None => None,
@@ -266,7 +266,7 @@ impl PyCache {
         params: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let call = Call::new(py, params, Method::Get)?;
-        let key = call.key(py, &self.opened()?.engine.store().config().serialization)?;
+        let key = call.key(&self.opened()?.engine.store().config().serialization)?;
         let found = match self.fetch(py, &key, &call)? {
             Some(stored) => {
                 self.decode(py, *stored, Reading::Slice(index, if verify { Check::Whole } else { Check::Part }))?
@@ -292,7 +292,7 @@ impl PyCache {
         params: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
         let call = Call::new(py, params, Method::Get)?;
-        let key = call.key(py, &self.opened()?.engine.store().config().serialization)?;
+        let key = call.key(&self.opened()?.engine.store().config().serialization)?;
         let Some(stored) = self.fetch(py, &key, &call)? else { return Ok(None) };
         let metadata = entries::metadata(py, stored.entry().metadata.as_deref())?;
         let value = self.decode(py, *stored, Reading::from_mode(call.mmap_mode.as_deref())?)?;
@@ -326,7 +326,7 @@ impl PyCache {
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
         let Opened { engine, .. } = self.opened()?;
         let call = Call::new(py, params, Method::Other)?.with_key(cache_key)?;
-        let key = call.key(py, &engine.store().config().serialization)?;
+        let key = call.key(&engine.store().config().serialization)?;
         let found = py.detach(|| engine.get_entry(&key, !check_expiration)).into_py_result()?;
         found.map(|summary| entries::to_dict(py, &summary, Detail::Full)).transpose()
     }
@@ -344,7 +344,7 @@ impl PyCache {
     fn exists(&self, py: Python<'_>, params: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
         let Opened { engine, .. } = self.opened()?;
         let call = Call::new(py, params, Method::Other)?;
-        let key = call.key(py, &engine.store().config().serialization)?;
+        let key = call.key(&engine.store().config().serialization)?;
         py.detach(|| engine.exists(&key)).into_py_result()
     }
 
@@ -365,7 +365,7 @@ impl PyCache {
     fn invalidate(&self, py: Python<'_>, params: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
         let Opened { engine, .. } = self.opened()?;
         let call = Call::new(py, params, Method::Other)?;
-        let key = call.key(py, &engine.store().config().serialization)?;
+        let key = call.key(&engine.store().config().serialization)?;
         py.detach(|| engine.invalidate(&key)).into_py_result()
     }
 
@@ -423,7 +423,7 @@ impl PyCache {
     fn cache_key<'py>(&self, py: Python<'py>, params: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyString>> {
         let Opened { engine, .. } = self.opened()?;
         let call = Call::new(py, params, Method::Other)?;
-        Ok(PyString::new(py, call.key(py, &engine.store().config().serialization)?.as_str()))
+        Ok(PyString::new(py, call.key(&engine.store().config().serialization)?.as_str()))
     }
 
     /// Entries, bytes, hits, misses, puts, failures, oldest and newest creation time.

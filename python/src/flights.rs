@@ -344,7 +344,7 @@ impl CallSite {
     ) -> PyResult<Bound<'py, PyAny>> {
         let cache = cache.get();
         let call = Call::new(py, Some(keywords), Method::Other)?;
-        let key = call.key(py, &cache.opened()?.engine.store().config().serialization)?;
+        let key = call.key(&cache.opened()?.engine.store().config().serialization)?;
         self.lookup_key(py, cache, key)
     }
 

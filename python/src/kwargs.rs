@@ -35,6 +35,26 @@ pub(crate) enum Method {
     Other,
 }
 
+/// All keywords that are taken out. Most calls have none of them, which one look at their few names tells.
+const RESERVED: [&str; 9] = [
+    "metadata",
+    "description",
+    "ttl_seconds",
+    "cache_key",
+    "custom_metadata",
+    "default",
+    "mmap_mode",
+    "strict_verification",
+    "params",
+];
+
+fn has_reserved(kwargs: &Bound<'_, PyDict>) -> bool {
+    kwargs.iter().any(|(name, _)| {
+        let name = name.cast::<PyString>();
+        name.is_ok_and(|name| name.to_str().is_ok_and(|name| RESERVED.contains(&name)))
+    })
+}
+
 fn take<'py>(kwargs: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let value = kwargs.get_item(name)?;
     if value.is_some() {
@@ -48,6 +68,10 @@ impl<'py> Call<'py> {
     pub(crate) fn new(py: Python<'py>, kwargs: Option<&Bound<'py, PyDict>>, method: Method) -> PyResult<Self> {
         let mut call = Self::default();
         let Some(kwargs) = kwargs else { return Ok(call) };
+        if !has_reserved(kwargs) {
+            call.params = Some(kwargs.clone());
+            return Ok(call);
+        }
         call.metadata = take(kwargs, intern!(py, "metadata"))?.filter(|m| !m.is_none());
         call.description = optional_text(take(kwargs, intern!(py, "description"))?, "description")?;
         call.ttl_seconds = take(kwargs, intern!(py, "ttl_seconds"))?;
@@ -107,18 +131,16 @@ impl<'py> Call<'py> {
     }
 
     /// The key that the call is about.
-    pub(crate) fn key(&self, py: Python<'py>, config: &SerializationConfig) -> PyResult<EntryKey> {
+    pub(crate) fn key(&self, config: &SerializationConfig) -> PyResult<EntryKey> {
         if let Some(name) = &self.cache_key {
             if self.params.as_ref().is_some_and(|params| !params.is_empty()) {
                 return Err(PyTypeError::new_err("give cache_key or parameters, not both"));
             }
             return EntryKey::from_name(name.as_str()).into_py_result();
         }
-        let none = PyDict::new(py);
-        let params = self.params.as_ref().unwrap_or(&none);
-        if params.is_empty() {
+        let Some(params) = self.params.as_ref().filter(|params| !params.is_empty()) else {
             return Err(PyTypeError::new_err("no parameters to make a key from; pass some, or cache_key=…"));
-        }
+        };
         let key = keys::encode_params(params, config)?;
         Ok(EntryKey::from_params(key.key, key.fingerprint, key.encoding))
     }

@@ -164,7 +164,7 @@ fn delete_batch(py: Python<'_>, cache: &PyCache, kwargs_list: &Bound<'_, PyAny>)
         let given = kwargs?;
         let kwargs = PyDict::new(py);
         kwargs.update(given.cast::<PyMapping>()?)?;
-        keys.push(Call::new(py, Some(&kwargs), Method::Other)?.key(py, config)?);
+        keys.push(Call::new(py, Some(&kwargs), Method::Other)?.key(config)?);
     }
     let mut removed = 0;
     for part in keys.chunks(PAGE) {
@@ -187,7 +187,7 @@ fn pinned(py: Python<'_>, cache: &PyCache) -> PyResult<Vec<String>> {
 #[pyo3(signature = (cache, pinned, /, **params))]
 fn set_pinned(py: Python<'_>, cache: &PyCache, pinned: bool, params: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
     let engine = cache.engine()?;
-    let key = Call::new(py, params, Method::Other)?.key(py, &engine.store().config().serialization)?;
+    let key = Call::new(py, params, Method::Other)?.key(&engine.store().config().serialization)?;
     py.detach(|| engine.set_pinned(&key, pinned)).into_py_result()
 }
 
@@ -197,7 +197,7 @@ fn set_pinned(py: Python<'_>, cache: &PyCache, pinned: bool, params: Option<&Bou
 fn touch(py: Python<'_>, cache: &PyCache, params: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
     let engine = cache.engine()?;
     let call = Call::new(py, params, Method::Other)?;
-    let key = call.key(py, &engine.store().config().serialization)?;
+    let key = call.key(&engine.store().config().serialization)?;
     let ttl = call.ttl()?;
     py.detach(|| engine.touch(&key, ttl)).into_py_result()
 }
@@ -213,7 +213,7 @@ fn update_data<'py>(
 ) -> PyResult<bool> {
     let engine = cache.engine()?;
     let call = Call::new(py, params, Method::Other)?;
-    let key = call.key(py, &engine.store().config().serialization)?;
+    let key = call.key(&engine.store().config().serialization)?;
     let ttl = call.ttl()?;
     let Some(former) = py.detach(|| engine.get_entry(&key, false)).into_py_result()? else { return Ok(false) };
     let key = filed(key, &former.entry, engine.store().config().store_cache_key_params)?;

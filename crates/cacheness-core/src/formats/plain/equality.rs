@@ -44,7 +44,7 @@ impl Value {
             // Only integers beyond 64 bits are written as big ones.
             (BigInt(_), Bool(_) | Int(_) | UInt(_)) | (Bool(_) | Int(_) | UInt(_), BigInt(_)) => Some(false),
             (BigInt(_), Float(value)) | (Float(value), BigInt(_)) => {
-                if value.is_finite() && value.fract() == 0.0 {
+                if value.is_finite() && value.abs() >= LARGE {
                     None
                 } else {
                     Some(false)
