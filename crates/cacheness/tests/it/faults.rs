@@ -160,7 +160,7 @@ fn open(dir: &Path, setting: Setting) -> cacheness::Result<BlobStore> {
 
 /// A closed store with the former values.
 fn template(setting: Setting) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = super::scratch();
     let store = open(dir.path(), setting).unwrap();
     for (key, number) in former() {
         store.put(key, &value(number)).unwrap();
@@ -183,7 +183,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn copied(from: &Path) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = super::scratch();
     copy(from, dir.path());
     dir
 }
@@ -327,7 +327,7 @@ fn of_a_get() {
 #[test]
 fn of_opening_and_closing() {
     for setting in settings() {
-        for template in [template(setting), tempfile::tempdir().unwrap()] {
+        for template in [template(setting), super::scratch()] {
             let values = if super::files(template.path()).is_empty() { Values::new() } else { former() };
             let first = copied(template.path());
             let session = |dir: &Path| {
@@ -339,10 +339,7 @@ fn of_opening_and_closing() {
             for case in cases(first.path(), || session(first.path()).unwrap()) {
                 let what = format!("{setting:?}, {} values, open and close, {}", values.len(), case.text);
                 let dir = copied(template.path());
-                let begun = std::time::Instant::now();
-                let result = with(dir.path(), &case, || session(dir.path()));
-                if begun.elapsed().as_secs() > 1 { eprintln!("DEBUG {:?} {what} {result:?}", begun.elapsed()); }
-                match result {
+                match with(dir.path(), &case, || session(dir.path())) {
                     // Only what says that nothing may be written makes a store one that is only read.
                     Ok(read_only) => assert!(!read_only || case.fault == Fault::Error(libc::EACCES), "{what}"),
                     Err(error) => check_error(&error, &what),

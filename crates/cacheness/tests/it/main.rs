@@ -37,6 +37,13 @@ fn cache_at(dir: &Path, config: CacheConfig) -> (Cache, Clock) {
     (cache, clock)
 }
 
+/// A directory in memory where there is such a file system: for tests that make thousands, and whose syncs need not reach
+/// a disk.
+#[cfg(target_os = "linux")]
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// How many times as much the environment asks for: long runs are for `make soak`.
 fn times() -> Option<u64> {
     let times = std::env::var("CACHENESS_SOAK").ok()?;

@@ -90,7 +90,7 @@ fn open(base: &Path, durability: Durability, backend: &str) -> cacheness::Result
 
 /// The calls of all steps; the mark `n` says that `n` steps have been acknowledged.
 fn record(durability: Durability, backend: &str) -> Vec<Event> {
-    let base = tempfile::tempdir().unwrap();
+    let base = super::scratch();
     let recorder = Recorder::new(base.path());
     let (recorder, backend) = match backend {
         "sqlite on NFS" => (recorder.on_a_network(), "sqlite"),
@@ -130,7 +130,7 @@ fn at_every_moment(mut disk: Disk, events: &[Event], seeds: u64, mut check: impl
         let luck: Vec<Luck> = LUCK.iter().copied().chain(random).collect();
         let kept = luck.iter().enumerate().filter(|(at, _)| all || moment % luck.len() == *at);
         for luck in kept.map(|(_, luck)| *luck) {
-            let image = tempfile::tempdir().unwrap();
+            let image = super::scratch();
             disk.write_image(image.path(), luck);
             let what = format!("{luck:?} after {done} steps, event {moment} ({})", short(event));
             let work = std::panic::AssertUnwindSafe(|| check(image.path(), done, &what));
