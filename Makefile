@@ -17,7 +17,7 @@ demo: ## a real pipeline on real data: computed, then found again from Python an
 test: ## every test, in Rust and in Python
 	@scripts/test.sh $(ARGS)
 
-soak: ## the tests that kill processes, many times; ARGS=100 for how many
+soak: ## the tests of docs/durability.md for long; ARGS=100 for how many times
 	@scripts/soak.sh $(ARGS)
 
 fuzz: ## coverage-guided fuzzing; ARGS="60 keys" for a minute of one target

@@ -6,7 +6,8 @@
 //!
 //! The disk promises as little as POSIX does, which is less than any file system in use:
 //! - What was written is durable when `fsync` or `fdatasync` of its file has returned. Until then each piece of 512 bytes
-//!   is there or not, by itself, and so is each change of length.
+//!   is there or not, by itself, and so is each change of length; what is written after a change of length is not there
+//!   without it.
 //! - A name is durable when `fsync` of its directory has returned: syncing a file does not keep its name. A file that
 //!   was moved is in the one place or the other, never in both or in none.
 //! - A directory that is durable below one that is not is lost with it.
@@ -72,6 +73,10 @@ struct Files {
 impl Files {
     fn of(&self, descriptor: i32) -> Option<usize> {
         let found = std::fs::metadata(format!("/proc/self/fd/{descriptor}")).ok()?;
+        // A directory may have the inode of a file that is gone.
+        if found.is_dir() {
+            return None;
+        }
         self.by_inode.get(&(found.dev(), found.ino())).copied()
     }
 }
@@ -383,7 +388,10 @@ impl Disk {
         let kept = match luck {
             Luck::Nothing | Luck::Content => Vec::new(),
             Luck::Everything | Luck::Zeros => self.waiting.clone(),
-            Luck::Random(_) => dice.choose(&self.waiting),
+            Luck::Random(_) => {
+                let kept = dice.choose(&self.waiting);
+                self.waiting.iter().zip(kept).filter(|(_, kept)| *kept).map(|(naming, _)| naming.clone()).collect()
+            }
         };
         kept.iter().for_each(|naming| naming.apply(&mut names));
         for (path, node) in &names {
@@ -403,13 +411,23 @@ impl Disk {
                             waiting.iter().for_each(|change| change.apply(&mut content))
                         }
                         Luck::Zeros => {
-                            let mut whole = content.clone();
-                            waiting.iter().for_each(|change| change.apply(&mut whole));
-                            content.resize(whole.len(), 0);
+                            for change in waiting {
+                                match change {
+                                    Change::Write(at, bytes) => {
+                                        let end = usize::try_from(*at).expect("small") + bytes.len();
+                                        content.resize(content.len().max(end), 0);
+                                    }
+                                    Change::Length(_) => change.apply(&mut content),
+                                }
+                            }
                         }
                         Luck::Random(_) => {
                             let pieces: Vec<_> = waiting.iter().flat_map(Change::pieces).collect();
-                            dice.choose(&pieces).iter().for_each(|change| change.apply(&mut content));
+                            let kept = dice.choose(&pieces);
+                            // What was written after a cut is nowhere without the cut.
+                            let cut = (0..pieces.len()).find(|&i| matches!(pieces[i], Change::Length(_)) && !kept[i]);
+                            let until = cut.unwrap_or(pieces.len());
+                            (0..until).filter(|&i| kept[i]).for_each(|i| pieces[i].apply(&mut content));
                         }
                     }
                     let mut options = std::fs::OpenOptions::new();
@@ -431,14 +449,15 @@ impl Dice {
         usize::try_from(self.0 >> 33).expect("31 bits fit") % end
     }
 
-    /// None of them, all of them, the first ones, or any; in their order.
-    fn choose<T: Clone>(&mut self, all: &[T]) -> Vec<T> {
-        match self.below(5) {
-            0 => Vec::new(),
-            1 => all.to_vec(),
-            2 => all[..self.below(all.len() + 1)].to_vec(),
-            _ => all.iter().filter(|_| self.below(2) == 0).cloned().collect(),
-        }
+    /// Which of them are there: none of them, all of them, the first ones, or any.
+    fn choose<T>(&mut self, all: &[T]) -> Vec<bool> {
+        let count = match self.below(5) {
+            0 => 0,
+            1 => all.len(),
+            2 => self.below(all.len() + 1),
+            _ => return all.iter().map(|_| self.below(2) == 0).collect(),
+        };
+        (0..all.len()).map(|i| i < count).collect()
     }
 }
 

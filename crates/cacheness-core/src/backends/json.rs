@@ -33,6 +33,7 @@ use rustix::io::Errno;
 
 use self::lock::Lock;
 use super::entries::Entries;
+use super::may_be_written;
 use crate::clock::Timestamp;
 use crate::config::Durability;
 use crate::entry::{Entry, EntrySummary, EntryVersion, Totals};
@@ -122,8 +123,7 @@ impl JsonMetadata {
         let path = std::path::absolute(path.as_ref()).map_err(|e| Error::io("cannot find the current directory", e))?;
         let exists = look_at(&path)?.is_some();
         let parent = path.parent().unwrap_or(Path::new("/")).to_owned();
-        let writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
-        let read_only = options.read_only || exists && !(writable(&path) && writable(&parent));
+        let read_only = options.read_only || exists && !(may_be_written(&path) && may_be_written(&parent));
         let backend = Self { path, options, read_only, closed: AtomicBool::new(false), known: PerProcess::new() };
         if exists {
             backend.look(|_| ())?;

@@ -15,3 +15,12 @@ pub use filesystem::{FilesystemBlobs, FilesystemOptions};
 pub use json::{JsonMetadata, JsonOptions};
 pub use lock_file::LockFile;
 pub use memory::{MemoryBlobs, MemoryMetadata};
+
+/// Whether permissions and the file system allow writing to `path`. What else goes wrong is for the first write to say: a
+/// store must not become one that is only read because the disk has failed once.
+#[must_use]
+pub fn may_be_written(path: &std::path::Path) -> bool {
+    use rustix::io::Errno;
+    let refused = [Errno::ACCESS, Errno::PERM, Errno::ROFS];
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).err().is_none_or(|error| !refused.contains(&error))
+}

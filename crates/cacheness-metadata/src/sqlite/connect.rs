@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use cacheness_core::backends::may_be_written;
 use cacheness_core::config::Durability;
 use cacheness_core::{Error, ErrorKind, Result, failpoint};
 use refinery::{Migration, Runner};
@@ -114,7 +115,7 @@ pub(super) fn open(options: &SqliteOptions, kind_seen: &mut Option<FilesystemKin
     let read_only = match options.access {
         Access::ReadOnly => true,
         Access::ReadWrite => false,
-        Access::Auto => exists && !(is_writable(&path) && is_writable(&parent)),
+        Access::Auto => exists && !(may_be_written(&path) && may_be_written(&parent)),
     };
     if !exists && !read_only {
         create(&path, &parent)?;
@@ -181,12 +182,6 @@ fn look_at(path: &Path) -> Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => refused("below a file"),
         Err(error) => Err(Error::io(format_args!("cannot look at {}", path.display()), error)),
     }
-}
-
-/// Whether permissions and the file system allow writing; what else goes wrong is for the first write to say.
-fn is_writable(path: &Path) -> bool {
-    let refused = [Errno::ACCESS, Errno::PERM, Errno::ROFS];
-    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).err().is_none_or(|error| !refused.contains(&error))
 }
 
 /// Device and inode of the file at `path`.

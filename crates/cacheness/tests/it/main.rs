@@ -9,6 +9,10 @@ mod cached;
 mod compute;
 mod damage;
 mod directory;
+#[cfg(target_os = "linux")]
+mod faults;
+#[cfg(target_os = "linux")]
+mod hazards;
 mod json;
 #[cfg(feature = "failpoints")]
 mod kill;
@@ -16,9 +20,13 @@ mod matching;
 mod memory;
 mod model;
 mod outside;
+#[cfg(target_os = "linux")]
+mod power;
 mod processes;
 mod python;
+mod scale;
 mod security;
+mod stress;
 mod tampering;
 
 use std::path::Path;
@@ -31,6 +39,28 @@ fn cache_at(dir: &Path, config: CacheConfig) -> (Cache, Clock) {
     let clock = Clock::manual(Timestamp(1_700_000_000_000_000));
     let cache = Cache::builder().directory(dir).config(config).clock(clock.clone()).open().unwrap();
     (cache, clock)
+}
+
+/// A directory in memory where there is such a file system: for tests that make thousands, and whose syncs need not reach
+/// a disk.
+#[cfg(target_os = "linux")]
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// How many times as much the environment asks for: long runs are for `make soak`.
+fn times() -> Option<u64> {
+    let times = std::env::var("CACHENESS_SOAK").ok()?;
+    Some(times.parse().expect("CACHENESS_SOAK is a number of times"))
+}
+
+fn is_soak() -> bool {
+    times().is_some()
+}
+
+/// `few`, or as many times more.
+fn soak(few: u64) -> u64 {
+    few * times().unwrap_or(1)
 }
 
 /// All files below `dir`, relative, without the database's own.
@@ -59,10 +89,31 @@ fn blobs(dir: &Path) -> Vec<String> {
 
 /// 200,000 bytes that no codec makes smaller: they become a blob.
 fn noise(seed: u64) -> Vec<u8> {
+    noise_of(seed, 200_000)
+}
+
+/// The bytes of `number`, and noise that goes with it, so that the number can be read again.
+#[cfg(target_os = "linux")]
+fn numbered(number: u64, size: usize) -> Vec<u8> {
+    let mut bytes = number.to_le_bytes().to_vec();
+    bytes.extend(noise_of(number, size));
+    bytes
+}
+
+/// The number of [`numbered`] bytes.
+#[cfg(target_os = "linux")]
+fn number_of(bytes: &[u8]) -> u64 {
+    let number = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+    assert_eq!(bytes, numbered(number, bytes.len() - 8), "torn");
+    number
+}
+
+/// Bytes that no codec makes smaller.
+fn noise_of(seed: u64, size: usize) -> Vec<u8> {
     let mut x = seed;
     let next = |x: &mut u64| {
         *x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (*x >> 56) as u8
     };
-    (0..200_000).map(|_| next(&mut x)).collect()
+    (0..size).map(|_| next(&mut x)).collect()
 }
