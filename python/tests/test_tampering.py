@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from cacheness import BlobStore, Cache, CacheError, CacheHandler, CacheIntegrityError, CacheSignatureError
+from cacheness.handlers import BUILTIN
 
 TRACE = "CACHENESS_TEST_TRACE"
 
@@ -214,6 +215,34 @@ def test_bytes_of_another_handler_are_not_shown_to_ones_own(tmp_path: Path) -> N
             with pytest.raises(CacheSignatureError, match="model"):
                 store.get("k")
         assert reader.read == []
+
+
+def test_what_runs_nothing_is_served_without_a_signature(tmp_path: Path) -> None:
+    import numpy as np
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    values: list[Any] = [
+        [1, 2],
+        np.arange(3),
+        pd.DataFrame({"x": [1, 2]}),
+        pd.Series([1, 2], name="x"),
+        pl.DataFrame({"x": [1, 2]}),
+        pl.Series("x", [1, 2]),
+        pa.table({"x": [1, 2]}),
+    ]
+    with Cache(tmp_path) as cache:
+        for number, value in enumerate(values):
+            cache.put(value, cache_key=str(number))
+        entries = [cache.get_metadata(cache_key=str(number)) for number in range(len(values))]
+        used = {entry["handler_used"] for entry in entries if entry}
+        # The engine knows the names of all handlers of the package, but for the one of pickles.
+        assert used == {*BUILTIN} - {"object_pickle"}
+        _sql(tmp_path, "UPDATE cache_entries SET signature = NULL")
+        for number, value in enumerate(values):
+            found = cache.get(cache_key=str(number))
+            assert type(found) is type(value), number
 
 
 def test_a_changed_row_is_noticed_while_the_store_is_open(tmp_path: Path) -> None:
