@@ -93,6 +93,15 @@ fn claims() -> Vec<Bomb> {
     let length = u32::try_from(deep.len()).unwrap().to_le_bytes();
     bombs.push(("npy", "none", [b"\x93NUMPY\x02\x00", &length[..], deep.as_bytes()].concat()));
     bombs.push(("npy", "none", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{".to_vec()));
+    // The first page of a Parquet file follows the magic number: a kind, then how long it is without compression.
+    for (format, compression, mut file) in files() {
+        if format == "parquet" && file[4..7] == [0x15, 0x04, 0x15] {
+            // The size takes a byte or two there; two gigabytes take five, so that later bytes are overwritten as well.
+            file[7..12].copy_from_slice(&[0xfe, 0xff, 0xff, 0xff, 0x0f]);
+            bombs.push((format, compression, file));
+        }
+    }
+    assert!(bombs.iter().any(|(format, ..)| *format == "parquet"), "pages begin as they are expected to");
     bombs
 }
 

@@ -6,6 +6,7 @@
 
 mod ipc;
 mod map;
+mod parquet_check;
 mod parquet_read;
 mod parquet_write;
 mod sample;

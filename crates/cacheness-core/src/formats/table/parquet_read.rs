@@ -13,7 +13,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 
 use super::parquet_write::ROW_GROUP_ROWS;
-use super::{tasks, types};
+use super::{parquet_check, tasks, types};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Files of fewer compressed bytes than this are not worth a thread.
@@ -48,6 +48,8 @@ fn read_parts(
         metadata = with_dictionaries(metadata, dictionaries(&description))?;
     }
     let schema = Arc::clone(metadata.schema());
+    // Memory for a batch is asked for beforehand: a bound of our own, whatever the file claims.
+    let batch_rows = parquet_check::check(&file, metadata.metadata(), ROW_GROUP_ROWS)?;
     let width = schema.fields().len();
     let tasks = plan(&metadata, width);
     let mut order: Vec<usize> = (0..tasks.len()).collect();
@@ -59,7 +61,7 @@ fn read_parts(
     tasks::run(
         &order,
         parallel,
-        |number| super::catch(|| Ok(read_columns(&file, &metadata, &tasks[number]))),
+        |number| super::catch(|| Ok(read_columns(&file, &metadata, &tasks[number], batch_rows))),
         |number, result| {
             columns.extend(result.map_err(|e| ParquetError::External(Box::new(e)))??);
             if tasks[number].columns.end == width {
@@ -133,13 +135,17 @@ fn plan(metadata: &ArrowReaderMetadata, width: usize) -> Vec<Task> {
 }
 
 /// The chunks of each column.
-fn read_columns(file: &Bytes, metadata: &ArrowReaderMetadata, task: &Task) -> Result<Vec<Vec<ArrayRef>>, ParquetError> {
+fn read_columns(
+    file: &Bytes,
+    metadata: &ArrowReaderMetadata,
+    task: &Task,
+    batch_rows: usize,
+) -> Result<Vec<Vec<ArrayRef>>, ParquetError> {
     let mask = ProjectionMask::roots(metadata.parquet_schema(), task.columns.clone());
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), metadata.clone())
         .with_projection(mask)
         .with_row_groups(vec![task.group])
-        // Memory for a batch is asked for beforehand: a bound of our own, whatever the file claims.
-        .with_batch_size(ROW_GROUP_ROWS)
+        .with_batch_size(batch_rows)
         .build()?;
     let mut columns: Vec<Vec<ArrayRef>> = task.columns.clone().map(|_| Vec::new()).collect();
     let mut left = usize::try_from(metadata.metadata().row_group(task.group).num_rows()).unwrap_or(0);
