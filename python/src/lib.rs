@@ -11,6 +11,7 @@ mod keys;
 mod kwargs;
 mod logging;
 mod manage;
+mod opened;
 mod plain;
 mod store;
 mod tables;
