@@ -1,15 +1,12 @@
 //! The cache as a Python class. `cacheness.Cache` derives from it; what is here is what every get and put runs through.
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
 
-use cacheness::{Access, Clock, Place, counts_as_miss, open_store};
+use cacheness::{Clock, counts_as_miss};
 use cacheness_core::Error;
 use cacheness_core::cache::{CacheAttributes, CacheEngine};
-use cacheness_core::config::CacheConfig;
 use cacheness_core::payload::Stored;
 use cacheness_core::store::{EntryKey, ReadOptions};
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
@@ -18,35 +15,18 @@ use crate::entries::{self, Detail};
 use crate::errors::IntoPyResult;
 use crate::kwargs::{Call, Method, text};
 use crate::listing;
+use crate::opened::{self, Handle, Opened, parse_config};
 use crate::values::{Check, Reading, Values};
-
-/// Reads a configuration as `CacheConfig._to_json` writes it.
-pub(crate) fn parse_config(json: &str) -> PyResult<CacheConfig> {
-    CacheConfig::read(&mut serde_json::Deserializer::from_str(json)).into_py_result()
-}
-
-/// Where `directory` is; `:memory:` is a store in memory.
-pub(crate) fn place(directory: PathBuf) -> Place {
-    if directory.as_os_str() == ":memory:" { Place::Memory } else { Place::Directory(directory) }
-}
-
-/// A cache that has been opened.
-pub(crate) struct Opened {
-    pub(crate) engine: CacheEngine,
-    pub(crate) values: Values,
-}
 
 /// A cache of typed values in one directory.
 #[pyclass(subclass, frozen, module = "cacheness._core", name = "CacheBase")]
 pub(crate) struct PyCache {
-    opened: OnceLock<Opened>,
+    handle: Handle<CacheEngine>,
 }
 
 impl PyCache {
-    pub(crate) fn opened(&self) -> PyResult<&Opened> {
-        self.opened
-            .get()
-            .ok_or_else(|| PyRuntimeError::new_err("the cache has not been opened: call super().__init__()"))
+    pub(crate) fn opened(&self) -> PyResult<&Opened<CacheEngine>> {
+        self.handle.get()
     }
 
     /// The cache behind the Python class.
@@ -113,7 +93,7 @@ impl PyCache {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { opened: OnceLock::new() }
+        Self { handle: Handle::new("cache") }
     }
 
     /// Opens the store; called once, by `__init__`.
@@ -128,17 +108,10 @@ impl PyCache {
         clock: Option<&Bound<'_, PyClock>>,
     ) -> PyResult<()> {
         let config = parse_config(config)?;
-        config.check().into_py_result()?;
         let clock = clock.map_or_else(Clock::system, |clock| clock.get().0.clone());
-        let access = if read_only { Access::ReadOnly } else { Access::CreateOrOpen };
-        let place = place(directory);
-        let values = Values::new(py, &config.store, registry)?;
-        let engine = py
-            .detach(|| CacheEngine::new(open_store(&place, config.store.clone(), access, clock)?, &config))
-            .into_py_result()?;
-        self.opened
-            .set(Opened { engine, values })
-            .map_err(|_| PyRuntimeError::new_err("the cache has been opened already"))
+        self.handle.open(py, &config.store, registry, || {
+            CacheEngine::new(opened::open(directory, config.store.clone(), read_only, clock)?, &config)
+        })
     }
 
     /// Whether custom handlers must be asked before the built-in ones.
@@ -500,7 +473,7 @@ impl PyCache {
     ///
     /// Later calls raise `CacheClosedError`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        match self.opened.get() {
+        match self.handle.if_opened() {
             Some(Opened { engine, .. }) => py.detach(|| engine.close()).into_py_result(),
             None => Ok(()),
         }
@@ -509,7 +482,7 @@ impl PyCache {
     /// Whether the cache has been closed, or never was opened.
     #[getter]
     fn closed(&self) -> bool {
-        self.opened.get().is_none_or(|opened| opened.engine.is_closed())
+        self.handle.if_opened().is_none_or(|opened| opened.engine.is_closed())
     }
 
     /// Whether nothing may be written.

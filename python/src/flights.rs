@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cacheness::{Timestamp, counts_as_miss};
-use cacheness_core::cache::{COMPUTE_SECONDS, CacheAttributes, Freshness, Served, Ttl};
+use cacheness_core::cache::{COMPUTE_SECONDS, CacheAttributes, CacheEngine, Freshness, Served, Ttl};
 use cacheness_core::config::{Codec, ttl_duration};
 use cacheness_core::entry::Location;
 use cacheness_core::flight::{Flight, Scope, Step, Turn};
@@ -14,12 +14,13 @@ use cacheness_core::{Error, ErrorKind};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyDict;
 
-use crate::engine::{Opened, PyCache, warn_miss};
+use crate::engine::{PyCache, warn_miss};
 use crate::errors::{IntoPyResult, to_py};
 use crate::keys;
 use crate::kwargs::{Call, Method, metadata_json, seconds};
+use crate::opened::Opened;
 use crate::values::Reading;
 
 /// The longest time that a waiting thread does not look for signals (Ctrl-C).
@@ -178,7 +179,7 @@ impl CallSite {
     fn find<'py>(
         &self,
         py: Python<'py>,
-        opened: &Opened,
+        opened: &Opened<CacheEngine>,
         cache: &PyCache,
         key: &EntryKey,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -213,7 +214,7 @@ impl CallSite {
     fn look_again<'py>(
         &self,
         py: Python<'py>,
-        opened: &Opened,
+        opened: &Opened<CacheEngine>,
         cache: &PyCache,
         key: &EntryKey,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -481,44 +482,9 @@ fn with_compute_seconds(metadata: Option<&str>, spent: f64) -> cacheness_core::R
     serde_json::to_string(&object).map_err(invalid)
 }
 
-/// Removes the entries whose parameters have `function` as their `__function__`, and returns how many.
-#[pyfunction]
-fn clear_function(py: Python<'_>, cache: &Bound<'_, PyCache>, function: &Bound<'_, PyString>) -> PyResult<u64> {
-    let engine = &cache.get().opened()?.engine;
-    if !engine.store().config().store_cache_key_params {
-        return Err(to_py(
-            Error::new(ErrorKind::InvalidInput, "the cache does not keep parameters, which say whose entry it is")
-                .with_hint("open it with store_cache_key_params, or clear the entries of some arguments"),
-        ));
-    }
-    let name = function.to_str()?;
-    let mut found: Vec<(String, Vec<u8>)> = Vec::new();
-    // The name stands in the encoding as it is; whether it stands in the right place is seen below.
-    let visit = |summary: cacheness_core::entry::EntrySummary| {
-        if let Some(params) = summary.entry.params
-            && params.windows(name.len().max(1)).any(|part| part == name.as_bytes())
-        {
-            found.push((summary.entry.key, params));
-        }
-        Ok(())
-    };
-    py.detach(|| engine.for_each(visit)).into_py_result()?;
-    let mut removed = 0;
-    for (key, params) in found {
-        let params = keys::render_params(py, &params)?;
-        let of = params.cast::<PyDict>().ok().map(|params| params.get_item("__function__")).transpose()?.flatten();
-        if of.is_some_and(|of| of.eq(function).unwrap_or(false)) {
-            let key = EntryKey::from_name(key).into_py_result()?;
-            removed += u64::from(py.detach(|| engine.invalidate(&key)).into_py_result()?);
-        }
-    }
-    Ok(removed)
-}
-
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<CallKey>()?;
     m.add_class::<CallSite>()?;
     m.add_class::<PyFlight>()?;
-    m.add_class::<PyTurn>()?;
-    m.add_function(wrap_pyfunction!(clear_function, m)?)
+    m.add_class::<PyTurn>()
 }

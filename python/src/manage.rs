@@ -9,7 +9,7 @@ use cacheness_core::pattern::Pattern;
 use cacheness_core::store::EntryKey;
 use cacheness_core::{Error, ErrorKind};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyMapping};
+use pyo3::types::{PyDict, PyMapping, PyString};
 
 use crate::engine::PyCache;
 use crate::entries::{self, Detail, Writer};
@@ -238,6 +238,40 @@ fn filed(key: EntryKey, entry: &Entry, keeps_params: bool) -> PyResult<EntryKey>
     }
 }
 
+/// Removes the entries whose parameters have `function` as their `__function__`, and returns how many.
+#[pyfunction]
+fn clear_function(py: Python<'_>, cache: &PyCache, function: &Bound<'_, PyString>) -> PyResult<u64> {
+    let engine = cache.engine()?;
+    if !engine.store().config().store_cache_key_params {
+        return Err(to_py(
+            Error::new(ErrorKind::InvalidInput, "the cache does not keep parameters, which say whose entry it is")
+                .with_hint("open it with store_cache_key_params, or clear the entries of some arguments"),
+        ));
+    }
+    let name = function.to_str()?;
+    let mut found: Vec<(String, Vec<u8>)> = Vec::new();
+    // The name stands in the encoding as it is; whether it stands in the right place is seen below.
+    let visit = |summary: EntrySummary| {
+        if let Some(params) = summary.entry.params
+            && params.windows(name.len().max(1)).any(|part| part == name.as_bytes())
+        {
+            found.push((summary.entry.key, params));
+        }
+        Ok(())
+    };
+    py.detach(|| engine.for_each(visit)).into_py_result()?;
+    let mut removed = 0;
+    for (key, params) in found {
+        let params = keys::render_params(py, &params)?;
+        let of = params.cast::<PyDict>().ok().map(|params| params.get_item("__function__")).transpose()?.flatten();
+        if of.is_some_and(|of| of.eq(function).unwrap_or(false)) {
+            let key = EntryKey::from_name(key).into_py_result()?;
+            removed += u64::from(py.detach(|| engine.invalidate(&key)).into_py_result()?);
+        }
+    }
+    Ok(removed)
+}
+
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(delete_where, m)?)?;
     m.add_function(wrap_pyfunction!(delete_matching, m)?)?;
@@ -246,5 +280,6 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(pinned, m)?)?;
     m.add_function(wrap_pyfunction!(set_pinned, m)?)?;
     m.add_function(wrap_pyfunction!(touch, m)?)?;
-    m.add_function(wrap_pyfunction!(update_data, m)?)
+    m.add_function(wrap_pyfunction!(update_data, m)?)?;
+    m.add_function(wrap_pyfunction!(clear_function, m)?)
 }

@@ -1,38 +1,29 @@
 //! The store as a Python class. `cacheness.storage.BlobStore` derives from it.
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
 
-use cacheness::{Access, Clock, open_store};
+use cacheness::Clock;
 use cacheness_core::metadata::EntryUpdate;
 use cacheness_core::sign::SignatureState;
 use cacheness_core::store::{EntryKey, Fetched, PutAttributes, Store};
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use crate::engine::{parse_config, place};
 use crate::entries::{self, Detail};
 use crate::errors::IntoPyResult;
 use crate::kwargs::{metadata_json, text};
-use crate::values::{Check, Reading, Values};
-
-struct Opened {
-    store: Store,
-    values: Values,
-}
+use crate::opened::{self, Handle, Opened, parse_config};
+use crate::values::{Check, Reading};
 
 /// Artifacts under names, in one directory.
 #[pyclass(subclass, module = "cacheness._core", name = "StoreBase")]
 pub(crate) struct PyStore {
-    opened: OnceLock<Opened>,
+    handle: Handle<Store>,
 }
 
 impl PyStore {
-    fn opened(&self) -> PyResult<&Opened> {
-        self.opened
-            .get()
-            .ok_or_else(|| PyRuntimeError::new_err("the store has not been opened: call super().__init__()"))
+    fn opened(&self) -> PyResult<&Opened<Store>> {
+        self.handle.get()
     }
 }
 
@@ -41,7 +32,7 @@ impl PyStore {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { opened: OnceLock::new() }
+        Self { handle: Handle::new("store") }
     }
 
     /// Opens the store; called once, by `__init__`.
@@ -54,13 +45,7 @@ impl PyStore {
         read_only: bool,
     ) -> PyResult<()> {
         let config = parse_config(config)?.store;
-        let access = if read_only { Access::ReadOnly } else { Access::CreateOrOpen };
-        let place = place(directory);
-        let values = Values::new(py, &config, registry)?;
-        let store = py.detach(|| open_store(&place, config, access, Clock::system())).into_py_result()?;
-        self.opened
-            .set(Opened { store, values })
-            .map_err(|_| PyRuntimeError::new_err("the store has been opened already"))
+        self.handle.open(py, &config, registry, || opened::open(directory, config.clone(), read_only, Clock::system()))
     }
 
     /// Whether custom handlers must be asked before the built-in ones.
@@ -77,7 +62,7 @@ impl PyStore {
         key: Option<&Bound<'_, PyAny>>,
         metadata: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
-        let Opened { store, values } = self.opened()?;
+        let Opened { engine: store, values } = self.opened()?;
         let key = key.map(entry_key).transpose()?;
         let metadata = metadata.map(metadata_json).transpose()?;
         // A cache on the same directory does not evict it.
@@ -118,7 +103,7 @@ impl PyStore {
         default: Option<Bound<'py, PyAny>>,
         mmap_mode: Option<&str>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Opened { store, values } = self.opened()?;
+        let Opened { engine: store, values } = self.opened()?;
         let key = entry_key(key)?;
         let reading = Reading::from_mode(mmap_mode)?;
         match py.detach(|| store.fetch(&key, store.read_options(), |_| true)).into_py_result()? {
@@ -152,7 +137,7 @@ impl PyStore {
         index: &Bound<'py, PyAny>,
         verify: bool,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Opened { store, values } = self.opened()?;
+        let Opened { engine: store, values } = self.opened()?;
         let key = entry_key(key)?;
         match py.detach(|| store.fetch(&key, store.read_options(), |_| true)).into_py_result()? {
             Fetched::Found(stored) => values
@@ -173,7 +158,7 @@ impl PyStore {
     ///     CacheMetadataError: the database cannot be read.
     ///     CacheClosedError: the store has been closed.
     fn get_metadata<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let Opened { store, .. } = self.opened()?;
+        let Opened { engine: store, .. } = self.opened()?;
         let key = text(key, "key")?;
         let found = py.detach(|| store.get_entry(key)).into_py_result()?;
         found.map(|summary| entries::to_dict(py, &summary, Detail::Full)).transpose()
@@ -193,7 +178,7 @@ impl PyStore {
     ///     CacheSerializationError: a field is no plain data.
     ///     CacheReadOnlyError: the store is read-only.
     fn update_metadata(&self, py: Python<'_>, key: &Bound<'_, PyAny>, metadata: &Bound<'_, PyDict>) -> PyResult<bool> {
-        let Opened { store, .. } = self.opened()?;
+        let Opened { engine: store, .. } = self.opened()?;
         let key = text(key, "key")?;
         let mut failed = None;
         let updated = store.update_entry(key, |entry| {
@@ -225,7 +210,7 @@ impl PyStore {
     ///     CacheReadOnlyError: the store is read-only.
     ///     CacheClosedError: the store has been closed.
     fn delete(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let Opened { store, .. } = self.opened()?;
+        let Opened { engine: store, .. } = self.opened()?;
         let key = text(key, "key")?;
         py.detach(|| store.delete(key)).into_py_result()
     }
@@ -236,7 +221,7 @@ impl PyStore {
     ///     CacheMetadataError: the database cannot be read.
     ///     CacheClosedError: the store has been closed.
     fn exists(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let Opened { store, .. } = self.opened()?;
+        let Opened { engine: store, .. } = self.opened()?;
         let key = text(key, "key")?;
         Ok(py.detach(|| store.get_entry(key)).into_py_result()?.is_some())
     }
@@ -257,7 +242,7 @@ impl PyStore {
         prefix: Option<&Bound<'py, PyAny>>,
         metadata_filter: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let Opened { store, .. } = self.opened()?;
+        let Opened { engine: store, .. } = self.opened()?;
         let mut summaries = Vec::new();
         let visit = |summary| {
             summaries.push(summary);
@@ -288,7 +273,7 @@ impl PyStore {
     ///     CacheStorageError: reading fails for another reason than the payload's state.
     ///     CacheClosedError: the store has been closed.
     fn verify_integrity<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
-        let Opened { store, .. } = self.opened()?;
+        let Opened { engine: store, .. } = self.opened()?;
         let key = text(key, "key")?;
         let report = py.detach(|| store.verify_integrity(key)).into_py_result()?;
         let dict = PyDict::new(py);
@@ -327,7 +312,7 @@ impl PyStore {
     ///     CacheReadOnlyError: the store is read-only.
     ///     CacheClosedError: the store has been closed.
     fn clear(&self, py: Python<'_>) -> PyResult<u64> {
-        let Opened { store, .. } = self.opened()?;
+        let Opened { engine: store, .. } = self.opened()?;
         py.detach(|| store.clear()).into_py_result()
     }
 
@@ -343,13 +328,13 @@ impl PyStore {
     ///     CacheConfigurationError: the store does not sign its entries.
     ///     CacheReadOnlyError: the store is read-only.
     fn rotate_signing_key(&self, py: Python<'_>) -> PyResult<u64> {
-        let Opened { store, .. } = self.opened()?;
+        let Opened { engine: store, .. } = self.opened()?;
         py.detach(|| store.rotate_signing_key()).into_py_result()
     }
 
     /// Entries and bytes.
     fn _totals(&self, py: Python<'_>) -> PyResult<(u64, u64)> {
-        let Opened { store, .. } = self.opened()?;
+        let Opened { engine: store, .. } = self.opened()?;
         let totals = py.detach(|| store.totals()).into_py_result()?;
         Ok((totals.entries, totals.bytes))
     }
@@ -358,8 +343,8 @@ impl PyStore {
     ///
     /// Later calls raise `CacheClosedError`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        match self.opened.get() {
-            Some(Opened { store, .. }) => py.detach(|| store.close()).into_py_result(),
+        match self.handle.if_opened() {
+            Some(Opened { engine: store, .. }) => py.detach(|| store.close()).into_py_result(),
             None => Ok(()),
         }
     }
@@ -367,7 +352,7 @@ impl PyStore {
     /// Whether nothing may be written.
     #[getter]
     fn read_only(&self) -> PyResult<bool> {
-        Ok(self.opened()?.store.is_read_only())
+        Ok(self.opened()?.engine.is_read_only())
     }
 }
 

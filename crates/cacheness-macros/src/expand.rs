@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{FnArg, Ident, ItemFn, Pat, ReceiverKind, ReturnType, Type};
+use syn::{FnArg, GenericParam, Ident, ItemFn, Pat, ReceiverKind, ReturnType, Type};
 
 use crate::options::Options;
 
@@ -78,6 +78,41 @@ fn optional_seconds(seconds: Option<f64>) -> TokenStream {
     }
 }
 
+/// What tells a function from all others: the path of a function inside of it, which has the type of a method in it, and
+/// what its generic parameters stand for. Those of its `impl` block are seen in its object and its result only.
+fn name(function: &ItemFn, output: &TokenStream) -> TokenStream {
+    let generics: Vec<_> = function
+        .sig
+        .generics
+        .params
+        .iter()
+        .filter_map(|parameter| match parameter {
+            GenericParam::Type(parameter) => {
+                let name = &parameter.ident;
+                Some(quote!(::std::string::String::from(::core::any::type_name::<#name>())))
+            }
+            GenericParam::Const(parameter) => {
+                let name = &parameter.ident;
+                Some(quote!(::std::string::ToString::to_string(&#name)))
+            }
+            GenericParam::Lifetime(_) => None,
+        })
+        .collect();
+    let has_parameters = !generics.is_empty();
+    let object =
+        function.sig.receiver().map(|_| quote!(::std::string::String::from(::core::any::type_name_of_val(&self))));
+    let types = generics.into_iter().chain(object);
+    quote!(&{
+        fn __cacheness_here() {}
+        ::cacheness::calls::name(
+            ::core::any::type_name_of_val(&__cacheness_here),
+            #has_parameters,
+            &[#(#types),*],
+            ::core::any::type_name::<#output>(),
+        )
+    })
+}
+
 pub(crate) fn cached(options: &Options, function: &ItemFn) -> syn::Result<TokenStream> {
     let ItemFn { attrs, vis, sig, block, .. } = function;
     if let Some(constness) = &sig.constness {
@@ -85,10 +120,13 @@ pub(crate) fn cached(options: &Options, function: &ItemFn) -> syn::Result<TokenS
     }
     let arguments = arguments(options, function)?;
     let (names, values): (Vec<_>, Vec<_>) = arguments.iter().map(|argument| (&argument.name, &argument.value)).unzip();
-    let function_name = sig.ident.to_string();
+    let output = match &sig.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, kind) => quote_spanned!(kind.span() => #kind),
+    };
     let name = match &options.key_prefix {
         Some(prefix) => quote!(#prefix),
-        None => quote!(::core::concat!(::core::module_path!(), "::", #function_name)),
+        None => name(function, &output),
     };
     let cache = match (&options.cache, &options.dir) {
         (Some(cache), _) => quote!(::core::result::Result::Ok(::core::clone::Clone::clone(
@@ -111,10 +149,6 @@ pub(crate) fn cached(options: &Options, function: &ItemFn) -> syn::Result<TokenS
             #ttl,
             #stale,
         )
-    };
-    let output = match &sig.output {
-        ReturnType::Default => quote!(()),
-        ReturnType::Type(_, kind) => quote_spanned!(kind.span() => #kind),
     };
     let run = match (sig.asyncness.is_some(), returns_result(function)) {
         (false, false) => quote!(__cacheness_call.run(move || -> #output #block)),

@@ -22,7 +22,7 @@ use syn::{ItemFn, parse_macro_input};
 /// | `cache = …` | an expression that gives a `cacheness::Cache` or a reference to one |
 /// | `ttl = "…"` | how long a result is served: a number and `s`, `m`, `h`, `d` or `w`; the cache's default without it |
 /// | `stale = "…"` | for so long after that it is served while one caller computes it anew |
-/// | `key_prefix = "…"` | stands in the key in place of the function's path |
+/// | `key_prefix = "…"` | stands in the key in place of the function's path, its type, and what its generic parameters stand for |
 /// | `version = "…"` | is part of the key: change it when the function changes its results |
 /// | `ignore(a, b)` | arguments that are not part of the key |
 ///

@@ -109,7 +109,7 @@ fn what_is_damaged_foreign_or_newer_is_refused_and_left_alone() {
         (String::new(), ErrorKind::Metadata),
         ("\0".repeat(300), ErrorKind::Metadata),
         ("hello".into(), ErrorKind::Metadata),
-        (good[..good.len() / 2].to_owned(), ErrorKind::Metadata),
+        (good[..good.find("file_size").expect("a row")].to_owned(), ErrorKind::Metadata),
         (format!("{good}x"), ErrorKind::Metadata),
         (change("\"cGF5bG9hZA==\"", "\"cGF5bG9hZA=\""), ErrorKind::Metadata),
         (change("fffffffffffffffa", "fffffffffffffff"), ErrorKind::Metadata),

@@ -31,6 +31,21 @@ impl<E> From<Error> for Failed<E> {
     }
 }
 
+/// The name of a function: `inside` is the path of a function that is defined in it. Where it has generic parameters, or
+/// belongs to something generic or to a trait, `types` and the type of its result tell its instances apart.
+#[must_use]
+pub fn name(inside: &str, has_parameters: bool, types: &[String], output: &str) -> String {
+    let path = inside.rsplit_once("::").map_or(inside, |(path, _)| path);
+    // The parts of an async function are in a closure of it.
+    let path = path.trim_end_matches("::{{closure}}");
+    // Of a type that is not generic the path says all.
+    let is_generic = path.contains('<') || types.iter().any(|name| name.contains('<'));
+    if !(is_generic || has_parameters) {
+        return path.to_owned();
+    }
+    format!("{path}<{}>", types.iter().map(String::as_str).chain([output]).collect::<Vec<_>>().join(", "))
+}
+
 /// Tells the compiler what an `async` block gives.
 pub fn typed<T, F: Future<Output = T>>(future: F) -> F {
     future

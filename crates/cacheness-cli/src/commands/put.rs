@@ -81,17 +81,20 @@ fn read(args: &Put) -> Result<Value, Failure> {
         let message = format!("{} {what}", path.display());
         Failure::Engine(Error::new(ErrorKind::Serialization, message).with_hint(hint))
     };
-    let text = |bytes, hint| String::from_utf8(bytes).map_err(|e| wrong(format!("is not valid UTF-8: {e}"), hint));
+    let text = |bytes, wanted: &str, hint| {
+        String::from_utf8(bytes).map_err(|e| wrong(format!("is not valid {wanted}: {e}"), hint))
+    };
     if args.json {
         let hint = "without --json its bytes are stored";
-        let value = json::parse(&text(bytes, hint)?).map_err(|e| wrong(format!("is not valid JSON: {e}"), hint))?;
+        let text = text(bytes, "JSON", hint)?;
+        let value = json::parse(&text).map_err(|e| wrong(format!("is not valid JSON: {e}"), hint))?;
         return match json::name_given_twice(&value) {
             Some(name) => Err(wrong(format!("has the name {name:?} twice in one object"), "only one could be kept")),
             None => Ok(value),
         };
     }
     if args.text {
-        return text(bytes, "without --text its bytes are stored").map(Value::Str);
+        return text(bytes, "UTF-8", "without --text its bytes are stored").map(Value::Str);
     }
     Ok(Value::Bytes(bytes))
 }

@@ -45,8 +45,9 @@ impl CacheConfig {
     where
         D::Error: std::fmt::Display,
     {
-        let invalid =
-            |e: &dyn std::fmt::Display| Error::new(ErrorKind::InvalidInput, format!("the configuration is not valid: {e}"));
+        let invalid = |e: &dyn std::fmt::Display| {
+            Error::new(ErrorKind::InvalidInput, format!("the configuration is not valid: {e}"))
+        };
         let Given(given) = Deserialize::deserialize(file).map_err(|e: D::Error| invalid(&e))?;
         let known = serde_json::to_value(Self::default()).expect("a configuration is valid JSON");
         let (Value::Object(options), Value::Object(known)) = (&given, &known) else {

@@ -129,7 +129,8 @@ pub(super) fn many_pinned(fixture: &MetadataFixture) {
     }
     for order in [EvictionOrder::FirstIn, EvictionOrder::LeastRecentlyRead, EvictionOrder::LeastOftenRead] {
         // One sample of eight places holds pinned entries only once in six times, twenty samples once in 10^15 times.
-        let gone: Vec<_> = (0..20).flat_map(|_| numbers(&evict(backend, order, count - 1, 0, 2))).collect();
+        let mut samples = (0..20).map(|_| numbers(&evict(backend, order, count - 1, 0, 2)));
+        let gone = samples.find(|gone| !gone.is_empty()).unwrap_or_default();
         assert!(!gone.is_empty() && gone.iter().all(|number| may_go(*number)), "{order:?}: {gone:?}");
     }
 }

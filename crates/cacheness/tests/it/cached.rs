@@ -262,3 +262,128 @@ fn the_default_cache_is_set_and_reset() {
     cacheness::set_default_cache(Cache::builder().in_memory().open().unwrap());
     assert_eq!((nine(), CALLS.load(Ordering::Relaxed)), (9, 2), "another cache");
 }
+
+/// Types whose methods have the same names, and whose objects have the same keys.
+struct Circle<T>(T);
+struct Square<T>(T);
+
+impl<T: ToKey> ToKey for Circle<T> {
+    fn encode(&self, encoder: &mut KeyEncoder) -> cacheness::Result<()> {
+        self.0.encode(encoder)
+    }
+}
+
+impl<T: ToKey> ToKey for Square<T> {
+    fn encode(&self, encoder: &mut KeyEncoder) -> cacheness::Result<()> {
+        self.0.encode(encoder)
+    }
+}
+
+trait Shape {
+    fn corners(&self) -> u32;
+}
+
+impl<T: ToKey> Circle<T> {
+    #[cached(cache = cache())]
+    fn name() -> String {
+        "circle".into()
+    }
+
+    #[cached(cache = cache())]
+    fn area(&self) -> f64 {
+        3.5
+    }
+}
+
+impl<T: ToKey> Square<T> {
+    #[cached(cache = cache())]
+    fn name() -> String {
+        "square".into()
+    }
+
+    #[cached(cache = cache())]
+    fn area(&self) -> f64 {
+        1.0
+    }
+}
+
+impl Shape for Circle<u8> {
+    #[cached(cache = cache())]
+    fn corners(&self) -> u32 {
+        0
+    }
+}
+
+impl Shape for Square<u8> {
+    #[cached(cache = cache())]
+    fn corners(&self) -> u32 {
+        4
+    }
+}
+
+impl<T: Plain + Default> Square<T> {
+    #[cached(cache = cache())]
+    fn smallest() -> T {
+        T::default()
+    }
+}
+
+#[cached(cache = cache())]
+fn size_of<T, const TIMES: usize>() -> usize {
+    std::mem::size_of::<T>() * TIMES
+}
+
+#[cached(cache = cache())]
+fn parsed<T: Plain + std::str::FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+#[test]
+fn functions_of_one_name_are_told_apart() {
+    fn one() -> u32 {
+        #[cached(cache = cache())]
+        fn inner() -> u32 {
+            1
+        }
+        inner()
+    }
+    fn two() -> u32 {
+        #[cached(cache = cache())]
+        fn inner() -> u32 {
+            2
+        }
+        inner()
+    }
+    for _ in 0..2 {
+        assert_eq!((one(), two()), (1, 2));
+        assert_eq!((Circle::<u8>::name(), Square::<u8>::name()), ("circle".to_owned(), "square".to_owned()));
+        assert_eq!((Circle(1_u8).area(), Square(1_u8).area()), (3.5, 1.0));
+        assert_eq!((Circle(1_u8).corners(), Square(1_u8).corners()), (0, 4));
+        assert_eq!((size_of::<u8, 1>(), size_of::<u8, 2>(), size_of::<u64, 1>()), (1, 2, 8));
+        assert_eq!((Square::<u8>::smallest(), Square::<String>::smallest()), (0, String::new()));
+        assert_eq!((parsed::<u8>("300"), parsed::<u16>("300"), parsed::<f64>("3")), (None, Some(300), Some(3.0)));
+    }
+}
+
+#[test]
+fn a_function_is_named_by_its_path() {
+    #[cached(cache = cache())]
+    fn plain(x: u32) -> u32 {
+        x
+    }
+
+    #[cached(cache = cache())]
+    async fn later(x: u32) -> u32 {
+        x
+    }
+
+    let path = concat!(module_path!(), "::a_function_is_named_by_its_path::");
+    assert_eq!((plain(1), block_on(later(1)), Model::new(9.0).predict(1.0, false)), (1, 1, 9.0));
+    for (name, there) in [(format!("{path}plain"), true), (format!("{path}later"), true), (path.to_owned(), false)] {
+        let key = params! { "__function__": &name[..], "arguments": params! { x: 1_u32 } };
+        assert_eq!(cache().exists(key).unwrap(), there, "{name}");
+    }
+    let arguments = params! { "self": &Model::new(9.0), input: 1.0 };
+    let name = concat!(module_path!(), "::Model::predict");
+    assert!(cache().exists(params! { "__function__": name, "arguments": arguments }).unwrap());
+}

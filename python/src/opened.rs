@@ -1,0 +1,70 @@
+//! What caches and stores have in common: `__init__` opens them, once, and says who encodes and decodes their values.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use cacheness::{Access, Clock, Place, open_store};
+use cacheness_core::Result;
+use cacheness_core::config::{CacheConfig, StoreConfig};
+use cacheness_core::store::Store;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use crate::errors::IntoPyResult;
+use crate::values::Values;
+
+/// A cache or a store that has been opened.
+pub(crate) struct Opened<E> {
+    pub(crate) engine: E,
+    pub(crate) values: Values,
+}
+
+/// What a Python object holds of it: nothing, until `__init__` has opened it.
+pub(crate) struct Handle<E> {
+    opened: OnceLock<Opened<E>>,
+    /// `cache` or `store`, for sentences.
+    kind: &'static str,
+}
+
+impl<E: Send> Handle<E> {
+    pub(crate) fn new(kind: &'static str) -> Self {
+        Self { opened: OnceLock::new(), kind }
+    }
+
+    /// Opens it; called once, by `__init__`.
+    pub(crate) fn open(
+        &self,
+        py: Python<'_>,
+        config: &StoreConfig,
+        registry: Py<PyAny>,
+        open: impl FnOnce() -> Result<E> + Send,
+    ) -> PyResult<()> {
+        let values = Values::new(py, config, registry)?;
+        let engine = py.detach(open).into_py_result()?;
+        self.opened
+            .set(Opened { engine, values })
+            .map_err(|_| PyRuntimeError::new_err(format!("the {} has been opened already", self.kind)))
+    }
+
+    pub(crate) fn get(&self) -> PyResult<&Opened<E>> {
+        self.if_opened().ok_or_else(|| {
+            PyRuntimeError::new_err(format!("the {} has not been opened: call super().__init__()", self.kind))
+        })
+    }
+
+    pub(crate) fn if_opened(&self) -> Option<&Opened<E>> {
+        self.opened.get()
+    }
+}
+
+/// Reads a configuration as `CacheConfig._to_json` writes it.
+pub(crate) fn parse_config(json: &str) -> PyResult<CacheConfig> {
+    CacheConfig::read(&mut serde_json::Deserializer::from_str(json)).into_py_result()
+}
+
+/// Opens the store in `directory`; `:memory:` is one in memory.
+pub(crate) fn open(directory: PathBuf, config: StoreConfig, read_only: bool, clock: Clock) -> Result<Store> {
+    let place = if directory.as_os_str() == ":memory:" { Place::Memory } else { Place::Directory(directory) };
+    let access = if read_only { Access::ReadOnly } else { Access::CreateOrOpen };
+    open_store(&place, config, access, clock)
+}
