@@ -1,7 +1,7 @@
 //! Changing entries that are there: what `cacheness.Cache` offers besides `put` and `get`.
 
 use cacheness_core::cache::{CacheAttributes, CacheEngine, Matches, Ttl, Undecided};
-use cacheness_core::entry::{Entry, EntryVersion};
+use cacheness_core::entry::{Entry, EntrySummary, EntryVersion};
 use cacheness_core::formats::plain::Value;
 use cacheness_core::key::CacheKey;
 use cacheness_core::metadata::Position;
