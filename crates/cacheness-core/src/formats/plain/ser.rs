@@ -227,7 +227,9 @@ impl<'s, 'o> ser::Serializer for &'s mut Serializer<'o> {
         let start = self.out.len();
         value.serialize(&mut *self)?;
         if self.out[start..] == [wire::NIL] {
-            return Err(ser::Error::custom("Some of nothing, such as Some(None) and Some(()), would come back as None"));
+            return Err(ser::Error::custom(
+                "Some of nothing, such as Some(None) and Some(()), would come back as None",
+            ));
         }
         Ok(())
     }
