@@ -340,6 +340,19 @@ def test_numpy_scalars_need_no_pickle(tmp_path: Path) -> None:
                 assert stored_as(store) == "msgpack"
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [[("x" * 500_000, "f8")], [("x" * 2_000_000, "f8")], [(("t" * 2_000_000, "x"), "f8")], [(f"field_{i}", "f8") for i in range(60_000)]],
+    ids=["a long name", "a name that no header has room for", "a title as long", "many fields"],
+)  # fmt: skip
+@pytest.mark.parametrize("items", [3, 50_000])
+def test_dtypes_with_long_descriptions(cache: Cache, fields: Any, items: int) -> None:
+    array = np.ones(items if len(fields) == 1 else 3, dtype=fields)
+    back = through(cache, array)
+    assert back.dtype == array.dtype and back.dtype.fields == array.dtype.fields
+    assert back.tobytes() == array.tobytes()
+
+
 def test_a_fill_value_that_was_only_looked_at(cache: Cache) -> None:
     for array in (np.ma.array(["a", "b"], mask=[1, 0]), np.ma.array(np.arange(3, dtype=">i4"), mask=[1, 0, 0])):
         # From now on it is kept, with a type of its own.

@@ -6,6 +6,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// How deep literals may nest; a structured dtype of a real program has three or four levels.
 const MAX_DEPTH: usize = 32;
 
+/// How long the text of a dtype may be: half of what readers take for a header.
+const MAX_TEXT: usize = 512 << 10;
+
 /// A Python literal.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Literal {
@@ -212,6 +215,9 @@ impl Parser<'_> {
 ///
 /// A dtype with Python objects, or one that is not understood, is an error of kind `Unsupported`.
 pub fn itemsize_of(dtype: &str) -> Result<usize> {
+    if dtype.len() > MAX_TEXT {
+        return Err(bad(format_args!("the description of its dtype has {} bytes", dtype.len())));
+    }
     if dtype.starts_with('[') { descr_size(&parse_literal(dtype)?, 0) } else { simple_size(dtype) }
 }
 
@@ -310,6 +316,8 @@ mod tests {
             assert_eq!(itemsize_of(dtype).unwrap_err().kind(), ErrorKind::Unsupported, "{dtype}");
         }
         assert!(itemsize_of(&format!("<U{}", usize::MAX)).is_err());
+        assert_eq!(itemsize_of(&format!("[('{}', '<i4')]", "x".repeat(500_000))).unwrap(), 4);
+        assert!(itemsize_of(&format!("[('{}', '<i4')]", "x".repeat(600_000))).is_err());
     }
 
     #[test]
