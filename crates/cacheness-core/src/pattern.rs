@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::entry::Glimpse;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::formats::metadata;
 use crate::formats::plain::Value;
 use crate::key;
@@ -48,14 +48,18 @@ impl Pattern {
     /// The names and values of a JSON object as `docs/formats/metadata.md` specifies it.
     ///
     /// # Errors
-    /// Those of [`from_json`](metadata::from_json).
+    /// Those of [`from_json`](metadata::from_json), and [`InvalidInput`](ErrorKind::InvalidInput) for a name that is no
+    /// string: left out it would let more entries match.
     pub fn from_json(json: &str) -> Result<Self> {
         let Value::Map(pairs) = metadata::from_json(json)? else { return Ok(Self::new()) };
-        let named = pairs.into_iter().filter_map(|(name, value)| match name {
-            Value::Str(name) => Some((name, value)),
-            _ => None,
+        let named = pairs.into_iter().map(|(name, value)| match name {
+            Value::Str(name) => Ok((name, value)),
+            name => {
+                let sentence = format!("a name to match is a {}; names are strings", name.type_name());
+                Err(Error::new(ErrorKind::InvalidInput, sentence))
+            }
         });
-        Ok(named.collect())
+        named.collect()
     }
 
     /// Whether nothing is asked for.
@@ -68,7 +72,8 @@ impl Pattern {
     /// cannot say; then neither can this, unless another value differs.
     ///
     /// # Errors
-    /// [`Serialization`](crate::ErrorKind::Serialization) for metadata or parameters that are damaged, where they have to be looked at.
+    /// [`Serialization`](ErrorKind::Serialization) for metadata or parameters that are damaged, where they have to be
+    /// looked at.
     pub fn judge(&self, entry: &Glimpse<'_>, compare: impl Fn(&Value, &Value) -> Option<bool>) -> Result<Option<bool>> {
         let damaged = |error: Error| error.within(format_args!("entry {}", entry.key));
         let fields = entry.metadata.map(|json| self.fields(json)).transpose().map_err(damaged)?;
@@ -205,7 +210,6 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::config::SerializationConfig;
-    use crate::error::ErrorKind;
     use crate::key::Params;
 
     fn judged(pattern: &Pattern, metadata: Option<&str>, params: Option<&[u8]>) -> Result<Option<bool>> {
@@ -243,6 +247,9 @@ mod tests {
         // A tag that makes a map of the whole.
         let pattern = Pattern::from_iter([("a", 1)]);
         assert!(is_match(&pattern, r#"{"$map":[["a",1],[2,3]]}"#));
+        assert_eq!(Pattern::from_json(r#"{"$$x":1}"#).expect("read").wanted[0].name, "$x");
+        let error = Pattern::from_json(r#"{"$map":[["a",1],[2,3]]}"#).expect_err("a number is no name");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
 
     #[test]

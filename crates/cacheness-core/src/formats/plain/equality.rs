@@ -224,7 +224,7 @@ mod tests {
         let turned = Value::Map(vec![(b.clone(), 2.0.into()), (a.clone(), true.into())]);
         assert_eq!(map.equals(&turned), Some(true));
         assert_eq!(map.equals(&Value::Map(vec![(a.clone(), 1.into()), (b, 3.into())])), Some(false));
-        assert_eq!(map.equals(&Value::Map(vec![(a.clone(), 1.into())])), Some(false));
+        assert_eq!(map.equals(&Value::Map(vec![(a, 1.into())])), Some(false));
         // A part that only Python could compare does not matter beside one that differs.
         let decimal = Value::Decimal("1".into());
         assert_eq!(list([decimal.clone(), 2.into()]).equals(&list([1.into(), 3.into()])), Some(false));
