@@ -1,8 +1,11 @@
 //! Chunks of Blosc2 frames: compressing and decompressing one, and sampling an array for how well it compresses.
 
+use std::cell::Cell;
+
 use blosc2::chunk::{Decoder, Encoder};
 use blosc2::{CParams, CompressAlgo, DParams, Filter};
 
+use super::kept::{Keep, Kept};
 use super::{ArrayView, bad, cast};
 use crate::config::{ArrayCodec, CompressionConfig};
 use crate::error::{Error, ErrorKind, Result};
@@ -12,6 +15,9 @@ pub(super) const CHUNK_HEADER: usize = 32;
 
 /// The largest item that a chunk treats as such; larger ones are bytes to it.
 pub(super) const MAX_TYPESIZE: usize = 255;
+
+/// Contexts for blocks of more bytes than this are not kept: those of ours are smaller, and a context has four of them.
+const KEPT_BLOCK: usize = 1 << 20;
 
 /// Bytes of one sample, and how many are taken.
 const SAMPLE: usize = 16 << 10;
@@ -36,33 +42,89 @@ pub(super) fn codec_code(codec: ArrayCodec) -> u8 {
 }
 
 /// The size of an item as a chunk of such items has it.
-pub(super) fn typesize(itemsize: usize) -> usize {
+fn typesize(itemsize: usize) -> usize {
     if (1..=MAX_TYPESIZE).contains(&itemsize) { itemsize } else { 1 }
 }
 
-/// An encoder for chunks of items of `itemsize` bytes, cut into blocks of `block` bytes.
-pub(super) fn encoder(config: &CompressionConfig, itemsize: usize, block: usize) -> Result<Encoder> {
-    let algorithm = match config.blosc2_array_codec {
-        ArrayCodec::Lz4 => CompressAlgo::Lz4,
-        ArrayCodec::Lz4hc => CompressAlgo::Lz4hc,
-        ArrayCodec::Blosclz => CompressAlgo::Blosclz,
-        ArrayCodec::Zstd => CompressAlgo::Zstd,
-        ArrayCodec::Zlib => CompressAlgo::Zlib,
-    };
-    let mut params = CParams::default();
-    params.compressor(algorithm).clevel(u32::from(config.blosc2_array_compression_level.min(9)));
-    // Arrays are spread over threads chunk by chunk; threads inside c-blosc2 would not survive a fork.
-    params.nthreads(1).blocksize(Some(block));
-    params.typesize(typesize(itemsize)).and_then(|p| p.filters(&[Filter::ByteShuffle])).map_err(|e| failed(&e))?;
-    Encoder::new(params).map_err(|e| failed(&e))
+/// What the chunks of an array are made with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Recipe {
+    codec: ArrayCodec,
+    level: u8,
+    itemsize: usize,
+    block: usize,
 }
 
-/// Compresses one chunk.
-pub(super) fn compress(encoder: &mut Encoder, items: &[u8]) -> Result<Vec<u8>> {
-    let chunk = encoder.compress(items).map_err(|e| failed(&e))?;
-    let mut bytes = chunk.into_bytes().into_vec();
-    bytes.shrink_to_fit();
-    Ok(bytes)
+impl Recipe {
+    fn encoder(self) -> Result<Encoder> {
+        let algorithm = match self.codec {
+            ArrayCodec::Lz4 => CompressAlgo::Lz4,
+            ArrayCodec::Lz4hc => CompressAlgo::Lz4hc,
+            ArrayCodec::Blosclz => CompressAlgo::Blosclz,
+            ArrayCodec::Zstd => CompressAlgo::Zstd,
+            ArrayCodec::Zlib => CompressAlgo::Zlib,
+        };
+        let mut params = CParams::default();
+        params.compressor(algorithm).clevel(u32::from(self.level.min(9)));
+        // Arrays are spread over threads chunk by chunk; threads inside c-blosc2 would not survive a fork.
+        params.nthreads(1).blocksize(Some(self.block));
+        let shuffled = params.typesize(typesize(self.itemsize)).and_then(|p| p.filters(&[Filter::ByteShuffle]));
+        shuffled.map_err(|e| failed(&e))?;
+        Encoder::new(params).map_err(|e| failed(&e))
+    }
+}
+
+/// Compresses chunks.
+pub(super) struct Compressor {
+    recipe: Recipe,
+    encoder: Encoder,
+    /// Where a chunk is compressed before it is known how long it is.
+    room: Vec<u8>,
+    intact: bool,
+}
+
+impl Keep for Compressor {
+    fn worth_keeping(&self) -> bool {
+        self.intact && self.recipe.block <= KEPT_BLOCK && self.room.len() <= 2 * KEPT_BLOCK
+    }
+}
+
+thread_local! {
+    static COMPRESSOR: Cell<Option<Compressor>> = const { Cell::new(None) };
+    static DECOMPRESSOR: Cell<Option<Decompressor>> = const { Cell::new(None) };
+}
+
+/// A compressor for chunks of items of `itemsize` bytes, cut into blocks of `block` bytes.
+pub(super) fn compressor(config: &CompressionConfig, itemsize: usize, block: usize) -> Result<Kept<Compressor>> {
+    let level = config.blosc2_array_compression_level;
+    let recipe = Recipe { codec: config.blosc2_array_codec, level, itemsize, block };
+    Kept::get(&COMPRESSOR, |kept| kept.recipe == recipe, || Compressor::new(recipe))
+}
+
+impl Compressor {
+    fn new(recipe: Recipe) -> Result<Self> {
+        Ok(Self { recipe, encoder: recipe.encoder()?, room: Vec::new(), intact: true })
+    }
+
+    /// Compresses one chunk.
+    pub(super) fn compress(&mut self, items: &[u8]) -> Result<Vec<u8>> {
+        let room = items.len() + CHUNK_HEADER;
+        if self.room.len() < room {
+            self.room = vec![0; room];
+        }
+        self.intact = false;
+        let length =
+            self.encoder.compress_into(items, cast::as_uninit(&mut self.room[..room])).map_err(|e| failed(&e))?;
+        self.intact = true;
+        Ok(self.room[..length].to_vec())
+    }
+}
+
+/// Compresses the index of a frame, which is one chunk of 64-bit numbers.
+pub(super) fn compress_index(offsets: &[u8]) -> Result<Vec<u8>> {
+    let CompressionConfig { blosc2_array_codec: codec, blosc2_array_compression_level: level, .. } =
+        CompressionConfig::default();
+    Compressor::new(Recipe { codec, level, itemsize: 8, block: offsets.len() })?.compress(offsets)
 }
 
 /// The part of their size that samples of an array compress to; `None` for an array too small to be sampled.
@@ -72,19 +134,35 @@ pub(super) fn sample_ratio(view: &ArrayView<'_>, config: &CompressionConfig) -> 
     if view.data.len() < count * WORTH_SAMPLING {
         return Ok(None);
     }
-    let mut encoder = encoder(config, itemsize, count)?;
+    let level = config.blosc2_array_compression_level;
+    let mut compressor = Compressor::new(Recipe { codec: config.blosc2_array_codec, level, itemsize, block: count })?;
     let items = (view.data.len() - count) / itemsize;
     let mut compressed = 0;
     for i in 0..SAMPLES {
         let start = items / (SAMPLES - 1) * i * itemsize;
-        compressed += compress(&mut encoder, &view.data[start..start + count])?.len();
+        compressed += compressor.compress(&view.data[start..start + count])?.len();
     }
     Ok(Some(compressed as f64 / (count * SAMPLES) as f64))
 }
 
-/// A decoder of chunks.
-pub(super) fn decoder() -> Result<Decoder> {
-    Decoder::new(DParams::default()).map_err(|e| bad(format_args!("c-blosc2 gives no decoder: {e}")))
+/// Decompresses chunks.
+pub(super) struct Decompressor {
+    decoder: Decoder,
+    /// Bytes of a block and of an item that the decoder has been used for: c-blosc2 gets its memory by the first chunk,
+    /// and gets it anew for other blocks, but not for other items.
+    used_for: Option<(usize, u8)>,
+    intact: bool,
+}
+
+impl Keep for Decompressor {
+    fn worth_keeping(&self) -> bool {
+        self.intact
+    }
+}
+
+/// A decompressor of this thread's.
+pub(super) fn decompressor() -> Result<Kept<Decompressor>> {
+    Kept::get(&DECOMPRESSOR, |_| true, Decompressor::new)
 }
 
 /// Bytes of the chunk that begins with `header`.
@@ -96,58 +174,139 @@ pub(super) fn chunk_length(header: &[u8]) -> Result<usize> {
     }
 }
 
-/// Decompresses a chunk that must fill `destination` exactly.
-///
-/// The header is checked first: c-blosc2 is only shown chunks that stand by themselves (not "lazy" ones, which name
-/// another file), use codecs and filters that are built in, and have the promised size. It checks every offset and
-/// length inside the chunk against the ends of both buffers.
-pub(super) fn decompress(decoder: &mut Decoder, chunk: &[u8], destination: &mut [u8]) -> Result<()> {
-    let header: &[u8; CHUNK_HEADER] =
-        chunk.first_chunk().ok_or_else(|| bad("a chunk of it is shorter than its header"))?;
-    let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let (flags, typesize, filters, metas, more) = (header[2], header[3], &header[16..22], &header[24..30], header[31]);
-    let length = chunk_length(header)?;
-    let chunk = chunk.get(..length).ok_or_else(|| bad("a chunk of it ends too early"))?;
-    if number(4) as usize != destination.len() {
-        return Err(bad(format_args!("a chunk of it has {} bytes instead of {}", number(4), destination.len())));
+impl Decompressor {
+    /// One that is used for something else than the chunks of an array.
+    pub(super) fn new() -> Result<Self> {
+        let decoder = Decoder::new(DParams::default());
+        let decoder = decoder.map_err(|e| bad(format_args!("c-blosc2 gives no decoder: {e}")))?;
+        Ok(Self { decoder, used_for: None, intact: true })
     }
-    let unsupported = |what: &str| {
-        Error::new(ErrorKind::Unsupported, format!("a chunk of it uses {what}, which is not supported"))
-            .with_hint("write the array again with one of the codecs of Blosc2 and no filter but shuffle")
-    };
-    // Both shuffle bits together say that the header has 32 bytes.
-    if header[0] > 5 || flags & 0b101 != 0b101 {
-        return Err(unsupported("another version of the chunk format"));
+
+    /// Decompresses a chunk that must fill `destination` exactly.
+    ///
+    /// The header is checked first: c-blosc2 is only shown chunks that stand by themselves (not "lazy" ones, which name
+    /// another file), use codecs and filters that are built in, and have the promised size. It checks every offset and
+    /// length inside the chunk against the ends of both buffers.
+    pub(super) fn decompress(&mut self, chunk: &[u8], destination: &mut [u8]) -> Result<()> {
+        let header: &[u8; CHUNK_HEADER] =
+            chunk.first_chunk().ok_or_else(|| bad("a chunk of it is shorter than its header"))?;
+        let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let (flags, typesize, filters, metas, more) =
+            (header[2], header[3], &header[16..22], &header[24..30], header[31]);
+        let length = chunk_length(header)?;
+        let chunk = chunk.get(..length).ok_or_else(|| bad("a chunk of it ends too early"))?;
+        if number(4) as usize != destination.len() {
+            return Err(bad(format_args!("a chunk of it has {} bytes instead of {}", number(4), destination.len())));
+        }
+        let unsupported = |what: &str| {
+            Error::new(ErrorKind::Unsupported, format!("a chunk of it uses {what}, which is not supported"))
+                .with_hint("write the array again with one of the codecs of Blosc2 and no filter but shuffle")
+        };
+        // Both shuffle bits together say that the header has 32 bytes.
+        if header[0] > 5 || flags & 0b101 != 0b101 {
+            return Err(unsupported("another version of the chunk format"));
+        }
+        if more & 0b1000_1000 != 0 {
+            return Err(unsupported("lazy or instrumented blocks"));
+        }
+        if !matches!(flags >> 5, 0 | 1 | 3 | 4) {
+            return Err(unsupported("a codec of a plug-in"));
+        }
+        // The meta byte of a shuffle filter is the width it shuffles by, in releases that know it.
+        let known = |(&filter, &meta): (&u8, &u8)| filter == 0 || filter == 4 || (filter <= 3 && meta == 0);
+        if !filters.iter().zip(metas).all(known) {
+            return Err(unsupported("a filter of a plug-in or of a newer release"));
+        }
+        let block = number(8) as usize;
+        if typesize == 0 || block == 0 || block > destination.len() {
+            return Err(bad("a chunk of it has a header that makes no sense"));
+        }
+        match (more >> 4) & 0b111 {
+            0 | 2 | 3 => {
+                if self.used_for.is_some_and(|used_for| used_for != (block, typesize)) {
+                    *self = Self::new()?;
+                }
+                self.used_for = Some((block, typesize));
+                self.intact = false;
+                match self.decoder.decompress_into(chunk, cast::as_uninit(destination)) {
+                    Ok(written) if written == destination.len() => {
+                        self.intact = block <= KEPT_BLOCK;
+                        Ok(())
+                    }
+                    Ok(written) => Err(bad(format_args!("a chunk of it gave {written} bytes"))),
+                    Err(error) => Err(bad(format_args!("a chunk of it is damaged: {error}"))),
+                }
+            }
+            // All zeros, or items that were never written: those must not become whatever the memory held before.
+            1 | 4 => {
+                destination.fill(0);
+                Ok(())
+            }
+            _ => Err(unsupported("an unknown kind of repeated value")),
+        }
     }
-    if more & 0b1000_1000 != 0 {
-        return Err(unsupported("lazy or instrumented blocks"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ArrayFormat;
+
+    fn config() -> CompressionConfig {
+        CompressionConfig { array_format: ArrayFormat::Blosc2, ..CompressionConfig::default() }
     }
-    if !matches!(flags >> 5, 0 | 1 | 3 | 4) {
-        return Err(unsupported("a codec of a plug-in"));
+
+    fn bytes(count: usize, step: usize) -> Vec<u8> {
+        (0..count).map(|i| u8::try_from(i / step % 251).unwrap_or(0)).collect()
     }
-    // The meta byte of a shuffle filter is the width it shuffles by, in releases that know it.
-    let known = |(&filter, &meta): (&u8, &u8)| filter == 0 || filter == 4 || (filter <= 3 && meta == 0);
-    if !filters.iter().zip(metas).all(known) {
-        return Err(unsupported("a filter of a plug-in or of a newer release"));
-    }
-    let block = number(8) as usize;
-    if typesize == 0 || block == 0 || block > destination.len() {
-        return Err(bad("a chunk of it has a header that makes no sense"));
-    }
-    match (more >> 4) & 0b111 {
-        0 | 2 | 3 => {
-            let written = decoder.decompress_into(chunk, cast::as_uninit(destination));
-            match written {
-                Ok(written) if written == destination.len() => Ok(()),
-                Ok(written) => Err(bad(format_args!("a chunk of it gave {written} bytes"))),
-                Err(error) => Err(bad(format_args!("a chunk of it is damaged: {error}"))),
+
+    #[test]
+    fn one_thread_compresses_and_decompresses_chunks_of_any_kind() {
+        // The same blocks for items of different sizes, and the other way round, in turn.
+        let kinds = [(8, 4096), (200, 4096), (1, 4096), (8, 800), (200, 800), (8, 4096), (4, 65_536), (255, 4096)];
+        let chunks: Vec<(Vec<u8>, Vec<u8>)> = kinds
+            .iter()
+            .map(|&(itemsize, block)| {
+                let items = bytes(block, itemsize);
+                let chunk = compressor(&config(), itemsize, block).unwrap().compress(&items).unwrap();
+                (items, chunk)
+            })
+            .collect();
+        for _ in 0..3 {
+            for (items, chunk) in &chunks {
+                let mut back = vec![0; items.len()];
+                decompressor().unwrap().decompress(chunk, &mut back).unwrap();
+                assert_eq!(&back, items);
             }
         }
-        // All zeros, or items that were never written: those must not become whatever the memory held before.
-        1 | 4 => {
-            destination.fill(0);
-            Ok(())
+    }
+
+    #[test]
+    fn kept_contexts_make_the_same_bytes_as_new_ones() {
+        let (first, second) = (bytes(40_000, 3), bytes(40_000, 700));
+        let new = |items: &[u8]| {
+            std::thread::scope(|scope| {
+                let made = scope.spawn(|| compressor(&config(), 8, 40_000).unwrap().compress(items).unwrap());
+                made.join().unwrap()
+            })
+        };
+        for items in [&first, &second, &first] {
+            assert_eq!(compressor(&config(), 8, 40_000).unwrap().compress(items).unwrap(), new(items));
         }
-        _ => Err(unsupported("an unknown kind of repeated value")),
+    }
+
+    #[test]
+    fn a_damaged_chunk_does_no_harm_to_the_next() {
+        let items = bytes(20_000, 9);
+        let chunk = compressor(&config(), 8, 20_000).unwrap().compress(&items).unwrap();
+        let mut back = vec![0; items.len()];
+        for at in 0..chunk.len() {
+            let mut damaged = chunk.clone();
+            damaged[at] ^= 0xff;
+            // Without a hash not every damage is noticed.
+            let _ = decompressor().unwrap().decompress(&damaged, &mut back);
+            decompressor().unwrap().decompress(&chunk, &mut back).unwrap();
+            assert_eq!(back, items, "after byte {at} was damaged");
+        }
     }
 }

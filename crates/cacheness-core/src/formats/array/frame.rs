@@ -40,16 +40,16 @@ pub(super) fn write<'a>(view: &ArrayView<'_>, grid: &Grid, config: &CompressionC
     let chunk_bytes = grid.chunk_bytes();
     let mut chunks: Vec<Vec<u8>> = grid.runs().map(|_| Vec::new()).collect();
     let threads = if config.parallel { threads_for(view.data.len()) } else { 1 };
-    let state = || Ok((blosc::encoder(config, grid.itemsize, grid.block_bytes())?, Vec::new()));
-    for_each(grid.runs().zip(&mut chunks), threads, state, |(encoder, padded), (run, chunk)| {
+    let state = || Ok((blosc::compressor(config, grid.itemsize, grid.block_bytes())?, Vec::new()));
+    for_each(grid.runs().zip(&mut chunks), threads, state, |(compressor, padded), (run, chunk)| {
         let items = &view.data[run];
         *chunk = if items.len() == chunk_bytes {
-            blosc::compress(encoder, items)?
+            compressor.compress(items)?
         } else {
             padded.clear();
             padded.extend_from_slice(items);
             padded.resize(chunk_bytes, 0);
-            blosc::compress(encoder, padded)?
+            compressor.compress(padded)?
         };
         Ok(())
     })?;
@@ -60,7 +60,7 @@ pub(super) fn write<'a>(view: &ArrayView<'_>, grid: &Grid, config: &CompressionC
         offsets.extend_from_slice(&offset.to_le_bytes());
         offset += chunk.len() as i64;
     }
-    let mut end = blosc::compress(&mut blosc::encoder(&CompressionConfig::default(), 8, offsets.len())?, &offsets)?;
+    let mut end = blosc::compress_index(&offsets)?;
     end.extend_from_slice(b"\x94\x01\x93\xcd\x00\x06\xde\x00\x00\xdc\x00\x00\xce\x00\x00\x00\x23\xd8\x00");
     end.extend_from_slice(&[0; 16]);
 
@@ -322,7 +322,7 @@ impl<'a, S: Source + ?Sized> Frame<'a, S> {
         if header.chunks > 0 {
             let at = header.length + header.compressed;
             let chunk = read_chunk(source, at, size)?;
-            blosc::decompress(&mut blosc::decoder()?, &chunk, &mut index)?;
+            blosc::Decompressor::new()?.decompress(&chunk, &mut index)?;
         }
         let offset = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().expect("the chunks of eight have eight bytes"));
         let offsets = index.chunks_exact(8).map(offset).collect();
@@ -359,11 +359,11 @@ impl<'a, S: Source + ?Sized> Frame<'a, S> {
             Some((start..at, slab))
         });
         let threads = threads_for(slabs_bytes(wanted, grid.itemsize));
-        let state = || Ok((blosc::decoder()?, Vec::new()));
-        for_each(slabs, threads, state, |(decoder, scratch), (range, slab)| {
+        let state = || Ok((blosc::decompressor()?, Vec::new()));
+        for_each(slabs, threads, state, |(decompressor, scratch), (range, slab)| {
             let mut wanted = wanted.to_vec();
             wanted[axis] = range;
-            self.read_slab(&wanted, slab, decoder, scratch)
+            self.read_slab(&wanted, slab, decompressor, scratch)
         })
     }
 
@@ -371,7 +371,7 @@ impl<'a, S: Source + ?Sized> Frame<'a, S> {
         &self,
         wanted: &[Range<usize>],
         slab: &mut [u8],
-        decoder: &mut blosc2::chunk::Decoder,
+        decompressor: &mut blosc::Decompressor,
         scratch: &mut Vec<u8>,
     ) -> Result<()> {
         let grid = &self.header.grid;
@@ -385,11 +385,11 @@ impl<'a, S: Source + ?Sized> Frame<'a, S> {
             let part = Part::of(grid, &origin, wanted);
             match part.run(grid) {
                 Some((source, target)) if source.len() == grid.chunk_bytes() => {
-                    self.read_chunk(index, decoder, &mut slab[target..][..source.len()])?;
+                    self.read_chunk(index, decompressor, &mut slab[target..][..source.len()])?;
                 }
                 run => {
                     scratch.resize(grid.chunk_bytes(), 0);
-                    self.read_chunk(index, decoder, scratch)?;
+                    self.read_chunk(index, decompressor, scratch)?;
                     match run {
                         Some((source, target)) => {
                             slab[target..][..source.len()].copy_from_slice(&scratch[source]);
@@ -406,12 +406,12 @@ impl<'a, S: Source + ?Sized> Frame<'a, S> {
         }
     }
 
-    fn read_chunk(&self, index: usize, decoder: &mut blosc2::chunk::Decoder, destination: &mut [u8]) -> Result<()> {
+    fn read_chunk(&self, index: usize, decompressor: &mut blosc::Decompressor, destination: &mut [u8]) -> Result<()> {
         let offset = self.offsets[index];
         let end = self.header.length + self.header.compressed;
         if let Ok(offset) = u64::try_from(offset) {
             let at = self.header.length.checked_add(offset).ok_or_else(|| bad("a chunk of it is beyond its end"))?;
-            return blosc::decompress(decoder, &read_chunk(self.source, at, end)?, destination);
+            return decompressor.decompress(&read_chunk(self.source, at, end)?, destination);
         }
         let nan: &[u8] = match ((offset >> 56) & 7, self.header.grid.itemsize) {
             // Zeros, or items that were never written.

@@ -18,6 +18,8 @@ mod cast;
 mod frame;
 #[cfg(feature = "blosc2")]
 mod grid;
+#[cfg(feature = "blosc2")]
+mod kept;
 #[cfg(feature = "ndarray")]
 mod native;
 #[cfg(feature = "blosc2")]
