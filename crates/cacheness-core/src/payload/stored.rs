@@ -1,0 +1,374 @@
+//! A payload on its way out, and its verification.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::{Buffer, Check, LARGE, PayloadHasher};
+use crate::blob::BlobReader;
+use crate::clock::Timestamp;
+use crate::entry::{Entry, Format, Location};
+use crate::error::{Error, ErrorKind, Result};
+use crate::parallel;
+use crate::tree;
+
+/// How much of a large payload one thread reads at a time where it does not hash it.
+const PIECE: usize = 1 << 20;
+
+/// Pieces that one thread reads and hashes before it asks for more, at most.
+const RUN: usize = 16;
+
+/// Reads what follows `prefix` into `destination` and returns the BLAKE3 of both: on all cores, each piece hashed while
+/// it is in the cache of the core that read it. There must be more than one piece, and `prefix` is shorter than one.
+fn read_hashed(reader: &dyn BlobReader, prefix: &[u8], destination: &mut [u8]) -> Result<[u8; 32]> {
+    let size = prefix.len() + destination.len();
+    let count = tree::count(size);
+    let run = (count / (4 * parallel::threads())).clamp(1, RUN);
+    let mut pieces = vec![tree::Piece::default(); count];
+    let mut rest = destination;
+    let runs = pieces.chunks_mut(run).enumerate().map(|(number, pieces)| {
+        let first = number * run;
+        // Pieces are counted from the beginning of the payload, which is not in the destination.
+        let (start, end) = (first * tree::PIECE, ((first + pieces.len()) * tree::PIECE).min(size));
+        let prefix = if first == 0 { prefix } else { &[] };
+        let bytes;
+        (bytes, rest) = std::mem::take(&mut rest).split_at_mut(end - start - prefix.len());
+        (first, pieces, prefix, bytes)
+    });
+    parallel::share(count / 2, runs, |(first, pieces, mut prefix, mut bytes)| -> Result<()> {
+        for (number, hash) in (first..).zip(pieces) {
+            let part;
+            (part, bytes) = bytes.split_at_mut(bytes.len().min(tree::PIECE - prefix.len()));
+            let offset = number * tree::PIECE + prefix.len();
+            reader.read_exact_at(part, offset as u64)?;
+            *hash = tree::piece(number, [std::mem::take(&mut prefix), part]);
+        }
+        Ok(())
+    })?;
+    Ok(tree::digest(&pieces))
+}
+
+/// Where the bytes are.
+enum Source {
+    /// In the entry.
+    Inline,
+    Blob(Box<dyn BlobReader>),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Inline => "Inline",
+            Self::Blob(_) => "Blob",
+        })
+    }
+}
+
+/// A payload as the store has it, not verified yet.
+#[derive(Debug)]
+pub struct Stored {
+    /// Shared with what the store keeps in memory.
+    entry: Arc<Entry>,
+    check: Check,
+    signed: bool,
+    source: Source,
+}
+
+impl Stored {
+    /// The payload of `entry`; `reader` is its opened blob where it has one. `signed` says that the entry's signature
+    /// has been checked and is valid.
+    pub fn new(
+        entry: impl Into<Arc<Entry>>,
+        reader: Option<Box<dyn BlobReader>>,
+        check: Check,
+        signed: bool,
+    ) -> Result<Self> {
+        let entry = entry.into();
+        let source = match (&entry.location, reader) {
+            (Location::Inline(_), _) => Source::Inline,
+            (Location::Blob(_), Some(reader)) => Source::Blob(reader),
+            (Location::Blob(locator), None) => {
+                return Err(Error::new(
+                    ErrorKind::Integrity,
+                    format!("entry {}: its blob {locator} is missing", entry.key),
+                )
+                .with_hint("delete the entry and put the value again"));
+            }
+        };
+        let stored = Self { entry, check, signed, source };
+        let found = stored.size_found();
+        if found != stored.size() {
+            return Err(stored.damaged(format_args!("its payload has {found} bytes instead of {}", stored.size())));
+        }
+        Ok(stored)
+    }
+
+    /// A payload in memory that needs no check, for tests of codecs.
+    #[must_use]
+    pub fn from_bytes(format: Format, bytes: Vec<u8>) -> Self {
+        let size = bytes.len() as u64;
+        let entry = Entry {
+            key: "test".into(),
+            fingerprint: None,
+            created_at: Timestamp(0),
+            accessed_at: Timestamp(0),
+            expires_at: None,
+            access_count: 0,
+            format,
+            size,
+            file_hash: 0,
+            digest: None,
+            signature: None,
+            description: None,
+            metadata: None,
+            params: None,
+            location: Location::Inline(bytes),
+        };
+        Self { entry: Arc::new(entry), check: Check::Skip, signed: true, source: Source::Inline }
+    }
+
+    /// How the payload is to be read.
+    #[must_use]
+    pub fn format(&self) -> &Format {
+        &self.entry.format
+    }
+
+    /// The entry.
+    #[must_use]
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// The key of the entry, for messages.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.entry.key
+    }
+
+    /// Bytes of the payload.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.entry.size
+    }
+
+    /// Whether the entry has a valid signature.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        self.signed
+    }
+
+    /// An error of kind `Serialization` about this entry.
+    pub fn undecodable(&self, why: impl std::fmt::Display) -> Error {
+        Error::new(
+            ErrorKind::Serialization,
+            format!("entry {}: cannot decode its {} payload: {why}", self.entry.key, self.entry.format.storage_format),
+        )
+    }
+
+    fn damaged(&self, what: impl std::fmt::Display) -> Error {
+        let place = self.entry.location.locator().map(|locator| format!(" ({locator})")).unwrap_or_default();
+        Error::new(ErrorKind::Integrity, format!("entry {}{place}: {what}", self.entry.key))
+            .with_hint("the stored bytes are damaged; delete the entry and put the value again")
+    }
+
+    /// The payload that travels inside the entry.
+    fn inline(&self) -> &[u8] {
+        match &self.entry.location {
+            Location::Inline(bytes) => bytes,
+            Location::Blob(_) => &[],
+        }
+    }
+
+    fn wrong_hash(&self) -> Error {
+        self.damaged("its payload does not have the hash that the entry records")
+    }
+
+    fn size_found(&self) -> u64 {
+        match &self.source {
+            Source::Inline => self.inline().len() as u64,
+            Source::Blob(reader) => reader.size(),
+        }
+    }
+
+    fn length(&self) -> Result<usize> {
+        usize::try_from(self.size()).map_err(|_| self.undecodable("it is too large for this machine"))
+    }
+
+    fn check_parts(&self, parts: &[&[u8]]) -> Result<()> {
+        let (xxh3, blake3) = match self.check {
+            Check::Skip => return Ok(()),
+            Check::Xxh3(_) => (true, false),
+            Check::Blake3(_) => (false, true),
+        };
+        let found = match parts {
+            [whole] => PayloadHasher::of(whole, xxh3, blake3),
+            parts => {
+                let mut hasher = PayloadHasher::new(xxh3, blake3);
+                for part in parts {
+                    hasher.update_parallel(part);
+                }
+                hasher.finish()
+            }
+        };
+        let equal = match self.check {
+            Check::Skip => true,
+            Check::Xxh3(expected) => found.file_hash == Some(expected),
+            Check::Blake3(expected) => found.digest == Some(expected),
+        };
+        if equal { Ok(()) } else { Err(self.wrong_hash()) }
+    }
+
+    /// Verifies the payload and returns it.
+    pub fn into_bytes(self) -> Result<Buffer> {
+        let bytes = match self.source {
+            Source::Inline => {
+                self.check_parts(&[self.inline()])?;
+                let entry = Arc::try_unwrap(self.entry).map(|entry| entry.location);
+                return Ok(Buffer::Heap(match entry {
+                    Ok(Location::Inline(bytes)) => bytes,
+                    Err(shared) => match &shared.location {
+                        Location::Inline(bytes) => bytes.clone(),
+                        Location::Blob(_) => Vec::new(),
+                    },
+                    Ok(Location::Blob(_)) => Vec::new(),
+                }));
+            }
+            Source::Blob(_) => {
+                let mut buffer = Buffer::zeroed(self.length()?)?;
+                self.read_into(&[], buffer.as_mut_slice())?;
+                buffer
+            }
+        };
+        Ok(bytes)
+    }
+
+    /// Verifies an inline payload now, so that nobody verifies it again.
+    pub(crate) fn verify_inline(&mut self) -> Result<()> {
+        if matches!(self.source, Source::Inline) {
+            self.check_parts(&[self.inline()])?;
+            self.check = Check::Skip;
+        }
+        Ok(())
+    }
+
+    /// Believes an inline payload: it has been in this process's memory since it was verified.
+    pub(crate) fn skip_inline_check(&mut self) {
+        if matches!(self.source, Source::Inline) {
+            self.check = Check::Skip;
+        }
+    }
+
+    /// The entry, to be kept in memory.
+    pub(crate) fn share(&self) -> Arc<Entry> {
+        Arc::clone(&self.entry)
+    }
+
+    /// Verifies an inline payload in place and returns it; `None` where the payload is a blob.
+    pub fn inline_bytes(&self) -> Result<Option<&[u8]>> {
+        match &self.source {
+            Source::Inline => {
+                self.check_parts(&[self.inline()])?;
+                Ok(Some(self.inline()))
+            }
+            Source::Blob(_) => Ok(None),
+        }
+    }
+
+    /// The first `count` bytes, or all if there are fewer: **not verified**. Good for finding out how much memory to get
+    /// before [`Stored::read_into`], which verifies them.
+    pub fn peek(&self, count: usize) -> Result<Vec<u8>> {
+        let count = count.min(self.length()?);
+        match &self.source {
+            Source::Inline => Ok(self.inline()[..count].to_vec()),
+            Source::Blob(reader) => {
+                let mut buffer = vec![0; count];
+                reader.read_exact_at(&mut buffer, 0)?;
+                Ok(buffer)
+            }
+        }
+    }
+
+    /// Reads what follows the `prefix` that [`Stored::peek`] returned into `destination`, which must take exactly the
+    /// rest of the payload, and verifies the whole. After an error `destination` holds nothing to be trusted.
+    pub fn read_into(&self, prefix: &[u8], destination: &mut [u8]) -> Result<()> {
+        if (prefix.len() as u64).checked_add(destination.len() as u64) != Some(self.size()) {
+            return Err(self.undecodable(format_args!(
+                "its header promises {} bytes and it has {}",
+                prefix.len() as u64 + destination.len() as u64,
+                self.size()
+            )));
+        }
+        if let (Source::Blob(reader), Check::Blake3(expected)) = (&self.source, self.check)
+            && prefix.len() < tree::PIECE
+            && prefix.len() + destination.len() > tree::PIECE
+        {
+            let found = read_hashed(&**reader, prefix, destination)?;
+            return if found == expected { Ok(()) } else { Err(self.wrong_hash()) };
+        }
+        self.fill(destination, prefix.len() as u64)?;
+        self.check_parts(&[prefix, destination])
+    }
+
+    /// Reads `buffer.len()` bytes from `offset` on without verifying them: for slices of formats that check themselves.
+    pub fn read_unverified(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        self.fill(buffer, offset)
+    }
+
+    fn fill(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        match &self.source {
+            Source::Inline => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX);
+                let from = self.inline().get(start..).and_then(|rest| rest.get(..buffer.len()));
+                let from = from.ok_or_else(|| self.damaged("its payload ends too early"))?;
+                buffer.copy_from_slice(from);
+                Ok(())
+            }
+            Source::Blob(reader) if buffer.len() >= LARGE => parallel::run(|| {
+                let pieces = buffer.par_chunks_mut(PIECE).enumerate();
+                pieces.map(|(i, piece)| reader.read_exact_at(piece, offset + (i * PIECE) as u64)).collect()
+            }),
+            Source::Blob(reader) => reader.read_exact_at(buffer, offset),
+        }
+    }
+
+    /// Verifies the payload unless the check is [`Check::Skip`], and returns its file for memory mapping; `None` where
+    /// the payload is no local file.
+    pub fn verified_file(&self) -> Result<Option<&File>> {
+        let Source::Blob(reader) = &self.source else { return Ok(None) };
+        let Some(file) = reader.file() else { return Ok(None) };
+        if !matches!(self.check, Check::Skip) {
+            let mut hasher =
+                PayloadHasher::new(matches!(self.check, Check::Xxh3(_)), matches!(self.check, Check::Blake3(_)));
+            let mut buffer = Buffer::zeroed(self.length()?.min(LARGE))?;
+            let mut offset = 0;
+            while offset < self.size() {
+                let count = (self.size() - offset).min(buffer.len() as u64);
+                #[allow(clippy::cast_possible_truncation)]
+                let piece = &mut buffer.as_mut_slice()[..count as usize];
+                reader.read_exact_at(piece, offset)?;
+                hasher.update_parallel(piece);
+                offset += count;
+            }
+            let found = hasher.finish();
+            let equal = match self.check {
+                Check::Skip => true,
+                Check::Xxh3(expected) => found.file_hash == Some(expected),
+                Check::Blake3(expected) => found.digest == Some(expected),
+            };
+            if !equal {
+                return Err(self.wrong_hash());
+            }
+        }
+        Ok(Some(file))
+    }
+
+    /// The path of the payload's local file, where there is one.
+    #[must_use]
+    pub fn local_path(&self) -> Option<&std::path::Path> {
+        match &self.source {
+            Source::Inline => None,
+            Source::Blob(reader) => reader.local_path(),
+        }
+    }
+}
