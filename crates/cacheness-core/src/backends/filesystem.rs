@@ -15,10 +15,11 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IoSlice, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
@@ -36,7 +37,7 @@ const TMP: &str = "tmp";
 /// Bytes gathered before they are written; larger pieces are written straight through.
 const WRITE_BUFFER: usize = 128 << 10;
 /// Files of at least so many bytes get their room before they are written.
-const RESERVED: u64 = 4 << 20;
+const RESERVED: u64 = 128 << 10;
 /// How often another random name is tried. With 48 random bits even the second is next to impossible.
 const ATTEMPTS: usize = 8;
 
@@ -244,6 +245,8 @@ struct FileWriter {
     extension: String,
     stem: String,
     path: PathBuf,
+    /// Whether an encoder has been given the path: it may have put another file there.
+    path_taken: AtomicBool,
     file: BufWriter<File>,
     /// The process that made it: a forked child must not delete the file of its parent.
     process: rustix::process::Pid,
@@ -263,14 +266,18 @@ impl FileWriter {
     fn settle(&self) -> Result<()> {
         let temporary = self.temporary();
         let failed = |what: &str, error: Errno| Error::io(format_args!("cannot {what} {temporary}"), error.into());
+        let sync_ours = || match self.shared.is_full() {
+            true => rustix::fs::fsync(self.file.get_ref()).map_err(|e| failed("sync", e)),
+            false => Ok(()),
+        };
+        if !self.path_taken.load(Ordering::Relaxed) {
+            return sync_ours();
+        }
         let ours = rustix::fs::fstat(self.file.get_ref()).map_err(|e| failed("look at", e))?;
         let found = rustix::fs::statat(self.directory(), temporary.as_str(), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|e| failed("look at", e))?;
         if (ours.st_dev, ours.st_ino) == (found.st_dev, found.st_ino) {
-            if self.shared.is_full() {
-                rustix::fs::fsync(self.file.get_ref()).map_err(|e| failed("sync", e))?;
-            }
-            return Ok(());
+            return sync_ours();
         }
         if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
             return Err(Error::new(ErrorKind::Storage, format!("{temporary} is not a regular file any more")));
@@ -333,6 +340,12 @@ impl io::Write for FileWriter {
         written
     }
 
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let written = self.file.write_vectored(parts);
+        failpoint::reached("blob/half");
+        written
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
@@ -340,6 +353,7 @@ impl io::Write for FileWriter {
 
 impl BlobWriter for FileWriter {
     fn local_path(&self) -> Option<&Path> {
+        self.path_taken.store(true, Ordering::Relaxed);
         Some(&self.path)
     }
 
@@ -449,6 +463,7 @@ impl BlobBackend for FilesystemBlobs {
             return Ok(Box::new(FileWriter {
                 shared: Arc::clone(&self.shared),
                 path: self.shared.root.join(TMP).join(&name),
+                path_taken: AtomicBool::new(false),
                 name,
                 extension: hint.extension.to_owned(),
                 stem: hint.stem.to_owned(),

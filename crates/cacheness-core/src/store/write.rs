@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::path::Path;
 
 use super::hashes::Hashes;
@@ -14,6 +14,13 @@ use crate::payload::{Payload, PayloadHash, PayloadHasher};
 
 /// Payloads of more bytes than this are hashed by other threads while this one writes.
 const BESIDE: u64 = 512 << 10;
+
+/// Bytes that are written in one go, at most twice as many. While the disk is behind, the kernel keeps a writer of 100 MB
+/// at once waiting ten times as long as one who comes a hundred times.
+const AT_A_TIME: usize = 1 << 20;
+
+/// Segments that are written in one go, at most: systems take a thousand or so.
+const MAX_PARTS: usize = 256;
 
 /// A payload that has been written.
 pub(super) struct Written {
@@ -55,7 +62,8 @@ fn write_failed(error: io::Error) -> Error {
     Error::io("cannot write the payload", error)
 }
 
-/// Writes and hashes at the same time, on all cores where there is much.
+/// Writes and hashes at the same time, on all cores where there is much. The others begin before there is a file: the time
+/// that waking them takes is spent on making it.
 fn write_segments(
     blobs: &dyn BlobBackend,
     hint: BlobHint<'_>,
@@ -63,28 +71,60 @@ fn write_segments(
     digest: bool,
 ) -> Result<Written> {
     let size = total(segments);
-    let mut writer = blobs.create(BlobHint { size: Some(size), ..hint })?;
-    let mut write = || segments.iter().try_for_each(|segment| writer.write_all(segment)).map_err(write_failed);
-    let hash = if size >= BESIDE {
+    let write = || {
+        let mut writer = blobs.create(BlobHint { size: Some(size), ..hint })?;
+        write_all(&mut *writer, segments).map_err(write_failed)?;
+        Ok::<_, Error>(writer)
+    };
+    let (writer, hash) = if size >= BESIDE {
         let hashes = Hashes::new(segments, digest);
         let helpers = usize::try_from(size / BESIDE).unwrap_or(usize::MAX);
-        parallel::beside(
+        let writer = parallel::beside(
             helpers,
             || {
-                write().inspect_err(|_| hashes.stop())?;
+                let writer = write().inspect_err(|_| hashes.stop())?;
                 hashes.help();
-                Ok::<_, Error>(())
+                Ok::<_, Error>(writer)
             },
             || hashes.help(),
         )?;
-        hashes.finish()
+        (writer, hashes.finish())
     } else {
-        write()?;
+        let writer = write()?;
         let mut hasher = PayloadHasher::new(true, digest);
         segments.iter().for_each(|segment| hasher.update(segment));
-        hasher.finish()
+        (writer, hasher.finish())
     };
     Ok(Written { location: Location::Blob(writer.commit()?), hash })
+}
+
+/// Writes all segments, small ones together: a header that is written by itself costs as much as a tenth of the megabyte
+/// that follows it.
+fn write_all(writer: &mut dyn BlobWriter, segments: &[Cow<'_, [u8]>]) -> io::Result<()> {
+    let mut parts = Vec::new();
+    let mut size = 0;
+    for part in segments.iter().flat_map(|segment| segment.chunks(AT_A_TIME)) {
+        parts.push(IoSlice::new(part));
+        size += part.len();
+        if size >= AT_A_TIME || parts.len() == MAX_PARTS {
+            write_parts(writer, &mut parts)?;
+            parts.clear();
+            size = 0;
+        }
+    }
+    write_parts(writer, &mut parts)
+}
+
+fn write_parts(writer: &mut dyn BlobWriter, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+    while !parts.is_empty() {
+        match writer.write_vectored(parts) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => IoSlice::advance_slices(&mut parts, count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Passes writes on and hashes them; remembers whether the encoder went round it through the file's path.
@@ -177,5 +217,91 @@ fn read_through(path: &Path, mut each: impl FnMut(&[u8]) -> Result<()>) -> Resul
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(failed(error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes a few bytes at a time, and is interrupted now and then.
+    #[derive(Default)]
+    struct Slow {
+        taken: Vec<u8>,
+        calls: usize,
+        vectored: bool,
+        full_at: Option<usize>,
+    }
+
+    impl Slow {
+        fn room(&mut self) -> io::Result<usize> {
+            self.calls += 1;
+            if self.calls.is_multiple_of(3) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            Ok(self.full_at.map_or(11, |end| 11.min(end - self.taken.len())))
+        }
+    }
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = self.room()?.min(bytes.len());
+            self.taken.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+            if !self.vectored {
+                return self.write(parts.iter().find(|part| !part.is_empty()).map_or(&[], |part| part));
+            }
+            let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+            self.write(&bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl BlobWriter for Slow {
+        fn commit(self: Box<Self>) -> Result<String> {
+            Ok(String::new())
+        }
+    }
+
+    fn segments(bytes: &[u8]) -> Vec<Cow<'_, [u8]>> {
+        // More than are written at a time, and empty ones among them.
+        let mut segments: Vec<Cow<'_, [u8]>> = vec![Cow::Borrowed(&[])];
+        for part in bytes.chunks(5) {
+            segments.push(Cow::Borrowed(part));
+            segments.push(Cow::Borrowed(&[]));
+        }
+        segments
+    }
+
+    #[test]
+    fn everything_is_written_however_little_is_taken() {
+        let bytes: Vec<u8> = (0..4000u32).map(|i| u8::try_from(i % 251).expect("below 251")).collect();
+        for vectored in [true, false] {
+            let mut writer = Slow { vectored, ..Slow::default() };
+            assert!(write_all(&mut writer, &segments(&bytes)).is_ok());
+            assert!(writer.taken == bytes);
+        }
+    }
+
+    #[test]
+    fn nothing_and_empty_segments() {
+        let mut writer = Slow::default();
+        assert!(write_all(&mut writer, &[]).is_ok());
+        assert!(write_all(&mut writer, &segments(&[])).is_ok());
+        assert_eq!(writer.calls, 0);
+    }
+
+    #[test]
+    fn a_writer_that_takes_nothing_is_an_error() {
+        let mut writer = Slow { vectored: true, full_at: Some(100), ..Slow::default() };
+        let error = write_all(&mut writer, &segments(&[7; 300])).expect_err("there is room for 100 bytes");
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+        assert_eq!(writer.taken, [7; 100]);
     }
 }

@@ -122,6 +122,7 @@ fn a_full_disk_is_a_typed_error_and_leaves_nothing() {
     let mut writer = Box::new(FileWriter {
         name: new_name("ab", "bin").expect("valid"),
         path: PathBuf::new(),
+        path_taken: AtomicBool::new(false),
         shared,
         extension: "bin".into(),
         stem: "ab".into(),
