@@ -1,8 +1,9 @@
-//! Memory of large arrays, which is kept for the next one when an array is freed.
+//! Memory of arrays, which is kept for the next one when an array is freed.
 //!
-//! The kernel clears fresh memory before anybody may see it, which takes longer than reading 100 MB from the page cache or
-//! decompressing into it. Memory that this process has written before need not be cleared. What is kept is marked as free
-//! (`MADV_FREE`): the kernel takes it back, without swapping, as soon as it is short of memory.
+//! The kernel clears fresh memory before anybody may see it, which takes longer than reading as much from the page cache or
+//! decompressing into it. Memory that this process has written before need not be cleared. What is kept of large arrays
+//! is marked as free (`MADV_FREE`): the kernel takes it back, without swapping, as soon as it is short of memory. For
+//! smaller ones that mark would cost more than clearing, so that they are kept as they are, few of them.
 //!
 //! Arrays own this memory as they own any other: NumPy asks for it, resizes it and gives it back through the functions
 //! that NEP 49 lets one supply. Whoever gets kept memory overwrites all of it before anybody sees the array.
@@ -19,19 +20,19 @@ use pyo3::types::PyCapsule;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
 /// Arrays from this size on get their memory here; NumPy's own serves smaller ones well.
-pub(super) const FROM: usize = 4 << 20;
+pub(super) const FROM: usize = 256 << 10;
 
-/// Bytes that are kept, at most, and in how many blocks.
-const KEPT_BYTES: usize = 256 << 20;
-const KEPT_BLOCKS: usize = 4;
-
-/// Blocks are whole huge pages.
+/// Blocks from this size on are large: whole huge pages.
+const LARGE: usize = 4 << 20;
 const HUGE_PAGE: usize = 2 << 20;
+
+/// Smaller blocks are a multiple of this size, so that arrays of about the same size share them.
+const STEP: usize = 64 << 10;
 
 /// What comes before the items of an array: how long the block is. NumPy's items are aligned to this many bytes.
 const HEADER: usize = 64;
 
-/// Anonymous memory: a multiple of [`HUGE_PAGE`] bytes.
+/// Anonymous memory.
 struct Block {
     start: NonNull<u8>,
     length: usize,
@@ -40,46 +41,70 @@ struct Block {
 // SAFETY: a block is memory that nobody else refers to.
 unsafe impl Send for Block {}
 
-/// Blocks that nobody uses, the longest unused first. Never waited for: a child process may have inherited the lock taken.
-static KEPT: Mutex<Vec<Block>> = Mutex::new(Vec::new());
+/// Blocks that nobody uses, the longest unused first.
+struct Kept {
+    blocks: Vec<Block>,
+    /// Bytes that are kept, at most, and in how many blocks.
+    max_bytes: usize,
+    max_blocks: usize,
+}
+
+/// Never waited for: a child process may have inherited the lock taken.
+static SMALL: Mutex<Kept> = Mutex::new(Kept { blocks: Vec::new(), max_bytes: 16 << 20, max_blocks: 16 });
+static HUGE: Mutex<Kept> = Mutex::new(Kept { blocks: Vec::new(), max_bytes: 256 << 20, max_blocks: 4 });
+
+impl Kept {
+    /// The block that fits best, and does not waste more than half of what is asked for.
+    fn take(&mut self, length: usize) -> Option<Block> {
+        let fits = |block: &Block| block.length >= length && block.length - length <= length / 2;
+        // Of equals the one that was used last.
+        let best = (0..self.blocks.len()).rev().filter(|&i| fits(&self.blocks[i]));
+        let best = best.min_by_key(|&i| self.blocks[i].length)?;
+        Some(self.blocks.remove(best))
+    }
+
+    fn keep(&mut self, block: Block) {
+        let mut bytes = block.length + self.blocks.iter().map(|block| block.length).sum::<usize>();
+        while bytes > self.max_bytes || self.blocks.len() >= self.max_blocks {
+            let oldest = self.blocks.remove(0);
+            bytes -= oldest.length;
+            oldest.unmap();
+        }
+        self.blocks.push(block);
+    }
+}
 
 impl Block {
     /// A block for `size` bytes, of any content; `None` where there is no memory.
     fn get(size: usize) -> Option<Self> {
-        let length = size.checked_add(HEADER)?.checked_next_multiple_of(HUGE_PAGE)?;
-        if let Some(mut kept) = KEPT.try_lock() {
-            // Not one that wastes more than half of what is asked for.
-            let fits = |block: &Block| block.length >= length && block.length - length <= length / 2;
-            // Of equals the one that was used last.
-            let best = (0..kept.len()).rev().filter(|&i| fits(&kept[i])).min_by_key(|&i| kept[i].length);
-            if let Some(best) = best {
-                return Some(kept.remove(best));
-            }
+        let length = size.checked_add(HEADER)?;
+        let length = length.checked_next_multiple_of(if length < LARGE { STEP } else { HUGE_PAGE })?;
+        if let Some(mut kept) = kept(length).try_lock()
+            && let Some(block) = kept.take(length)
+        {
+            return Some(block);
         }
+        // All pages of a small block at once: one by one they take several times as long.
+        let flags = if length < LARGE { MapFlags::PRIVATE | MapFlags::POPULATE } else { MapFlags::PRIVATE };
         // SAFETY: a new mapping that replaces none.
-        let start =
-            unsafe { mmap_anonymous(null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) };
+        let start = unsafe { mmap_anonymous(null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, flags) };
         let block = Self { start: NonNull::new(start.ok()?.cast())?, length };
-        // SAFETY: the advice changes no content. Without huge pages it is only slower.
-        let _ = unsafe { madvise(block.start.as_ptr().cast(), length, Advice::LinuxHugepage) };
+        if length >= LARGE {
+            // SAFETY: the advice changes no content. Without huge pages it is only slower.
+            let _ = unsafe { madvise(block.start.as_ptr().cast(), length, Advice::LinuxHugepage) };
+        }
         Some(block)
     }
 
     /// Keeps the block for the next one who asks, or gives it back to the system.
     fn give_back(self) {
-        if self.length <= KEPT_BYTES
-            && let Some(mut kept) = KEPT.try_lock()
+        if let Some(mut kept) = kept(self.length).try_lock()
+            && self.length <= kept.max_bytes
             // SAFETY: nobody refers to the content any more.
-            && unsafe { madvise(self.start.as_ptr().cast(), self.length, Advice::LinuxFree) }.is_ok()
+            && (self.length < LARGE
+                || unsafe { madvise(self.start.as_ptr().cast(), self.length, Advice::LinuxFree) }.is_ok())
         {
-            let mut bytes = self.length + kept.iter().map(|block| block.length).sum::<usize>();
-            while bytes > KEPT_BYTES || kept.len() >= KEPT_BLOCKS {
-                let oldest = kept.remove(0);
-                bytes -= oldest.length;
-                oldest.unmap();
-            }
-            kept.push(self);
-            return;
+            return kept.keep(self);
         }
         self.unmap();
     }
@@ -109,6 +134,11 @@ impl Block {
             Self { length: start.cast::<usize>().read(), start }
         }
     }
+}
+
+/// Where blocks of this length are kept.
+fn kept(length: usize) -> &'static Mutex<Kept> {
+    if length < LARGE { &SMALL } else { &HUGE }
 }
 
 extern "C" fn allocate(_context: *mut c_void, size: usize) -> *mut c_void {
