@@ -707,8 +707,8 @@ class TableColumn:
             na: ``pandas.NA``.
 
         Returns:
-            ``None`` if there is anything but exact ``str`` and missing values of one kind, if there is no string at all,
-            or if the items have gaps between them.
+            ``None`` if there is anything but exact ``str`` and missing values of one kind, if there is no string at
+            all, or if the items have gaps between them.
 
         Raises:
             UnicodeEncodeError: for a lone surrogate.

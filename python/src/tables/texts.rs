@@ -196,27 +196,31 @@ fn by_index<T: Shared>(
 ) -> PyResult<()> {
     let py = filler.missing.py();
     let mut known: Vec<Option<Py<PyAny>>> = std::iter::repeat_with(|| None).take(values.len()).collect();
+    let mut object = |key: i32| -> PyResult<Py<PyAny>> {
+        let key = usize::try_from(key).unwrap_or(usize::MAX);
+        match known.get_mut(key) {
+            Some(Some(object)) => Ok(object.clone_ref(py)),
+            Some(unknown) => Ok(unknown.insert(T::object(py, values.value(key))?).clone_ref(py)),
+            None => Err(to_py(Error::new(
+                ErrorKind::Serialization,
+                "a column has an index that leads out of its dictionary",
+            ))),
+        }
+    };
+    if keys.null_count() == 0 && values.null_count() == 0 {
+        for &key in keys.values() {
+            filler.set(object(key)?);
+        }
+        return Ok(());
+    }
     for key in keys {
         // A value that is null is a missing one as well.
-        let Some(key) = key.map(|key| usize::try_from(key).unwrap_or(usize::MAX)).filter(|&key| !is_null(values, key))
-        else {
-            filler.set_missing();
-            continue;
-        };
-        let known = known.get_mut(key).ok_or_else(|| {
-            to_py(Error::new(ErrorKind::Serialization, "a column has an index that leads out of its dictionary"))
-        })?;
-        let object = match known {
-            Some(object) => object,
-            None => known.insert(T::object(py, values.value(key))?),
-        };
-        filler.set(object.clone_ref(py));
+        match key.filter(|&key| !usize::try_from(key).is_ok_and(|key| key < values.len() && values.is_null(key))) {
+            Some(key) => filler.set(object(key)?),
+            None => filler.set_missing(),
+        }
     }
     Ok(())
-}
-
-fn is_null<T: Shared>(values: &GenericByteArray<T>, key: usize) -> bool {
-    key < values.len() && values.is_null(key)
 }
 
 fn one_by_one<T: Shared>(values: &GenericByteArray<T>, filler: &mut Filler<'_, '_>) -> PyResult<()> {
