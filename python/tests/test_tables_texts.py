@@ -166,6 +166,18 @@ def test_references_are_counted():
     assert sys.getrefcount(back[0]) >= 1000
 
 
+@pytest.mark.parametrize("kind", [str, bytes])
+def test_dictionaries_of_the_file_are_used_for_columns_and_index(kind):
+    # So few rows are not looked at for values that repeat: only the file can say so.
+    texts = [f"{i % 3}" for i in range(300)]
+    items = objects(texts if kind is str else [text.encode() for text in texts])
+    frame = pd.DataFrame({"n": range(300), "o": pd.Series(items, dtype=object)})
+    frame.index = pd.Index(items, dtype=object)
+    back = through(frame)
+    assert_same(back, frame)
+    assert len({id(item) for item in back["o"]}) == len({id(item) for item in back.index}) == 3
+
+
 def test_columns_of_other_types_have_no_objects():
     column = _core.TableColumn.from_arrow(pa.chunked_array([pa.array([1, 2, 3])]))
     assert column.objects(None) is None

@@ -3,7 +3,7 @@
 //! The kernel clears fresh memory before anybody may see it, which takes longer than reading as much from the page cache or
 //! decompressing into it. Memory that this process has written before need not be cleared. What is kept of large arrays
 //! is marked as free (`MADV_FREE`): the kernel takes it back, without swapping, as soon as it is short of memory. For
-//! smaller ones that mark would cost more than clearing, so that they are kept as they are, few of them.
+//! smaller ones that mark takes longer than writing to them does, so that they are kept as they are, few of them.
 //!
 //! Arrays own this memory as they own any other: NumPy asks for it, resizes it and gives it back through the functions
 //! that NEP 49 lets one supply. Whoever gets kept memory overwrites all of it before anybody sees the array.
@@ -84,7 +84,7 @@ impl Block {
         {
             return Some(block);
         }
-        // All pages of a small block at once: one by one they take several times as long.
+        // All pages of a small block at once: all of them are going to be written.
         let flags = if length < LARGE { MapFlags::PRIVATE | MapFlags::POPULATE } else { MapFlags::PRIVATE };
         // SAFETY: a new mapping that replaces none.
         let start = unsafe { mmap_anonymous(null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, flags) };

@@ -15,8 +15,8 @@ use crate::payload::{Payload, PayloadHash, PayloadHasher};
 /// Payloads of more bytes than this are hashed by other threads while this one writes.
 const BESIDE: u64 = 512 << 10;
 
-/// Bytes that are written in one go, at most twice as many. While the disk is behind, the kernel keeps a writer of 100 MB
-/// at once waiting ten times as long as one who comes a hundred times.
+/// Bytes that are written in one go, at most twice as many. When the disk began to be behind, 100 MB
+/// at once took seconds, and most of those that came in a hundred steps a fifth of one.
 const AT_A_TIME: usize = 1 << 20;
 
 /// Segments that are written in one go, at most: systems take a thousand or so.

@@ -96,7 +96,7 @@ fn texts_that_outgrew_their_dictionary_are_spelt_out() {
     let batch = RecordBatch::try_from_iter(vec![("s", array(LargeStringArray::from_iter_values(texts)))]).unwrap();
     let table = with_dictionaries(&batch, &[0], TableFormat::Parquet);
     assert!(!is_dictionary(&table, 0));
-    assert_same(&batch.schema(), &[batch.clone()], Table { schema: batch.schema(), ..table });
+    assert_same(&batch.schema(), std::slice::from_ref(&batch), Table { schema: batch.schema(), ..table });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a thread keeps from one array for the next.
 //!
-//! The contexts of c-blosc2 have some megabytes each. Memory that nobody has touched yet takes longer to get than a chunk
-//! takes to be compressed, and for an array of two chunks that is all there is. Threads keep their own: nobody waits, and
+//! The contexts of c-blosc2 have some megabytes each. Memory that nobody has touched yet is got page by page, which
+//! counts for an array of two chunks. Threads keep their own: nobody waits, and
 //! a forked child inherits none that another thread was using.
 
 use std::cell::Cell;

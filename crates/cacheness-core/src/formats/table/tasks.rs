@@ -16,8 +16,7 @@ struct Results<T> {
 /// Runs `task(0)` to `task(count - 1)`, the tasks of `order` in that order, on this thread and those of the pool, and hands
 /// the results to `take` on the calling thread, in ascending order of their numbers. Stops at the first error.
 ///
-/// The threads are those of [`parallel`]: new ones would begin with memory that nobody has touched yet, which costs more
-/// than a task.
+/// The threads are those of [`parallel`], of which a forked child has its own.
 pub(super) fn run<T: Send, E>(
     order: &[usize],
     parallel: bool,
