@@ -408,7 +408,7 @@ impl Disk {
                     match luck {
                         Luck::Nothing => {}
                         Luck::Everything | Luck::Content => {
-                            waiting.iter().for_each(|change| change.apply(&mut content))
+                            waiting.iter().for_each(|change| change.apply(&mut content));
                         }
                         Luck::Zeros => {
                             for change in waiting {

@@ -1,4 +1,5 @@
 //! The filter of a thread, and its other end. See `seccomp(2)` and `seccomp_unotify(2)`.
+#![allow(clippy::cast_possible_truncation)] // codes of BPF have 16 bits, and are constants of 32
 
 use std::io;
 use std::mem::zeroed;
@@ -41,7 +42,7 @@ fn program() -> Vec<libc::sock_filter> {
         jump(u32::MAX, 0, 1),
         statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
     ]);
-    // A jump to here with the descriptor in the accumulator: it is loaded again, and `mmap` is in the list below.
+    // The accumulator may hold that descriptor: the number is loaded again, and `mmap` is in the list too.
     program.push(statement(load, NUMBER));
     let list: Vec<u32> = std::iter::once(mmap).chain(others).collect();
     for (i, number) in list.iter().enumerate() {
@@ -109,7 +110,7 @@ impl Listener {
                 response.id = question.id;
                 match answer {
                     Answer::Go => {
-                        response.flags = u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).expect("one bit")
+                        response.flags = u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).expect("one bit");
                     }
                     Answer::Fail(error) => response.error = -error,
                     Answer::Done(result) if result < 0 => response.error = i32::try_from(result).expect("an errno"),

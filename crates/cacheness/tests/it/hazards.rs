@@ -382,3 +382,30 @@ fn a_newer_release_beside_a_running_one() {
     assert_eq!(store.get::<Vec<u8>>("small").unwrap_err().kind(), ErrorKind::NewerFormat);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), newer, "it is left as it is");
 }
+
+#[test]
+fn a_get_writes_nothing() {
+    for backend in BACKENDS {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path(), backend).close().unwrap();
+        let store = open(dir.path(), backend);
+        let (mut calls, mut writes) = (0, Vec::new());
+        supervise(
+            dir.path(),
+            |call| {
+                calls += 1;
+                if !matches!(call.kind, Kind::Open | Kind::Read | Kind::Look | Kind::Lock | Kind::Map | Kind::List) {
+                    writes.push(format!("{} {}", call.name, call.path.display()));
+                }
+                Answer::Go
+            },
+            || {
+                assert_eq!(store.get::<Vec<u8>>("small").unwrap(), Some(small(1)));
+                assert_eq!(store.get::<Vec<u8>>("large").unwrap(), Some(large(1)));
+                assert_eq!(store.get::<Vec<u8>>("missing").unwrap(), None);
+            },
+        );
+        assert!(calls > 0, "{backend}: they do read");
+        assert!(writes.is_empty(), "{backend}: {writes:?}");
+    }
+}

@@ -81,7 +81,8 @@ impl Plan<'_> {
             // So that no two writers put the same bytes.
             let number = number + seed * 1000;
             let own = format!("{writer} {}", chance.below(KEYS));
-            let any = format!("{} {}", writers[chance.below(writers.len() as u64) as usize], chance.below(KEYS));
+            let other = usize::try_from(chance.below(writers.len() as u64)).unwrap();
+            let any = format!("{} {}", writers[other], chance.below(KEYS));
             match chance.below(20) {
                 0..11 => {
                     log.begun(number, &own);

@@ -131,7 +131,7 @@ fn replace(dir: &Path) {
 
 fn follow(dir: &Path) {
     let (cache, acknowledged) = (open(dir), Acknowledged::open(dir));
-    let mut seen = [0; SHARED_KEYS as usize];
+    let mut seen = vec![0; usize::try_from(SHARED_KEYS).unwrap()];
     let mut reads = 0;
     while !dir.join("done").exists() || reads == 0 {
         for key in 0..SHARED_KEYS {
