@@ -174,6 +174,10 @@ pub(super) fn chunk_length(header: &[u8]) -> Result<usize> {
     }
 }
 
+/// Numbers of filters: shuffles of bytes and bits are below the delta.
+const SHUFFLE: u8 = 1;
+const DELTA: u8 = 3;
+
 impl Decompressor {
     /// One that is used for something else than the chunks of an array.
     pub(super) fn new() -> Result<Self> {
@@ -216,6 +220,16 @@ impl Decompressor {
         let known = |(&filter, &meta): (&u8, &u8)| filter == 0 || filter == 4 || (filter <= 3 && meta == 0);
         if !filters.iter().zip(metas).all(known) {
             return Err(unsupported("a filter of a plug-in or of a newer release"));
+        }
+        // c-blosc2 undoes a delta where the bytes are: another filter must have put them there, or it would be applied to
+        // whatever the memory held before.
+        let last = filters.iter().rposition(|&filter| matches!(filter, SHUFFLE..=DELTA));
+        if last.is_some_and(|last| filters[last] == DELTA) {
+            return Err(unsupported("a delta without a shuffle after it"));
+        }
+        // One shuffle writes every byte. Of other combinations that is not known.
+        if filters.iter().filter(|&&filter| filter != 0).count() > 1 {
+            destination.fill(0);
         }
         let block = number(8) as usize;
         if typesize == 0 || block == 0 || block > destination.len() {
