@@ -398,3 +398,12 @@ def test_nothing_is_changed_in_a_cache_that_is_read_only(tmp_path: Path, method:
         for change in (cache.cleanup_expired, cache.clear):
             with pytest.raises(CacheReadOnlyError, match="read-only"):
                 change()
+
+
+def test_a_time_to_live_that_makes_no_sense_is_refused_also_where_there_is_nothing(tmp_path: Path) -> None:
+    with _cache(tmp_path) as cache:
+        for wrong in (-1, float("nan"), float("inf"), 1e300):
+            with pytest.raises(CacheConfigurationError, match="ttl_seconds is"):
+                cache.touch(i=99, ttl_seconds=wrong)
+            with pytest.raises(CacheConfigurationError, match="stale_ttl_seconds: "):
+                cached(cache_instance=cache, stale_ttl_seconds=wrong)

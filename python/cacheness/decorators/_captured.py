@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _PLAIN = (
-    type(None), types.EllipsisType, bool, int, float, complex, str, bytes, range, enum.Enum, dt.date, dt.time,
+    type(None), bool, int, float, complex, str, bytes, range, enum.Enum, dt.date, dt.time,
     dt.timedelta, decimal.Decimal, uuid.UUID, pathlib.PurePath,
 )  # fmt: skip
 
@@ -79,7 +79,7 @@ def with_captured(
 
 
 def _is_plain(value: Any) -> bool:
-    if isinstance(value, _PLAIN):
+    if value is ... or isinstance(value, _PLAIN):
         return True
     if isinstance(value, tuple | frozenset):
         return all(map(_is_plain, value))
