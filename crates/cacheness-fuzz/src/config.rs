@@ -1,6 +1,6 @@
 //! Configurations as text, and the manifest of a directory.
 
-use cacheness::{CacheConfig, StoreConfig};
+use cacheness::CacheConfig;
 use cacheness_core::ErrorKind;
 
 pub(crate) fn run(bytes: &[u8]) {
@@ -8,11 +8,7 @@ pub(crate) fn run(bytes: &[u8]) {
     if let Ok(document) = toml::Deserializer::parse(text) {
         cache(CacheConfig::read(document));
     }
-    if let Ok(document) = toml::Deserializer::parse(text) {
-        store(StoreConfig::read(document));
-    }
     cache(CacheConfig::read(&mut serde_json::Deserializer::from_str(text)));
-    store(StoreConfig::read(&mut serde_json::Deserializer::from_str(text)));
 
     let dir = super::rows::scratch();
     std::fs::write(dir.join("cacheness.toml"), text).expect("a scratch directory");
@@ -30,13 +26,6 @@ fn cache(read: cacheness::Result<CacheConfig>) {
             let again = CacheConfig::read(&mut serde_json::Deserializer::from_str(&text)).expect("its own JSON");
             assert_eq!(again, config);
         }
-        Err(error) => super::refused(&error, &[ErrorKind::InvalidInput]),
-    }
-}
-
-fn store(read: cacheness::Result<StoreConfig>) {
-    match read {
-        Ok(config) => config.check().expect("what was read has been checked"),
         Err(error) => super::refused(&error, &[ErrorKind::InvalidInput]),
     }
 }

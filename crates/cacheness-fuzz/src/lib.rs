@@ -60,6 +60,7 @@ fn stored(storage_format: &'static str, handler: &'static str, compression: &'st
         compression: compression.into(),
         object_type: "fuzz".into(),
         handler_meta: Vec::new(),
+        raw_size: None,
     };
     Stored::from_bytes(format, bytes.to_vec())
 }

@@ -42,6 +42,7 @@ fn stored(handler: &'static str, storage_format: &'static str, compression: &'st
         compression: compression.into(),
         object_type: "bomb".into(),
         handler_meta: Vec::new(),
+        raw_size: None,
     };
     Stored::from_bytes(format, bytes.to_vec())
 }
