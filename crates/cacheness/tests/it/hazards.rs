@@ -128,6 +128,9 @@ fn a_database_that_another_process_has_begun_anew() {
     for suffix in ["", "-wal", "-shm"] {
         std::fs::remove_file(dir.path().join(format!("cache_metadata.db{suffix}"))).unwrap();
     }
+    // Payloads without a database are no new store.
+    assert!(BlobStore::open(dir.path()).is_err());
+    std::fs::remove_dir_all(dir.path().join("blobs")).unwrap();
     let other = open(dir.path(), "sqlite");
     other.put("small", &small(7)).unwrap();
     // Threads, so that connections to the new file are opened beside those to the old one.
@@ -211,6 +214,7 @@ fn a_disk_that_fills_up() {
             let store = filled(dir.path(), backend);
             let left = AtomicU64::new(room);
             let mut stored = std::collections::BTreeMap::new();
+            let mut uncertain = 0;
             supervise(
                 dir.path(),
                 |call| match (call.kind, call.written()) {
@@ -235,6 +239,7 @@ fn a_disk_that_fills_up() {
                             Ok(()) => drop(stored.insert(number, bytes)),
                             Err(error) => {
                                 failed += 1;
+                                uncertain += usize::from(number % 2 == 1 && error.is_uncertain());
                                 assert_eq!(error.kind(), ErrorKind::Storage, "{backend}, {room}: {error:?}");
                                 assert!(error.hint().is_some_and(|hint| hint.contains("space")), "{error:?}");
                             }
@@ -257,7 +262,9 @@ fn a_disk_that_fills_up() {
             }
             assert_eq!(store.list("", None).unwrap().len(), stored.len() + 2, "{backend}, {room}");
             let named = 1 + stored.keys().filter(|number| *number % 2 == 1).count();
-            assert_eq!(blobs(dir.path()).len(), named, "{backend}, {room}: what failed leaves nothing");
+            // A commit of which a part is in the log, and no room to write over it: its blob may still be asked for.
+            let left = blobs(dir.path()).len();
+            assert!((named..=named + uncertain).contains(&left), "{backend}, {room}: what failed leaves nothing");
             assert!(files(dir.path()).iter().all(|name| !name.contains("tmp")), "{backend}, {room}");
         }
     }
