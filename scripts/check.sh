@@ -44,7 +44,7 @@ check_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-
 check_ruff() { "$VENV/bin/ruff" check --quiet . && "$VENV/bin/ruff" format --check --quiet .; }
 check_types() {
     "$VENV/bin/mypy" &&
-        "$VENV/bin/mypy" --strict scripts/no_skips.py scripts/advisories.py &&
+        "$VENV/bin/mypy" --strict scripts/no_skips.py scripts/advisories.py scripts/try_wheel.py &&
         "$VENV/bin/mypy" benchmarks examples
 }
 # The stubs say what the module has. stubtest imports it, so it is built first, as the tests want it.

@@ -52,7 +52,9 @@ def test_entries_share_nothing_that_can_be_changed(tmp_path: Path) -> None:
         first["compression_info"]["codec"] = first["new"] = first["serializer"] = "changed"
         first["metadata"]["list"].append(2)
         first["cache_key_params"].clear()
-        assert second["compression_info"] == third["compression_info"] == {"codec": "none", "format": "msgpack"}
+        sizes = {"original_size": 1, "compressed_size": 1, "ratio": 1.0}
+        plain = {"codec": "none", "format": "msgpack", **sizes}
+        assert second["compression_info"] == third["compression_info"] == plain
         assert "new" not in second
         assert second["metadata"] == third["metadata"] == {"list": [1]}
         assert list(second) == list(third)
@@ -86,7 +88,14 @@ def test_entries_of_all_formats_say_what_they_are(tmp_path: Path) -> None:
         assert array["actual_path"] != other["actual_path"]
         assert (array["description"], other["description"]) == ("noise", None)
         assert array["metadata"] == {"when": datetime(2026, 1, 1, tzinfo=UTC)}
-        assert array["compression_info"] == {"codec": array["compression_codec"], "format": array["storage_format"]}
+        size = array["file_size"]
+        assert array["compression_info"] == {
+            "codec": array["compression_codec"],
+            "format": array["storage_format"],
+            "original_size": size,
+            "compressed_size": size,
+            "ratio": 1.0,
+        }
         assert fleeting["expires_at"] == "2023-11-14T22:13:30.000000+00:00"
         assert (fleeting["access_count"], fleeting["accessed_at"]) == (1, "2023-11-14T22:13:21.000000+00:00")
         assert (

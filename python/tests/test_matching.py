@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import enum
 from collections.abc import Iterator
@@ -92,12 +93,23 @@ def cache() -> Iterator[Cache]:
 @example(1, Anything())
 @example("red", Color.RED)
 @example(0.5, Fraction(1, 2))
+@example(np.float64(0.5), [True])
+@example(np.float64(0.5), [])
+@example(2**63, np.True_)
 def test_values_match_where_python_takes_them_for_equal(cache: Cache, stored: Any, wanted: Any) -> None:
     cache.clear()
     cache.put(0, metadata={"value": stored, "other": 1}, i=1)
     found = _core.metadata_loads(_core.metadata_dumps({"value": stored}))["value"]
-    assert cache.delete_matching(value=wanted, other=1) == int(found == wanted)
-    assert len(cache) == int(found != wanted)
+    try:
+        equal = bool(found == wanted)
+    except (OverflowError, ValueError):
+        # NumPy compares each item, or none. A part that differs may decide before it is asked.
+        with contextlib.suppress(OverflowError, ValueError):
+            assert cache.delete_matching(value=wanted, other=1) == 0
+        assert len(cache) == 1
+        return
+    assert cache.delete_matching(value=wanted, other=1) == int(equal)
+    assert len(cache) == int(not equal)
 
 
 def test_names_are_looked_up_in_the_metadata_and_then_among_the_parameters(tmp_path: Path) -> None:

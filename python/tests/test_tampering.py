@@ -76,7 +76,7 @@ def _sql(directory: Path, sql: str, *parameters: Any) -> None:
 
 def _forge(directory: Path, handler: str, storage_format: str) -> None:
     """Puts a bomb in the place of whatever is there, with everything right that needs no key: another store made it."""
-    columns = ("payload", "handler_meta", "raw_size", "file_size", "file_hash", "digest")
+    columns = ("payload", "handler_meta", "file_size", "file_hash", "digest")
     donor = directory.with_name(f"{directory.name}-donor")
     with Cache(donor) as cache:
         cache.put(Bomb(), cache_key="k")
