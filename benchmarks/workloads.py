@@ -58,10 +58,12 @@ class Run:
         return [peer(self.directory()) for peer in self.peers]
 
     def rounds(self, stores: list[Peer], repetitions: int) -> Iterator[tuple[int, Peer]]:
-        """Yield repetitions and stores so that each store has each place in the order equally often."""
+        """Yield repetitions and stores, in another order each time: what one leaves to the next (pages to write,
+        memory) falls to all of them. The orders are the same in every run.
+        """
+        chance = random.Random(len(stores))
         for repetition in range(repetitions):
-            first = repetition % len(stores)
-            for store in stores[first:] + stores[:first]:
+            for store in chance.sample(stores, len(stores)):
                 yield repetition, store
 
 
