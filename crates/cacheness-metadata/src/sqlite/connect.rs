@@ -223,13 +223,17 @@ impl Target {
     }
 
     /// Whether what is about to be written will be found: the file that is open is the one in the directory, and no later
-    /// release has changed its schema meanwhile. Called with the right to write.
-    pub(super) fn check(&self, connection: &Connection) -> Result<()> {
+    /// release has changed its schema meanwhile. Called with the right to write; `known` says that nobody else has
+    /// committed since the schema was last looked at.
+    pub(super) fn check(&self, connection: &Connection, known: bool) -> Result<()> {
         if self.mode == Mode::Memory {
             return Ok(());
         }
         if identity_of(&self.path)? != self.identity {
             return Err(gone());
+        }
+        if known {
+            return Ok(());
         }
         let version = prepare(connection, "PRAGMA user_version")?.query_row((), |row| row.get(0));
         let version: i64 = version.map_err(|e| translate("cannot read the header", e))?;

@@ -269,16 +269,22 @@ impl SqliteMetadata {
         }
         self.run(true, |pool, connection| {
             step(connection, "BEGIN IMMEDIATE")?;
-            let before = pool.tracker().header();
+            let (before, known) = {
+                let tracker = pool.tracker();
+                let before = tracker.header();
+                (before, tracker.knows_schema(before))
+            };
             failpoint::reached("transaction/begun");
+            let pages = watch::pages_written(connection);
             let mut committing = false;
-            let result = self.target.check(connection).and_then(|()| operation(connection)).and_then(|value| {
+            let result = self.target.check(connection, known).and_then(|()| operation(connection)).and_then(|value| {
                 failpoint::reached("transaction/commit");
                 committing = true;
                 step(connection, "COMMIT").map(|()| value)
             });
             failpoint::reached("transaction/committed");
-            pool.tracker().committed(before);
+            let committed = result.is_ok().then(|| watch::pages_written(connection) != pages);
+            pool.tracker().over(before, committed);
             result.map_err(|error| {
                 if !connection.is_autocommit() {
                     // If even this fails the connection is not used again, and closing it rolls back.

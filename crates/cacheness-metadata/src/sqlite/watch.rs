@@ -13,7 +13,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use cacheness_core::Result;
-use rusqlite::ffi;
+use rusqlite::{Connection, ffi};
 
 use super::connect::{Mode, Target};
 use super::error::translate;
@@ -33,10 +33,28 @@ const REGION: i32 = 32 * 1024;
 pub(super) struct Header([u32; WORDS]);
 
 impl Header {
-    /// Whether nothing but one transaction, or none, lies between `self` and `later`.
-    fn is_just_before(&self, later: &Self) -> bool {
-        self == later || self.0[CHANGE].wrapping_add(1) == later.0[CHANGE]
+    /// Whether nothing lies between `self` and `later` but the transaction of the caller, who has `written` pages or not.
+    fn is_just_before(&self, later: &Self, written: bool) -> bool {
+        // Of a transaction that has written nothing there is nothing in the log: one more is somebody else's.
+        if written { self.0[CHANGE].wrapping_add(1) == later.0[CHANGE] } else { self == later }
     }
+}
+
+/// How many pages this connection has written to its log, or its database, so far. Rows that were written as they were
+/// make no page, so the number of changed rows would not tell.
+pub(super) fn pages_written(connection: &Connection) -> i32 {
+    let (mut pages, mut unused) = (0, 0);
+    // SAFETY: the handle is open, the caller has the connection to itself, and both numbers outlive the call.
+    unsafe {
+        ffi::sqlite3_db_status(
+            connection.handle(),
+            ffi::SQLITE_DBSTATUS_CACHE_WRITE,
+            &raw mut pages,
+            &raw mut unused,
+            0,
+        );
+    }
+    pages
 }
 
 /// A connection that is never used, and its map of the log's index.
@@ -109,11 +127,13 @@ pub(super) struct Tracker {
     state: State,
     last: Option<Header>,
     changes: u64,
+    /// The header when the schema was last found to be known: nobody has changed it while this is the header.
+    known: Option<Header>,
 }
 
 impl Default for Tracker {
     fn default() -> Self {
-        Self { state: State::Waiting(0), last: None, changes: 0 }
+        Self { state: State::Waiting(0), last: None, changes: 0, known: None }
     }
 }
 
@@ -145,12 +165,23 @@ impl Tracker {
         }
     }
 
-    /// Notes that this process has committed a transaction, which began (with the right to write) at `before`. It is not
-    /// counted if it is the only one since the last look.
-    pub(super) fn committed(&mut self, before: Option<Header>) {
+    /// Whether the schema has been looked at, and nobody else has committed since; `now` is the header.
+    pub(super) fn knows_schema(&self, now: Option<Header>) -> bool {
+        now.is_some() && self.known == now
+    }
+
+    /// Notes that a transaction of this process is over, which began (with the right to write) at `before`. It is not
+    /// counted if it is the only one since the last look. `committed` says whether it has `written` pages; `None` if it
+    /// has failed.
+    pub(super) fn over(&mut self, before: Option<Header>, committed: Option<bool>) {
         let (Some(before), Some(after)) = (before, self.header()) else { return };
-        if self.last == Some(before) && before.is_just_before(&after) {
-            self.last = Some(after);
+        if before.is_just_before(&after, committed.unwrap_or(false)) {
+            if self.last == Some(before) {
+                self.last = Some(after);
+            }
+            if committed.is_some() {
+                self.known = Some(after);
+            }
         }
     }
 
@@ -169,10 +200,26 @@ mod tests {
         assert_eq!(WORDS * 4, 48);
         let before = Header([7; WORDS]);
         let mut after = before;
-        assert!(before.is_just_before(&after));
+        assert!(before.is_just_before(&after, false));
+        assert!(!before.is_just_before(&after, true), "a commit changes the header");
         after.0[CHANGE] = 8;
-        assert!(before.is_just_before(&after));
+        assert!(before.is_just_before(&after, true));
+        assert!(!before.is_just_before(&after, false), "who has written nothing has not committed this");
         after.0[CHANGE] = 9;
-        assert!(!before.is_just_before(&after));
+        assert!(!before.is_just_before(&after, true));
+    }
+
+    #[test]
+    fn only_pages_that_are_written_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = Connection::open(dir.path().join("db")).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+        let before = pages_written(&connection);
+        connection.execute_batch("BEGIN IMMEDIATE; COMMIT").unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE; UPDATE t SET x = 2; ROLLBACK").unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE; DELETE FROM t WHERE x = 3; COMMIT").unwrap();
+        assert_eq!(pages_written(&connection), before);
+        connection.execute_batch("BEGIN IMMEDIATE; UPDATE t SET x = 2; COMMIT").unwrap();
+        assert!(pages_written(&connection) > before);
     }
 }
