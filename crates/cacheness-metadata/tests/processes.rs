@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use cacheness_core::ErrorKind;
-use cacheness_core::metadata::{MetadataBackend, PutOptions};
+use cacheness_core::metadata::{MetadataBackend, Position, PutOptions};
 use cacheness_metadata::{FilesystemKind, SqliteMetadata, SqliteOptions};
 use cacheness_testkit::sample;
 use common::{Child, Pipe, examine, get, open, place, put};
@@ -33,6 +33,30 @@ fn twenty_processes_open_a_fresh_directory() {
         children.into_iter().for_each(Child::join);
         assert_eq!(examine(&path).len(), 20, "{kind:?}");
     }
+}
+
+/// Reads and a write by other threads, from the inside of a read: if they waited for it, this would never end.
+#[test]
+fn threads_read_at_the_same_time_and_beside_a_writer() {
+    let (_dir, path) = place();
+    let store = open(&path);
+    for number in 0..10 {
+        put(&store, &format!("{number}"), "before");
+    }
+    let mut seen = 0;
+    let visit = &mut |_: &cacheness_core::entry::Glimpse<'_>| {
+        let number = seen.to_string();
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..4).map(|_| scope.spawn(|| get(&store, &number))).collect();
+            readers.into_iter().for_each(|reader| assert_eq!(reader.join().unwrap().as_deref(), Some("before")));
+            scope.spawn(|| put(&store, &number, "after")).join().unwrap();
+        });
+        assert_eq!(get(&store, &number).as_deref(), Some("after"));
+        seen += 1;
+        Ok(())
+    };
+    assert_eq!(store.skim(&Position::Start, 100, visit).unwrap(), None);
+    assert_eq!(seen, 10, "a read sees what was there when it began");
 }
 
 #[test]
