@@ -12,13 +12,14 @@ prepare
 "$ROOT/scripts/build.sh" release
 
 criterion() {
-    cargo bench --package cacheness --package cacheness-metadata --all-features --locked --benches
+    # Not all features: the failpoints of the tests cost a load at each place.
+    cargo bench --package cacheness --package cacheness-metadata --features cacheness/blosc2 --locked --benches
     "$VENV/bin/python" benchmarks/criterion.py "$@"
 }
 
 # Prints the path of the program that counts are made of.
 hot_paths() {
-    cargo bench --package cacheness --features blosc2 --locked --bench hot_paths --no-run --message-format=json |
+    cargo bench --package cacheness --features cacheness/blosc2 --locked --bench hot_paths --no-run --message-format=json |
         "$VENV/bin/python" -c '
 import json, sys
 built = [json.loads(line) for line in sys.stdin]

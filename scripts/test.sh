@@ -30,3 +30,7 @@ if [ "$what" = all ] || [ "$what" = python ]; then
     say "Python tests"
     PYTHONPATH="$ROOT/scripts" "$VENV/bin/python" -m pytest -p no_skips
 fi
+
+if [ "$what" = all ]; then
+    "$ROOT/scripts/wheel.sh" checked
+fi

@@ -32,5 +32,6 @@ fi
 cp "$ROOT/README.md" "$ROOT/scripts/try_wheel.py" "$home"
 alone python try_wheel.py "$extra"
 alone cacheness ls first_cache
-alone cacheness info first_cache "$(alone cacheness ls --json first_cache | alone python -c 'import json, sys; print(json.load(sys.stdin)[0]["cache_key"])')" >/dev/null
+key=$(alone cacheness ls --json first_cache | alone python -c 'import json, sys; print(json.loads(sys.stdin.readline())["cache_key"])')
+alone cacheness info first_cache "$key" >/dev/null
 say "The wheel works by itself."
