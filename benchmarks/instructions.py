@@ -72,7 +72,9 @@ class Program:
         # Addresses and hashes are the same in every run, and so is the order of everything that depends on them.
         fixed = ["setarch", platform.machine(), "-R"] if shutil.which("setarch") else []
         command = [*fixed, "valgrind", *tool.arguments, *self.command, operation, str(turns)]
-        environment = {**os.environ, "PYTHONHASHSEED": "0", "RAYON_NUM_THREADS": "1"}
+        # Threads that wait count what they wait.
+        single = dict.fromkeys(("RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+        environment = {**os.environ, **single, "PYTHONHASHSEED": "0"}
         run = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
         counted = tool.says.search(run.stderr)
         if run.returncode or not counted:
