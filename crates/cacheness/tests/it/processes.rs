@@ -37,7 +37,8 @@ impl Place {
 
     fn note(&self, what: &str) {
         let mut file = OpenOptions::new().create(true).append(true).open(self.0.join(what)).unwrap();
-        writeln!(file, "{}", std::process::id()).unwrap();
+        // In one write: several processes append to the file.
+        file.write_all(format!("{}\n", std::process::id()).as_bytes()).unwrap();
     }
 
     /// The processes that have noted this.
