@@ -8,8 +8,8 @@ out. Counts include SQLite's and the interpreter's instructions, and none of the
 no AVX-512, so hashing and decompressing take more of them than on a real one.
 
 The counts are kept in ``benchmarks/instructions.json`` with what they were counted with. A run prints each beside the
-kept one, and ``--save`` keeps its own. Two runs of one build differ by less than one in a hundred; a change of more is
-a change of the program, of a library, or of the compiler.
+kept one, and ``--save`` keeps its own. Two runs of one build differ by less than 0.1 % in Rust and by some percent in
+Python; more is a change of the program, of a library, or of the compiler.
 
 Examples::
 
