@@ -73,11 +73,12 @@ def _metadata(value: Any) -> MapParts:
 def _pandas_index(index: Any) -> Any:
     pd = sys.modules["pandas"]
     if isinstance(index, pd.MultiIndex):
-        levels = ListParts(_pandas_values(index.get_level_values(i).to_series()) for i in range(index.nlevels))
+        levels = ListParts(_pandas_values(pd.Series(index.get_level_values(i))) for i in range(index.nlevels))
         return Named("pandas.MultiIndex", TupleParts((ListParts(index.names), levels)))
     if isinstance(index, pd.RangeIndex):
         return Named("pandas.RangeIndex", TupleParts((index.name, index.start, index.stop, index.step)))
-    parts: tuple[Any, ...] = (index.name, _pandas_values(index.to_series()))
+    # Not `to_series`, which takes objects that are all text for `str`.
+    parts: tuple[Any, ...] = (index.name, _pandas_values(pd.Series(index)))
     if isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)) and index.freq is not None:
         parts += (_frequency(index.freq),)
     return Named("pandas.Index", TupleParts(parts))

@@ -336,3 +336,13 @@ def test_unions_of_both_spellings() -> None:
     distinct([int | None, int | str, str | int, int | str | None, list[int] | None, int])
     alternatives = [{"reference": "builtins:int"}, {"reference": "builtins:str"}]
     assert key(int | str) == described(named("typing.Union", *alternatives))
+
+
+def test_labels_of_objects_are_no_text() -> None:
+    objects, text = pd.Index(["a"], dtype=object), pd.Index(["a"], dtype="str")
+    assert objects.dtype != text.dtype
+    levels = [pd.MultiIndex.from_arrays([labels]) for labels in (objects, text)]
+    frames = [pd.DataFrame([[1]], columns=labels) for labels in (objects, text)]
+    categories = [pd.Categorical.from_codes([0], categories=labels) for labels in (objects, text)]
+    for one, other in ((objects, text), levels, frames, categories):
+        assert key(one) != key(other)
