@@ -29,6 +29,8 @@ fi
 if [ "$what" = all ] || [ "$what" = python ]; then
     say "Python tests"
     PYTHONPATH="$ROOT/scripts" "$VENV/bin/python" -m pytest -p no_skips
+    say "Keys and values under the oldest supported libraries"
+    "$ROOT/scripts/versions.sh"
 fi
 
 if [ "$what" = all ]; then

@@ -81,8 +81,9 @@ def _numpy(value: Any, cls: type) -> Any:  # noqa: ARG001 - all reducers are cal
 
 def _tables(package: str) -> Any:
     def reducer(value: Any, cls: type) -> Any:
-        from cacheness import _keys_tables
+        from cacheness import _keys_tables, _libraries
 
+        _libraries.check(package)
         return getattr(_keys_tables, package)(value, cls)
 
     return reducer

@@ -37,6 +37,9 @@ def pandas(value: Any, cls: type) -> Any:
         return Named("pandas.Period", TupleParts((value.ordinal, value.freqstr)))
     if cls is pd.Interval:
         return Named("pandas.Interval", TupleParts((value.left, value.right, value.closed)))
+    if cls is pd.DateOffset:
+        # Not as an object: its class has another name in each major release.
+        return Named("pandas.DateOffset", TupleParts((value.n, value.normalize, MapParts(value.kwds))))
     if isinstance(value, pd.DataFrame):
         columns = ListParts(_pandas_values(column) for _, column in value.items())
         parts = TupleParts((_pandas_index(value.columns), _pandas_index(value.index), columns, _metadata(value)))
@@ -73,15 +76,25 @@ def _metadata(value: Any) -> MapParts:
 def _pandas_index(index: Any) -> Any:
     pd = sys.modules["pandas"]
     if isinstance(index, pd.MultiIndex):
-        levels = ListParts(_pandas_values(pd.Series(index.get_level_values(i))) for i in range(index.nlevels))
+        levels = ListParts(_labels(index.get_level_values(i)) for i in range(index.nlevels))
         return Named("pandas.MultiIndex", TupleParts((ListParts(index.names), levels)))
     if isinstance(index, pd.RangeIndex):
         return Named("pandas.RangeIndex", TupleParts((index.name, index.start, index.stop, index.step)))
-    # Not `to_series`, which takes objects that are all text for `str`.
-    parts: tuple[Any, ...] = (index.name, _pandas_values(pd.Series(index)))
+    parts: tuple[Any, ...] = (index.name, _labels(index))
     if isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)) and index.freq is not None:
         parts += (_frequency(index.freq),)
     return Named("pandas.Index", TupleParts(parts))
+
+
+def _labels(index: Any) -> TupleParts:
+    """Labels are text whether they are kept as ``str`` or as objects: which, a release of pandas decides that makes them of
+    the same program, and each calls them equal."""
+    if index.dtype == object:
+        labels = index.tolist()
+        if all(type(label) is str for label in labels):
+            return TupleParts(("str", Text(labels)))
+    # Not `to_series`, which takes some objects for text.
+    return _pandas_values(sys.modules["pandas"].Series(index))
 
 
 def _frequency(freq: Any) -> Any:

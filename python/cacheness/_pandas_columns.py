@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import inspect
 import math
 import zoneinfo
 from collections.abc import Iterable
@@ -15,13 +16,15 @@ import pyarrow as pa
 
 from cacheness import _core
 from cacheness._labels import Unsupported
-from cacheness.errors import CacheSerializationError
+from cacheness.errors import CacheSerializationError, CacheUnsupportedError
 
 __all__ = ["Columns", "Source", "dump_array", "load_array"]
 
 _NUMBERS = {"bool", "float16", "float32", "float64"} | {f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)}
 _UNITS = ("s", "ms", "us", "ns")
 _NAT = np.iinfo(np.int64).min
+#: Whether this pandas has the type ``str`` beside ``string``.
+HAS_STR = "na_value" in inspect.signature(pd.StringDtype).parameters
 #: Categories beyond this number travel as an Arrow dictionary, not in the description.
 MAX_CATEGORIES = 10_000
 
@@ -335,7 +338,17 @@ def _chunks(column: Any) -> list[Any]:
     return array.chunks or [pa.array([], array.type)]
 
 
+def is_unknown_text(spec: dict[str, Any]) -> bool:
+    """Whether a column has the type ``str`` (text whose missing value is NaN), and this pandas does not."""
+    return spec.get("type") == "string" and spec["missing"] != "NA" and not HAS_STR
+
+
 def _string_dtype(spec: dict[str, Any]) -> pd.StringDtype:
+    if is_unknown_text(spec):
+        raise CacheUnsupportedError(
+            f"its text has the type str, which pandas {pd.__version__} does not have",
+            "read it with pandas 2.3 or newer, or store text as dtype 'string', which all have",
+        )
     if spec["missing"] == "NA":
         return pd.StringDtype(spec["storage"])
     return pd.StringDtype(spec["storage"], na_value=np.nan)

@@ -11,7 +11,17 @@ import pyarrow as pa
 
 from cacheness import _core
 from cacheness._labels import Unsupported, dump, load
-from cacheness._pandas_columns import Columns, Source, check_freq, dump_array, dump_codes, load_array, load_codes
+from cacheness._pandas_columns import (
+    HAS_STR,
+    Columns,
+    Source,
+    check_freq,
+    dump_array,
+    dump_codes,
+    is_unknown_text,
+    load_array,
+    load_codes,
+)
 from cacheness.errors import CacheSerializationError
 
 __all__ = ["dump_index", "embed_index", "load_embedded", "load_index"]
@@ -71,7 +81,7 @@ def load_index(described: dict[str, Any], source: Source) -> pd.Index:
     cls = _CLASSES.get(kind)
     if cls is None:
         raise CacheSerializationError(f"unknown kind of index {kind!r}")
-    values = load_array(described["values"], source)
+    values = _load_labels(described["values"], source)
     name = load(described["name"])
     if "freq" in described:
         return cls(values, freq=described["freq"], name=name, copy=False)
@@ -79,6 +89,14 @@ def load_index(described: dict[str, Any], source: Source) -> pd.Index:
     if type(index) is not cls:
         raise CacheSerializationError(f"an index comes back as {type(index).__name__} instead of {kind}")
     return index
+
+
+def _load_labels(spec: dict[str, Any], source: Source) -> Any:
+    if not is_unknown_text(spec):
+        return load_array(spec, source)
+    # As in `load_embedded`.
+    labels = pa.chunked_array(source.column(spec["column"])).to_numpy(zero_copy_only=False)
+    return np.array([np.nan if label is None else label for label in labels], dtype=object)
 
 
 def embed_index(index: pd.Index) -> dict[str, Any]:
@@ -115,6 +133,9 @@ def load_embedded(described: dict[str, Any]) -> pd.Index:
         for place, label in enumerate(described["labels"]):
             labels[place] = load(label)
         return pd.Index(labels, dtype=object, name=load(described["name"]), tupleize_cols=False)
+    if kind == "strings" and described["missing"] != "NA" and not HAS_STR:
+        # What this pandas makes of the same text; all of them call these labels equal.
+        return pd.Index(described["labels"], dtype=object, name=load(described["name"]))
     if kind == "strings":
         missing = pd.NA if described["missing"] == "NA" else np.nan
         dtype = pd.StringDtype(described["storage"], na_value=missing)

@@ -14,6 +14,7 @@ import sys
 from typing import Any, NamedTuple
 
 from cacheness._labels import Unsupported
+from cacheness._libraries import check
 from cacheness.errors import CacheError, CacheSerializationError, CacheUnsupportedError, CacheVersionError
 
 __all__ = ["Encoded", "decode", "encode"]
@@ -25,6 +26,9 @@ _DECODERS = {
     "polars": "cacheness._tables_polars",
     "pyarrow": "cacheness._tables_arrow",
 }
+
+#: What the modules above work with.
+_NEEDED = {"pandas": ("pandas", "pyarrow"), "polars": ("polars",), "pyarrow": ("pyarrow",)}
 
 
 class Encoded(NamedTuple):
@@ -110,6 +114,10 @@ def decode(table: Any, object_type: str) -> Any:
         return decoder.rebuild(description, table)
     except (CacheError, MemoryError):
         raise
+    except ImportError as error:
+        raise CacheUnsupportedError(
+            f"the table needs {error.name}, which cannot be imported: {error}", f"pip install {error.name}"
+        ) from error
     except BaseException as error:
         if not (isinstance(error, Exception) or _is_panic(error)):
             raise
@@ -118,6 +126,9 @@ def decode(table: Any, object_type: str) -> Any:
 
 def _import(module: str, package: str) -> Any:
     try:
+        for needed in _NEEDED[package]:
+            importlib.import_module(needed)
+            check(needed)
         return importlib.import_module(module)
     except ImportError as error:
         raise CacheUnsupportedError(

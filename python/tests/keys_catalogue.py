@@ -168,7 +168,7 @@ EXPRESSIONS: list[tuple[str, str]] = [
     ("pandas series", "pd.Series([1.5, None], name='s')"),
     ("pandas categorical", "pd.Series(pd.Categorical([2, 1, 2]))"),
     ("pandas nullable", "pd.Series([1, None], dtype='Int64')"),
-    ("pandas zone", "pd.Series(pd.to_datetime(['2024-01-01']).tz_localize('Europe/Berlin'))"),
+    ("pandas zone", "pd.Series(pd.to_datetime(['2024-01-01']).as_unit('us').tz_localize('Europe/Berlin'))"),
     ("pandas index", "pd.Index([1, 2], name='i')"),
     ("pandas MultiIndex", "pd.MultiIndex.from_product([[1, 2], [True]], names=['a', None])"),
     ("pandas Timestamp", "pd.Timestamp('2024-01-01T00:00:00.000000001', tz='UTC')"),
@@ -178,12 +178,15 @@ EXPRESSIONS: list[tuple[str, str]] = [
     ("numpy masked with a value to fill in", "np.ma.array([1, 2], mask=[0, 1], fill_value=7, hard_mask=True)"),
     (
         "pandas fixed zone",
-        "pd.DatetimeIndex(['2024-01-01']).tz_localize(datetime.timezone(datetime.timedelta(hours=1)))",
+        "pd.DatetimeIndex(['2024-01-01']).as_unit('us').tz_localize(datetime.timezone(datetime.timedelta(hours=1)))",
     ),
-    ("pandas zone of its own", "pd.DatetimeIndex(['2024-01-01']).tz_localize(Zone(1))"),
+    ("pandas zone of its own", "pd.DatetimeIndex(['2024-01-01']).as_unit('us').tz_localize(Zone(1))"),
     ("pandas Timestamp in a zone of its own", "pd.Timestamp('2024-01-01', tz=Zone(1))"),
-    ("pandas index with a frequency", "pd.date_range('2024-01-01', periods=3, freq='D')"),
-    ("pandas index with an offset", "pd.date_range('2024-01-01', periods=3, freq=pd.offsets.Easter())"),
+    ("pandas index with a frequency", "pd.date_range('2024-01-01', periods=3, freq='D', unit='us')"),
+    (
+        "pandas index with an offset",
+        "pd.date_range('2024-01-01', periods=3, freq=pd.DateOffset(months=1, days=2), unit='us')",
+    ),
     ("polars enum in a list", "pl.Series([['a']], dtype=pl.List(pl.Enum(['a', 'b'])))"),
     ("polars categories in a struct", "pl.Series([{'a': 'x'}], dtype=pl.Struct({'a': pl.Categorical}))"),
     ("polars 128-bit integers", "pl.Series([2**100, None], dtype=pl.Int128)"),
@@ -248,6 +251,7 @@ Point = collections.namedtuple("Point", "x y")
 
 def evaluate(expression: str) -> Any:
     import decimal
+    import zoneinfo
 
     import numpy as np
     import pandas as pd
@@ -255,7 +259,7 @@ def evaluate(expression: str) -> Any:
     import pyarrow as pa
     import scipy.sparse as sp
 
-    names = dict(globals(), decimal=decimal, np=np, pd=pd, pl=pl, pa=pa, sp=sp)
+    names = dict(globals(), decimal=decimal, zoneinfo=zoneinfo, np=np, pd=pd, pl=pl, pa=pa, sp=sp)
     return eval(expression, names)
 
 

@@ -7,8 +7,10 @@ import functools
 import operator
 import subprocess
 import sys
+import tomllib
 import types
 import zoneinfo
+from pathlib import Path
 from typing import Any, Optional, TypeVar, Union
 
 import dateutil.tz
@@ -20,8 +22,8 @@ import pytest
 import scipy.sparse as sp
 from pandas.tseries.offsets import CustomBusinessDay, DateOffset, Easter
 
-from cacheness import _core
-from cacheness.errors import CacheSerializationError
+from cacheness import _core, _libraries
+from cacheness.errors import CacheSerializationError, CacheUnsupportedError
 
 
 def key(value: Any) -> bytes:
@@ -338,11 +340,49 @@ def test_unions_of_both_spellings() -> None:
     assert key(int | str) == described(named("typing.Union", *alternatives))
 
 
-def test_labels_of_objects_are_no_text() -> None:
-    objects, text = pd.Index(["a"], dtype=object), pd.Index(["a"], dtype="str")
+def test_labels_of_text_are_text_whatever_keeps_them() -> None:
+    objects, text = pd.Index(["a", "b"], dtype=object), pd.Index(["a", "b"], dtype="str")
     assert objects.dtype != text.dtype
+    assert objects.equals(text)
     levels = [pd.MultiIndex.from_arrays([labels]) for labels in (objects, text)]
-    frames = [pd.DataFrame([[1]], columns=labels) for labels in (objects, text)]
+    frames = [pd.DataFrame([[1, 2]], columns=labels) for labels in (objects, text)]
+    series = [pd.Series([1, 2], index=labels) for labels in (objects, text)]
     categories = [pd.Categorical.from_codes([0], categories=labels) for labels in (objects, text)]
-    for one, other in ((objects, text), levels, frames, categories):
-        assert key(one) != key(other)
+    nothing = [labels[:0] for labels in (objects, text)]
+    for one, other in ((objects, text), levels, frames, series, categories, nothing):
+        assert key(one) == key(other)
+    # A column's type is its own, and so is that of labels which are not all text, or of a type that has to be asked for.
+    distinct([pd.Series(["a", "b"], dtype=dtype) for dtype in (object, "str", "string")])
+    distinct([text, pd.Index(["a", "b"], dtype="string"), pd.Index(["a", 1], dtype=object), pd.Index(["a", None])])
+    distinct([pd.Index(["a", missing], dtype=object) for missing in (None, float("nan"), pd.NA)])
+
+
+def test_offsets_by_what_they_say() -> None:
+    distinct(
+        [
+            pd.DateOffset(months=1, days=2),
+            pd.DateOffset(months=1),
+            pd.DateOffset(months=1, normalize=True),
+            pd.DateOffset(2, months=1),
+            pd.DateOffset(month=1),
+        ]
+    )
+    assert key(pd.DateOffset(days=2, months=1)) == key(pd.DateOffset(months=1, days=2))
+
+
+def test_a_library_that_is_too_old_is_an_error_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_libraries, "_checked", set())
+    monkeypatch.setattr(pl, "__version__", "1.33.1")
+    with pytest.raises(CacheUnsupportedError, match=r"polars 1\.33\.1 is too old.*1\.34.*\n.*pip install --upgrade"):
+        key(pl.Series([1]))
+    for version in ("1.34", "1.34.0", "2.0.0rc1", "10.0"):
+        monkeypatch.setattr(_libraries, "_checked", set())
+        monkeypatch.setattr(pl, "__version__", version)
+        key(pl.Series([1]))
+
+
+def test_the_extras_promise_what_is_checked() -> None:
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    for extra in ("dataframes", "all"):
+        promised = set(extras["optional-dependencies"][extra])
+        assert {f"{name}>={'.'.join(map(str, oldest))}" for name, oldest in _libraries.OLDEST.items()} <= promised
