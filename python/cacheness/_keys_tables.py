@@ -87,8 +87,10 @@ def _pandas_index(index: Any) -> Any:
 
 
 def _labels(index: Any) -> TupleParts:
-    """Labels are text whether they are kept as ``str`` or as objects: which, a release of pandas decides that makes them of
-    the same program, and each calls them equal."""
+    """The content of an index: text is text, whether it is kept as ``str`` or as objects.
+
+    Which it is, a release of pandas decides that makes it of the same program, and each calls the two equal.
+    """
     if index.dtype == object:
         labels = index.tolist()
         if all(type(label) is str for label in labels):

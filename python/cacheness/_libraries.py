@@ -8,8 +8,8 @@ from cacheness.errors import CacheUnsupportedError
 
 __all__ = ["OLDEST", "check"]
 
-#: As in the extras of pyproject.toml. Before these, Polars gave Arrow series that no one could read or ended the process
-#: at nested enums, and PyArrow took columns from nobody else.
+#: As in the extras of pyproject.toml. Before these, Polars handed series over that Arrow cannot read, or ended the
+#: process at nested enums, and PyArrow took no columns of others.
 OLDEST = {"numpy": (1, 26, 4), "pandas": (2, 2), "polars": (1, 34), "pyarrow": (16,)}
 
 _checked: set[str] = set()
