@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::error::translate;
 use super::pool::Pooled;
-use super::{Access, SqliteOptions, prepare};
+use super::{Access, SqliteOptions, checkpoint, prepare};
 use crate::fork::{self, OpenLog};
 use crate::mount::FilesystemKind;
 
@@ -27,9 +27,6 @@ const APPLICATION_ID: i64 = 0x6361_6368;
 const SCHEMA_VERSION: i64 = 1;
 /// What an idle connection may keep in its own page cache, in KiB.
 const CACHE_KIB: i64 = 8 * 1024;
-/// Pages in the write-ahead log before they are moved into the database: 62 MiB. Two syncs then serve eight thousand puts,
-/// whose pages of the index of keys, each another one in a large store, have come together in the meantime.
-const CHECKPOINT_PAGES: i64 = 16_000;
 /// A log that is longer is moved into the database when the store is closed, whoever has written it: whoever opens the
 /// store next reads all of it. 32 pages.
 const LEFT_LOG_BYTES: u64 = 32 * 4120;
@@ -69,6 +66,8 @@ pub(super) struct Target {
     pub(super) mode: Mode,
     durability: Durability,
     pub(super) busy_timeout: Duration,
+    /// Pages from which on the log is moved into the database.
+    pub(super) log_pages: u32,
     /// Device and inode of the database file.
     identity: (u64, u64),
     schema: Schema,
@@ -126,6 +125,7 @@ pub(super) fn open(options: &SqliteOptions, kind_seen: &mut Option<FilesystemKin
         mode: Mode::Wal,
         durability: options.durability,
         busy_timeout: options.busy_timeout,
+        log_pages: options.log_pages,
         identity,
         schema: Schema::of(options),
     };
@@ -160,6 +160,7 @@ pub(super) fn open_in_memory() -> Result<(Target, Pooled)> {
         mode: Mode::Memory,
         durability: Durability::Normal,
         busy_timeout: Duration::ZERO,
+        log_pages: checkpoint::PAGES,
         identity: (0, 0),
         schema: Schema { version: SCHEMA_VERSION, later: None },
     };
@@ -294,7 +295,7 @@ impl Target {
              PRAGMA journal_size_limit = {LOG_LIMIT_BYTES}"
         );
         match self.mode {
-            Mode::Wal => settings.push_str(&format!("; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")),
+            Mode::Wal => checkpoint::note_commits(&mut connection).map_err(failed)?,
             // Until it is changed below, a log left by another mode is read without shared memory.
             Mode::Rollback => settings.push_str("; PRAGMA locking_mode = EXCLUSIVE"),
             Mode::ReadOnly | Mode::Immutable => settings.push_str("; PRAGMA query_only = ON"),

@@ -4,6 +4,7 @@
 //! processes wait for each other with a growing, random delay. Every method is one transaction. Statements are prepared
 //! once per connection. A forked child goes on with connections of its own (see `fork`).
 
+mod checkpoint;
 mod connect;
 mod error;
 mod evict;
@@ -18,6 +19,7 @@ mod write;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -68,6 +70,8 @@ pub struct SqliteOptions {
     pub busy_timeout: Duration,
     /// The kind of file system; `None` asks the system.
     pub filesystem: Option<FilesystemKind>,
+    /// Pages (of 4 KiB) in the write-ahead log from which on a thread moves them into the database.
+    pub log_pages: u32,
     #[cfg(feature = "failpoints")]
     later: Option<String>,
 }
@@ -81,6 +85,7 @@ impl SqliteOptions {
             access: Access::Auto,
             busy_timeout: Duration::from_secs(30),
             filesystem: None,
+            log_pages: checkpoint::PAGES,
             #[cfg(feature = "failpoints")]
             later: None,
         }
@@ -122,11 +127,19 @@ impl SqliteOptions {
         self.filesystem = Some(kind);
         self
     }
+
+    /// Sets from how many pages on the write-ahead log is moved into the database. A longer log takes fewer syncs and more
+    /// of the disk.
+    #[must_use]
+    pub fn log_pages(mut self, pages: u32) -> Self {
+        self.log_pages = pages;
+        self
+    }
 }
 
 /// Keeps entries in a SQLite database.
 pub struct SqliteMetadata {
-    target: Target,
+    target: Arc<Target>,
     pool: Pool,
     closed: AtomicBool,
     /// Whether entries have been put, changed or removed. A few accesses alone are not worth the two syncs of a checkpoint
@@ -183,9 +196,9 @@ impl SqliteMetadata {
     }
 
     fn with_connection(target: Target, first: Pooled) -> Self {
-        let pool = Pool::new();
+        let pool = Pool::new(target.log_pages);
         pool.put_back(first);
-        Self { target, pool, closed: AtomicBool::new(false), changed: AtomicBool::new(false) }
+        Self { target: Arc::new(target), pool, closed: AtomicBool::new(false), changed: AtomicBool::new(false) }
     }
 
     /// The database file; `None` for a database in memory.
@@ -195,8 +208,13 @@ impl SqliteMetadata {
     }
 
     fn shut(&self) {
-        let _passage = fork::enter();
         self.closed.store(true, Ordering::Release);
+        let log = {
+            let _passage = fork::enter();
+            Arc::clone(self.pool().log())
+        };
+        log.stop();
+        let _passage = fork::enter();
         let pool = self.pool();
         pool.tracker().close();
         pool.close_idle(self.changed.load(Ordering::Acquire) || self.target.is_log_long());
@@ -204,7 +222,7 @@ impl SqliteMetadata {
 
     /// The pool of this process. A database in memory has one for ever: its connection cannot be opened again.
     fn pool(&self) -> &Pool {
-        if self.target.mode == Mode::Memory { &self.pool } else { self.pool.current() }
+        if self.target.mode == Mode::Memory { &self.pool } else { self.pool.current(self.target.log_pages) }
     }
 
     fn take(&self, pool: &Pool) -> Result<Pooled> {
@@ -230,7 +248,7 @@ impl SqliteMetadata {
                 let _passage = fork::enter();
                 let pool = self.pool();
                 // The one connection to a database in memory is handed round like the right to write.
-                let _turn = (writes || self.target.mode == Mode::Memory).then(|| pool.writer());
+                let _turn = (writes || self.target.mode == Mode::Memory).then(|| pool.log().writer());
                 let connection = self.take(pool)?;
                 let result = operation(pool, &connection);
                 self.put_back(pool, connection);
@@ -267,7 +285,8 @@ impl SqliteMetadata {
             return Err(Error::new(ErrorKind::ReadOnly, "the store is open for reading only")
                 .with_hint("check who owns the store's directory, its permissions and its file system"));
         }
-        self.run(true, |pool, connection| {
+        let mut long = None;
+        let result = self.run(true, |pool, connection| {
             step(connection, "BEGIN IMMEDIATE")?;
             let (before, known) = {
                 let tracker = pool.tracker();
@@ -285,6 +304,8 @@ impl SqliteMetadata {
             failpoint::reached("transaction/committed");
             let committed = result.is_ok().then(|| watch::pages_written(connection) != pages);
             pool.tracker().over(before, committed);
+            let length = checkpoint::length_after_commit();
+            long = pool.log().is_long(length).then(|| (Arc::clone(pool.log()), length));
             result.map_err(|error| {
                 if !connection.is_autocommit() {
                     // If even this fails the connection is not used again, and closing it rolls back.
@@ -293,7 +314,11 @@ impl SqliteMetadata {
                 let certain = !committing || error.kind() == ErrorKind::Busy || self.target.forget_commit(connection);
                 if certain { error } else { error.uncertain() }
             })
-        })
+        });
+        if let Some((log, length)) = long {
+            log.move_beside(length, &self.target);
+        }
+        result
     }
 }
 

@@ -8,6 +8,7 @@ use cacheness_core::Result;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
+use super::checkpoint::Log;
 use super::watch::Tracker;
 use crate::fork::{self, OpenLog};
 
@@ -70,13 +71,13 @@ fn into_inner<T>(value: &mut ManuallyDrop<T>) {
 }
 
 /// The connections of one generation of processes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pool {
     generation: u64,
     /// Last in, first out, so that a thread that works alone always has the connection whose cache is warm.
     idle: Mutex<Vec<Pooled>>,
-    /// Writers of this process queue here instead of finding the database busy.
-    writer: Mutex<()>,
+    /// Who may write, and who moves the log.
+    log: Arc<Log>,
     /// Changes that others have made.
     tracker: Mutex<Tracker>,
     /// The pool of a forked child. It is made between [`fork::enter`] and the drop of its passage, so no fork can find it
@@ -85,25 +86,31 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// A pool without connections.
-    pub(super) fn new() -> Self {
-        Self { generation: fork::generation(), ..Self::default() }
+    /// A pool without connections; a log of so many pages is moved.
+    pub(super) fn new(log_pages: u32) -> Self {
+        Self {
+            generation: fork::generation(),
+            idle: Mutex::default(),
+            log: Arc::new(Log::new(log_pages)),
+            tracker: Mutex::default(),
+            next: OnceLock::new(),
+        }
     }
 
     /// The pool of this process.
     #[inline]
-    pub(super) fn current(&self) -> &Self {
+    pub(super) fn current(&self, log_pages: u32) -> &Self {
         let now = fork::generation();
         let mut pool = self;
         while pool.generation != now {
-            pool = pool.next.get_or_init(|| Box::new(Self::new()));
+            pool = pool.next.get_or_init(|| Box::new(Self::new(log_pages)));
         }
         pool
     }
 
-    /// Waits until no other thread writes.
-    pub(super) fn writer(&self) -> MutexGuard<'_, ()> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The log of the database: whose turn it is to write to it, and to move it.
+    pub(super) fn log(&self) -> &Arc<Log> {
+        &self.log
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Pooled>> {

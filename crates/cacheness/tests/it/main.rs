@@ -19,7 +19,11 @@ mod kill;
 mod matching;
 mod memory;
 mod model;
+#[cfg(target_os = "linux")]
+mod mounts;
 mod outside;
+#[cfg(target_os = "linux")]
+mod pages;
 #[cfg(target_os = "linux")]
 mod power;
 mod processes;

@@ -1,0 +1,172 @@
+//! Moving the write-ahead log into the database, beside the writers.
+//!
+//! What is committed lies in the log, and every now and then its pages are moved to their places in the database, between
+//! two syncs. SQLite has this done by whoever commits when the log is long, at once: among a million entries, where each
+//! put changes another page of the index of keys, that was half of the time of a put. Here a thread does it, on a
+//! connection of its own, while others write. It moves what has come in the meantime again and again until little is left,
+//! and that while it has the turn to write, so that the log begins anew with the next transaction.
+//!
+//! A log that grows all the same, because the disk is slower than its writers, is waited for. A log that cannot begin
+//! anew, because somebody reads an old state of it, grows until they are done, as it does with SQLite's own checkpoints.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::hooks::Wal;
+use rusqlite::wal::CheckpointMode;
+
+use super::connect::Target;
+use crate::fork;
+
+/// Pages in the log from which on it is moved, unless an option says otherwise: 33 MB.
+pub(super) const PAGES: u32 = 8_000;
+/// How many times as long again a log may become before writers wait for it.
+const MOST: i32 = 6;
+/// So many pages or fewer are left to the turn to write: two megabytes.
+const REST: i32 = 500;
+/// How often at most what has come in the meantime is moved without it.
+const ROUNDS: u32 = 16;
+/// How long a writer waits for a log that has become too long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+thread_local! {
+    static LENGTH: Cell<i32> = const { Cell::new(0) };
+}
+
+/// Has commits of `connection` be noted for [`length_after_commit`], in the place of SQLite's automatic checkpoints.
+pub(super) fn note_commits(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.wal_hook(Some(|_: &mut Wal, pages| {
+        LENGTH.set(pages);
+        Ok(())
+    }))
+}
+
+/// How many pages the log had after the last commit of this thread, once; 0 if it has written nothing since.
+pub(super) fn length_after_commit() -> i32 {
+    LENGTH.take()
+}
+
+/// Who may write, and who moves the log: one for all threads of a process.
+#[derive(Debug)]
+pub(super) struct Log {
+    /// Writers of this process queue here instead of finding the database busy.
+    writer: Mutex<()>,
+    /// The pages from which on the log is moved.
+    pages: i32,
+    /// The length at which it is moved next.
+    next: AtomicI32,
+    moving: Mutex<bool>,
+    moved: Condvar,
+    stopped: AtomicBool,
+}
+
+impl Log {
+    pub(super) fn new(pages: u32) -> Self {
+        let pages = i32::try_from(pages.max(1)).unwrap_or(i32::MAX);
+        Self {
+            writer: Mutex::new(()),
+            pages,
+            next: AtomicI32::new(pages),
+            moving: Mutex::new(false),
+            moved: Condvar::new(),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Waits until no other thread of this process writes.
+    pub(super) fn writer(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn moving(&self) -> MutexGuard<'_, bool> {
+        self.moving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a commit that has left so many pages in the log has to call [`Log::move_beside`].
+    #[inline]
+    pub(super) fn is_long(&self, length: i32) -> bool {
+        if length >= self.pages {
+            return length >= self.next.load(Ordering::Relaxed);
+        }
+        if length > 0 && self.next.load(Ordering::Relaxed) != self.pages {
+            // It has begun anew.
+            self.next.store(self.pages, Ordering::Relaxed);
+        }
+        false
+    }
+
+    /// Has a thread move the log, unless one does. Call it outside of a [`fork::Passage`]: it may wait for that thread, which
+    /// has to enter one.
+    #[cold]
+    pub(super) fn move_beside(self: &Arc<Self>, length: i32, target: &Arc<Target>) {
+        let mut moving = self.moving();
+        if !*moving && !self.stopped.load(Ordering::Relaxed) {
+            *moving = true;
+            let (log, theirs) = (Arc::clone(self), Arc::clone(target));
+            let spawned = std::thread::Builder::new().name("cacheness log".to_owned()).spawn(move || log.work(&theirs));
+            if spawned.is_err() {
+                // Without a thread it is moved here, as SQLite would.
+                drop(moving);
+                self.work(target);
+                return;
+            }
+        }
+        if length.saturating_sub(self.next.load(Ordering::Relaxed)) >= self.pages.saturating_mul(MOST) {
+            drop(self.moved.wait_timeout_while(moving, PATIENCE, |moving| *moving));
+        }
+    }
+
+    /// Moves the log, and says that it is done.
+    fn work(&self, target: &Target) {
+        let length = self.move_log(target);
+        // Where it does not begin anew, somebody reads or writes: it is tried again when it has grown as much once more.
+        self.next.store(length.saturating_add(self.pages), Ordering::Relaxed);
+        *self.moving() = false;
+        self.moved.notify_all();
+    }
+
+    /// Gives the length of the log. An error is none of anybody's: what is not moved stays in the log, where it is read,
+    /// and is moved another time.
+    fn move_log(&self, target: &Target) -> i32 {
+        // First the passage, then the turn, as those who write do.
+        let opened = {
+            let _passage = fork::enter();
+            target.open()
+        };
+        let Ok(connection) = opened else { return 0 };
+        let mut length = 0;
+        for _ in 0..ROUNDS {
+            let _passage = fork::enter();
+            let Ok((pages, moved)) = move_pages(&connection) else { break };
+            length = pages;
+            if pages - moved <= REST || self.stopped.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        let _passage = fork::enter();
+        if !self.stopped.load(Ordering::Relaxed) {
+            let _turn = self.writer();
+            if let Ok((pages, _)) = move_pages(&connection) {
+                length = pages;
+            }
+        }
+        // Inside of the passage.
+        drop(connection);
+        length
+    }
+
+    /// Has nobody move the log any more, and waits for whoever does. Call it outside of a passage.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        drop(self.moved.wait_while(self.moving(), |moving| *moving));
+    }
+}
+
+/// Pages of the log, and how many of them are in the database.
+fn move_pages(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
+    // Waits for nobody, and moves what nobody reads.
+    connection.wal_checkpoint_v2(Some("main"), CheckpointMode::PASSIVE)
+}
