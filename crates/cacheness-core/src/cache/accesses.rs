@@ -1,16 +1,15 @@
 //! Which entries were read, how often and when last: noted in memory, written down in batches.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use parking_lot::{Mutex, MutexGuard};
 
 use super::CacheEngine;
 use crate::clock::Timestamp;
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::metadata::Access;
+use crate::sync::{AtomicI64, Mutex, MutexGuard};
 
 /// Accesses are written down when this many entries have been read since the last time.
 const MOST: usize = 16 * 1024;
@@ -143,3 +142,6 @@ impl CacheEngine {
         written
     }
 }
+
+#[cfg(all(test, loom))]
+mod model;

@@ -19,12 +19,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashlink::LruCache;
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::Timestamp;
 use crate::config::{MemoryConfig, MemoryPolicy};
 use crate::entry::{Entry, Location};
 use crate::process::PerProcess;
+use crate::sync::{Mutex, MutexGuard};
 
 /// A power of two.
 const SHARDS: usize = 16;
