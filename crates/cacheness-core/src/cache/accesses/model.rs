@@ -5,16 +5,20 @@ use std::sync::Arc;
 use loom::thread;
 
 use super::*;
+use crate::error::{Error, ErrorKind};
 use crate::sync::model::check;
 
-/// As `flush_accesses` does.
+/// Counts what is written down, or fails.
 fn flush(accesses: &Accesses, written: &Mutex<u64>, succeeds: bool) {
-    let taken = accesses.take(Timestamp(1));
-    if succeeds {
-        *written.lock() += taken.iter().map(|access| access.count).sum::<u64>();
-    } else {
-        accesses.put_back(taken);
-    }
+    let done = accesses.write_down(Timestamp(1), |accesses| {
+        if !succeeds {
+            return Err(Error::new(ErrorKind::Metadata, "on purpose"));
+        }
+        *written.lock() += accesses.iter().map(|access| access.count).sum::<u64>();
+        Ok(())
+    });
+    // Another thread may have taken everything.
+    assert!(!succeeds || done.is_ok());
 }
 
 #[test]
