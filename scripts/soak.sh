@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The tests of docs/durability.md for long: processes that are killed, power that goes, calls that fail, a minute of load,
-# a value of more than 4 GiB (10 GB of memory and 5 GB of disk), a million entries; and inputs mutated with other seeds.
+# a value of more than 4 GiB (10 GB of memory and 5 GB of disk), a million entries; inputs mutated with other seeds; and the
+# models of what threads do at the same time.
 # usage: scripts/soak.sh [TIMES]      20 by default: half an hour
 set -euo pipefail
 # shellcheck source=scripts/env.sh
@@ -9,6 +10,7 @@ set -euo pipefail
 export CACHENESS_SOAK=${1:-20}
 cd "$ROOT"
 prepare
+"$ROOT/scripts/loom.sh"
 selection=(--workspace --exclude cacheness-python --all-features --locked)
 modules=(kill power faults hazards stress scale)
 if cargo nextest --version >/dev/null 2>&1; then

@@ -22,6 +22,8 @@ if [ "$what" = all ] || [ "$what" = rust ]; then
     else
         cargo test "${selection[@]}" --profile checked --lib --bins --tests --examples
     fi
+    say "Models of what threads do at the same time"
+    "$ROOT/scripts/loom.sh"
     say "Rust examples in the documentation"
     cargo test "${selection[@]}" --profile checked --doc --quiet
 fi

@@ -40,6 +40,7 @@ pub mod payload;
 pub mod process;
 pub mod sign;
 pub mod store;
+mod sync;
 mod tree;
 
 pub use error::{Error, ErrorKind, Result};

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::process::PerProcess;
+use crate::sync::per_process;
 
-static POOL: PerProcess<Option<ThreadPool>> = PerProcess::new();
+per_process!(static POOL: Option<ThreadPool>);
 
 /// Calls `work` where `rayon` finds a pool of this process; on the calling thread if no thread can be started.
 pub fn run<R: Send>(work: impl FnOnce() -> R + Send) -> R {

@@ -1,16 +1,15 @@
 //! Which entries were read, how often and when last: noted in memory, written down in batches.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use parking_lot::{Mutex, MutexGuard};
 
 use super::CacheEngine;
 use crate::clock::Timestamp;
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::metadata::Access;
+use crate::sync::{AtomicI64, Mutex, MutexGuard};
 
 /// Accesses are written down when this many entries have been read since the last time.
 const MOST: usize = 16 * 1024;
@@ -84,6 +83,19 @@ impl Accesses {
         }
     }
 
+    /// Has `record` write down what is noted, if anything is.
+    fn write_down(&self, now: Timestamp, record: impl FnOnce(&[Access]) -> Result<()>) -> Result<()> {
+        let accesses = self.take(now);
+        if accesses.is_empty() {
+            return Ok(());
+        }
+        let written = record(&accesses);
+        if written.is_err() {
+            self.put_back(accesses);
+        }
+        written
+    }
+
     /// Forgets reads of entries that are gone: what is put under their keys later has not been read.
     pub(super) fn forget<'a>(&self, keys: impl IntoIterator<Item = &'a str>) {
         if let Some(mut noted) = self.lock() {
@@ -132,14 +144,12 @@ impl CacheEngine {
 
     /// Writes down how often and when entries were read since the last time.
     pub fn flush_accesses(&self) -> Result<()> {
-        let accesses = self.accesses.take(self.store.clock().now());
-        if accesses.is_empty() || self.store.is_read_only() {
-            return Ok(());
-        }
-        let written = self.store.metadata().record_accesses(&accesses);
-        if written.is_err() {
-            self.accesses.put_back(accesses);
-        }
-        written
+        let store = &self.store;
+        self.accesses.write_down(store.clock().now(), |accesses| {
+            if store.is_read_only() { Ok(()) } else { store.metadata().record_accesses(accesses) }
+        })
     }
 }
+
+#[cfg(all(test, loom))]
+mod model;

@@ -307,5 +307,8 @@ impl Drop for WaitHere {
     }
 }
 
+#[cfg(all(test, loom))]
+mod model;
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests;

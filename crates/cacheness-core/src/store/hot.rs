@@ -4,10 +4,11 @@
 //!
 //! - Changes by others are noticed by [`MetadataBackend::outside_changes`], whose answer must be the one that was given
 //!   before the entry was read.
-//! - Changes through this store come to [`HotEntries::written`] after their commit and before their method returns. Each
-//!   counts up a number of the shard, and whoever read an entry before offers it with the number of then: it is refused
-//!   if the number has changed. Of two writers of one key the first to come in keeps its entry, and the second, which
-//!   does not know whose commit was last, removes it.
+//! - Changes through this store are announced with [`HotEntries::write`] before they begin, which takes the entry out, and
+//!   are over when the [`Writing`] is dropped, after their commit and before their method returns. Each counts up a number
+//!   of the shard. Whoever read an entry offers it with the number of before: it is refused if that has changed, or while
+//!   anybody writes. Otherwise an older entry could come back after others have seen the commit. Of writers of one shard at
+//!   the same time, none keeps its entry: they do not know whose commit was last.
 //!
 //! What is kept is bounded in bytes and entries, and in time, so that a signature is checked again now and then. A forked
 //! child begins with nothing.
@@ -19,12 +20,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashlink::LruCache;
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::Timestamp;
 use crate::config::{MemoryConfig, MemoryPolicy};
 use crate::entry::{Entry, Location};
 use crate::process::PerProcess;
+use crate::sync::{Mutex, MutexGuard};
 
 /// A power of two.
 const SHARDS: usize = 16;
@@ -50,7 +51,7 @@ pub(super) struct Hot {
     reads: u32,
 }
 
-/// The state of things before an entry was read or written, shown when it is offered.
+/// The state of things before an entry was read, shown when it is offered.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
     writes: u64,
@@ -58,7 +59,10 @@ pub(super) struct Ticket {
 }
 
 struct Shard {
+    /// How many changes are over.
     writes: u64,
+    /// How many are under way.
+    writing: u32,
     bytes: usize,
     entries: LruCache<String, Hot>,
     random: RandomState,
@@ -69,7 +73,7 @@ type Shards = [Mutex<Shard>; SHARDS];
 fn new_shards() -> Shards {
     std::array::from_fn(|_| {
         let (entries, random) = (LruCache::new_unbounded(), RandomState::new());
-        Mutex::new(Shard { writes: 0, bytes: 0, entries, random })
+        Mutex::new(Shard { writes: 0, writing: 0, bytes: 0, entries, random })
     })
 }
 
@@ -136,7 +140,7 @@ impl HotEntries {
         self.hits.load(Ordering::Relaxed)
     }
 
-    /// The ticket for writing `key`.
+    /// The ticket for offering the entry of `key` after it has been read.
     pub(super) fn ticket(&self, key: &str, outside: u64) -> Ticket {
         Ticket { writes: self.shard(key).writes, outside }
     }
@@ -144,35 +148,97 @@ impl HotEntries {
     /// Keeps an entry that was read and verified, unless it may have changed since the ticket.
     pub(super) fn offer(&self, ticket: Ticket, entry: Arc<Entry>, signed: bool, now: Timestamp) {
         let mut shard = self.shard(&entry.key);
-        if shard.writes == ticket.writes {
+        if shard.writes == ticket.writes && shard.writing == 0 {
             shard.keep(&self.config, Hot { entry, signed, outside: ticket.outside, since: now, reads: 0 });
         }
     }
 
-    /// Notes that the entry of `key` has been written: `now` it is `entry`, or gone, or unknown.
-    pub(super) fn written(&self, key: &str, now: Option<(Ticket, Arc<Entry>, bool, Timestamp)>) {
+    /// Call it before the entry of `key` is changed, and drop what it returns after, whatever came of it.
+    pub(super) fn write<'a>(&'a self, key: &'a str) -> Writing<'a> {
         let mut shard = self.shard(key);
-        match now {
-            Some((ticket, entry, signed, since)) if shard.writes == ticket.writes => {
-                shard.keep(&self.config, Hot { entry, signed, outside: ticket.outside, since, reads: 0 });
-            }
-            _ => shard.remove(key),
+        shard.remove(key);
+        shard.writing += 1;
+        Writing { hot: self, key, writes: shard.writes, now: None }
+    }
+
+    /// The same for a change of any entry.
+    pub(super) fn write_all(&self) -> WritingAll<'_> {
+        for shard in self.shards.get_or_make(new_shards) {
+            let mut shard = shard.lock();
+            shard.clear();
+            shard.writing += 1;
         }
+        WritingAll(self)
+    }
+
+    /// Notes that the entry of `key` is gone.
+    pub(super) fn gone(&self, key: &str) {
+        let mut shard = self.shard(key);
+        shard.remove(key);
         shard.writes += 1;
     }
 
-    /// Notes that any entry may have been written.
-    pub(super) fn all_written(&self) {
+    /// Notes that any entry may be gone.
+    pub(super) fn all_gone(&self) {
         for shard in self.shards.get_or_make(new_shards) {
             let mut shard = shard.lock();
-            shard.entries.clear();
-            shard.bytes = 0;
+            shard.clear();
             shard.writes += 1;
         }
     }
 }
 
+/// A change of one entry that is under way.
+#[must_use = "the change is over when it is dropped"]
+pub(super) struct Writing<'a> {
+    hot: &'a HotEntries,
+    key: &'a str,
+    writes: u64,
+    now: Option<Hot>,
+}
+
+impl Writing<'_> {
+    /// The change is over: the entry is this one now, and `outside` was the answer before.
+    pub(super) fn keep(mut self, entry: Arc<Entry>, signed: bool, outside: u64, since: Timestamp) {
+        self.now = Some(Hot { entry, signed, outside, since, reads: 0 });
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        let mut shard = self.hot.shard(self.key);
+        let alone = shard.writing == 1 && shard.writes == self.writes;
+        if let Some(now) = self.now.take_if(|_| alone) {
+            shard.keep(&self.hot.config, now);
+        }
+        shard.over();
+    }
+}
+
+/// A change of any entry that is under way.
+#[must_use = "the change is over when it is dropped"]
+pub(super) struct WritingAll<'a>(&'a HotEntries);
+
+impl Drop for WritingAll<'_> {
+    fn drop(&mut self) {
+        for shard in self.0.shards.get_or_make(new_shards) {
+            shard.lock().over();
+        }
+    }
+}
+
 impl Shard {
+    /// A change that was under way is over; not in a child that was forked meanwhile, which knows of none.
+    fn over(&mut self) {
+        self.writes += 1;
+        self.writing = self.writing.saturating_sub(1);
+    }
+
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes = 0;
+    }
+
     fn remove(&mut self, key: &str) {
         if let Some(former) = self.entries.remove(key) {
             self.bytes -= weight(&former.entry);

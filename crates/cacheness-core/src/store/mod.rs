@@ -12,6 +12,8 @@
 mod hashes;
 mod hot;
 mod key;
+#[cfg(all(test, loom))]
+mod model;
 mod read;
 mod trust;
 mod write;
@@ -31,7 +33,7 @@ use crate::metadata::{EntryUpdate, Eviction, MetadataBackend, PutOptions, PutOut
 use crate::payload::{Encoded, PayloadHash, Stored};
 use crate::sign::{SignatureState, Signer};
 
-use hot::{HotEntries, Ticket};
+use hot::{HotEntries, Writing};
 pub use key::{EntryKey, MAX_NAME};
 pub use trust::IntegrityReport;
 
@@ -263,7 +265,8 @@ impl Store {
         };
         let share_blob = self.config.content_addressable && entry.location.locator().is_some();
         let options = PutOptions { share_blob, pin: attributes.pinned };
-        let ticket = self.ticket(&entry.key);
+        let outside = self.hot.as_ref().and_then(|_| self.metadata.outside_changes());
+        let writing = self.writing(key.as_str());
         failpoint::reached("put/blob");
         let filed = self.sign(&mut entry).and_then(|()| self.metadata.put(&entry, options));
         match filed {
@@ -277,13 +280,13 @@ impl Store {
                 }
                 self.delete_orphan(&outcome);
                 let entry = Arc::new(entry);
-                let kept = ticket.map(|ticket| (ticket, Arc::clone(&entry), self.signer.is_some(), now));
-                self.written(&entry.key, kept);
+                if let (Some(writing), Some(outside)) = (writing, outside) {
+                    writing.keep(Arc::clone(&entry), self.signer.is_some(), outside, now);
+                }
                 failpoint::reached("put/done");
                 Ok(entry)
             }
             Err(error) => {
-                self.written(&entry.key, None);
                 // An entry that may come to light after a crash must find its blob.
                 if let Some(own) = entry.location.locator().filter(|_| !error.is_uncertain()) {
                     self.delete_blob(own);
@@ -293,17 +296,9 @@ impl Store {
         }
     }
 
-    /// For [`Store::written`], taken before the entry is written.
-    fn ticket(&self, key: &str) -> Option<Ticket> {
-        let hot = self.hot.as_ref()?;
-        Some(hot.ticket(key, self.metadata.outside_changes()?))
-    }
-
-    /// Call it after the entry of `key` has been changed or may have been, whatever came of it.
-    fn written(&self, key: &str, now: Option<(Ticket, Arc<Entry>, bool, Timestamp)>) {
-        if let Some(hot) = &self.hot {
-            hot.written(key, now);
-        }
+    /// Call it before the entry of `key` is changed, and drop what it returns after, whatever came of it.
+    fn writing<'a>(&'a self, key: &'a str) -> Option<Writing<'a>> {
+        self.hot.as_ref().map(|hot| hot.write(key))
     }
 
     /// The entry of `key` without its payload.
@@ -337,8 +332,9 @@ impl Store {
                 // This store does not sign: the signature would not fit any more.
                 update.signature = Some(None);
             }
+            let writing = self.writing(key);
             let updated = self.metadata.update(key, &entry, &update);
-            self.written(key, None);
+            drop(writing);
             failpoint::reached("update/committed");
             if updated? {
                 return Ok(true);
@@ -349,8 +345,9 @@ impl Store {
     /// Removes the entry of `key` and its payload; `false` if there was none.
     pub fn delete(&self, key: &str) -> Result<bool> {
         self.refuse_if_read_only()?;
+        let writing = self.writing(key);
         let outcome = self.metadata.delete(key);
-        self.written(key, None);
+        drop(writing);
         let outcome = outcome?;
         failpoint::reached("delete/committed");
         if let Some(outcome) = &outcome {
@@ -373,8 +370,9 @@ impl Store {
             if i > 0 {
                 std::thread::sleep(OTHERS_TURN);
             }
+            let writing: Vec<_> = batch.iter().map(|version| self.writing(&version.key)).collect();
             let outcomes = self.metadata.delete_batch(batch);
-            batch.iter().for_each(|version| self.written(&version.key, None));
+            drop(writing);
             failpoint::reached("delete/committed");
             for outcome in outcomes?.into_iter().flatten() {
                 self.delete_orphan(&outcome);
@@ -402,12 +400,12 @@ impl Store {
         if evicted.is_err()
             && let Some(hot) = &self.hot
         {
-            hot.all_written();
+            hot.all_gone();
         }
         let evicted = evicted?;
         failpoint::reached("evict/committed");
-        for key in &evicted.keys {
-            self.written(key, None);
+        if let Some(hot) = &self.hot {
+            evicted.keys.iter().for_each(|key| hot.gone(key));
         }
         for locator in &evicted.orphaned {
             self.delete_blob(locator);
@@ -418,13 +416,12 @@ impl Store {
     /// Removes everything and returns how many entries there were.
     pub fn clear(&self) -> Result<u64> {
         self.refuse_if_read_only()?;
+        let writing = self.hot.as_ref().map(HotEntries::write_all);
         let cleared = self.metadata.clear(&mut |locator| {
             failpoint::reached("clear/committed");
             self.delete_blob(locator);
         });
-        if let Some(hot) = &self.hot {
-            hot.all_written();
-        }
+        drop(writing);
         cleared
     }
 
@@ -473,7 +470,7 @@ impl Store {
     pub fn close(&self) -> Result<()> {
         let closed = self.metadata.close();
         if let Some(hot) = &self.hot {
-            hot.all_written();
+            hot.all_gone();
         }
         closed
     }

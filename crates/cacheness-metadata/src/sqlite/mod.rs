@@ -4,6 +4,7 @@
 //! processes wait for each other with a growing, random delay. Every method is one transaction. Statements are prepared
 //! once per connection. A forked child goes on with connections of its own (see `fork`).
 
+mod changes;
 mod checkpoint;
 mod connect;
 mod error;

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 use cacheness_core::Result;
 use rusqlite::{Connection, ffi};
 
+use super::changes::{Changes, Stamp};
 use super::connect::{Mode, Target};
 use super::error::translate;
 use super::pool::Pooled;
@@ -32,8 +33,7 @@ const REGION: i32 = 32 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header([u32; WORDS]);
 
-impl Header {
-    /// Whether nothing lies between `self` and `later` but the transaction of the caller, who has `written` pages or not.
+impl Stamp for Header {
     fn is_just_before(&self, later: &Self, written: bool) -> bool {
         // Of a transaction that has written nothing there is nothing in the log: one more is somebody else's.
         if written { self.0[CHANGE].wrapping_add(1) == later.0[CHANGE] } else { self == later }
@@ -121,19 +121,16 @@ enum State {
     Blind,
 }
 
-/// Counts the changes that others make.
+/// Counts the changes that others make, where they can be watched.
 #[derive(Debug)]
 pub(super) struct Tracker {
     state: State,
-    last: Option<Header>,
-    changes: u64,
-    /// The header when the schema was last found to be known: nobody has changed it while this is the header.
-    known: Option<Header>,
+    changes: Changes<Header>,
 }
 
 impl Default for Tracker {
     fn default() -> Self {
-        Self { state: State::Waiting(0), last: None, changes: 0, known: None }
+        Self { state: State::Waiting(0), changes: Changes::default() }
     }
 }
 
@@ -150,11 +147,7 @@ impl Tracker {
             }
         }
         let header = self.header()?;
-        if self.last != Some(header) {
-            self.last = Some(header);
-            self.changes += 1;
-        }
-        Some(self.changes)
+        Some(self.changes.look(header))
     }
 
     /// The header now, where it is watched.
@@ -167,21 +160,13 @@ impl Tracker {
 
     /// Whether the schema has been looked at, and nobody else has committed since; `now` is the header.
     pub(super) fn knows_schema(&self, now: Option<Header>) -> bool {
-        now.is_some() && self.known == now
+        now.is_some_and(|now| self.changes.knows_schema(now))
     }
 
-    /// Notes that a transaction of this process is over, which began (with the right to write) at `before`. It is not
-    /// counted if it is the only one since the last look. `committed` says whether it has `written` pages; `None` if it
-    /// has failed.
+    /// [`Changes::over`], where anything is watched and was before the transaction.
     pub(super) fn over(&mut self, before: Option<Header>, committed: Option<bool>) {
-        let (Some(before), Some(after)) = (before, self.header()) else { return };
-        if before.is_just_before(&after, committed.unwrap_or(false)) {
-            if self.last == Some(before) {
-                self.last = Some(after);
-            }
-            if committed.is_some() {
-                self.known = Some(after);
-            }
+        if let (Some(before), Some(after)) = (before, self.header()) {
+            self.changes.over(before, after, committed);
         }
     }
 

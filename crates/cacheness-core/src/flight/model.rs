@@ -1,0 +1,163 @@
+//! Callers that miss the same entries, in all orders. Loom reports whoever waits for ever.
+
+use loom::thread;
+
+use super::*;
+use crate::sync::Mutex;
+use crate::sync::model::check;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A cache in small: which keys have a value, and how often they were computed.
+#[derive(Debug, Default)]
+struct Cache {
+    stored: Mutex<Vec<&'static str>>,
+    computed: Mutex<Vec<&'static str>>,
+}
+
+impl Cache {
+    fn has(&self, name: &str) -> bool {
+        self.stored.lock().contains(&name)
+    }
+}
+
+/// What becomes of a computation that others wait for.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Stored,
+    Failed,
+    Interrupted,
+}
+
+/// As `get_or_compute` does.
+fn get(flights: &Arc<Flights>, cache: &Cache, names: &[&'static str], scope: Scope, end: End) {
+    let Some((name, inner)) = names.split_first() else { return };
+    if cache.has(name) {
+        return;
+    }
+    let mut turn = Turn::new(flights, &EntryKey::from_name(*name).expect("a name"), scope);
+    let flight = loop {
+        match turn.step() {
+            Step::Compute(flight) => break flight,
+            Step::LookAgain if cache.has(name) => return,
+            Step::LookAgain => {}
+            Step::Wait => {
+                assert!(turn.here.is_some(), "nobody finds the lock taken");
+                turn.pause(LONG);
+            }
+        }
+    };
+    drop(turn);
+    if cache.has(name) {
+        return flight.stored();
+    }
+    get(flights, cache, inner, flight.scope(), End::Stored);
+    cache.computed.lock().push(name);
+    match end {
+        End::Stored => {
+            cache.stored.lock().push(name);
+            flight.stored();
+        }
+        End::Failed => flight.failed(),
+        End::Interrupted => drop(flight),
+    }
+}
+
+/// The names that a caller gets, one inside the other, and what becomes of its first computation.
+type Caller = (&'static [&'static str], End);
+
+const ONE: Caller = (&["a"], End::Stored);
+
+/// Each of the callers gets its names. Returns what was computed.
+fn run(locks: Option<Arc<dyn KeyLocks>>, callers: &[Caller]) -> Vec<&'static str> {
+    let flights = Arc::new(Flights { store: 0, locks, patience: LONG });
+    let cache = Arc::new(Cache::default());
+    let call = |(names, end): Caller| {
+        let (flights, cache) = (Arc::clone(&flights), Arc::clone(&cache));
+        move || get(&flights, &cache, names, Scope::outside(), end)
+    };
+    let others: Vec<_> = callers[1..].iter().map(|caller| thread::spawn(call(*caller))).collect();
+    call(callers[0])();
+    others.into_iter().for_each(|other| other.join().expect("joined"));
+    assert!(table().is_empty(), "nothing is left in the table");
+    let mut computed = std::mem::take(&mut *cache.computed.lock());
+    computed.sort_unstable();
+    computed
+}
+
+#[test]
+fn one_of_three_computes() {
+    check(3, || assert_eq!(run(None, &[ONE; 3]), ["a"]));
+}
+
+#[test]
+fn after_an_interruption_one_takes_over() {
+    check(3, || {
+        let computed = run(None, &[(&["a"], End::Interrupted), (&["a"], End::Stored), (&["a"], End::Stored)]);
+        // The one that is interrupted computes unless it came last.
+        assert!(matches!(computed.len(), 1 | 2), "{computed:?}");
+    });
+}
+
+#[test]
+fn after_a_failure_nobody_waits_again() {
+    check(3, || {
+        let computed = run(None, &[(&["a"], End::Failed), (&["a"], End::Stored), (&["a"], End::Stored)]);
+        assert!((1..=3).contains(&computed.len()), "{computed:?}");
+    });
+}
+
+#[test]
+fn two_that_nest_in_opposite_orders_both_end() {
+    check(3, || {
+        let computed = run(None, &[(&["a", "b"], End::Stored), (&["b", "a"], End::Stored)]);
+        // Where each waits for the other, one of them computes what the other does.
+        assert!((2..=4).contains(&computed.len()), "{computed:?}");
+    });
+}
+
+#[test]
+fn a_circle_is_found_through_what_a_flight_has_begun() {
+    check(3, || {
+        let computed = run(None, &[(&["a", "between", "b"], End::Stored), (&["b", "a"], End::Stored)]);
+        // Nothing lies between where `a` is computed inside `b` first.
+        assert!((2..=5).contains(&computed.len()), "{computed:?}");
+    });
+}
+
+#[test]
+fn three_that_nest_in_a_circle_all_end() {
+    check(2, || {
+        let circle: &[Caller] = &[(&["a", "b"], End::Stored), (&["b", "c"], End::Stored), (&["c", "a"], End::Stored)];
+        let computed = run(None, circle);
+        assert!((3..=6).contains(&computed.len()), "{computed:?}");
+    });
+}
+
+/// A lock that says when it is taken already.
+#[derive(Debug, Default)]
+struct OneLock(Mutex<bool>);
+
+impl KeyLocks for OneLock {
+    fn identity(&self) -> u64 {
+        0
+    }
+
+    fn try_lock(&self, _number: u64) -> Lock {
+        if std::mem::replace(&mut *self.0.lock(), true) { Lock::Held } else { Lock::Taken }
+    }
+
+    fn unlock(&self, _number: u64) {
+        assert!(std::mem::take(&mut *self.0.lock()), "who unlocks has locked");
+    }
+}
+
+#[test]
+fn who_is_woken_finds_the_lock_free() {
+    check(3, || {
+        let locks = Arc::new(OneLock::default());
+        let computed = run(Some(locks.clone()), &[(&["a"], End::Interrupted), (&["a"], End::Stored)]);
+        assert!(matches!(computed.len(), 1 | 2), "{computed:?}");
+        assert!(!*locks.0.lock(), "it is free in the end");
+    });
+}
