@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tests of docs/durability.md for long: processes that are killed, power that goes, calls that fail, a minute of load,
-# a value of more than 4 GiB (10 GB of memory and 5 GB of disk), a million entries; inputs mutated with other seeds; and the
+# a value of more than 4 GiB (10 GB of memory and 5 GB of disk), a million entries, file systems mounted for it; inputs mutated with other seeds; and the
 # models of what threads do at the same time.
 # usage: scripts/soak.sh [TIMES]      20 by default: half an hour
 set -euo pipefail
@@ -12,14 +12,14 @@ cd "$ROOT"
 prepare
 "$ROOT/scripts/loom.sh"
 selection=(--workspace --exclude cacheness-python --all-features --locked)
-modules=(kill power faults hazards stress scale)
+modules=(kill power faults hazards mounts pages stress scale)
 if cargo nextest --version >/dev/null 2>&1; then
     # One at a time: each wants the whole machine.
-    cargo nextest run "${selection[@]}" --cargo-profile checked --profile soak --test-threads 1 \
-        -E "test(/^($(IFS='|'; echo "${modules[*]}"))::/) | binary(migration) | binary(fork) | binary(processes) | package(cacheness-fuzz)"
+    cargo nextest run "${selection[@]}" --cargo-profile checked --profile soak --test-threads 1 --run-ignored all \
+        -E "test(/^($(IFS='|'; echo "${modules[*]}"))::/) | binary(migration) | binary(log) | binary(fork) | binary(processes) | package(cacheness-fuzz)"
 else
     for module in "${modules[@]}"; do
-        cargo test "${selection[@]}" --profile checked --test it "$module::" -- --test-threads 1
+        cargo test "${selection[@]}" --profile checked --test it "$module::" -- --test-threads 1 --include-ignored
     done
-    cargo test "${selection[@]}" --profile checked --test migration --test fork --test processes --test replay
+    cargo test "${selection[@]}" --profile checked --test migration --test log --test fork --test processes --test replay
 fi

@@ -47,7 +47,7 @@ fn a_disk_that_is_full() {
         let mut refused = 0;
         for number in 0..200_u64 {
             let bytes = noise_of(number, if number % 2 == 0 { 300 } else { 60_000 });
-            match cache.put(&bytes, params! { number }) {
+            match cache.put(&bytes, params! { number: number }) {
                 Ok(_) => stored.push(number),
                 Err(error) => {
                     refused += 1;

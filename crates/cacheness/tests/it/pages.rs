@@ -99,7 +99,7 @@ fn flip(honest: &Path, backend: &str, file: &str, trials: u64) -> Seen {
         }
     }
     assert!(seen.equal > seen.errors, "{backend}, {file}: most entries lie elsewhere: {seen:?}");
-    assert!(seen.puts > trials, "{backend}, {file}: {seen:?}");
+    assert!(seen.puts > trials / 10, "{backend}, {file}: {seen:?}");
     seen
 }
 
@@ -121,7 +121,7 @@ fn fill(dir: &Path, backend: &str) -> BlobStore {
 fn flipped_bytes_of_a_database() {
     let dir = scratch();
     fill(dir.path(), "sqlite").close().unwrap();
-    let seen = flip(dir.path(), "sqlite", "cache_metadata.db", soak(600));
+    let seen = flip(dir.path(), "sqlite", "cache_metadata.db", soak(2000));
     assert!(seen.refused > 0 && seen.errors > 0, "{seen:?}");
 }
 
@@ -134,7 +134,7 @@ fn flipped_bytes_of_a_log() {
     copy(dir.path(), left.path());
     drop(store);
     fs::remove_file(left.path().join("cache_metadata.db-shm")).unwrap();
-    let seen = flip(left.path(), "sqlite", "cache_metadata.db-wal", soak(300));
+    let seen = flip(left.path(), "sqlite", "cache_metadata.db-wal", soak(600));
     // SQLite takes what lies before the first broken checksum.
     assert!(seen.missing > 0, "{seen:?}");
 }
@@ -143,6 +143,6 @@ fn flipped_bytes_of_a_log() {
 fn flipped_bytes_of_a_json_file() {
     let dir = scratch();
     fill(dir.path(), "json").close().unwrap();
-    let seen = flip(dir.path(), "json", "cache_metadata.json", soak(300));
+    let seen = flip(dir.path(), "json", "cache_metadata.json", soak(1000));
     assert!(seen.refused > 0 && seen.errors > 0, "{seen:?}");
 }
