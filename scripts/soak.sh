@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The tests of docs/durability.md for long: processes that are killed, power that goes, calls that fail, a minute of load,
-# a value of more than 4 GiB (10 GB of memory and 5 GB of disk), a million entries, file systems mounted for it; inputs mutated with other seeds; and the
-# models of what threads do at the same time.
+# a value of more than 4 GiB (10 GB of memory and 5 GB of disk), a million entries, file systems mounted for it; inputs
+# mutated with other seeds; and the models of what threads do at the same time.
 # usage: scripts/soak.sh [TIMES]      20 by default: half an hour
 set -euo pipefail
 # shellcheck source=scripts/env.sh
