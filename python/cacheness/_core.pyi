@@ -12,6 +12,7 @@ from typing_extensions import disjoint_base
 from .handlers import HandlerRegistry
 
 __all__ = [
+    "HANDLERS",
     "CacheBase",
     "CallKey",
     "CallSite",
@@ -57,6 +58,8 @@ _Part = SupportsIndex | slice | EllipsisType
 _Index = _Part | tuple[_Part, ...]
 
 __version__: str
+#: The built-in handlers, in the order in which they are asked.
+HANDLERS: tuple[str, ...]
 
 @disjoint_base
 class CacheBase:

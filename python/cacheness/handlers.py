@@ -25,16 +25,7 @@ __all__ = [
 ]
 
 #: The built-in handlers, in the order in which they are asked.
-BUILTIN = (
-    "plain_objects",
-    "numpy_arrays",
-    "pandas_dataframes",
-    "pandas_series",
-    "polars_dataframes",
-    "polars_series",
-    "arrow_tables",
-    "object_pickle",
-)
+BUILTIN = _core.HANDLERS
 
 
 class _Legacy(CacheHandler):

@@ -20,6 +20,7 @@ mod tables;
 mod values;
 
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 /// Runs the `cacheness` command and returns its exit code.
 #[pyfunction]
@@ -31,6 +32,7 @@ fn cli(py: Python<'_>, args: Vec<std::ffi::OsString>) -> u8 {
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     logging::install();
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add("HANDLERS", PyTuple::new(m.py(), cacheness_core::entry::OWN_HANDLERS)?)?;
     m.add_class::<engine::PyCache>()?;
     m.add_class::<clock::PyClock>()?;
     m.add_class::<store::PyStore>()?;

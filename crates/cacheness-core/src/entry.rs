@@ -31,8 +31,8 @@ pub struct Format {
 /// The handler of pickles.
 pub const PICKLE_HANDLER: &str = "object_pickle";
 
-/// The handlers that this project has, in both languages.
-const OWN_HANDLERS: &[&str] = &[
+/// The handlers that this project has, in both languages, in the order in which Python asks them.
+pub const OWN_HANDLERS: &[&str] = &[
     "plain_objects",
     "numpy_arrays",
     "pandas_dataframes",

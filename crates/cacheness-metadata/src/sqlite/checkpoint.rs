@@ -14,11 +14,13 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use cacheness_core::Result;
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
 
 use super::connect::Target;
+use super::error::translate;
 use crate::fork;
 
 /// Pages in the log from which on it is moved, unless an option says otherwise: 33 MB.
@@ -29,6 +31,8 @@ const MOST: i32 = 6;
 const REST: i32 = 500;
 /// How often at most what has come in the meantime is moved without it.
 const ROUNDS: u32 = 16;
+/// How long those are waited for who read out of the log: a get takes microseconds.
+const READERS: Duration = Duration::from_millis(20);
 /// How long a writer waits for a log that has become too long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -106,11 +110,12 @@ impl Log {
         if !*moving && !self.stopped.load(Ordering::Relaxed) {
             *moving = true;
             let (log, theirs) = (Arc::clone(self), Arc::clone(target));
-            let spawned = std::thread::Builder::new().name("cacheness log".to_owned()).spawn(move || log.work(&theirs));
+            let spawned =
+                std::thread::Builder::new().name("cacheness log".to_owned()).spawn(move || log.work(length, &theirs));
             if spawned.is_err() {
                 // Without a thread it is moved here, as SQLite would.
                 drop(moving);
-                self.work(target);
+                self.work(length, target);
                 return;
             }
         }
@@ -119,43 +124,52 @@ impl Log {
         }
     }
 
-    /// Moves the log, and says that it is done.
-    fn work(&self, target: &Target) {
-        let length = self.move_log(target);
+    /// Moves a log of this length, and says that it is done.
+    fn work(&self, length: i32, target: &Target) {
+        // Also after a panic: `stop` waits for it.
+        let _over = Over(self);
+        // An error is none of anybody's: what is not moved stays in the log, where it is read, and is moved another time.
+        let length = self.move_log(target).map_or(length, |now| now.max(length));
         // Where it does not begin anew, somebody reads or writes: it is tried again when it has grown as much once more.
         self.next.store(length.saturating_add(self.pages), Ordering::Relaxed);
-        *self.moving() = false;
-        self.moved.notify_all();
     }
 
-    /// Gives the length of the log. An error is none of anybody's: what is not moved stays in the log, where it is read,
-    /// and is moved another time.
-    fn move_log(&self, target: &Target) -> i32 {
+    /// Gives the length of the log afterwards.
+    fn move_log(&self, target: &Target) -> Result<i32> {
+        let failed = |e| translate("cannot move the log into the database", e);
         // First the passage, then the turn, as those who write do.
-        let opened = {
-            let _passage = fork::enter();
-            target.open()
-        };
-        let Ok(connection) = opened else { return 0 };
+        let passage = fork::enter();
+        let connection = target.open()?;
+        connection.busy_timeout(READERS).map_err(failed)?;
+        drop(passage);
         let mut length = 0;
+        let mut result = Ok(());
         for _ in 0..ROUNDS {
             let _passage = fork::enter();
-            let Ok((pages, moved)) = move_pages(&connection) else { break };
-            length = pages;
-            if pages - moved <= REST || self.stopped.load(Ordering::Relaxed) {
-                break;
+            // Waits for nobody, and moves what nobody reads.
+            match connection.wal_checkpoint_v2(Some("main"), CheckpointMode::PASSIVE) {
+                Ok((pages, moved)) => {
+                    length = pages;
+                    if pages - moved <= REST || self.stopped.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    result = Err(failed(error));
+                    break;
+                }
             }
         }
-        let _passage = fork::enter();
-        if !self.stopped.load(Ordering::Relaxed) {
+        // Inside of a passage the connection is closed as well.
+        let (_passage, connection) = (fork::enter(), connection);
+        if result.is_ok() && !self.stopped.load(Ordering::Relaxed) {
             let _turn = self.writer();
-            if let Ok((pages, _)) = move_pages(&connection) {
+            // Also waits a little for those who read out of the log, so that the next who writes finds nobody there.
+            if let Ok((pages, _)) = connection.wal_checkpoint_v2(Some("main"), CheckpointMode::RESTART) {
                 length = pages;
             }
         }
-        // Inside of the passage.
-        drop(connection);
-        length
+        result.map(|()| length)
     }
 
     /// Has nobody move the log any more, and waits for whoever does. Call it outside of a passage.
@@ -165,8 +179,12 @@ impl Log {
     }
 }
 
-/// Pages of the log, and how many of them are in the database.
-fn move_pages(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
-    // Waits for nobody, and moves what nobody reads.
-    connection.wal_checkpoint_v2(Some("main"), CheckpointMode::PASSIVE)
+/// Nobody moves the log any more when it is dropped.
+struct Over<'a>(&'a Log);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        *self.0.moving() = false;
+        self.0.moved.notify_all();
+    }
 }
