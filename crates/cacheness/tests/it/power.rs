@@ -287,7 +287,10 @@ fn normal(backend: &str) -> Losses {
 fn what_normal_durability_can_lose() {
     for backend in ["sqlite", "json", "sqlite on NFS"] {
         let losses = normal(backend);
-        assert!(losses.undone > 0 && losses.payloads > 0 && losses.former > 0, "{backend}: {losses:?}");
+        // A rollback journal is safe with all of its syncs only, so that entries are never undone.
+        let journal = backend == "sqlite on NFS";
+        assert_eq!(losses.undone > 0 && losses.former > 0, !journal, "{backend}: {losses:?}");
+        assert!(losses.payloads > 0, "{backend}: {losses:?}");
         println!("{backend}: {losses:?}");
     }
 }
