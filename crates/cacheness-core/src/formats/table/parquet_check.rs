@@ -14,11 +14,25 @@ const VALUE_PER_BYTE: usize = 1 << 16;
 /// What a batch of values of a fixed length may take.
 const BATCH_BYTES: usize = 256 << 20;
 
-/// Structures inside each other; a page header has three levels.
-const DEPTH: usize = 8;
+/// Structures inside each other; a page header has three levels, a footer some ten.
+const DEPTH: usize = 24;
+
+/// The footer's length and the magic number at the end of a file.
+const TRAILER: usize = 8;
 
 fn absurd(what: &str) -> ParquetError {
     ParquetError::General(format!("{what} claims more than the file can hold"))
+}
+
+/// Refuses a footer with more in it than it has bytes, before anybody reads it. The decoder skips what it does not know, and
+/// takes nothing for a truth in a list: two thousand million of them are seconds of work for six bytes.
+pub(super) fn check_footer(file: &[u8]) -> Result<(), ParquetError> {
+    let Some((rest, trailer)) = file.split_last_chunk::<TRAILER>() else { return Ok(()) };
+    let [a, b, c, d, ..] = *trailer;
+    let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+    // What is no Parquet file at all, the decoder says better.
+    let Some(start) = rest.len().checked_sub(length) else { return Ok(()) };
+    Thrift { rest: &rest[start..] }.skip(12, DEPTH).ok_or_else(|| absurd("the footer"))
 }
 
 /// Refuses what cannot be; of what can, returns how many rows of `most` are to be read at a time.
@@ -187,15 +201,43 @@ impl<'a> Thrift<'a> {
         Some(())
     }
 
-    /// An element of a list, where a truth takes a byte: each takes one at least, so that no count is believed.
+    /// An element of a list or a map. Each takes a byte at least, so that no count is believed; but for a truth, of which
+    /// some say that it does and some that it does not: neither a footer nor a page header has lists of them.
     fn element(&mut self, kind: u8, depth: usize) -> Option<()> {
-        if matches!(kind, 1 | 2) { self.byte().map(drop) } else { self.skip(kind, depth) }
+        if matches!(kind, 1 | 2) { None } else { self.skip(kind, depth) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn footers_are_compared_with_their_bytes() {
+        let file = |footer: &[u8]| {
+            let length = u32::try_from(footer.len()).unwrap().to_le_bytes();
+            [b"PAR1", footer, &length, b"PAR1"].concat()
+        };
+        let check = |footer: &[u8]| check_footer(&file(footer));
+        // Field 1: a number. Field 2: a list of two structures, the first with a text. Field 3: an empty list.
+        check(&[0x15, 0x02, 0x19, 0x2c, 0x18, 0x01, b'a', 0x00, 0x00, 0x19, 0x00, 0x00]).unwrap();
+        let absurd: [&[u8]; 5] = [
+            // Two thousand million truths, of which none takes a byte; the same in a map; and in a list of lists.
+            &[0x19, 0xf1, 0xff, 0xff, 0xff, 0xff, 0x07, 0x00],
+            &[0x1b, 0xff, 0xff, 0xff, 0xff, 0x07, 0x11, 0x00],
+            &[0x19, 0x19, 0xf2, 0xff, 0xff, 0xff, 0xff, 0x07, 0x00],
+            // So many numbers, and a structure without an end.
+            &[0x19, 0xf5, 0xff, 0xff, 0xff, 0xff, 0x07, 0x02, 0x00],
+            &[0x15, 0x02],
+        ];
+        for footer in absurd {
+            assert!(check(footer).unwrap_err().to_string().contains("the footer claims more"), "{footer:x?}");
+        }
+        check(&[0x1c; 1000]).unwrap_err();
+        // No footer at all is the decoder's business.
+        check_footer(b"PAR1").unwrap();
+        check_footer(&[0xff; 16]).unwrap();
+    }
 
     /// A page header of version 1, and its body.
     fn page(uncompressed: u64, compressed: u64, body: &[u8]) -> Vec<u8> {

@@ -43,6 +43,7 @@ fn read_parts(
     file: Bytes,
     dictionaries: impl FnOnce(&str) -> Vec<usize>,
 ) -> Result<(SchemaRef, Vec<RecordBatch>), ParquetError> {
+    parquet_check::check_footer(&file)?;
     let mut metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
     if let (_, Some(description)) = types::restore(metadata.schema()) {
         metadata = with_dictionaries(metadata, dictionaries(&description))?;
