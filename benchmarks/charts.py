@@ -26,7 +26,7 @@ mpl.use("agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 import report
 from curves import by_number, by_size
@@ -118,6 +118,10 @@ def draw(axes: Axes, samples: Samples, chart: str, title: str, label: str, ticks
     axes.set(xscale="log", yscale="log", title=title, xlabel=label, xticks=numbers)
     axes.xaxis.set_major_formatter(ticks)
     axes.yaxis.set_major_formatter(FuncFormatter(seconds))
+    # Where there are few decades, 2 and 5 have names too.
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    low, high = axes.get_ylim()
+    axes.yaxis.set_minor_formatter(FuncFormatter(seconds) if high < 100 * low else NullFormatter())
     axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(visible=True, which="major", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
