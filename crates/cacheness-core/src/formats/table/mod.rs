@@ -85,13 +85,14 @@ impl Table {
     /// All rows as one batch.
     pub fn into_batch(mut self) -> Result<RecordBatch> {
         match self.batches.len() {
-            0 => Ok(RecordBatch::new_empty(self.schema)),
+            // A schema may be malformed where no column is.
+            0 => catch(|| Ok(RecordBatch::new_empty(self.schema))),
             1 => Ok(self.batches.remove(0)),
             _ if self.schema.fields().is_empty() => {
                 let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(self.num_rows()));
                 RecordBatch::try_new_with_options(self.schema, Vec::new(), &options).map_err(undecodable)
             }
-            _ => arrow::compute::concat_batches(&self.schema, &self.batches).map_err(undecodable),
+            _ => catch(|| arrow::compute::concat_batches(&self.schema, &self.batches).map_err(undecodable)),
         }
     }
 }
