@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The tests of the crates that have unsafe code, under AddressSanitizer, whose run-time library comes with the stable
-# toolchain (docs/durability.md, "Races and unsafe code"). C libraries are not instrumented; their allocations are checked.
+# toolchain (docs/durability.md, "Races and unsafe code"). C libraries are not instrumented: another compiler's instructions
+# do not fit this run-time library. Their allocations are checked.
 # usage: scripts/asan.sh [FILTER]      a filter of nextest; `test(arrays)`
 set -euo pipefail
 # shellcheck source=scripts/env.sh
@@ -13,6 +14,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 # Beside the other artefacts: everything is instrumented. The flag is of the nightly compiler, and is only looked at here.
 export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer"
 export CARGO_TARGET_DIR="$CARGO_TARGET_DIR/asan"
+export CFLAGS="-fno-sanitize=all${CFLAGS:+ $CFLAGS}"
 # A forked child ends without giving back what it has inherited, and a killed one anything.
 export ASAN_OPTIONS="detect_leaks=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
 cargo nextest run --package cacheness-core --package cacheness-metadata --locked --cargo-profile checked --target "$host" \

@@ -129,19 +129,24 @@ impl Log {
         // Also after a panic: `stop` waits for it.
         let _over = Over(self);
         // An error is none of anybody's: what is not moved stays in the log, where it is read, and is moved another time.
-        let length = self.move_log(target).map_or(length, |now| now.max(length));
-        // Where it does not begin anew, somebody reads or writes: it is tried again when it has grown as much once more.
+        if self.move_log(target).is_err() {
+            self.again_beyond(length);
+        }
+    }
+
+    /// Notes that a log of this length has not begun anew: it is moved when it has grown as much once more.
+    fn again_beyond(&self, length: i32) {
         self.next.store(length.saturating_add(self.pages), Ordering::Relaxed);
     }
 
-    /// Gives the length of the log afterwards.
-    fn move_log(&self, target: &Target) -> Result<i32> {
+    fn move_log(&self, target: &Target) -> Result<()> {
         let failed = |e| translate("cannot move the log into the database", e);
         // First the passage, then the turn, as those who write do.
         let passage = fork::enter();
         let connection = target.open()?;
         connection.busy_timeout(READERS).map_err(failed)?;
         drop(passage);
+        // What writers wait for stays as it is meanwhile: `next`.
         let mut length = 0;
         let mut result = Ok(());
         for _ in 0..ROUNDS {
@@ -164,12 +169,15 @@ impl Log {
         let (_passage, connection) = (fork::enter(), connection);
         if result.is_ok() && !self.stopped.load(Ordering::Relaxed) {
             let _turn = self.writer();
-            // Also waits a little for those who read out of the log, so that the next who writes finds nobody there.
-            if let Ok((pages, _)) = connection.wal_checkpoint_v2(Some("main"), CheckpointMode::RESTART) {
-                length = pages;
+            // Also waits a little for those who read out of the log, so that the next who writes finds nobody there and begins
+            // anew; nobody does so before it is noted here.
+            if connection.wal_checkpoint_v2(Some("main"), CheckpointMode::RESTART).is_ok() {
+                self.next.store(self.pages, Ordering::Relaxed);
+            } else {
+                self.again_beyond(length);
             }
         }
-        result.map(|()| length)
+        result
     }
 
     /// Has nobody move the log any more, and waits for whoever does. Call it outside of a passage.
