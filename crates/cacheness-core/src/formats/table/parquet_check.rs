@@ -14,9 +14,6 @@ const VALUE_PER_BYTE: usize = 1 << 16;
 /// What a batch of values of a fixed length may take.
 const BATCH_BYTES: usize = 256 << 20;
 
-/// Structures inside each other; a page header has three levels, a footer some ten.
-const DEPTH: usize = 24;
-
 /// The footer's length and the magic number at the end of a file.
 const TRAILER: usize = 8;
 
@@ -24,15 +21,14 @@ fn absurd(what: &str) -> ParquetError {
     ParquetError::General(format!("{what} claims more than the file can hold"))
 }
 
-/// Refuses a footer with more in it than it has bytes, before anybody reads it. The decoder skips what it does not know, and
-/// takes nothing for a truth in a list: two thousand million of them are seconds of work for six bytes.
+/// Refuses a footer with more in it than it has bytes, before anybody reads it.
 pub(super) fn check_footer(file: &[u8]) -> Result<(), ParquetError> {
     let Some((rest, trailer)) = file.split_last_chunk::<TRAILER>() else { return Ok(()) };
     let [a, b, c, d, ..] = *trailer;
     let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
     // What is no Parquet file at all, the decoder says better.
     let Some(start) = rest.len().checked_sub(length) else { return Ok(()) };
-    Thrift { rest: &rest[start..] }.skip(12, DEPTH).ok_or_else(|| absurd("the footer"))
+    Thrift { rest: &rest[start..] }.walk(&FOOTER, STRUCTURE).ok_or_else(|| absurd("the footer"))
 }
 
 /// Refuses what cannot be; of what can, returns how many rows of `most` are to be read at a time.
@@ -108,7 +104,7 @@ impl PageHeader {
             match (id, kind) {
                 (2, 5) => uncompressed = Some(usize::try_from(thrift.signed()?).ok()?),
                 (3, 5) => compressed = Some(usize::try_from(thrift.signed()?).ok()?),
-                _ => thrift.skip(kind, DEPTH)?,
+                _ => thrift.walk_field(PAGE_HEADER, id, kind)?,
             }
         }
         Some((Self { uncompressed: uncompressed?, compressed: compressed? }, thrift.rest))
@@ -162,38 +158,30 @@ impl<'a> Thrift<'a> {
         Some(Some((id, head & 0x0f)))
     }
 
-    fn skip(&mut self, kind: u8, depth: usize) -> Option<()> {
-        let deeper = depth.checked_sub(1)?;
-        match kind {
-            // The value of a truth is its type.
-            1 | 2 => {}
-            3 => drop(self.byte()?),
-            4..=6 => drop(self.unsigned()?),
-            7 => drop(self.take(8)?),
-            8 => {
+    /// Goes over a value of this kind, which has to be of this shape.
+    fn walk(&mut self, shape: &Shape, kind: u8) -> Option<()> {
+        match shape {
+            // The value of a truth is its kind.
+            Truth if matches!(kind, 1 | 2) => {}
+            Byte if kind == 3 => drop(self.byte()?),
+            Number(own) if kind == *own => drop(self.unsigned()?),
+            Text if kind == 8 => {
                 let length = usize::try_from(self.unsigned()?).ok()?;
                 self.take(length)?;
             }
-            9 | 10 => {
+            List(items) if kind == 9 => {
                 let head = self.byte()?;
                 let count = if head >> 4 == 15 { self.unsigned()? } else { u64::from(head >> 4) };
+                // No item is a truth: each takes a byte at least, so that no count is believed.
                 for _ in 0..count {
-                    self.element(head & 0x0f, deeper)?;
+                    self.walk(items, head & 0x0f)?;
                 }
             }
-            11 => {
-                let count = self.unsigned()?;
-                let kinds = if count == 0 { 0 } else { self.byte()? };
-                for _ in 0..count {
-                    self.element(kinds >> 4, deeper)?;
-                    self.element(kinds & 0x0f, deeper)?;
-                }
-            }
-            12 => {
+            Structure(fields) if kind == STRUCTURE => {
                 let mut field = 0;
                 while let Some((id, kind)) = self.field(field)? {
                     field = id;
-                    self.skip(kind, deeper)?;
+                    self.walk_field(fields, id, kind)?;
                 }
             }
             _ => return None,
@@ -201,12 +189,112 @@ impl<'a> Thrift<'a> {
         Some(())
     }
 
-    /// An element of a list or a map. Each takes a byte at least, so that no count is believed; but for a truth, of which
-    /// some say that it does and some that it does not: neither a footer nor a page header has lists of them.
-    fn element(&mut self, kind: u8, depth: usize) -> Option<()> {
-        if matches!(kind, 1 | 2) { None } else { self.skip(kind, depth) }
+    fn walk_field(&mut self, fields: &[(i64, Shape)], id: i64, kind: u8) -> Option<()> {
+        let (_, shape) = fields.iter().find(|(known, _)| *known == id)?;
+        self.walk(shape, kind)
     }
 }
+
+/// What a value of `parquet.thrift` is made of. The decoder skips fields that it does not know, and takes nothing for the
+/// items of some lists: two thousand million of them are seconds of work for six bytes. It also reads a field that it
+/// knows whatever its kind is. So a file may have known fields of their own kinds only.
+enum Shape {
+    Truth,
+    Byte,
+    Number(u8),
+    Text,
+    List(&'static Shape),
+    Structure(&'static [(i64, Shape)]),
+}
+use Shape::{Byte, List, Number, Structure, Text, Truth};
+
+/// The kind of a structure on the wire.
+const STRUCTURE: u8 = 12;
+const I16: Shape = Number(4);
+const I32: Shape = Number(5);
+const I64: Shape = Number(6);
+const NOTHING: Shape = Structure(&[]);
+
+const KEY_VALUE: Shape = Structure(&[(1, Text), (2, Text)]);
+const TIME_UNIT: Shape = Structure(&[(1, NOTHING), (2, NOTHING), (3, NOTHING)]);
+const TIME: Shape = Structure(&[(1, Truth), (2, TIME_UNIT)]);
+const LOGICAL_TYPE: Shape = Structure(&[
+    (1, NOTHING),
+    (2, NOTHING),
+    (3, NOTHING),
+    (4, NOTHING),
+    (5, Structure(&[(1, I32), (2, I32)])),
+    (6, NOTHING),
+    (7, TIME),
+    (8, TIME),
+    (10, Structure(&[(1, Byte), (2, Truth)])),
+    (11, NOTHING),
+    (12, NOTHING),
+    (13, NOTHING),
+    (14, NOTHING),
+    (15, NOTHING),
+]);
+const SCHEMA_ELEMENT: Shape = Structure(&[
+    (1, I32),
+    (2, I32),
+    (3, I32),
+    (4, Text),
+    (5, I32),
+    (6, I32),
+    (7, I32),
+    (8, I32),
+    (9, I32),
+    (10, LOGICAL_TYPE),
+]);
+const STATISTICS: Shape =
+    Structure(&[(1, Text), (2, Text), (3, I64), (4, I64), (5, Text), (6, Text), (7, Truth), (8, Truth)]);
+const COLUMN_METADATA: Shape = Structure(&[
+    (1, I32),
+    (2, List(&I32)),
+    (3, List(&Text)),
+    (4, I32),
+    (5, I64),
+    (6, I64),
+    (7, I64),
+    (8, List(&KEY_VALUE)),
+    (9, I64),
+    (10, I64),
+    (11, I64),
+    (12, STATISTICS),
+    (13, List(&Structure(&[(1, I32), (2, I32), (3, I32)]))),
+    (14, I64),
+    (15, I32),
+    (16, Structure(&[(1, I64), (2, List(&I64)), (3, List(&I64))])),
+]);
+const COLUMN_CHUNK: Shape =
+    Structure(&[(1, Text), (2, I64), (3, COLUMN_METADATA), (4, I64), (5, I32), (6, I64), (7, I32)]);
+const ROW_GROUP: Shape = Structure(&[
+    (1, List(&COLUMN_CHUNK)),
+    (2, I64),
+    (3, I64),
+    (4, List(&Structure(&[(1, I32), (2, Truth), (3, Truth)]))),
+    (5, I64),
+    (6, I64),
+    (7, I16),
+]);
+/// Encrypted files are none of ours.
+const FOOTER: Shape = Structure(&[
+    (1, I32),
+    (2, List(&SCHEMA_ELEMENT)),
+    (3, I64),
+    (4, List(&ROW_GROUP)),
+    (5, List(&KEY_VALUE)),
+    (6, Text),
+    (7, List(&Structure(&[(1, NOTHING)]))),
+]);
+const PAGE_HEADER: &[(i64, Shape)] = &[
+    (1, I32),
+    (4, I32),
+    (5, Structure(&[(1, I32), (2, I32), (3, I32), (4, I32), (5, STATISTICS)])),
+    (6, NOTHING),
+    (7, Structure(&[(1, I32), (2, I32), (3, Truth)])),
+    (8, Structure(&[(1, I32), (2, I32), (3, I32), (4, I32), (5, I32), (6, I32), (7, Truth), (8, STATISTICS)])),
+];
 
 #[cfg(test)]
 mod tests {
@@ -219,27 +307,28 @@ mod tests {
             [b"PAR1", footer, &length, b"PAR1"].concat()
         };
         let check = |footer: &[u8]| check_footer(&file(footer));
-        // Field 1: a number. Field 2: a list of two structures, the first with a text. Field 3: an empty list.
-        check(&[0x15, 0x02, 0x19, 0x2c, 0x18, 0x01, b'a', 0x00, 0x00, 0x19, 0x00, 0x00]).unwrap();
-        let absurd: [&[u8]; 5] = [
-            // Two thousand million truths, of which none takes a byte; the same in a map; and in a list of lists.
-            &[0x19, 0xf1, 0xff, 0xff, 0xff, 0xff, 0x07, 0x00],
-            &[0x1b, 0xff, 0xff, 0xff, 0xff, 0x07, 0x11, 0x00],
-            &[0x19, 0x19, 0xf2, 0xff, 0xff, 0xff, 0xff, 0x07, 0x00],
-            // So many numbers, and a structure without an end.
-            &[0x19, 0xf5, 0xff, 0xff, 0xff, 0xff, 0x07, 0x02, 0x00],
+        // A version, a schema of two elements, the first with a name, no rows, no groups.
+        check(&[0x15, 0x02, 0x19, 0x2c, 0x48, 0x01, b'a', 0x00, 0x00, 0x16, 0x00, 0x19, 0x0c, 0x00]).unwrap();
+        let absurd: [&[u8]; 7] = [
+            // Two thousand million truths, of which none takes a byte: in a list, in a map, in a field that nobody knows.
+            &[0x29, 0xf1, 0xff, 0xff, 0xff, 0xff, 0x07, 0x00],
+            &[0x2b, 0xff, 0xff, 0xff, 0xff, 0x07, 0x11, 0x00],
+            &[0xe9, 0xf2, 0xff, 0xff, 0xff, 0xff, 0x07, 0x00],
+            // So many elements; a structure without an end; a name that is a number; one that is longer than the footer.
+            &[0x29, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0x00, 0x00],
             &[0x15, 0x02],
+            &[0x29, 0x1c, 0x45, 0x02, 0x00, 0x00],
+            &[0x29, 0x1c, 0x48, 0x7f, b'a', 0x00, 0x00],
         ];
         for footer in absurd {
             assert!(check(footer).unwrap_err().to_string().contains("the footer claims more"), "{footer:x?}");
         }
-        check(&[0x1c; 1000]).unwrap_err();
         // No footer at all is the decoder's business.
         check_footer(b"PAR1").unwrap();
         check_footer(&[0xff; 16]).unwrap();
     }
 
-    /// A page header of version 1, and its body.
+    /// A page header and its body.
     fn page(uncompressed: u64, compressed: u64, body: &[u8]) -> Vec<u8> {
         let varint = |mut value: u64| {
             let mut out = Vec::new();
@@ -251,9 +340,9 @@ mod tests {
             out
         };
         let zigzag = |value: u64| varint(value << 1);
-        // type = 0; the sizes; a structure with a number, a truth, a list of two strings and a map.
+        // type = 0; the sizes; a header of version 2: six numbers, a truth, statistics.
         let nested = [
-            &[0x5c, 0x15, 0x08, 0x11, 0x19, 0x28, 0x01, b'a', 0x00, 0x1b, 0x01, 0x58, 0x02, 0x01, b'x', 0x00][..],
+            &[0x5c, 0x15, 2, 0x15, 0, 0x15, 2, 0x15, 0, 0x15, 0, 0x15, 0, 0x11, 0x1c, 0x36, 0, 0x00, 0x00][..],
             &[0x00],
         ];
         let head = [&[0x15, 0x00, 0x15][..], &zigzag(uncompressed), &[0x15], &zigzag(compressed)].concat();
