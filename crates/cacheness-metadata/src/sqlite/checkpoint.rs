@@ -21,6 +21,7 @@ use rusqlite::wal::CheckpointMode;
 
 use super::connect::Target;
 use super::error::translate;
+use super::turn::Turn;
 use crate::fork;
 
 /// Pages in the log from which on it is moved, unless an option says otherwise: 33 MB.
@@ -53,12 +54,11 @@ pub(super) fn length_after_commit() -> i32 {
     LENGTH.take()
 }
 
-/// Who may write, and who moves the log: one for all threads of a process.
+/// Who moves the log, and when: one for all threads of a process.
 #[derive(Debug)]
 pub(super) struct Log {
-    /// Writers of this process queue here instead of finding the database busy.
-    writer: Mutex<()>,
-    /// The pages from which on the log is moved.
+    /// What is left at the end is moved when nobody writes.
+    turn: Turn,
     pages: i32,
     /// The length at which it is moved next.
     next: AtomicI32,
@@ -68,10 +68,11 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn new(pages: u32) -> Self {
+    /// A log that is moved from so many pages on, by one who takes his turn among those who write.
+    pub(super) fn new(pages: u32, turn: Turn) -> Self {
         let pages = i32::try_from(pages.max(1)).unwrap_or(i32::MAX);
         Self {
-            writer: Mutex::new(()),
+            turn,
             pages,
             next: AtomicI32::new(pages),
             moving: Mutex::new(false),
@@ -80,9 +81,9 @@ impl Log {
         }
     }
 
-    /// Waits until no other thread of this process writes.
-    pub(super) fn writer(&self) -> MutexGuard<'_, ()> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The pages from which on the log is moved.
+    pub(super) fn pages(&self) -> u32 {
+        self.pages.unsigned_abs()
     }
 
     fn moving(&self) -> MutexGuard<'_, bool> {
@@ -168,7 +169,7 @@ impl Log {
         // Inside of a passage the connection is closed as well.
         let (_passage, connection) = (fork::enter(), connection);
         if result.is_ok() && !self.stopped.load(Ordering::Relaxed) {
-            let _turn = self.writer();
+            let _turn = self.turn.take();
             // Also waits a little for those who read out of the log, so that the next who writes finds nobody there and begins
             // anew; nobody does so before it is noted here.
             if connection.wal_checkpoint_v2(Some("main"), CheckpointMode::RESTART).is_ok() {

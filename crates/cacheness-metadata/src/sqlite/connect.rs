@@ -66,8 +66,6 @@ pub(super) struct Target {
     pub(super) mode: Mode,
     durability: Durability,
     pub(super) busy_timeout: Duration,
-    /// Pages from which on the log is moved into the database.
-    pub(super) log_pages: u32,
     /// Device and inode of the database file.
     identity: (u64, u64),
     schema: Schema,
@@ -125,7 +123,6 @@ pub(super) fn open(options: &SqliteOptions, kind_seen: &mut Option<FilesystemKin
         mode: Mode::Wal,
         durability: options.durability,
         busy_timeout: options.busy_timeout,
-        log_pages: options.log_pages,
         identity,
         schema: Schema::of(options),
     };
@@ -160,7 +157,6 @@ pub(super) fn open_in_memory() -> Result<(Target, Pooled)> {
         mode: Mode::Memory,
         durability: Durability::Normal,
         busy_timeout: Duration::ZERO,
-        log_pages: checkpoint::PAGES,
         identity: (0, 0),
         schema: Schema { version: SCHEMA_VERSION, later: None },
     };

@@ -15,6 +15,7 @@ mod rows;
 mod scan;
 mod spool;
 mod totals;
+mod turn;
 mod watch;
 mod write;
 
@@ -185,7 +186,7 @@ impl SqliteMetadata {
             );
         }
         let (target, first) = opened.map_err(|error| error.within(options.path.display()))?;
-        Ok(Self::with_connection(target, first))
+        Ok(Self::with_connection(target, first, options.log_pages))
     }
 
     /// A database in memory that nobody else sees and that ends with this value. A forked child has a copy.
@@ -193,11 +194,12 @@ impl SqliteMetadata {
         fork::prepare_process();
         let _passage = fork::enter();
         let (target, first) = connect::open_in_memory()?;
-        Ok(Self::with_connection(target, first))
+        // It has no log.
+        Ok(Self::with_connection(target, first, checkpoint::PAGES))
     }
 
-    fn with_connection(target: Target, first: Pooled) -> Self {
-        let pool = Pool::new(target.log_pages);
+    fn with_connection(target: Target, first: Pooled, log_pages: u32) -> Self {
+        let pool = Pool::new(log_pages);
         pool.put_back(first);
         Self { target: Arc::new(target), pool, closed: AtomicBool::new(false), changed: AtomicBool::new(false) }
     }
@@ -223,7 +225,7 @@ impl SqliteMetadata {
 
     /// The pool of this process. A database in memory has one for ever: its connection cannot be opened again.
     fn pool(&self) -> &Pool {
-        if self.target.mode == Mode::Memory { &self.pool } else { self.pool.current(self.target.log_pages) }
+        if self.target.mode == Mode::Memory { &self.pool } else { self.pool.current() }
     }
 
     fn take(&self, pool: &Pool) -> Result<Pooled> {
@@ -249,7 +251,7 @@ impl SqliteMetadata {
                 let _passage = fork::enter();
                 let pool = self.pool();
                 // The one connection to a database in memory is handed round like the right to write.
-                let _turn = (writes || self.target.mode == Mode::Memory).then(|| pool.log().writer());
+                let _turn = (writes || self.target.mode == Mode::Memory).then(|| pool.turn().take());
                 let connection = self.take(pool)?;
                 let result = operation(pool, &connection);
                 self.put_back(pool, connection);

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::checkpoint::Log;
+use super::turn::Turn;
 use super::watch::Tracker;
 use crate::fork::{self, OpenLog};
 
@@ -76,7 +77,7 @@ pub(super) struct Pool {
     generation: u64,
     /// Last in, first out, so that a thread that works alone always has the connection whose cache is warm.
     idle: Mutex<Vec<Pooled>>,
-    /// Who may write, and who moves the log.
+    turn: Turn,
     log: Arc<Log>,
     /// Changes that others have made.
     tracker: Mutex<Tracker>,
@@ -88,10 +89,12 @@ pub(super) struct Pool {
 impl Pool {
     /// A pool without connections; a log of so many pages is moved.
     pub(super) fn new(log_pages: u32) -> Self {
+        let turn = Turn::default();
         Self {
             generation: fork::generation(),
             idle: Mutex::default(),
-            log: Arc::new(Log::new(log_pages)),
+            log: Arc::new(Log::new(log_pages, turn.clone())),
+            turn,
             tracker: Mutex::default(),
             next: OnceLock::new(),
         }
@@ -99,16 +102,21 @@ impl Pool {
 
     /// The pool of this process.
     #[inline]
-    pub(super) fn current(&self, log_pages: u32) -> &Self {
+    pub(super) fn current(&self) -> &Self {
         let now = fork::generation();
         let mut pool = self;
         while pool.generation != now {
-            pool = pool.next.get_or_init(|| Box::new(Self::new(log_pages)));
+            pool = pool.next.get_or_init(|| Box::new(Self::new(pool.log.pages())));
         }
         pool
     }
 
-    /// The log of the database: whose turn it is to write to it, and to move it.
+    /// Whose turn it is to write.
+    pub(super) fn turn(&self) -> &Turn {
+        &self.turn
+    }
+
+    /// The log of the database: who moves it, and when.
     pub(super) fn log(&self) -> &Arc<Log> {
         &self.log
     }
