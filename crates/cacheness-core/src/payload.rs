@@ -7,6 +7,7 @@ mod hash;
 mod stored;
 
 use std::borrow::Cow;
+use std::io;
 use std::ops::Deref;
 use std::path::PathBuf;
 
@@ -15,7 +16,7 @@ pub use stored::Stored;
 
 use crate::blob::BlobWriter;
 use crate::entry::Format;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Writes a payload into a blob as it is made.
 pub type StreamFn<'a> = Box<dyn FnOnce(&mut dyn BlobWriter) -> Result<()> + Send + 'a>;
@@ -41,6 +42,41 @@ impl Payload<'_> {
             Self::Segments(segments) => Some(segments.iter().map(|s| s.len() as u64).sum()),
             Self::Stream(_) | Self::File(_) => None,
         }
+    }
+
+    /// The whole payload in memory: for tests of handlers, together with [`Stored::from_bytes`]. A file is read and stays.
+    pub fn into_bytes(self) -> Result<Vec<u8>> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes.into_owned()),
+            Self::Segments(segments) => Ok(segments.concat()),
+            Self::Stream(stream) => {
+                let mut collected = Collected(Vec::new());
+                stream(&mut collected)?;
+                Ok(collected.0)
+            }
+            Self::File(path) => {
+                std::fs::read(&path).map_err(|e| Error::io(format_args!("cannot read {}", path.display()), e))
+            }
+        }
+    }
+}
+
+/// What is written into it stays here.
+struct Collected(Vec<u8>);
+
+impl io::Write for Collected {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl BlobWriter for Collected {
+    fn commit(self: Box<Self>) -> Result<String> {
+        Err(Error::new(ErrorKind::Storage, "an encoder must not commit the blob it writes to"))
     }
 }
 

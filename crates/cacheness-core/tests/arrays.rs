@@ -45,8 +45,7 @@ impl BlobReader for FileReader {
 }
 
 fn bytes_of(encoded: Encoded<'_>) -> (Format, Vec<u8>) {
-    let Payload::Segments(segments) = encoded.payload else { panic!("arrays are segments") };
-    (encoded.format, segments.concat())
+    (encoded.format, encoded.payload.into_bytes().unwrap())
 }
 
 fn entry(format: &Format, bytes: &[u8], location: Location) -> Entry {

@@ -45,11 +45,7 @@ fn vectors(document: &str, list: &str, member: &str) -> Vec<Vec<u8>> {
 }
 
 fn bytes(payload: Payload<'_>) -> Vec<u8> {
-    match payload {
-        Payload::Bytes(bytes) => bytes.into_owned(),
-        Payload::Segments(segments) => segments.concat(),
-        Payload::Stream(_) | Payload::File(_) => panic!("seeds are small"),
-    }
+    payload.into_bytes().expect("what is in memory")
 }
 
 fn frames() -> Vec<Vec<u8>> {

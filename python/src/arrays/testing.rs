@@ -8,7 +8,7 @@ use cacheness_core::blob::BlobReader;
 use cacheness_core::clock::Timestamp;
 use cacheness_core::config::CompressionConfig;
 use cacheness_core::entry::{Entry, Format, Location};
-use cacheness_core::payload::{Check, Payload, Stored};
+use cacheness_core::payload::{Check, Stored};
 use cacheness_core::{Error, ErrorKind, Result};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -95,9 +95,6 @@ fn array_dumps<'py>(
     };
     let Some(prepared) = prepare(value)? else { return Ok(None) };
     let encoded = py.detach(|| prepared.encode(&config)).into_py_result()?;
-    let Payload::Segments(segments) = encoded.payload else {
-        return Err(PyValueError::new_err("arrays are encoded as segments"));
-    };
     let meta = PyDict::new(py);
     meta.set_item("handler", &*encoded.format.handler)?;
     meta.set_item("data_type", &*encoded.format.data_type)?;
@@ -107,7 +104,7 @@ fn array_dumps<'py>(
     meta.set_item("handler_meta", PyBytes::new(py, &encoded.format.handler_meta))?;
     meta.set_item("extension", &*encoded.extension)?;
     meta.set_item("nbytes", prepared.nbytes())?;
-    let payload = py.detach(|| segments.concat());
+    let payload = py.detach(|| encoded.payload.into_bytes()).into_py_result()?;
     Ok(Some((meta, PyBytes::new(py, &payload))))
 }
 

@@ -2,7 +2,7 @@
 
 use cacheness_core::config::CompressionConfig;
 use cacheness_core::entry::Format;
-use cacheness_core::payload::{Encoded, Payload, Stored};
+use cacheness_core::payload::{Encoded, Stored};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -24,14 +24,7 @@ fn table_dumps<'py>(
         None => CompressionConfig::default(),
     };
     let Some(Encoded { format, extension, payload }) = encode(value, &config, &mut None)? else { return Ok(None) };
-    let bytes = match payload {
-        Payload::Bytes(bytes) => bytes.into_owned(),
-        Payload::Stream(stream) => py.detach(|| {
-            let mut memory = Memory(Vec::new());
-            stream(&mut memory).into_py_result().map(|()| memory.0)
-        })?,
-        Payload::Segments(_) | Payload::File(_) => return Err(PyValueError::new_err("not in one piece")),
-    };
+    let bytes = py.detach(|| payload.into_bytes()).into_py_result()?;
     let meta = PyDict::new(py);
     meta.set_item("handler", format.handler.as_ref())?;
     meta.set_item("data_type", format.data_type.as_ref())?;
@@ -59,26 +52,6 @@ fn table_loads(py: Python<'_>, meta: &Bound<'_, PyDict>, payload: Vec<u8>) -> Py
         raw_size: None,
     };
     decode(py, Stored::from_bytes(format, payload))
-}
-
-/// A blob in memory.
-struct Memory(Vec<u8>);
-
-impl std::io::Write for Memory {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl cacheness_core::blob::BlobWriter for Memory {
-    fn commit(self: Box<Self>) -> cacheness_core::Result<String> {
-        Ok(String::new())
-    }
 }
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

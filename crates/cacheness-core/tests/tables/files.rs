@@ -6,7 +6,7 @@ use cacheness_core::ErrorKind;
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, Location};
 use cacheness_core::formats::table::decode_mmap;
-use cacheness_core::payload::{Check, PayloadHasher};
+use cacheness_core::payload::{Check, Payload, PayloadHasher};
 
 use super::*;
 

@@ -20,44 +20,14 @@ use arrow::datatypes::*;
 use cacheness_core::config::{CompressionConfig, TableCodec, TableFormat};
 use cacheness_core::entry::Format;
 use cacheness_core::formats::table::{Table, TableOptions, decode, encode};
-use cacheness_core::payload::{Encoded, Payload, Stored};
+use cacheness_core::payload::{Encoded, Stored};
 
 fn config(format: TableFormat, codec: TableCodec) -> CompressionConfig {
     CompressionConfig { dataframe_format: format, parquet_compression: codec, ..CompressionConfig::default() }
 }
 
-/// A blob in memory.
-#[derive(Default)]
-struct Memory(Vec<u8>);
-
-impl std::io::Write for Memory {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl cacheness_core::blob::BlobWriter for Memory {
-    fn commit(self: Box<Self>) -> cacheness_core::Result<String> {
-        Ok(String::new())
-    }
-}
-
 fn bytes(encoded: Encoded<'_>) -> (Format, Vec<u8>) {
-    let bytes = match encoded.payload {
-        Payload::Bytes(bytes) => bytes.into_owned(),
-        Payload::Stream(stream) => {
-            let mut memory = Memory::default();
-            stream(&mut memory).unwrap();
-            memory.0
-        }
-        Payload::Segments(_) | Payload::File(_) => panic!("tables are written in one piece"),
-    };
-    (encoded.format, bytes)
+    (encoded.format, encoded.payload.into_bytes().unwrap())
 }
 
 fn through(schema: &SchemaRef, batches: &[RecordBatch], config: &CompressionConfig) -> (String, Table) {

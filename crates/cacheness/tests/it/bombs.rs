@@ -13,7 +13,7 @@ use cacheness::core::entry::Format;
 use cacheness::core::formats::compress;
 use cacheness::core::formats::plain::Value;
 use cacheness::core::key;
-use cacheness::core::payload::{Encoded, Payload, Stored};
+use cacheness::core::payload::{Encoded, Stored};
 use cacheness::prelude::*;
 use cacheness::{Error, StoreConfig};
 use ndarray::{Array2, ArrayD};
@@ -56,11 +56,7 @@ fn decode(storage_format: &'static str, compression: &'static str, bytes: &[u8])
 }
 
 fn bytes(encoded: Encoded<'_>) -> Vec<u8> {
-    match encoded.payload {
-        Payload::Bytes(bytes) => bytes.into_owned(),
-        Payload::Segments(segments) => segments.concat(),
-        Payload::Stream(_) | Payload::File(_) => panic!("these are small"),
-    }
+    encoded.payload.into_bytes().unwrap()
 }
 
 /// What is refused: storage format, compression, bytes.
@@ -115,11 +111,7 @@ fn truths() -> Vec<Bomb> {
     let mut gzip = Vec::new();
     for codec in [Codec::Zstd, Codec::Lz4, Codec::Gzip] {
         let config = CompressionConfig { pickle_compression_codec: codec, ..CompressionConfig::default() };
-        let frame = |content: &[u8]| match compress::compress(content.into(), &config).unwrap() {
-            (_, Payload::Bytes(bytes)) => bytes.into_owned(),
-            (_, Payload::Segments(segments)) => segments.concat(),
-            _ => panic!("frames are in memory"),
-        };
+        let frame = |content: &[u8]| compress::compress(content.into(), &config).unwrap().1.into_bytes().unwrap();
         let (first, frame) = (frame(&[&head[..], &zeros].concat()), frame(&zeros));
         let out = match codec {
             Codec::Zstd => &mut zstd,
