@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -94,9 +95,12 @@ def load_index(described: dict[str, Any], source: Source) -> pd.Index:
 def _load_labels(spec: dict[str, Any], source: Source) -> Any:
     if not is_unknown_text(spec):
         return load_array(spec, source)
-    # As in `load_embedded`.
-    labels = pa.chunked_array(source.column(spec["column"])).to_numpy(zero_copy_only=False)
-    return np.array([np.nan if label is None else label for label in labels], dtype=object)
+    return _as_objects(pa.chunked_array(source.column(spec["column"])).to_numpy(zero_copy_only=False))
+
+
+def _as_objects(texts: Iterable[str | None]) -> Any:
+    # What a pandas without a type of its own for text makes of it; all of them call these labels equal.
+    return np.array([np.nan if text is None else text for text in texts], dtype=object)
 
 
 def embed_index(index: pd.Index) -> dict[str, Any]:
@@ -134,8 +138,7 @@ def load_embedded(described: dict[str, Any]) -> pd.Index:
             labels[place] = load(label)
         return pd.Index(labels, dtype=object, name=load(described["name"]), tupleize_cols=False)
     if kind == "strings" and described["missing"] != "NA" and not HAS_STR:
-        # What this pandas makes of the same text; all of them call these labels equal.
-        return pd.Index(described["labels"], dtype=object, name=load(described["name"]))
+        return pd.Index(_as_objects(described["labels"]), name=load(described["name"]))
     if kind == "strings":
         missing = pd.NA if described["missing"] == "NA" else np.nan
         dtype = pd.StringDtype(described["storage"], na_value=missing)

@@ -12,13 +12,13 @@ use crate::{noise_of, scratch, soak};
 const SMALL: u64 = 40;
 const LARGE: u64 = 2;
 
-fn open(dir: &Path, backend: &str) -> cacheness::Result<BlobStore> {
+fn open(dir: &Path, backend: &str, access: Access) -> cacheness::Result<BlobStore> {
     let config = StoreConfig {
         inline_threshold_bytes: 1024,
         metadata_backend: Some(backend.to_owned()),
         ..StoreConfig::default()
     };
-    BlobStore::open_with(&Place::Directory(dir.to_owned()), config, Access::Existing)
+    BlobStore::open_with(&Place::Directory(dir.to_owned()), config, access)
 }
 
 fn value(number: u64) -> Vec<u8> {
@@ -49,7 +49,7 @@ struct Seen {
 }
 
 fn look(dir: &Path, backend: &str, what: &str, seen: &mut Seen) -> bool {
-    let Ok(store) = open(dir, backend) else {
+    let Ok(store) = open(dir, backend, Access::Existing) else {
         seen.refused += 1;
         return false;
     };
@@ -104,13 +104,7 @@ fn flip(honest: &Path, backend: &str, file: &str, trials: u64) -> Seen {
 }
 
 fn fill(dir: &Path, backend: &str) -> BlobStore {
-    let place = Place::Directory(dir.to_owned());
-    let config = StoreConfig {
-        inline_threshold_bytes: 1024,
-        metadata_backend: Some(backend.to_owned()),
-        ..StoreConfig::default()
-    };
-    let store = BlobStore::open_with(&place, config, Access::default()).unwrap();
+    let store = open(dir, backend, Access::default()).unwrap();
     for number in 0..SMALL + LARGE {
         store.put(&format!("entry {number}"), &value(number)).unwrap();
     }
