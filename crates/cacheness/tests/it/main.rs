@@ -10,6 +10,8 @@ mod compute;
 mod damage;
 mod directory;
 #[cfg(target_os = "linux")]
+mod disks;
+#[cfg(target_os = "linux")]
 mod faults;
 #[cfg(target_os = "linux")]
 mod hazards;
