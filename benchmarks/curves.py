@@ -34,7 +34,7 @@ def by_size(run: Run) -> None:
                 run.add(f"{kind}: get at {size}", "s", store, seconds / batch)
                 verify(store, found, items)
                 del found
-                if size >= 1_000_000:
+                if size >= 10_000_000:
                     for key, _ in items:
                         store.delete(key)
         close_all(stores)
