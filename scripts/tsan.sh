@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Tests in which threads meet, under ThreadSanitizer, with a standard library that is built for it: that takes the nightly
+# toolchain and its source (docs/durability.md, "Races and unsafe code"). C libraries are not instrumented: what SQLite does
+# to its own memory is not looked at, its mutexes are seen.
+# usage: scripts/tsan.sh [FILTER]      a filter of nextest; TOOLCHAIN=nightly-2026-05-20 names another toolchain
+set -euo pipefail
+# shellcheck source=scripts/env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+cd "$ROOT"
+prepare
+toolchain=${TOOLCHAIN:-nightly}
+sysroot=$(rustc "+$toolchain" --print sysroot 2>/dev/null) && [ -d "$sysroot/lib/rustlib/src" ] ||
+    die "A nightly toolchain with the source of the standard library is missing: rustup toolchain install $toolchain --component rust-src"
+cargo nextest --version >/dev/null 2>&1 || die "cargo-nextest is missing: cargo install cargo-nextest --locked"
+host=$(rustc -vV | sed -n 's/^host: //p')
+# Beside the other artefacts: everything is instrumented.
+export RUSTFLAGS="-Zsanitizer=thread" CARGO_TARGET_DIR="$CARGO_TARGET_DIR/tsan"
+# A child of several threads may fork; what it inherits of the sanitizer's own threads is gone.
+export TSAN_OPTIONS="die_after_fork=0 halt_on_error=1${TSAN_OPTIONS:+ $TSAN_OPTIONS}"
+cargo "+$toolchain" nextest run -Zbuild-std --package cacheness-core --package cacheness-metadata --package cacheness \
+    --locked --cargo-profile checked --target "$host" --features cacheness-metadata/failpoints,cacheness-core/blosc2 \
+    -E "${1:-(package(cacheness-core) & kind(lib)) | binary(log) | binary(opening) | test(/^(stress|memory|compute|cached|processes)::/)}"
