@@ -138,18 +138,32 @@ impl Error {
 
     /// An I/O failure while doing `action` (a phrase such as `"cannot write blobs/ab/…"`).
     pub fn io(action: impl fmt::Display, source: std::io::Error) -> Self {
-        use std::io::ErrorKind as Io;
-        let kind = match source.kind() {
-            Io::ReadOnlyFilesystem | Io::PermissionDenied => ErrorKind::ReadOnly,
-            _ => ErrorKind::Storage,
+        Self::new(ErrorKind::Storage, format!("{action}")).named_by_system(&source).with_source(source)
+    }
+
+    /// The same error, whose cause the operating system names: of the kind and with the hint that belong to it. One that
+    /// says nothing in particular changes nothing.
+    #[must_use]
+    pub fn named_by_system(self, cause: &std::io::Error) -> Self {
+        use rustix::io::Errno;
+        let (kind, hint) = match Errno::from_io_error(cause) {
+            Some(Errno::NOSPC | Errno::DQUOT) => {
+                (ErrorKind::Storage, "free some space on this file system, or move the store to another one")
+            }
+            Some(Errno::ACCESS | Errno::PERM) => {
+                (ErrorKind::ReadOnly, "check who owns the directory and its permissions")
+            }
+            Some(Errno::ROFS) => (
+                ErrorKind::ReadOnly,
+                "the file system is read-only: mounted so, or made so by the kernel because its disk fails, which the \
+                 system's log would say",
+            ),
+            Some(Errno::MFILE | Errno::NFILE) => {
+                (ErrorKind::Storage, "too many files are open: close some, or raise the limit (ulimit -n)")
+            }
+            _ => return self,
         };
-        let error = Self::new(kind, format!("{action}"));
-        let error = match source.kind() {
-            Io::StorageFull => error.with_hint("free some space on this file system, or move the store to another one"),
-            Io::PermissionDenied => error.with_hint("check who owns the directory and its permissions"),
-            _ => error,
-        };
-        error.with_source(source)
+        self.with_kind(kind).with_hint(hint)
     }
 }
 

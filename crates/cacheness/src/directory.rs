@@ -377,11 +377,14 @@ fn sync_upwards(root: &Path) -> Result<()> {
             Err(error) => return Err(failed(error)),
         };
         match directory.sync_all() {
-            // Some file systems' directories cannot be synced, and need not be.
-            Err(error) if !matches!(error.kind(), IoKind::InvalidInput | IoKind::Unsupported) => {
-                return Err(failed(error));
-            }
-            _ => {}
+            Ok(()) => {}
+            Err(error) => match error.kind() {
+                // Some file systems' directories cannot be synced, and need not be.
+                IoKind::InvalidInput | IoKind::Unsupported => {}
+                // It has become so without being mounted so, which `access` does not say. Nothing is promised any more.
+                IoKind::ReadOnlyFilesystem => {}
+                _ => return Err(failed(error)),
+            },
         }
     }
     Ok(())

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::error::translate;
 use super::pool::Pooled;
-use super::{Access, SqliteOptions, checkpoint, prepare};
+use super::{Access, SqliteOptions, checkpoint, errno, prepare};
 use crate::fork::{self, OpenLog};
 use crate::mount::FilesystemKind;
 
@@ -275,8 +275,15 @@ impl Target {
         } else {
             Connection::open_with_flags(&self.path, flags)
         };
-        let mut connection = opened.map_err(failed)?;
-        run_no_programs(&connection)?;
+        let mut connection = opened.map_err(|e| errno::named_of_opening(failed(e), &self.path))?;
+        self.settle(&mut connection).map_err(|error| errno::named(error, &connection))?;
+        Ok(connection)
+    }
+
+    /// Gives a new connection this package's settings.
+    fn settle(&self, connection: &mut Connection) -> Result<()> {
+        let failed = |e| translate("cannot open a connection", e);
+        run_no_programs(connection)?;
         connection.busy_handler(Some(patience(self.busy_timeout))).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(super::STATEMENTS);
         // With a rollback journal NORMAL syncs the journal once, its header with its pages, and a loss of power between the
@@ -293,7 +300,7 @@ impl Target {
              PRAGMA journal_size_limit = {LOG_LIMIT_BYTES}"
         );
         match self.mode {
-            Mode::Wal => checkpoint::note_commits(&mut connection).map_err(failed)?,
+            Mode::Wal => checkpoint::note_commits(connection).map_err(failed)?,
             // Until it is changed below, a log left by another mode is read without shared memory.
             Mode::Rollback => settings.push_str("; PRAGMA locking_mode = EXCLUSIVE"),
             Mode::ReadOnly | Mode::Immutable => settings.push_str("; PRAGMA query_only = ON"),
@@ -301,7 +308,7 @@ impl Target {
         }
         connection.execute_batch(&settings).map_err(failed)?;
         if self.mode == Mode::Rollback {
-            let mode = self.retry(|| set_journal_mode(&connection, "TRUNCATE"))?;
+            let mode = self.retry(|| set_journal_mode(connection, "TRUNCATE"))?;
             if mode != "truncate" {
                 return Err(Error::new(ErrorKind::Metadata, format!("the database stays in journal mode {mode}")));
             }
@@ -310,7 +317,7 @@ impl Target {
                 .execute_batch("PRAGMA locking_mode = NORMAL; SELECT count(*) FROM sqlite_schema")
                 .map_err(failed)?;
         }
-        Ok(connection)
+        Ok(())
     }
 
     /// Tries again while `attempt` finds the database busy, for the steps that SQLite asks no busy handler for.

@@ -7,6 +7,7 @@
 mod changes;
 mod checkpoint;
 mod connect;
+mod errno;
 mod error;
 mod evict;
 mod names;
@@ -253,7 +254,7 @@ impl SqliteMetadata {
                 // The one connection to a database in memory is handed round like the right to write.
                 let _turn = (writes || self.target.mode == Mode::Memory).then(|| pool.turn().take());
                 let connection = self.take(pool)?;
-                let result = operation(pool, &connection);
+                let result = operation(pool, &connection).map_err(|error| errno::named(error, &connection));
                 self.put_back(pool, connection);
                 result
             };
