@@ -9,6 +9,7 @@ mod checkpoint;
 mod connect;
 mod error;
 mod evict;
+mod header;
 mod names;
 mod pool;
 mod rows;
