@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# The tests of what is `unsafe`, interpreted by Miri, which reports undefined behaviour (docs/durability.md, "Races and unsafe
+# code"). Everything but the foreign calls is the code that is shipped.
+# usage: scripts/miri.sh [FILTER...]      the names of tests, or parts of them; all that are listed below by default
+#        CACHENESS_MIRI=nightly-2026-05-19 scripts/miri.sh      another toolchain than `nightly`
+#        CACHENESS_MIRI_SEEDS=64 scripts/miri.sh                more orders of the threads
+set -euo pipefail
+# shellcheck source=scripts/env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+cd "$ROOT"
+toolchain=${CACHENESS_MIRI:-nightly}
+cargo "+$toolchain" miri --version >/dev/null 2>&1 ||
+    die "Miri is missing: rustup toolchain install $toolchain --component miri --component rust-src"
+prepare
+
+# What Miri can run of the crates that have unsafe code. Left out is what it has no functions for: SQLite, c-blosc2, zstd and
+# Python, `fork`, mapped files, locks of files, and opening directories.
+tests=(
+    process::tests               # a value for each process
+    cast::tests native::small    # items as bytes, bytes as items; the arrays of ndarray made of them
+    fork::                       # what a child leaves alone; operations and forks
+    header::                     # the header of SQLite's index
+    blocks::tests                # the memory of NumPy's arrays
+    strings::tests               # columns of strings
+)
+# What threads do at the same time, or one after the other: with several seeds.
+threads=(process::tests fork::tests header:: blocks::tests::threads)
+
+# Beside the other artefacts: everything is compiled for Miri.
+export CARGO_TARGET_DIR="$CARGO_TARGET_DIR/miri"
+strict="-Zmiri-strict-provenance -Zmiri-symbolic-alignment-check ${MIRIFLAGS:-}"
+
+# Takes flags of Miri and filters. All features that these crates need for each other, so that nothing is compiled twice.
+run() {
+    local flags=$1
+    shift
+    MIRIFLAGS="$strict $flags" cargo "+$toolchain" miri test --locked \
+        --package cacheness-core --package cacheness-metadata --package cacheness-python --lib --test arrays \
+        --features cacheness-core/ndarray,cacheness-core/uuid -- "$@" 2>&1
+}
+
+if [ $# -gt 0 ]; then
+    run "" "$@"
+    exit
+fi
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+say "Stacked borrows"
+run "" "${tests[@]}" | tee "$log"
+for name in "${tests[@]}" "${threads[@]}"; do
+    grep -q "^test .*$name.* ok$" "$log" || die "No test is called $name any more"
+done
+say "Tree borrows"
+run "-Zmiri-tree-borrows" "${tests[@]}"
+say "Threads"
+run "-Zmiri-many-seeds=0..${CACHENESS_MIRI_SEEDS:-16}" "${threads[@]}" >"$log" || { cat "$log"; die "Not in every order"; }
+say "Nothing is undefined"
