@@ -203,7 +203,7 @@ mod tests {
 
     fn malloc(size: usize) -> *mut c_void {
         let items = allocate(null_mut(), size);
-        assert!(!items.is_null() && items.addr() % HEADER == 0);
+        assert!(!items.is_null() && items.addr().is_multiple_of(HEADER));
         items
     }
 
