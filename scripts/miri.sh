@@ -10,7 +10,7 @@ set -euo pipefail
 
 cd "$ROOT"
 toolchain=${CACHENESS_MIRI:-nightly}
-cargo "+$toolchain" miri --version >/dev/null 2>&1 ||
+RUSTUP_AUTO_INSTALL=0 cargo "+$toolchain" miri --version >/dev/null 2>&1 ||
     die "Miri is missing: rustup toolchain install $toolchain --component miri --component rust-src"
 prepare
 
