@@ -3,6 +3,8 @@
 //! Encoding has two steps: [`prepare`] looks at the object while the GIL is held and keeps it alive,
 //! [`Prepared::encode`] compresses its items without the GIL. NumPy is imported only when a value of it is met or read.
 
+#[cfg(target_os = "linux")]
+mod blocks;
 mod dtype;
 mod index;
 mod memory;

@@ -6,6 +6,7 @@
 mod check;
 mod column;
 mod described;
+mod strings;
 #[cfg(feature = "testing")]
 mod testing;
 mod texts;

@@ -23,11 +23,28 @@ pub fn forks() -> u64 {
 
     REGISTERED.call_once(|| {
         #[allow(unsafe_code)]
-        // SAFETY: the handler only counts, which is safe after a fork, and no runtime unloads this library.
-        let result = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-        assert_eq!(result, 0, "pthread_atfork fails only without memory");
+        // SAFETY: the handler only counts.
+        unsafe {
+            in_children(in_child);
+        }
     });
     FORKS.load(Ordering::Relaxed)
+}
+
+/// Has `handler` called in every child that is forked from now on, before anything else runs there.
+///
+/// # Safety
+/// It does only what is safe after a fork: atomics and system calls.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+pub(crate) unsafe fn in_children(handler: extern "C" fn()) {
+    // Miri knows neither forks nor this function.
+    if cfg!(miri) {
+        return;
+    }
+    // SAFETY: the caller vouches for the handler, and no runtime unloads this library.
+    let result = unsafe { libc::pthread_atfork(None, None, Some(handler)) };
+    assert_eq!(result, 0, "pthread_atfork fails only without memory");
 }
 
 /// How many forks lie between the first process and this one: there are none here.
@@ -122,10 +139,31 @@ impl<T> std::fmt::Debug for PerProcess<T> {
 #[cfg(all(test, loom))]
 mod model;
 
-#[cfg(test)]
-#[cfg(not(loom))]
+#[cfg(all(test, not(loom)))]
 mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
+
+    /// Counts how many are there. The number stands in memory of its own.
+    struct Made<'a> {
+        by: Box<usize>,
+        there: &'a AtomicUsize,
+    }
+
+    impl<'a> Made<'a> {
+        fn new(by: usize, there: &'a AtomicUsize) -> Self {
+            there.fetch_add(1, Ordering::Relaxed);
+            Self { by: Box::new(by), there }
+        }
+    }
+
+    impl Drop for Made<'_> {
+        fn drop(&mut self) {
+            self.there.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 
     #[test]
     fn a_value_is_made_once() {
@@ -137,5 +175,57 @@ mod tests {
             }
         });
         assert!(std::ptr::eq(first, value.get_or_make(|| vec![3])));
+    }
+
+    fn ask_at_the_same_time<'a>(value: &PerProcess<Made<'a>>, there: &'a AtomicUsize) {
+        const THREADS: usize = 4;
+        let (together, before) = (Barrier::new(THREADS / 2), there.load(Ordering::Relaxed));
+        std::thread::scope(|scope| {
+            let ask = |by| {
+                let together = &together;
+                move || {
+                    // Half of them make it at once; the others come when they come, and may find it.
+                    if by % 2 == 0 {
+                        together.wait();
+                    }
+                    // Read without anything else that would put the threads in order.
+                    *value.get_or_make(|| Made::new(by, there)).by
+                }
+            };
+            let others: Vec<_> = (0..THREADS).map(|by| scope.spawn(ask(by))).collect();
+            let mut seen = others.into_iter().map(|other| other.join().expect("joined"));
+            let first = seen.next().expect("some");
+            assert!(seen.all(|by| by == first), "all have the same one");
+        });
+        assert_eq!(there.load(Ordering::Relaxed), before + 1, "those that lost are dropped");
+    }
+
+    #[test]
+    fn all_threads_have_one_value_and_the_others_are_dropped() {
+        let there = AtomicUsize::new(0);
+        let value = PerProcess::new();
+        ask_at_the_same_time(&value, &there);
+        drop(value);
+        assert_eq!(there.load(Ordering::Relaxed), 0);
+        drop(PerProcess::<Made<'_>>::new());
+    }
+
+    /// Calls `child` with a value that another process has made, which must survive.
+    fn inherit<'a>(there: &'a AtomicUsize, child: impl FnOnce(PerProcess<Made<'a>>)) {
+        // Reached through a pointer only, as what is inherited.
+        let inherited = Box::into_raw(Box::new(Slot { forks: forks() + 1, value: Made::new(99, there) }));
+        child(PerProcess { slot: AtomicPtr::new(inherited), owns: std::marker::PhantomData });
+        #[allow(unsafe_code)]
+        // SAFETY: it comes from a box, and nobody has freed it, or this test crashes.
+        let inherited = unsafe { Box::from_raw(inherited) };
+        assert_eq!(*inherited.value.by, 99);
+    }
+
+    #[test]
+    fn a_child_leaves_what_it_inherited() {
+        let there = AtomicUsize::new(0);
+        inherit(&there, |value| ask_at_the_same_time(&value, &there));
+        inherit(&there, drop);
+        assert_eq!(there.load(Ordering::Relaxed), 0);
     }
 }

@@ -481,8 +481,8 @@ proptest! {
 
 #[cfg(feature = "ndarray")]
 mod native {
-    use cacheness_core::formats::array::{decode_ndarray, encode_ndarray};
-    use ndarray::{Array1, Array2, Array3, ArrayD, Axis, Ix1, Ix2, ShapeBuilder, s};
+    use cacheness_core::formats::array::{Element, decode_ndarray, encode_ndarray, slice_ndarray};
+    use ndarray::{Array1, Array2, Array3, ArrayD, ArrayViewD, Axis, Ix1, Ix2, IxDyn, ShapeBuilder, s};
 
     use super::*;
 
@@ -507,6 +507,46 @@ mod native {
         let array = Array1::<bool>::from_shape_fn(100_000, |i| i % 3 == 0);
         let (format, bytes) = bytes_of(encode_ndarray(&array, &config(ArrayFormat::Auto)).unwrap());
         assert_eq!(decode_ndarray::<bool, Ix1>(reader(&format, &bytes)).unwrap(), array);
+    }
+
+    /// Small enough for Miri, which has neither the files nor the compression of the others.
+    #[test]
+    fn small_arrays_within_their_entry() {
+        fn check<A: Element + PartialEq + std::fmt::Debug>(view: ArrayViewD<'_, A>) {
+            let (format, bytes) = bytes_of(encode_ndarray(&view, &config(ArrayFormat::Npy)).unwrap());
+            let reader = open(in_entry(&format, &bytes)).unwrap();
+            assert_eq!(decode_ndarray::<A, IxDyn>(reader).unwrap(), view);
+        }
+        macro_rules! check {
+            ($($element:ty)*) => {$(
+                check::<$element>(ArrayD::from_shape_fn(IxDyn(&[2, 3]), |at| (at[0] * 3 + at[1]) as $element).view());
+            )*};
+        }
+        check!(u8 u16 u32 u64 i8 i16 i32 i64 f32 f64);
+        check(ArrayD::from_shape_fn(IxDyn(&[2, 3]), |at| at[1] % 2 == 0).view());
+
+        let array = ArrayD::from_shape_fn(IxDyn(&[2, 3, 4]), |at| (at[0] * 12 + at[1] * 4 + at[2]) as f64);
+        let mut swapped = array.view();
+        swapped.swap_axes(0, 1);
+        let mut backwards = array.view();
+        backwards.invert_axis(Axis(1));
+        for view in [array.t(), swapped, backwards, array.slice_axis(Axis(0), (1..1).into())] {
+            check(view);
+        }
+        let (format, bytes) = bytes_of(encode_ndarray(&array, &config(ArrayFormat::Npy)).unwrap());
+        let part: ArrayD<f64> = slice_ndarray(in_entry(&format, &bytes), &[1..2, 0..2, 1..4], true).unwrap();
+        assert_eq!(part, array.slice(s![1..2, 0..2, 1..4]).into_dyn());
+
+        for dtype in ["<i4", ">i4"] {
+            let data: Vec<u8> = [1i32, -2, 300]
+                .iter()
+                .flat_map(|i| if dtype == "<i4" { i.to_le_bytes() } else { i.to_be_bytes() })
+                .collect();
+            let view = ArrayView { dtype, itemsize: 4, shape: &[3], order: Order::C, data: &data };
+            let (format, bytes) = bytes_of(encode(view, &config(ArrayFormat::Npy)).unwrap());
+            let reader = open(in_entry(&format, &bytes)).unwrap();
+            assert_eq!(decode_ndarray::<i32, Ix1>(reader).unwrap().to_vec(), [1, -2, 300]);
+        }
     }
 
     #[test]

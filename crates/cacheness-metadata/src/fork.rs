@@ -21,12 +21,16 @@
 //! wait for a lock that the forking thread holds.
 #![allow(unsafe_code)]
 
+mod left;
+
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::Duration;
+
+pub(crate) use left::LeftInChildren;
 
 /// Set in [`GATE`] while a fork is under way. The bits below count the operations that run.
 const FORKING: u32 = 1 << 31;
@@ -274,5 +278,46 @@ fn lock_for_ever(
             libc::usleep(1_000);
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::UnsafeCell;
+
+    use super::*;
+
+    /// What an operation changes in several steps, and a fork copies.
+    struct Place(UnsafeCell<u32>);
+
+    // SAFETY: each is written to by one thread, inside of operations, and read by another that lets none run.
+    unsafe impl Sync for Place {}
+
+    #[test]
+    fn a_fork_finds_no_operation_under_way() {
+        let places: [Place; 2] = std::array::from_fn(|_| Place(UnsafeCell::new(0)));
+        std::thread::scope(|scope| {
+            for place in &places {
+                scope.spawn(|| {
+                    for _ in 0..4 {
+                        let _passage = enter();
+                        for _ in 0..2 {
+                            // SAFETY: as above.
+                            unsafe { *place.0.get() += 1 };
+                            std::thread::yield_now();
+                        }
+                    }
+                });
+            }
+            for _ in 0..3 {
+                prepare();
+                for place in &places {
+                    // SAFETY: as above.
+                    assert_eq!(unsafe { *place.0.get() } % 2, 0);
+                }
+                in_parent();
+                std::thread::yield_now();
+            }
+        });
     }
 }

@@ -5,19 +5,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use arrow::array::builder::NullBufferBuilder;
 use arrow::array::{Array, ArrayRef, AsArray, GenericByteArray, LargeStringArray, OffsetSizeTrait, PrimitiveArray};
-use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::datatypes::{ByteArrayType, DataType, GenericBinaryType, GenericStringType, Int32Type};
 use cacheness_core::{Error, ErrorKind};
 use numpy::{PyArray1, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFloat, PyString};
 
+use super::strings::Strings;
 use crate::errors::to_py;
-
-/// Bytes of a string that room is made for beforehand.
-const USUAL: usize = 8;
 
 /// Rows that are looked at to find out whether values repeat, at each of two places.
 const SAMPLE: usize = 8192;
@@ -68,18 +64,15 @@ pub(super) fn column(
     // SAFETY: the items of a contiguous object array are aligned pointers to objects or null, as `Option<Py>` is. Nobody
     // writes to them: the GIL is held, and no Python code runs while the slice is in use.
     let items = unsafe { std::slice::from_raw_parts(start, values.len()) };
-    let mut offsets = Vec::with_capacity(items.len() + 1);
-    let mut bytes = Vec::with_capacity(items.len() * USUAL);
-    let mut nulls = NullBufferBuilder::new(items.len());
+    let mut strings = Strings::with_capacity(items.len());
     let mut missing = None;
-    offsets.push(0i64);
     for item in items {
         // An item that was never set is None.
         let found = match item.as_ref().map(|item| item.bind(py)) {
             Some(item) => match item.cast_exact::<PyString>() {
                 Ok(text) => {
-                    bytes.extend_from_slice(text.to_str()?.as_bytes());
-                    None
+                    strings.push(text.to_str()?);
+                    continue;
                 }
                 Err(_) => match Missing::of(item, na) {
                     None => return Ok(None),
@@ -88,24 +81,16 @@ pub(super) fn column(
             },
             None => Some(Missing::None),
         };
-        match found {
-            None => nulls.append_non_null(),
-            Some(_) if missing.is_some() && missing != found => return Ok(None),
-            Some(_) => {
-                missing = found;
-                nulls.append_null();
-            }
+        if missing.is_some() && missing != found {
+            return Ok(None);
         }
-        offsets.push(i64::try_from(bytes.len()).expect("no memory is longer"));
+        missing = found;
+        strings.push_null();
     }
-    let nulls = nulls.finish();
-    if nulls.as_ref().is_some_and(|nulls| nulls.null_count() == items.len()) {
+    if strings.are_all_null() {
         return Ok(None);
     }
-    // SAFETY: the bytes are whole strings that Python gave as UTF-8, the offsets ascend and end with the last of them.
-    let array =
-        unsafe { LargeStringArray::new_unchecked(OffsetBuffer::new(offsets.into()), Buffer::from_vec(bytes), nulls) };
-    Ok(Some((array, missing)))
+    Ok(Some((strings.finish(), missing)))
 }
 
 /// The chunks of a column of strings or bytes as one object array, `missing` where a value is null. Values of a dictionary,

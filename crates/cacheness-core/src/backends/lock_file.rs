@@ -5,7 +5,7 @@
 //! closing some other descriptor of the file releases nothing.
 //!
 //! A forked child shares the description with its parent and would keep its locks alive. Therefore all descriptors are
-//! listed in [`OPEN`], and a handler of `pthread_atfork` closes them in the child before anything else runs there.
+//! listed in [`OPEN`], and a handler ([`in_children`]) closes them in the child before anything else runs there.
 //! `exec` closes them too.
 #![allow(unsafe_code)]
 
@@ -14,6 +14,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::flight::{KeyLocks, Lock};
+use crate::process::in_children;
 
 /// The file's name in the store's directory.
 const NAME: &str = "flights.lock";
@@ -149,10 +150,8 @@ fn close_in_children() {
     }
 
     ONCE.call_once(|| {
-        // SAFETY: the handler reads atomics and closes descriptors, both of which are safe after a fork, and no runtime
-        // unloads this library.
-        let result = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-        assert_eq!(result, 0, "pthread_atfork fails only without memory");
+        // SAFETY: the handler reads and writes atomics and closes descriptors.
+        unsafe { in_children(in_child) };
     });
 }
 

@@ -10,6 +10,7 @@ mod connect;
 mod errno;
 mod error;
 mod evict;
+mod header;
 mod names;
 mod pool;
 mod rows;

@@ -1,6 +1,5 @@
 //! Connections: who has one, who waits, and what a fork leaves behind.
 
-use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -11,7 +10,7 @@ use rusqlite::config::DbConfig;
 use super::checkpoint::Log;
 use super::turn::Turn;
 use super::watch::Tracker;
-use crate::fork::{self, OpenLog};
+use crate::fork::{self, LeftInChildren, OpenLog};
 
 /// Connections that are kept open while nobody uses them.
 const MAX_IDLE: usize = 16;
@@ -19,30 +18,24 @@ const MAX_IDLE: usize = 16;
 /// A connection that is closed when it is dropped, unless a fork lies between: then it is left alone, because SQLite
 /// would release locks that it believes to be this process's own.
 #[derive(Debug)]
-pub(super) struct Pooled {
-    connection: ManuallyDrop<Connection>,
-    log: ManuallyDrop<Option<Arc<OpenLog>>>,
-    /// The generation that opened it; `None` for a database in memory, which a child simply has a copy of.
-    generation: Option<u64>,
+pub(super) struct Pooled(LeftInChildren<Open>);
+
+#[derive(Debug)]
+struct Open {
+    connection: Connection,
+    /// Dropped after the connection: as long as SQLite has locks, a fork has to know of them.
+    _log: Option<Arc<OpenLog>>,
 }
 
 impl Pooled {
     /// A connection opened by this process; `log` where it uses a write-ahead log.
     pub(super) fn new(connection: Connection, log: Option<Arc<OpenLog>>) -> Self {
-        Self {
-            connection: ManuallyDrop::new(connection),
-            log: ManuallyDrop::new(log),
-            generation: Some(fork::generation()),
-        }
+        Self(LeftInChildren::new(Open { connection, _log: log }))
     }
 
-    /// A connection to a database in memory.
+    /// A connection to a database in memory, which a child simply has a copy of.
     pub(super) fn in_memory(connection: Connection) -> Self {
-        Self { connection: ManuallyDrop::new(connection), log: ManuallyDrop::new(None), generation: None }
-    }
-
-    fn is_of_this_process(&self) -> bool {
-        self.generation.is_none_or(|generation| generation == fork::generation())
+        Self(LeftInChildren::copied(Open { connection, _log: None }))
     }
 }
 
@@ -50,25 +43,8 @@ impl Deref for Pooled {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        &self.connection
+        &self.0.connection
     }
-}
-
-impl Drop for Pooled {
-    fn drop(&mut self) {
-        if self.is_of_this_process() {
-            into_inner(&mut self.connection);
-            // After the connection: as long as SQLite has locks, a fork has to know of them.
-            into_inner(&mut self.log);
-        }
-    }
-}
-
-/// Drops what `value` holds.
-#[allow(unsafe_code)]
-fn into_inner<T>(value: &mut ManuallyDrop<T>) {
-    // SAFETY: called once per field, by the `drop` of the struct that owns it, and the field is not used after.
-    unsafe { ManuallyDrop::drop(value) }
 }
 
 /// The connections of one generation of processes.
@@ -135,7 +111,7 @@ impl Pool {
     /// Puts a connection back that has no transaction under way; any other is closed.
     #[inline]
     pub(super) fn put_back(&self, connection: Pooled) {
-        if !connection.is_of_this_process() || !connection.is_autocommit() {
+        if !connection.0.is_of_this_process() || !connection.is_autocommit() {
             return;
         }
         let mut idle = self.idle();

@@ -1,44 +1,28 @@
 //! Noticing without a system call whether anybody has committed.
 //!
 //! Every commit to a database with a write-ahead log changes the header of the log's index, which all connections map
-//! into their memory (<https://www.sqlite.org/walformat.html>, section 2.1): a counter of transactions, and a running
-//! checksum over the log. While the header is the same, every read would give what it gave before. It is also what SQLite
-//! itself looks at when a read begins.
+//! into their memory: a counter of transactions, and a running checksum over the log. While the header is the same, every
+//! read would give what it gave before. It is also what SQLite itself looks at when a read begins.
 //!
 //! A connection is kept open only for its map of the index. SQLite unmaps it when the last connection of the process
 //! closes, so it lives as long as this one does.
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use cacheness_core::Result;
 use rusqlite::{Connection, ffi};
 
-use super::changes::{Changes, Stamp};
+use super::changes::Changes;
 use super::connect::{Mode, Target};
 use super::error::translate;
+use super::header::{Header, Mapped};
 use super::pool::Pooled;
 
 /// Questions before a watch is opened: a program that asks for a value or two need not pay for a connection.
 const PATIENCE: u32 = 4;
-/// `WalIndexHdr` (sqlite3.c): 48 bytes.
-const WORDS: usize = 12;
-/// Which of its words is `iChange`, the number of the last transaction.
-const CHANGE: usize = 2;
 /// `WALINDEX_PGSZ` (sqlite3.c): the first piece of the index, in which the header is.
 const REGION: i32 = 32 * 1024;
-
-/// The header of a log's index at some moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header([u32; WORDS]);
-
-impl Stamp for Header {
-    fn is_just_before(&self, later: &Self, written: bool) -> bool {
-        // Of a transaction that has written nothing there is nothing in the log: one more is somebody else's.
-        if written { self.0[CHANGE].wrapping_add(1) == later.0[CHANGE] } else { self == later }
-    }
-}
 
 /// How many pages this connection has written to its log, or its database, so far. Rows that were written as they were
 /// make no page, so the number of changed rows would not tell.
@@ -60,13 +44,10 @@ pub(super) fn pages_written(connection: &Connection) -> i32 {
 /// A connection that is never used, and its map of the log's index.
 #[derive(Debug)]
 struct Watch {
-    header: NonNull<AtomicU32>,
+    header: Mapped,
     /// Keeps the map.
     _connection: Pooled,
 }
-
-// SAFETY: the connection is only opened and dropped, and the header is shared memory that is read atomically.
-unsafe impl Send for Watch {}
 
 impl Watch {
     /// `None` where there is no index in memory to be watched.
@@ -95,20 +76,12 @@ impl Watch {
                 None => return Ok(None),
             }
         };
-        let header = NonNull::new(region.cast::<AtomicU32>()).filter(|_| code == ffi::SQLITE_OK);
-        Ok(header.map(|header| Self { header, _connection: connection }))
-    }
-
-    fn header(&self) -> Header {
-        let word = |i: usize| {
-            // SAFETY: the map has 32 KiB, begins on a page, and lives as long as the connection.
-            let word = unsafe { self.header.add(i).as_ref() };
-            word.load(Ordering::Relaxed)
-        };
-        fence(Ordering::SeqCst);
-        let header = Header(std::array::from_fn(word));
-        fence(Ordering::Acquire);
-        header
+        Ok(NonNull::new(region.cast()).filter(|_| code == ffi::SQLITE_OK).map(|start| {
+            // SAFETY: the map has 32 KiB, begins on a page, and lives as long as the connection. SQLite, in C and mostly in
+            // other processes, copies a header with `memcpy`, as it reads it: words, on every machine it runs on.
+            let header = unsafe { Mapped::new(start) };
+            Self { header, _connection: connection }
+        }))
     }
 }
 
@@ -153,7 +126,7 @@ impl Tracker {
     /// The header now, where it is watched.
     pub(super) fn header(&self) -> Option<Header> {
         match &self.state {
-            State::Watching(watch) => Some(watch.header()),
+            State::Watching(watch) => Some(watch.header.read()),
             _ => None,
         }
     }
@@ -179,20 +152,6 @@ impl Tracker {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_header_is_as_large_as_sqlite_makes_it() {
-        assert_eq!(WORDS * 4, 48);
-        let before = Header([7; WORDS]);
-        let mut after = before;
-        assert!(before.is_just_before(&after, false));
-        assert!(!before.is_just_before(&after, true), "a commit changes the header");
-        after.0[CHANGE] = 8;
-        assert!(before.is_just_before(&after, true));
-        assert!(!before.is_just_before(&after, false), "who has written nothing has not committed this");
-        after.0[CHANGE] = 9;
-        assert!(!before.is_just_before(&after, true));
-    }
 
     #[test]
     fn only_pages_that_are_written_count() {

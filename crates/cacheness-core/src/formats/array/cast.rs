@@ -26,3 +26,68 @@ pub(super) fn as_bytes_mut<A: super::native::AnyBits>(items: &mut [A]) -> &mut [
     // SAFETY: as above, and `AnyBits` types, the primitive numbers, allow every pattern of bits to be stored.
     unsafe { std::slice::from_raw_parts_mut(items.as_mut_ptr().cast(), size_of_val(items)) }
 }
+
+#[cfg(all(test, feature = "ndarray"))]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::super::native::{AnyBits, Plain};
+    use super::{as_bytes, as_bytes_mut};
+
+    fn there_and_back<A: AnyBits + Default + PartialEq + Debug>(items: [A; 3], bytes: &[u8]) {
+        // Exactly as large as it must be, so that a byte too many is one of somebody else.
+        let items = items.to_vec().into_boxed_slice();
+        assert_eq!(as_bytes(&items), bytes);
+        let mut copy = vec![A::default(); 3].into_boxed_slice();
+        as_bytes_mut(&mut copy).copy_from_slice(bytes);
+        assert_eq!(copy, items);
+        as_bytes_mut(&mut copy[1..2]).fill(0);
+        assert_eq!(*copy, [items[0], A::default(), items[2]]);
+        nothing::<A>();
+        assert!(as_bytes_mut::<A>(&mut []).is_empty());
+    }
+
+    fn nothing<A: Plain>() {
+        assert!(as_bytes::<A>(&[]).is_empty());
+        assert!(as_bytes(Vec::<A>::new().as_slice()).is_empty());
+    }
+
+    macro_rules! numbers {
+        ($($number:ident)*) => {$(
+            let items = [$number::MIN, $number::MAX, 1 as $number];
+            there_and_back(items, &items.map($number::to_ne_bytes).concat());
+        )*};
+    }
+
+    #[test]
+    fn numbers_are_their_bytes() {
+        numbers! { u8 u16 u32 u64 i8 i16 i32 i64 f32 f64 }
+    }
+
+    #[test]
+    fn every_pattern_is_a_number() {
+        let mut items = [0f64; 4];
+        for byte in 0..=255 {
+            as_bytes_mut(&mut items).fill(byte);
+            assert!(as_bytes(&items).iter().all(|&b| b == byte));
+            assert_eq!(items[3].to_bits(), u64::from_ne_bytes([byte; 8]));
+        }
+    }
+
+    #[test]
+    fn truth_values_are_bytes() {
+        assert_eq!(as_bytes(&[true, false, true]), [1, 0, 1]);
+        nothing::<bool>();
+    }
+
+    #[cfg(feature = "blosc2")]
+    #[test]
+    fn room_for_a_decoder_is_the_same_memory() {
+        let mut bytes = vec![1u8; 5].into_boxed_slice();
+        for (byte, place) in (10..).zip(super::as_uninit(&mut bytes[1..4])) {
+            place.write(byte);
+        }
+        assert_eq!(*bytes, [1, 10, 11, 12, 1]);
+        assert!(super::as_uninit(&mut []).is_empty());
+    }
+}
