@@ -216,6 +216,20 @@ fn check_error(error: &cacheness::Error, what: &str) {
     assert!(std::error::Error::source(error).is_some(), "{what}: does not say why: {error:?}");
 }
 
+/// An error of a store that is open, which has the kind and the hint of what the system has answered.
+fn check_named(error: &cacheness::Error, fault: Fault, what: &str) {
+    check_error(error, what);
+    // Also where SQLite made the call, which does not say what it was told.
+    let (kind, hint) = match fault {
+        Fault::Error(libc::ENOSPC) => (ErrorKind::Storage, "space"),
+        Fault::Error(libc::EMFILE) => (ErrorKind::Storage, "too many files"),
+        Fault::Error(libc::EACCES) => (ErrorKind::ReadOnly, "permissions"),
+        _ => return,
+    };
+    assert_eq!(error.kind(), kind, "{what}: {error:?}");
+    assert!(error.hint().is_some_and(|found| found.contains(hint)), "{what}: {error:?}");
+}
+
 fn changes(operation: Operation) {
     for setting in settings() {
         let template = template(setting);
@@ -234,7 +248,7 @@ fn changes(operation: Operation) {
                 Ok(()) => operation.apply(&mut values),
                 Err(error) => {
                     failed += 1;
-                    check_error(error, &what);
+                    check_named(error, case.fault, &what);
                     assert_ne!(case.fault, Fault::Short, "{what}: {error:?}");
                 }
             }
@@ -312,7 +326,7 @@ fn of_a_get() {
                     Ok(found) => assert_eq!(found, expected, "{what}"),
                     Err(error) => {
                         failed += 1;
-                        check_error(&error, &what);
+                        check_named(&error, case.fault, &what);
                         assert_ne!(case.fault, Fault::Short, "{what}: {error:?}");
                     }
                 }
@@ -342,6 +356,7 @@ fn of_opening_and_closing() {
                 match with(dir.path(), &case, || session(dir.path())) {
                     // Only what says that nothing may be written makes a store one that is only read.
                     Ok(read_only) => assert!(!read_only || case.fault == Fault::Error(libc::EACCES), "{what}"),
+                    // SQLite closes what it could not open, and forgets what it was told.
                     Err(error) => check_error(&error, &what),
                 }
                 let store = open(dir.path(), setting).unwrap_or_else(|error| panic!("{what}, again: {error:?}"));

@@ -167,6 +167,9 @@ fn a_file_system_that_becomes_read_only() {
             },
             || {
                 check_nothing_is_written(&store, backend);
+                let error = store.put("small", &small(2)).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::ReadOnly, "{backend}: {error:?}");
+                assert!(error.hint().is_some_and(|hint| hint.contains("read-only")), "{backend}: {error:?}");
                 assert_eq!(store.get::<Vec<u8>>("small").unwrap(), Some(small(1)));
                 assert_eq!(store.get::<Vec<u8>>("large").unwrap(), Some(large(1)));
             },
