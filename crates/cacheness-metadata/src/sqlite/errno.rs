@@ -10,15 +10,22 @@ use rusqlite::ffi::ErrorCode;
 use rusqlite::{Connection, ffi};
 use rustix::fs::{Mode, OFlags};
 
-fn code(error: &Error) -> Option<ErrorCode> {
-    error.source()?.downcast_ref::<rusqlite::Error>()?.sqlite_error_code()
+/// Whether a system call was refused. A file that ends too early, or whose checksum is wrong, is none of the system's.
+fn is_refused_call(error: &Error) -> bool {
+    let its_own = [ffi::SQLITE_IOERR_SHORT_READ, ffi::SQLITE_IOERR_DATA, ffi::SQLITE_IOERR_CORRUPTFS];
+    let source = error.source().and_then(|source| source.downcast_ref::<rusqlite::Error>());
+    source.and_then(rusqlite::Error::sqlite_error).is_some_and(|failure| match failure.code {
+        ErrorCode::CannotOpen => true,
+        ErrorCode::SystemIoFailure => !its_own.contains(&failure.extended_code),
+        _ => false,
+    })
 }
 
 /// The error of an operation on `connection`, of the kind that belongs to what a system call has answered, where one was
 /// the cause.
 #[cold]
 pub(super) fn named(error: Error, connection: &Connection) -> Error {
-    if !matches!(code(&error), Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)) {
+    if !is_refused_call(&error) {
         return error;
     }
     // SAFETY: the handle is open, and the caller has the connection to itself.
@@ -30,7 +37,7 @@ pub(super) fn named(error: Error, connection: &Connection) -> Error {
 /// it says about the directory. The database itself is not opened, because closing it would drop this process's locks.
 #[cold]
 pub(super) fn named_of_opening(error: Error, path: &Path) -> Error {
-    let Some(parent) = path.parent().filter(|_| code(&error) == Some(ErrorCode::CannotOpen)) else { return error };
+    let Some(parent) = path.parent().filter(|_| is_refused_call(&error)) else { return error };
     match rustix::fs::open(parent, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(_) => error,
         Err(errno) => error.named_by_system(&errno.into()),
@@ -50,6 +57,19 @@ mod tests {
         let error = connection.execute_batch("SELECT nothing").expect_err("no such column");
         let error = named(translate("cannot read an entry", error), &connection);
         assert_eq!((error.kind(), error.hint()), (ErrorKind::Metadata, None));
+    }
+
+    #[test]
+    fn a_file_that_ends_too_early_is_none_of_the_systems() {
+        for (code, is_refused) in [
+            (ffi::SQLITE_IOERR_SHORT_READ, false),
+            (ffi::SQLITE_CORRUPT, false),
+            (ffi::SQLITE_IOERR_WRITE, true),
+            (ffi::SQLITE_CANTOPEN, true),
+        ] {
+            let failure = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            assert_eq!(is_refused_call(&translate("cannot read an entry", failure)), is_refused, "{code}");
+        }
     }
 
     #[test]

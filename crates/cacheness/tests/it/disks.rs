@@ -97,7 +97,7 @@ fn open(dir: &Path, backend: &str, durability: Durability) -> cacheness::Result<
 
 /// Half of the values travel inside of their entry, half are files.
 fn value(number: u64) -> Vec<u8> {
-    numbered(number, if number % 2 == 0 { 200 } else { 50_000 })
+    numbered(number, if number.is_multiple_of(2) { 200 } else { 50_000 })
 }
 
 fn key(number: u64) -> String {
