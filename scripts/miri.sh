@@ -36,7 +36,8 @@ threads=(process::tests fork::tests header:: blocks::tests::threads)
 # Beside the other artefacts: everything is compiled for Miri.
 export CARGO_TARGET_DIR="$CARGO_TARGET_DIR/miri"
 # Tests are interpreted from their sources, those of the checkout that was here first: cargo does not notice another one.
-find "$CARGO_TARGET_DIR/miri" -path '*/debug/deps/*' -type f ! -name '*.*' -delete 2>/dev/null || true
+mkdir -p "$CARGO_TARGET_DIR/miri"
+find "$CARGO_TARGET_DIR/miri" -path '*/debug/deps/*' -type f ! -name '*.*' -delete
 strict="-Zmiri-strict-provenance -Zmiri-symbolic-alignment-check"
 more=${MIRIFLAGS:-}
 
