@@ -9,7 +9,7 @@ mod dtype;
 mod index;
 mod memory;
 mod meta;
-mod numpy_api;
+mod names;
 #[cfg(target_os = "linux")]
 mod pool;
 mod prepare;

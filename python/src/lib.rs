@@ -13,6 +13,7 @@ mod kwargs;
 mod listing;
 mod logging;
 mod manage;
+mod numpy_api;
 mod opened;
 mod plain;
 mod store;

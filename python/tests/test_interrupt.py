@@ -34,8 +34,8 @@ from cacheness import Cache
 signal.signal(signal.SIGINT, signal.default_int_handler)
 values = [np.random.default_rng(i).random(4_000_000) for i in range(2)]
 cache = Cache(sys.argv[1])
-print("begun", flush=True)
 try:
+    print("begun", flush=True)
     while True:
         for value in values:
             cache.put(value, cache_key="large")
@@ -62,6 +62,42 @@ def test_a_large_put_in_a_program(tmp_path: Path, delay: float) -> None:
     with Cache(tmp_path) as cache:
         assert cache.get(cache_key="after") == 1
         assert all(cache.get(cache_key=entry["cache_key"]) is not None for entry in cache.list_entries())
+    assert _litter(tmp_path) == []
+
+
+_FIRST_USE = """
+import os, signal, sys, numpy as np, pandas as pd
+from numpy.lib import NumpyVersion
+from cacheness import Cache
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+class Interrupted(NumpyVersion):
+    def __init__(self, version):
+        signal.raise_signal(signal.SIGINT)
+        super().__init__(version)
+
+cache = Cache(sys.argv[1])
+value = {"array": np.arange(3.0), "frame": pd.DataFrame({"a": ["x", "y"]}), "key": 1}[sys.argv[2]]
+key = {"x": np.arange(3)} if sys.argv[2] == "key" else {"x": 1}
+np.lib.NumpyVersion = Interrupted
+try:
+    cache.put(value, **key)
+    cache.get(**key)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+np.lib.NumpyVersion = NumpyVersion
+cache.put(value, **key)
+print(np.array_equal(cache.get(**key), value), flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["array", "frame", "key"])
+def test_while_the_c_functions_of_numpy_are_found(tmp_path: Path, kind: str) -> None:
+    """They are found at the first use of an array, by Python code of NumPy's own."""
+    ran = subprocess.run(
+        [sys.executable, "-c", _FIRST_USE, str(tmp_path), kind], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("interrupted\nTrue\n", "", 0)
     assert _litter(tmp_path) == []
 
 

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::meta::Meta;
-use super::numpy_api::Numpy;
+use super::names::Numpy;
 use crate::errors::{IntoPyResult, to_py};
 
 /// A dtype as the engine writes it, and what must be known besides.

@@ -13,7 +13,7 @@ use pyo3::types::PyDict;
 use super::dtype::{Described, describe};
 use super::memory::Items;
 use super::meta::{Masked, Meta};
-use super::numpy_api::Numpy;
+use super::names::Numpy;
 
 /// One array whose items can be read without the GIL.
 struct Part {

@@ -15,7 +15,7 @@ use super::dtype;
 use super::index::Index;
 use super::memory::{MappedBuffer, fresh_bytes};
 use super::meta::{Masked, Meta};
-use super::numpy_api::Numpy;
+use super::names::Numpy;
 #[cfg(target_os = "linux")]
 use super::pool;
 use crate::errors::IntoPyResult;

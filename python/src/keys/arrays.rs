@@ -8,6 +8,7 @@ use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
 
 use super::array_bytes;
 use super::walk::{Outcome, Walker};
+use crate::numpy_api;
 
 /// From this many bytes on, hashing lets other threads run.
 const DETACH: usize = 32 * 1024;
@@ -20,7 +21,7 @@ pub(crate) struct NumPy {
 
 impl NumPy {
     pub(crate) fn load(py: Python<'_>) -> PyResult<Self> {
-        let numpy = py.import(intern!(py, "numpy"))?;
+        let numpy = numpy_api::ready(py)?;
         let class = |name: &str| -> PyResult<Py<PyType>> { Ok(numpy.getattr(name)?.cast_into::<PyType>()?.unbind()) };
         Ok(Self { ndarray: class("ndarray")?, generic: class("generic")? })
     }

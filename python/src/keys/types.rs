@@ -2,10 +2,11 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyType};
-use pyo3::{ffi, intern};
+use pyo3::types::PyType;
+use pyo3::ffi;
 
 use super::arrays::NumPy;
+use crate::numpy_api;
 
 /// The classes of `cacheness._keys` and of the standard library.
 pub(crate) struct Reducer {
@@ -83,13 +84,9 @@ pub(crate) fn numpy(py: Python<'_>) -> PyResult<Option<&NumPy>> {
     if let Some(numpy) = NUMPY.get(py) {
         return Ok(Some(numpy));
     }
-    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?.cast_into::<PyDict>()?;
-    match modules.get_item(intern!(py, "numpy"))? {
-        // While it is being imported it has no arrays yet.
-        Some(numpy) if numpy.hasattr(intern!(py, "ndarray"))? && numpy.hasattr(intern!(py, "generic"))? => {
-            NUMPY.get_or_try_init(py, || NumPy::load(py)).map(Some)
-        }
-        _ => Ok(None),
+    match numpy_api::loaded(py)? {
+        Some(_) => NUMPY.get_or_try_init(py, || NumPy::load(py)).map(Some),
+        None => Ok(None),
     }
 }
 

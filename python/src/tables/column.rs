@@ -14,6 +14,7 @@ use pyo3_arrow::PyArrayReader;
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 
 use super::texts;
+use crate::numpy_api;
 
 /// A column that was taken out of a table.
 #[pyclass(module = "cacheness._core", name = "TableColumn", frozen)]
@@ -66,9 +67,11 @@ impl Column {
     /// string at all, or if the items have gaps between them.
     #[staticmethod]
     fn from_texts(
-        values: &Bound<'_, PyArray1<Py<PyAny>>>,
+        values: &Bound<'_, PyAny>,
         na: &Bound<'_, PyAny>,
     ) -> PyResult<Option<(Self, Option<&'static str>)>> {
+        numpy_api::ready(values.py())?;
+        let values = values.cast::<PyArray1<Py<PyAny>>>()?;
         let Some((array, missing)) = texts::column(values, na)? else { return Ok(None) };
         let field = Field::new("", array.data_type().clone(), true);
         Ok(Some((Self::new(Arc::new(field), vec![Arc::new(array)]), missing.map(texts::Missing::name))))
@@ -77,6 +80,7 @@ impl Column {
     /// The values of a column of strings or bytes as an array of objects, `missing` where one is null; equal values may
     /// be one object. `None` for any other type: the column is then still whole.
     fn objects<'py>(&self, missing: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        numpy_api::ready(missing.py())?;
         let chunks = self.take()?;
         let objects = texts::objects(self.field.data_type(), &chunks, missing)?;
         if objects.is_none() {
@@ -92,6 +96,7 @@ impl Column {
         if !is_fixed_width(self.field.data_type()) {
             return Ok(None);
         }
+        numpy_api::ready(py)?;
         let chunks = self.take()?;
         let data_type = self.field.data_type().clone();
         let (values, nulls) = py.detach(move || {

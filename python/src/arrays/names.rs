@@ -2,7 +2,9 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::PyType;
+
+use crate::numpy_api;
 
 pub(super) struct Numpy {
     pub(super) ndarray: Py<PyType>,
@@ -25,7 +27,7 @@ impl Numpy {
     /// NumPy, imported if it is not yet.
     pub(super) fn import(py: Python<'_>) -> PyResult<&'static Self> {
         NUMPY.get_or_try_init(py, || {
-            let numpy = py.import("numpy")?;
+            let numpy = numpy_api::ready(py)?;
             let class = |name: &str| PyResult::Ok(numpy.getattr(name)?.cast_into::<PyType>()?.unbind());
             let masked = numpy.getattr("ma")?;
             Ok(Self {
@@ -50,11 +52,9 @@ impl Numpy {
         if let Some(numpy) = NUMPY.get(py) {
             return Ok(Some(numpy));
         }
-        let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
-        match modules.get_item("numpy")? {
-            // While another thread imports it, it lacks the names that it ends with.
-            Some(numpy) if numpy.hasattr("ma")? && numpy.hasattr("empty")? => Self::import(py).map(Some),
-            _ => Ok(None),
+        match numpy_api::loaded(py)? {
+            Some(_) => Self::import(py).map(Some),
+            None => Ok(None),
         }
     }
 }
