@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from cacheness.interfaces import CacheHandler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 def _litter(directory: Path) -> list[str]:
@@ -162,4 +162,13 @@ def test_a_computation_that_is_interrupted_is_not_kept(tmp_path: Path) -> None:
             cache.get_or_compute(compute, x=1)
         assert cache.get(x=1) is None
         assert cache.get_or_compute(lambda: 5, x=1) == 5
+    assert _litter(tmp_path) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_program_that_goes_on(tmp_path: Path, seed: int) -> None:
+    """Two hundred times Ctrl-C, wherever it finds the program: a model of what was put agrees to the end."""
+    program = [sys.executable, Path(__file__).with_name("interrupted.py"), tmp_path, str(seed), "200"]
+    ran = subprocess.run(program, capture_output=True, text=True, timeout=300, check=False)
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("done\n", "", 0)
     assert _litter(tmp_path) == []
