@@ -46,11 +46,14 @@ pub(crate) fn ready(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         // Another thread would wait for the import, and we for the other thread.
         return Err(PyImportError::new_err("NumPy is being imported: arrays can be used when that has ended"));
     }
-    let found = py.detach(|| thread::Builder::new().name("cacheness-numpy".into()).spawn(find).map(|found| found.join()));
+    let found =
+        py.detach(|| thread::Builder::new().name("cacheness-numpy".into()).spawn(find).map(|found| found.join()));
     match found {
         Ok(Ok(Some(()))) => {}
         Ok(Ok(None)) => return Err(PyRuntimeError::new_err("arrays cannot be used while Python ends")),
-        Ok(Err(_)) => return Err(PyImportError::new_err("this NumPy has not the C interface that cacheness is built for")),
+        Ok(Err(_)) => {
+            return Err(PyImportError::new_err("this NumPy has not the C interface that cacheness is built for"));
+        }
         // No thread can be had: what follows is as good, unless Ctrl-C comes now.
         Err(_) => touch(py),
     }

@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of a put: nothing is torn, nothing is left behind, and the next put works."""
+"""Ctrl-C and other signals in the middle of a put: nothing is torn, nothing is left behind, the next put works."""
 
 from __future__ import annotations
 
@@ -168,7 +168,17 @@ def test_a_computation_that_is_interrupted_is_not_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_program_that_goes_on(tmp_path: Path, seed: int) -> None:
     """Two hundred times Ctrl-C, wherever it finds the program: a model of what was put agrees to the end."""
-    program = [sys.executable, Path(__file__).with_name("interrupted.py"), tmp_path, str(seed), "200"]
-    ran = subprocess.run(program, capture_output=True, text=True, timeout=300, check=False)
+    _run("interrupted.py", tmp_path, seed, 200)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_cache_that_its_own_users_interrupt(tmp_path: Path, seed: int) -> None:
+    """A thread that waited for a lock of its own would never end."""
+    _run("reentrant.py", tmp_path, seed, 3000)
+
+
+def _run(program: str, directory: Path, *arguments: int) -> None:
+    command = [sys.executable, Path(__file__).with_name(program), directory, *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (ran.stdout, ran.stderr, ran.returncode) == ("done\n", "", 0)
-    assert _litter(tmp_path) == []
+    assert _litter(directory) == []

@@ -1,9 +1,9 @@
 //! Classes that the walk knows, looked up once.
 
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
-use pyo3::ffi;
 
 use super::arrays::NumPy;
 use crate::numpy_api;

@@ -66,10 +66,7 @@ impl Column {
     /// `na` is `pandas.NA`. `None` if there is anything but exact `str` and missing values of one kind, if there is no
     /// string at all, or if the items have gaps between them.
     #[staticmethod]
-    fn from_texts(
-        values: &Bound<'_, PyAny>,
-        na: &Bound<'_, PyAny>,
-    ) -> PyResult<Option<(Self, Option<&'static str>)>> {
+    fn from_texts(values: &Bound<'_, PyAny>, na: &Bound<'_, PyAny>) -> PyResult<Option<(Self, Option<&'static str>)>> {
         numpy_api::ready(values.py())?;
         let values = values.cast::<PyArray1<Py<PyAny>>>()?;
         let Some((array, missing)) = texts::column(values, na)? else { return Ok(None) };
