@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_plain import VECTORS, evaluate, same, values
 
@@ -19,7 +19,7 @@ from cacheness.errors import CacheConfigurationError, CacheSerializationError
 keys = st.one_of(st.text(), st.sampled_from(["$", "$$", "$tuple", "$$x", "value", "fold"]))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300)
 @given(st.dictionaries(keys, values, max_size=5))
 def test_metadata_comes_back(metadata: dict[str, object]) -> None:
     text = _core.metadata_dumps(metadata)

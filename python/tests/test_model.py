@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -130,7 +130,5 @@ class CacheModel(RuleBasedStateMachine):
             shutil.rmtree(self.directory)
 
 
-CacheModel.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+CacheModel.TestCase.settings = settings(max_examples=40, stateful_step_count=40)
 TestCacheModel = CacheModel.TestCase

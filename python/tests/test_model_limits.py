@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -284,9 +284,7 @@ class LimitedModel(RuleBasedStateMachine):
 
 def _test(policy: str) -> Any:
     case = type(f"Limited{policy}", (LimitedModel,), {"policy": policy}).TestCase  # type: ignore[attr-defined]
-    case.settings = settings(
-        max_examples=25, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+    case.settings = settings(max_examples=25, stateful_step_count=60)
     return case
 
 

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal, assert_series_equal
 
@@ -106,14 +106,14 @@ def frames(draw):
     return pl.DataFrame(columns) if columns else pl.DataFrame(height=rows)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200)
 @given(frames(), st.sampled_from(FORMATS))
 def test_frames_come_back(frame, config):
     assert_same(through(frame, config), frame)
 
 
 @pytest.mark.parametrize("dtype", list(DTYPES), ids=str)
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8)
 @given(st.data(), st.sampled_from(FORMATS))
 def test_every_dtype_comes_back(dtype, data, config):
     items = data.draw(st.lists(st.none() | DTYPES[dtype], max_size=6))

@@ -44,10 +44,18 @@ def binder(
 def _slow(
     signature: inspect.Signature, constants: dict[str, Any], include_defaults: bool, ignore: frozenset[str]
 ) -> Callable[..., dict[str, Any]]:
-    collects = [name for name, parameter in signature.parameters.items() if parameter.kind is _Kind.VAR_KEYWORD]
+    def named(kind: object) -> list[str]:
+        return [name for name, parameter in signature.parameters.items() if parameter.kind is kind]
+
+    collects = named(_Kind.VAR_KEYWORD)
+    # A function that collects keywords takes these as keywords, too; `Signature.bind` refuses that in Python 3.11.
+    positional = named(_Kind.POSITIONAL_ONLY) if collects else []
 
     def bind(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        collected = {name: kwargs.pop(name) for name in positional if name in kwargs}
         bound = signature.bind(*args, **kwargs)
+        if collected:
+            bound.arguments[collects[0]] = bound.arguments.get(collects[0], {}) | collected
         if include_defaults:
             bound.apply_defaults()
         arguments = {name: value for name, value in bound.arguments.items() if name not in ignore}
