@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The tests of docs/durability.md for long: processes that are killed, power that goes, calls that fail, a minute of load,
 # a value of more than 4 GiB (10 GB of memory and 5 GB of disk), a million entries, file systems mounted for it and, for
-# root, disks that break; inputs mutated with other seeds; and the models of what threads do at the same time.
-# usage: scripts/soak.sh [TIMES]      20 by default: half an hour
+# root, disks that break; inputs mutated with other seeds; the models of what threads do at the same time; and in Python
+# properties, models and interrupts.
+# usage: scripts/soak.sh [TIMES]      20 by default: three quarters of an hour
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -10,6 +11,7 @@ set -euo pipefail
 export CACHENESS_SOAK=${1:-20}
 cd "$ROOT"
 prepare
+"$ROOT/scripts/build.sh" checked
 "$ROOT/scripts/loom.sh"
 selection=(--workspace --exclude cacheness-python --all-features --locked)
 modules=(kill power faults hazards mounts pages stress scale)
@@ -25,3 +27,6 @@ else
     done
     cargo test "${selection[@]}" --profile checked --test migration --test log --test fork --test processes --test replay
 fi
+# Those that draw their cases.
+mapfile -t drawn < <(grep -l "hypothesis\|soak" python/tests/test_*.py)
+PYTHONPATH="$ROOT/scripts" "$VENV/bin/python" -m pytest -p no_skips --timeout 7200 "${drawn[@]}"

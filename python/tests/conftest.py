@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from soak import times
 
 from cacheness import Cache, reset_cache, set_default_cache
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Nothing is timed: a busy machine may take what it needs for an example.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("unhurried", max_examples=times(100), deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("unhurried")
 
 

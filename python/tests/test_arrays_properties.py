@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from soak import times
 
 from cacheness import _core
 from cacheness.errors import CacheError
@@ -81,7 +82,7 @@ def dumps(value: object, config: dict[str, Any]) -> tuple[dict[str, Any], bytes]
     return encoded
 
 
-relaxed = settings(max_examples=150)
+relaxed = settings(max_examples=times(150))
 
 
 @relaxed

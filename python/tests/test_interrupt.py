@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from soak import times
 
 from cacheness import Cache
 from cacheness.interfaces import CacheHandler
@@ -31,6 +32,7 @@ def _litter(directory: Path) -> list[str]:
 _WRITER = """
 import signal, sys, numpy as np
 from cacheness import Cache
+from soak import times
 signal.signal(signal.SIGINT, signal.default_int_handler)
 values = [np.random.default_rng(i).random(4_000_000) for i in range(2)]
 cache = Cache(sys.argv[1])
@@ -165,13 +167,13 @@ def test_a_computation_that_is_interrupted_is_not_kept(tmp_path: Path) -> None:
     assert _litter(tmp_path) == []
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(times(4)))
 def test_a_program_that_goes_on(tmp_path: Path, seed: int) -> None:
     """Two hundred times Ctrl-C, wherever it finds the program: a model of what was put agrees to the end."""
     _run("interrupted.py", tmp_path, seed, 200)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(times(2)))
 def test_a_cache_that_its_own_users_interrupt(tmp_path: Path, seed: int) -> None:
     """A thread that waited for a lock of its own would never end."""
     _run("reentrant.py", tmp_path, seed, 3000)

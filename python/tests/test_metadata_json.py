@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from soak import times
 from test_plain import VECTORS, evaluate, same, values
 
 from cacheness import _core
@@ -19,7 +20,7 @@ from cacheness.errors import CacheConfigurationError, CacheSerializationError
 keys = st.one_of(st.text(), st.sampled_from(["$", "$$", "$tuple", "$$x", "value", "fold"]))
 
 
-@settings(max_examples=300)
+@settings(max_examples=times(300))
 @given(st.dictionaries(keys, values, max_size=5))
 def test_metadata_comes_back(metadata: dict[str, object]) -> None:
     text = _core.metadata_dumps(metadata)

@@ -11,6 +11,7 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from soak import times
 
 from cacheness import Cache, Clock
 
@@ -130,5 +131,5 @@ class CacheModel(RuleBasedStateMachine):
             shutil.rmtree(self.directory)
 
 
-CacheModel.TestCase.settings = settings(max_examples=40, stateful_step_count=40)
+CacheModel.TestCase.settings = settings(max_examples=times(40), stateful_step_count=40)
 TestCacheModel = CacheModel.TestCase

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from soak import times
 
 from cacheness import Cache, CacheFullError, Clock
 
@@ -284,7 +285,7 @@ class LimitedModel(RuleBasedStateMachine):
 
 def _test(policy: str) -> Any:
     case = type(f"Limited{policy}", (LimitedModel,), {"policy": policy}).TestCase  # type: ignore[attr-defined]
-    case.settings = settings(max_examples=25, stateful_step_count=60)
+    case.settings = settings(max_examples=times(25), stateful_step_count=60)
     return case
 
 

@@ -23,6 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_np
+from soak import times
 
 from cacheness import _core
 from cacheness.errors import CacheSerializationError, CacheUnsupportedError
@@ -181,13 +182,13 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=times(300))
 @given(values)
 def test_every_value_comes_back(value: object) -> None:
     check(value)
 
 
-@settings(max_examples=300)
+@settings(max_examples=times(300))
 @given(arrays)
 def test_arrays_come_back_in_their_order(array: np.ndarray) -> None:
     fortran = np.asfortranarray(array)
@@ -225,7 +226,7 @@ def test_no_truncation_of_a_vector_is_a_value() -> None:
                 _core.plain_loads(encoding[:length])
 
 
-@settings(max_examples=500)
+@settings(max_examples=times(500))
 @given(st.binary(max_size=100))
 def test_random_bytes_are_a_value_or_an_error(data: bytes) -> None:
     try:
@@ -236,7 +237,7 @@ def test_random_bytes_are_a_value_or_an_error(data: bytes) -> None:
     assert _core.plain_dumps(value) is not None
 
 
-@settings(max_examples=300)
+@settings(max_examples=times(300))
 @given(values, st.data())
 def test_damaged_payloads_are_a_value_or_an_error(value: object, data: st.DataObject) -> None:
     encoding = bytearray(_core.plain_dumps(value))

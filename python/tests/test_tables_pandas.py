@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal, assert_index_equal, assert_series_equal
+from soak import times
 
 from cacheness import _core
 from cacheness.errors import CacheError
@@ -254,13 +255,13 @@ def frames(draw):
     return frame
 
 
-@settings(max_examples=150)
+@settings(max_examples=times(150))
 @given(frames(), st.sampled_from(FORMATS))
 def test_frames_come_back(frame, config):
     assert_same(through(frame, config), frame)
 
 
-@settings(max_examples=100)
+@settings(max_examples=times(100))
 @given(st.data(), st.integers(0, 8), st.sampled_from(FORMATS))
 def test_series_come_back(data, rows, config):
     series = data.draw(columns(rows)).set_axis(data.draw(indexes(rows))).rename(data.draw(LABELS))

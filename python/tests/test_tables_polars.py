@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal, assert_series_equal
+from soak import times
 
 from cacheness import _core
 from cacheness.errors import CacheError, CacheSerializationError
@@ -106,14 +107,14 @@ def frames(draw):
     return pl.DataFrame(columns) if columns else pl.DataFrame(height=rows)
 
 
-@settings(max_examples=200)
+@settings(max_examples=times(200))
 @given(frames(), st.sampled_from(FORMATS))
 def test_frames_come_back(frame, config):
     assert_same(through(frame, config), frame)
 
 
 @pytest.mark.parametrize("dtype", list(DTYPES), ids=str)
-@settings(max_examples=8)
+@settings(max_examples=times(8))
 @given(st.data(), st.sampled_from(FORMATS))
 def test_every_dtype_comes_back(dtype, data, config):
     items = data.draw(st.lists(st.none() | DTYPES[dtype], max_size=6))
