@@ -1,6 +1,6 @@
 //! Changing entries that are there: what `cacheness.Cache` offers besides `put` and `get`.
 
-use cacheness_core::cache::{CacheAttributes, CacheEngine, Matches, Ttl, Undecided};
+use cacheness_core::cache::{CacheAttributes, CacheEngine, Matches, Ttl};
 use cacheness_core::entry::{Entry, EntrySummary, EntryVersion};
 use cacheness_core::formats::plain::Value;
 use cacheness_core::key::CacheKey;
@@ -21,17 +21,34 @@ use crate::{keys, plain};
 const PAGE: usize = 1000;
 const REMOVED: usize = 6000;
 
-/// Removes the entries that have not been replaced since they were chosen; returns how many. Leaves `chosen` empty.
-fn remove(py: Python<'_>, engine: &CacheEngine, chosen: &mut Vec<EntryVersion>) -> PyResult<u64> {
+/// Removes the entries that were chosen; returns how many. Asks `choose` again about those that have been touched or
+/// replaced since. Leaves `chosen` empty.
+fn remove(
+    py: Python<'_>,
+    engine: &CacheEngine,
+    chosen: &mut Vec<EntryVersion>,
+    mut choose: impl FnMut(&EntrySummary) -> PyResult<bool>,
+) -> PyResult<u64> {
     let mut removed = 0;
-    chosen.sort_unstable();
-    // Also where nothing was chosen: a cache that is read-only says so.
-    for part in chosen.chunks(REMOVED).chain(chosen.is_empty().then_some(&[][..])) {
-        removed += py.detach(|| engine.delete_batch(part)).into_py_result()?;
-        py.check_signals()?;
+    let mut again = Vec::new();
+    loop {
+        chosen.sort_unstable();
+        // Also where nothing was chosen: a cache that is read-only says so.
+        for part in chosen.chunks(REMOVED).chain(chosen.is_empty().then_some(&[][..])) {
+            let removal = py.detach(|| engine.delete_batch(part)).into_py_result()?;
+            removed += removal.count;
+            for found in &removal.changed {
+                if choose(found)? {
+                    again.push(found.entry.version());
+                }
+            }
+            py.check_signals()?;
+        }
+        *chosen = std::mem::take(&mut again);
+        if chosen.is_empty() {
+            return Ok(removed);
+        }
     }
-    chosen.clear();
-    Ok(removed)
 }
 
 /// Removes the entries for which a function of their dictionary is true, once it has been asked about all of them.
@@ -40,18 +57,21 @@ fn remove(py: Python<'_>, engine: &CacheEngine, chosen: &mut Vec<EntryVersion>) 
 fn delete_where(py: Python<'_>, cache: &PyCache, function: &Bound<'_, PyAny>) -> PyResult<u64> {
     let engine = cache.engine()?;
     let mut writer = Writer::new(py, Detail::Full);
+    let mut choose = |found: &EntrySummary| -> PyResult<bool> {
+        function.call1((writer.entry(&found.entry, found.inline)?,))?.is_truthy()
+    };
     let mut chosen = Vec::new();
     let mut after: Option<String> = None;
     loop {
         let page = py.detach(|| engine.page(after.as_deref(), PAGE)).into_py_result()?;
         py.check_signals()?;
         for found in &page {
-            if function.call1((writer.entry(&found.entry, found.inline)?,))?.is_truthy()? {
+            if choose(found)? {
                 chosen.push(found.entry.version());
             }
         }
         if page.len() < PAGE {
-            return remove(py, engine, &mut chosen);
+            return remove(py, engine, &mut chosen, choose);
         }
         after = page.into_iter().last().map(|found| found.entry.key);
     }
@@ -70,13 +90,18 @@ fn pattern(values: &Bound<'_, PyDict>) -> PyResult<Pattern> {
 }
 
 /// Whether an entry has all these values, where only Python can compare them.
-fn matches(py: Python<'_>, entry: &Undecided, values: &Bound<'_, PyDict>) -> PyResult<bool> {
-    let metadata = entries::metadata(py, entry.metadata.as_deref())?;
+fn matches(
+    py: Python<'_>,
+    metadata: Option<&str>,
+    encoding: Option<&[u8]>,
+    values: &Bound<'_, PyDict>,
+) -> PyResult<bool> {
+    let metadata = entries::metadata(py, metadata)?;
     let mut params = None;
     for (name, value) in values {
         let mut found = metadata.cast::<PyDict>()?.get_item(&name)?;
         if found.is_none()
-            && let Some(encoding) = &entry.params
+            && let Some(encoding) = encoding
         {
             let params = match &params {
                 Some(params) => params,
@@ -107,7 +132,7 @@ fn search(
         next = py.detach(|| engine.find_matching(&pattern, &from, &mut found)).into_py_result()?;
         py.check_signals()?;
         for entry in found.undecided.drain(..) {
-            if matches(py, &entry, values)? {
+            if matches(py, entry.metadata.as_deref(), entry.params.as_deref(), values)? {
                 found.versions.push(entry.version);
             }
         }
@@ -125,7 +150,9 @@ fn delete_matching(py: Python<'_>, cache: &PyCache, values: &Bound<'_, PyDict>) 
     let engine = cache.engine()?;
     let mut removed = 0;
     search(py, engine, values, |chosen| {
-        removed += remove(py, engine, chosen)?;
+        removed += remove(py, engine, chosen, |EntrySummary { entry, .. }| {
+            matches(py, entry.metadata.as_deref(), entry.params.as_deref(), values)
+        })?;
         Ok(())
     })?;
     Ok(removed)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use cacheness::Clock;
+use cacheness_core::entry::Entry;
 use cacheness_core::metadata::EntryUpdate;
 use cacheness_core::sign::SignatureState;
 use cacheness_core::store::{EntryKey, Fetched, PutAttributes, Store};
@@ -180,20 +181,23 @@ impl PyStore {
     fn update_metadata(&self, py: Python<'_>, key: &Bound<'_, PyAny>, metadata: &Bound<'_, PyDict>) -> PyResult<bool> {
         let Opened { engine: store, .. } = self.opened()?;
         let key = text(key, "key")?;
-        let mut failed = None;
-        let updated = store.update_entry(key, |entry| {
-            let merged = entries::metadata(py, entry.metadata.as_deref()).and_then(|all| {
-                let all = all.cast_into::<PyDict>()?;
-                all.update(metadata.as_mapping())?;
+        let metadata = metadata.as_unbound();
+        let merge = |entry: &Entry| {
+            Python::attach(|py| {
+                let all = entries::metadata(py, entry.metadata.as_deref())?.cast_into::<PyDict>()?;
+                all.update(metadata.bind(py).as_mapping())?;
                 metadata_json(all.as_any())
-            });
-            match merged {
+            })
+        };
+        let mut failed = None;
+        let updated = py.detach(|| {
+            store.update_entry(key, |entry| match merge(entry) {
                 Ok(json) => Ok(EntryUpdate { metadata: Some(Some(json)), ..EntryUpdate::default() }),
                 Err(error) => {
                     failed = Some(error);
                     Err(cacheness_core::Error::new(cacheness_core::ErrorKind::InvalidInput, "metadata"))
                 }
-            }
+            })
         });
         match failed {
             Some(error) => Err(error),

@@ -14,7 +14,7 @@ use cacheness_core::payload::{Encoded, Payload, Stored};
 use cacheness_core::store::Store;
 use cacheness_core::{Error, ErrorKind};
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
@@ -408,7 +408,11 @@ impl Values {
             )
         };
         if let Some(path) = stored.local_path() {
-            return read(path);
+            match read(path) {
+                // Replaced or removed since it was opened; what is open still has the value.
+                Err(error) if error.is_instance_of::<PyException>(py) && !path.exists() => {}
+                result => return result,
+            }
         }
         // Handlers may look at the suffix that they gave.
         let suffix = stored.entry().location.locator().and_then(|locator| locator.find('.').map(|dot| &locator[dot..]));

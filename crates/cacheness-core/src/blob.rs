@@ -68,6 +68,12 @@ pub trait BlobBackend: Send + Sync + fmt::Debug {
     /// Deletes a blob; `false` if there was none.
     fn delete(&self, locator: &str) -> Result<bool>;
 
+    /// Makes sure that a blob survives a loss of power, where the store promises that: somebody who promised less may have
+    /// written it.
+    fn sync(&self, _locator: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// A directory on the same file system as the blobs, for handlers that write files; made if it is not there. `None`
     /// where blobs are no local files.
     fn temp_dir(&self) -> Result<Option<std::path::PathBuf>> {

@@ -20,7 +20,7 @@ use crate::store::{EntryKey, Fetched, PutAttributes, ReadOptions, Store};
 
 use accesses::Accesses;
 pub use compute::{COMPUTE_SECONDS, Freshness, Served};
-pub use matching::{Matches, Undecided};
+pub use matching::{Matches, Removal, Undecided};
 
 /// How many expired entries one step of [`CacheEngine::cleanup_expired`] removes.
 const CLEANUP_PAGE: usize = 500;
@@ -303,9 +303,12 @@ impl CacheEngine {
         self.refuse_if_unwritable()?;
         let removed = match key.fingerprint() {
             None => self.store.delete(key.as_str())?,
-            Some(_) => match self.get_entry(key, true)? {
-                Some(found) => self.store.delete_entry(&found.entry)?,
-                None => false,
+            // Again where it has been touched or replaced since it was read: whichever it is, it is to go.
+            Some(_) => loop {
+                let Some(found) = self.get_entry(key, true)? else { break false };
+                if self.store.delete_entry(&found.entry)? {
+                    break true;
+                }
             },
         };
         if removed {
@@ -317,12 +320,22 @@ impl CacheEngine {
     /// Removes the entries of these keys and returns how many there were. Some of them are removed if it fails in the
     /// middle.
     pub fn invalidate_batch(&self, keys: &[EntryKey]) -> Result<u64> {
-        let mut versions = Vec::with_capacity(keys.len());
-        for key in keys {
-            versions.extend(self.get_entry(key, true)?.map(|found| found.entry.version()));
+        let mut keys: Vec<&EntryKey> = keys.iter().collect();
+        let mut removed = 0;
+        loop {
+            let mut versions = Vec::with_capacity(keys.len());
+            for key in &keys {
+                versions.extend(self.get_entry(key, true)?.map(|found| found.entry.version()));
+            }
+            versions.sort_unstable();
+            versions.dedup();
+            let removal = self.delete_batch(&versions)?;
+            removed += removal.count;
+            if removal.changed.is_empty() {
+                return Ok(removed);
+            }
+            keys.retain(|key| removal.changed.iter().any(|found| found.entry.key == key.as_str()));
         }
-        versions.sort_unstable();
-        self.delete_batch(&versions)
     }
 
     /// Makes an entry as fresh as if it had just been put, with this time to live; `false` if there is none that has not
@@ -364,7 +377,8 @@ impl CacheEngine {
             let scan = Scan { prefix: "", after: after.as_deref(), limit: CLEANUP_PAGE, expired_at };
             let page = self.store.metadata().scan(&scan)?;
             let doomed = page.iter().filter(|found| !serving.admits(&found.entry) && !stays(&found.entry));
-            removed += self.delete_batch(&doomed.map(|found| found.entry.version()).collect::<Vec<_>>())?;
+            // What has been touched or replaced since is fresh.
+            removed += self.delete_batch(&doomed.map(|found| found.entry.version()).collect::<Vec<_>>())?.count;
             if page.len() < CLEANUP_PAGE {
                 return Ok(removed);
             }
@@ -395,12 +409,16 @@ impl CacheEngine {
         self.store.metadata().scan(&Scan { after, limit, ..Scan::default() })
     }
 
-    /// Removes those of the entries that have not been replaced, and returns how many.
-    pub fn delete_batch(&self, versions: &[EntryVersion]) -> Result<u64> {
+    /// Removes those of the entries that have been neither replaced nor touched since.
+    pub fn delete_batch(&self, versions: &[EntryVersion]) -> Result<Removal> {
         self.refuse_if_closed()?;
-        let removed = self.store.delete_batch(versions)?;
+        let others = self.store.delete_batch(versions)?;
         self.accesses.forget(versions.iter().map(|version| version.key.as_str()));
-        Ok(removed)
+        let mut changed = Vec::new();
+        for version in &others {
+            changed.extend(self.store.get_entry(&version.key)?);
+        }
+        Ok(Removal { count: (versions.len() - others.len()) as u64, changed })
     }
 
     /// Entries and bytes, expired ones included until they are cleaned up.

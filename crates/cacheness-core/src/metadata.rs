@@ -11,20 +11,54 @@ use crate::error::Result;
 pub struct PutOutcome {
     /// The locator of a former payload that no entry names any more: the caller deletes this blob.
     pub orphaned: Option<String>,
-    /// With [`PutOptions::share_blob`]: the locator of an equal payload that the entry now names instead of its own; the
-    /// caller deletes the blob it wrote.
-    pub shared: Option<String>,
+    /// The entry names the blob of [`Share::With`] instead of its own: the caller deletes the one that it wrote.
+    pub shared: bool,
+    /// No entry names the blob of [`Share::InPlaceOf`] any more: the caller deletes it. Where the former entry named it,
+    /// it may be orphaned instead.
+    pub displaced: bool,
     /// Whether an entry of this key existed before.
     pub replaced: bool,
 }
 
+/// What to do with the blob of another entry that has the same [`Entry::digest`] and size; it is what
+/// [`MetadataBackend::equal_blob`] found, and may not be there any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Share<'a> {
+    /// Nothing.
+    #[default]
+    No,
+    /// If another entry still names the blob at this locator, and has the same digest and size, name it, too.
+    With(&'a str),
+    /// The blob at this locator is damaged: the entries of the same digest and size that name it are to name that of the
+    /// new entry.
+    InPlaceOf(&'a str),
+}
+
+/// Asked when the right to write is held and nothing has been changed yet; its error ends the operation.
+pub type Confirm<'a> = &'a dyn Fn() -> Result<()>;
+
 /// How to put an entry.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PutOptions {
-    /// If another entry has a blob with the same [`Entry::digest`] and size, name that blob instead.
-    pub share_blob: bool,
+#[derive(Clone, Copy, Default)]
+pub struct PutOptions<'a> {
+    /// What to do with an equal blob.
+    pub share: Share<'a>,
     /// Pin the entry in the same transaction. Without it, it stays pinned or not as it was.
     pub pin: bool,
+    /// Asked before anything is changed.
+    pub confirm: Option<Confirm<'a>>,
+}
+
+impl PutOptions<'_> {
+    /// Asks [`PutOptions::confirm`], if there is one.
+    pub fn confirm(&self) -> Result<()> {
+        self.confirm.map_or(Ok(()), |confirm| confirm())
+    }
+}
+
+impl fmt::Debug for PutOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PutOptions").field("share", &self.share).field("pin", &self.pin).finish_non_exhaustive()
+    }
 }
 
 /// What changes in an entry without its payload being written again. `None` leaves a field as it is.
@@ -156,20 +190,26 @@ pub trait MetadataBackend: Send + Sync + fmt::Debug {
     /// Returns the entry filed under `key` without its inline payload.
     fn get_summary(&self, key: &str) -> Result<Option<EntrySummary>>;
 
+    /// The locator of a blob with the digest and size of `entry` that an entry of another key names; always the same one
+    /// while nothing changes.
+    fn equal_blob(&self, entry: &Entry) -> Result<Option<String>>;
+
     /// Files `entry` under its key, replacing a former entry.
     ///
     /// # Behavior
     /// - When it returns, the entry is committed as the store's durability mode says.
     /// - [`PutOutcome::orphaned`] is decided in the same transaction: no other entry names the blob then.
     /// - The former entry's `access_count` is kept if the key is the same.
-    fn put(&self, entry: &Entry, options: PutOptions) -> Result<PutOutcome>;
+    fn put(&self, entry: &Entry, options: PutOptions<'_>) -> Result<PutOutcome>;
 
-    /// Changes fields of the entry filed under `key`, if it still has the `created_at`, `file_hash`, `metadata` and
-    /// `description` of `expected`: an update that was made from an older state is not lost without a word.
+    /// Changes fields of the entry filed under `key`, if it still has the `created_at`, `file_hash`, `expires_at`,
+    /// `metadata`, `description` and `signature` of `expected`: an update that was made from an older state is not lost
+    /// without a word.
     ///
     /// # Behavior
     /// - Returns `false`, and changes nothing, if the entry is gone or has been replaced since `expected` was read.
-    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate) -> Result<bool>;
+    /// - `confirm` is asked before.
+    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate, confirm: Confirm<'_>) -> Result<bool>;
 
     /// Removes the entry filed under `key`.
     ///
@@ -182,6 +222,7 @@ pub trait MetadataBackend: Send + Sync + fmt::Debug {
     ///
     /// # Behavior
     /// - The outcomes are in the order of `expected`, `None` for one that is gone or has been replaced.
+    /// - Waits for the right to write also where `expected` is empty: whoever had it before has committed then.
     fn delete_batch(&self, expected: &[EntryVersion]) -> Result<Vec<Option<PutOutcome>>>;
 
     /// [`MetadataBackend::delete_batch`] of one entry.

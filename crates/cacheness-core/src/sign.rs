@@ -5,17 +5,18 @@
 //! fields themselves. The payload is bound in by its own BLAKE3 digest, which is one of the fields.
 //! Format: `docs/formats/store.md`.
 
+mod key_file;
+
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use sha2::Sha256;
 
-use crate::clock::Timestamp;
+use self::key_file::{Lock, Overwrite};
 use crate::config::nearest;
 use crate::entry::{Entry, Signature};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,8 +24,9 @@ use crate::error::{Error, ErrorKind, Result};
 const KEY_SIZE: usize = 32;
 const DOMAIN: &[u8] = b"cacheness entry signature 1\0";
 
-/// How long another process may go on signing with a key that has been rotated away.
-const REFRESH: i64 = 1_000_000;
+/// How long a process may go on with the keys that it knows before it reads the file again. By the system's clock, which
+/// goes on where that of a store is stopped.
+const REFRESH: Duration = Duration::from_secs(1);
 
 /// Fields that a signature covers whatever the configuration says: without them it would not say which payload of which
 /// key it is for, and how it is decoded.
@@ -121,12 +123,37 @@ impl Key {
 struct Keys {
     /// The first signs; all of them verify. Never empty.
     list: Vec<Key>,
-    checked_at: Timestamp,
+    /// Which of the keys that have signed this is.
+    signing: SigningKey,
+    checked_at: Option<Instant>,
 }
+
+impl Keys {
+    /// Takes other keys; whether they are others.
+    fn replace(&mut self, list: Vec<Key>) -> bool {
+        let bytes = |list: &[Key]| list.iter().map(|key| key.bytes).collect::<Vec<_>>();
+        if bytes(&list) == bytes(&self.list) {
+            return false;
+        }
+        if list[0].bytes != self.list[0].bytes {
+            self.signing.0 += 1;
+        }
+        self.list = list;
+        true
+    }
+}
+
+/// Says which key has made a signature, among those of one [`Signer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SigningKey(u64);
 
 /// Signs entries and checks their signatures.
 pub struct Signer {
     keys: RwLock<Keys>,
+    /// Held while the keys are being replaced.
+    rotating: Mutex<()>,
+    /// It has been said that the file cannot be read.
+    complained: AtomicBool,
     path: Option<PathBuf>,
     fields: SignedFields,
 }
@@ -145,12 +172,12 @@ impl Signer {
 
     /// A signer with the key in the file at `path`, which is made (mode 0600) where there is none.
     pub fn from_file(path: &Path, fields: SignedFields) -> Result<Self> {
-        let keys = match read_key_file(path)? {
+        let keys = match key_file::read(path)? {
             Some(keys) => keys,
             None => {
-                write_key_file(path, &[Key::random()?], Overwrite::No)?;
+                key_file::write(path, &[Key::random()?], Overwrite::No)?;
                 // Another process may have been first: what is in the file counts.
-                read_key_file(path)?.ok_or_else(|| {
+                key_file::read(path)?.ok_or_else(|| {
                     Error::new(ErrorKind::Storage, format!("the signing key {} has been removed", path.display()))
                 })?
             }
@@ -160,18 +187,27 @@ impl Signer {
 
     /// A signer with the key in the file at `path`; `None` where there is no such file.
     pub fn from_existing_file(path: &Path, fields: SignedFields) -> Result<Option<Self>> {
-        Ok(read_key_file(path)?.map(|keys| Self::with_keys(keys, Some(path.to_owned()), fields)))
+        Ok(key_file::read(path)?.map(|keys| Self::with_keys(keys, Some(path.to_owned()), fields)))
     }
 
     fn with_keys(list: Vec<Key>, path: Option<PathBuf>, fields: SignedFields) -> Self {
-        Self { keys: RwLock::new(Keys { list, checked_at: Timestamp(i64::MIN) }), path, fields }
+        let keys = Keys { list, signing: SigningKey(0), checked_at: None };
+        Self { keys: RwLock::new(keys), rotating: Mutex::new(()), complained: AtomicBool::new(false), path, fields }
     }
 
-    /// The signature of `entry`, whose `digest` must be set.
-    pub fn sign(&self, entry: &Entry, now: Timestamp) -> Result<Signature> {
-        self.refresh(now)?;
+    /// The signature of `entry`, whose `digest` must be set, and the key that made it.
+    pub fn sign(&self, entry: &Entry) -> Result<(Signature, SigningKey)> {
+        self.refresh()?;
         let digest = self.fields_digest(entry);
-        Ok(self.keys.read().list[0].mac(&digest).finalize().into_bytes().into())
+        let keys = self.keys.read();
+        Ok((keys.list[0].mac(&digest).finalize().into_bytes().into(), keys.signing))
+    }
+
+    /// Whether `key` is the one that signs. Asked with the right to write held, it makes sure that a rotation finds what
+    /// is committed then.
+    pub fn signs_with(&self, key: SigningKey) -> Result<bool> {
+        self.refresh()?;
+        Ok(self.keys.read().signing == key)
     }
 
     /// Checks the signature of `entry`.
@@ -179,6 +215,13 @@ impl Signer {
         let Some(signature) = &entry.signature else { return Ok(SignatureState::Unsigned) };
         if entry.digest.is_none() {
             return Ok(SignatureState::Invalid);
+        }
+        // A key that has been rotated away is not to be accepted by those who only read. Where the file cannot be read
+        // now, who has its keys goes on reading.
+        match self.refresh() {
+            Ok(()) => {}
+            Err(error) if !self.complained.swap(true, Ordering::Relaxed) => log::warn!("{error}"),
+            Err(_) => {}
         }
         let digest = self.fields_digest(entry);
         let valid = |keys: &[Key]| keys.iter().any(|key| key.mac(&digest).verify_slice(signature).is_ok());
@@ -190,41 +233,37 @@ impl Signer {
         Ok(if again { SignatureState::Valid } else { SignatureState::Invalid })
     }
 
-    /// Puts a new key in front of the present ones, which go on verifying until [`Signer::forget_old_keys`].
-    pub fn begin_rotation(&self) -> Result<()> {
+    /// Begins to replace the keys.
+    ///
+    /// # Errors
+    /// `Busy` while another rotation goes on, in this process or in another one.
+    pub fn rotate(&self) -> Result<Rotation<'_>> {
+        let thread = self.rotating.try_lock().ok_or_else(key_file::being_rotated)?;
+        let file = self.path.as_deref().map(Lock::take).transpose()?;
         self.reload()?;
-        let mut keys = self.keys.write();
-        let mut list = vec![Key::random()?];
-        list.append(&mut keys.list.clone());
+        Ok(Rotation { signer: self, keys: Vec::new(), _file: file, _thread: thread })
+    }
+
+    /// Writes the keys into the file and takes them.
+    fn write(&self, list: Vec<Key>) -> Result<()> {
         if let Some(path) = &self.path {
-            write_key_file(path, &list, Overwrite::Yes)?;
+            key_file::write(path, &list, Overwrite::Yes)?;
         }
-        keys.list = list;
+        let mut keys = self.keys.write();
+        // Who has read the file before this does not take back what is newer.
+        keys.checked_at = Some(Instant::now());
+        keys.replace(list);
         Ok(())
     }
 
-    /// How long to wait after [`Signer::begin_rotation`] until every process signs with the new key.
-    #[must_use]
-    pub fn rotation_delay(&self) -> Duration {
-        Duration::from_micros(if self.path.is_some() { REFRESH.unsigned_abs() + 100_000 } else { 0 })
-    }
-
-    /// Drops all keys but the one that signs.
-    pub fn forget_old_keys(&self) -> Result<()> {
-        let mut keys = self.keys.write();
-        if let Some(path) = &self.path {
-            write_key_file(path, &keys.list[..1], Overwrite::Yes)?;
+    fn refresh(&self) -> Result<()> {
+        if self.path.is_none() {
+            return Ok(());
         }
-        keys.list.truncate(1);
-        Ok(())
-    }
-
-    fn refresh(&self, now: Timestamp) -> Result<()> {
-        let checked_at = self.keys.read().checked_at;
-        // A clock that was set back counts as time that has passed.
-        if self.path.is_some() && (now.0.saturating_sub(checked_at.0) >= REFRESH || now < checked_at) {
+        let now = Instant::now();
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < REFRESH;
+        if !self.keys.read().checked_at.is_some_and(is_recent) {
             self.reload()?;
-            self.keys.write().checked_at = now;
         }
         Ok(())
     }
@@ -232,13 +271,16 @@ impl Signer {
     /// Reads the key file again; whether it has changed. A file that is gone leaves the keys as they are.
     fn reload(&self) -> Result<bool> {
         let Some(path) = &self.path else { return Ok(false) };
-        let Some(list) = read_key_file(path)? else { return Ok(false) };
+        // Before it is read: what is written meanwhile is found the next time.
+        let now = Instant::now();
+        let list = key_file::read(path)?;
         let mut keys = self.keys.write();
-        let changed = !list.iter().map(|k| &k.bytes).eq(keys.list.iter().map(|k| &k.bytes));
-        if changed {
-            keys.list = list;
+        // Another thread may have read what is newer.
+        if keys.checked_at.is_some_and(|at| at > now) {
+            return Ok(true);
         }
-        Ok(changed)
+        keys.checked_at = Some(now);
+        Ok(list.is_some_and(|list| keys.replace(list)))
     }
 
     fn fields_digest(&self, entry: &Entry) -> [u8; 32] {
@@ -277,6 +319,63 @@ impl Signer {
     }
 }
 
+/// The keys of a [`Signer`] while they are replaced. Dropped before its end, it leaves a new key that signs and old ones
+/// that are still accepted.
+#[must_use]
+pub struct Rotation<'a> {
+    signer: &'a Signer,
+    /// The key that signs from now on, and those that are dropped in the end.
+    keys: Vec<[u8; KEY_SIZE]>,
+    _file: Option<Lock>,
+    _thread: MutexGuard<'a, ()>,
+}
+
+impl fmt::Debug for Rotation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rotation").field("signer", &self.signer).finish_non_exhaustive()
+    }
+}
+
+impl Rotation<'_> {
+    /// Puts a new key in front of the present ones, which go on verifying until [`Rotation::end`]. Where rotations that
+    /// did not end have left as many keys as there may be, the first of them stays: `false`.
+    pub fn begin(&mut self) -> Result<bool> {
+        let mut list = self.signer.keys.read().list.clone();
+        let is_new = list.len() < key_file::MOST;
+        if is_new {
+            list.insert(0, Key::random()?);
+        }
+        self.keys = list.iter().map(|key| key.bytes).collect();
+        self.signer.write(list)?;
+        Ok(is_new)
+    }
+
+    /// How long to wait after [`Rotation::begin`] until every process signs with the new key.
+    #[must_use]
+    pub fn delay(&self) -> Duration {
+        if self.signer.path.is_some() { REFRESH + Duration::from_millis(100) } else { Duration::ZERO }
+    }
+
+    /// Drops the keys that were there before.
+    ///
+    /// # Errors
+    /// `Signature` if the file has been replaced meanwhile, and the new key is not in it.
+    pub fn end(&mut self) -> Result<()> {
+        let Some((new, old)) = self.keys.split_first() else { return Ok(()) };
+        self.signer.reload()?;
+        let mut list = self.signer.keys.read().list.clone();
+        list.retain(|key| !old.contains(&key.bytes));
+        if list.first().is_none_or(|first| first.bytes != *new) {
+            return Err(Error::new(
+                ErrorKind::Signature,
+                "the signing key has been replaced by somebody else meanwhile",
+            )
+            .with_hint("put the right file back, and rotate the key again"));
+        }
+        self.signer.write(list)
+    }
+}
+
 /// Appends a field so that no two lists of fields give the same bytes: absent is all ones, present its length and bytes.
 fn field(out: &mut Vec<u8>, value: Option<&[u8]>) {
     match value {
@@ -285,82 +384,5 @@ fn field(out: &mut Vec<u8>, value: Option<&[u8]>) {
             out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
             out.extend_from_slice(bytes);
         }
-    }
-}
-
-fn read_key_file(path: &Path) -> Result<Option<Vec<Key>>> {
-    let shown = path.display();
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        // Without NONBLOCK, opening a pipe that somebody put here would wait for ever.
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.custom_flags(i32::try_from(flags.bits()).expect("flags of open(2)"));
-    }
-    let mut file = match options.open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io(format_args!("cannot read the signing key {shown}"), error)),
-    };
-    let found = file.metadata().map_err(|e| Error::io(format_args!("cannot look at the signing key {shown}"), e))?;
-    if !found.is_file() {
-        return Err(Error::new(ErrorKind::Storage, format!("the signing key {shown} is not a regular file"))
-            .with_hint("remove what is there, and put the right file back"));
-    }
-    warn_if_readable_by_others(&file, path);
-    let mut bytes = Vec::with_capacity(2 * KEY_SIZE);
-    let limit = 64 * KEY_SIZE as u64;
-    (&mut file)
-        .take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| Error::io(format_args!("cannot read the signing key {shown}"), e))?;
-    if bytes.is_empty() || bytes.len() % KEY_SIZE != 0 || bytes.len() as u64 > limit {
-        return Err(Error::new(
-            ErrorKind::Signature,
-            format!("the signing key {shown} has {} bytes, which is no multiple of {KEY_SIZE}", bytes.len()),
-        )
-        .with_hint(
-            "put the right file back; if it is lost, remove it, and entries signed with it will count as invalid",
-        ));
-    }
-    let keys = bytes.chunks_exact(KEY_SIZE).map(|key| Key::new(key.try_into().expect("chunks have the key's size")));
-    Ok(Some(keys.collect()))
-}
-
-#[cfg(unix)]
-fn warn_if_readable_by_others(file: &File, path: &Path) {
-    use std::os::unix::fs::MetadataExt;
-    if file.metadata().is_ok_and(|m| m.mode() & 0o077 != 0) {
-        log::warn!("the signing key {} can be read by other users: chmod 600 it", path.display());
-    }
-}
-
-#[cfg(not(unix))]
-fn warn_if_readable_by_others(_file: &File, _path: &Path) {}
-
-#[derive(PartialEq)]
-enum Overwrite {
-    Yes,
-    No,
-}
-
-/// Writes the file in one step: it is there with all its bytes, or not at all. With [`Overwrite::No`] a file that is
-/// there already stays.
-fn write_key_file(path: &Path, keys: &[Key], overwrite: Overwrite) -> Result<()> {
-    let failed = |e| Error::io(format_args!("cannot write the signing key {}", path.display()), e);
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".signing-key-").tempfile_in(directory).map_err(failed)?;
-    for key in keys {
-        file.write_all(&key.bytes).map_err(failed)?;
-    }
-    file.as_file().sync_all().map_err(failed)?;
-    let done = if overwrite == Overwrite::Yes { file.persist(path) } else { file.persist_noclobber(path) };
-    match done {
-        // Whatever the store's durability is: without the key nothing that it signs is worth anything.
-        Ok(_) => File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed),
-        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failed(error.error)),
     }
 }

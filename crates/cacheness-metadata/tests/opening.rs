@@ -236,7 +236,7 @@ fn reading_only() {
         reader.put(&entry, PutOptions::default()).err(),
         reader.delete("k").err(),
         reader.clear(&mut |_| {}).err(),
-        reader.update("k", &entry, &Default::default()).err(),
+        reader.update("k", &entry, &Default::default(), &|| Ok(())).err(),
     ] {
         let error = error.expect("refused");
         assert_eq!(error.kind(), ErrorKind::ReadOnly);

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cacheness_core::blob::{BlobBackend, BlobHint, BlobReader, BlobWriter};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntrySummary, EntryVersion, Totals};
-use cacheness_core::metadata::{Access, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
+use cacheness_core::metadata::{
+    Access, Confirm, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan,
+};
 use cacheness_core::{Error, ErrorKind, Result};
 
 /// What the message of every injected error says.
@@ -170,12 +172,16 @@ impl<M: MetadataBackend> MetadataBackend for FaultyMetadata<M> {
         self.inner()?.get_summary(key)
     }
 
-    fn put(&self, entry: &Entry, options: PutOptions) -> Result<PutOutcome> {
+    fn equal_blob(&self, entry: &Entry) -> Result<Option<String>> {
+        self.inner()?.equal_blob(entry)
+    }
+
+    fn put(&self, entry: &Entry, options: PutOptions<'_>) -> Result<PutOutcome> {
         self.inner()?.put(entry, options)
     }
 
-    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate) -> Result<bool> {
-        self.inner()?.update(key, expected, update)
+    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate, confirm: Confirm<'_>) -> Result<bool> {
+        self.inner()?.update(key, expected, update, confirm)
     }
 
     fn delete(&self, key: &str) -> Result<Option<PutOutcome>> {

@@ -268,7 +268,7 @@ fn what_changes_nothing_writes_nothing() {
     let keep = fs::File::open(&path).expect("so that its inode is not used again");
     backend.delete("other").expect("deleted");
     backend.delete_if(&Entry { created_at: Timestamp(1), ..inline("k", b"x") }).expect("deleted");
-    backend.update("k", &full("k", b"x"), &EntryUpdate::default()).expect("not the entry expected");
+    backend.update("k", &full("k", b"x"), &EntryUpdate::default(), &|| Ok(())).expect("not the entry expected");
     backend.record_accesses(&[Access { key: "other".into(), at: Timestamp(1), count: 1 }]).expect("passed over");
     let after = fs::metadata(&path).expect("there");
     assert_eq!(std::os::unix::fs::MetadataExt::ino(&after), std::os::unix::fs::MetadataExt::ino(&before));

@@ -7,7 +7,7 @@ use std::ops::Bound;
 
 use crate::clock::Timestamp;
 use crate::entry::{Entry, EntrySummary, EntryVersion, Location, Totals};
-use crate::metadata::{Access, EntryUpdate, Evicted, Eviction, EvictionOrder, PutOptions, PutOutcome, Scan};
+use crate::metadata::{Access, EntryUpdate, Evicted, Eviction, EvictionOrder, PutOptions, PutOutcome, Scan, Share};
 
 /// The entries of a store. What each operation does is said by [`MetadataBackend`](crate::metadata::MetadataBackend).
 #[derive(Default)]
@@ -111,18 +111,53 @@ impl Entries {
         fits
     }
 
-    pub(super) fn put(&mut self, mut entry: Entry, options: PutOptions) -> PutOutcome {
+    /// The entries of other keys that have a blob of the digest and size of `entry`, in the order of their keys.
+    fn equal<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Entry> {
+        let keys = entry.digest.and_then(|digest| self.shared.get(&(digest, entry.size)));
+        keys.into_iter().flatten().filter(|key| **key != entry.key).filter_map(|key| self.get(key))
+    }
+
+    pub(super) fn equal_blob(&self, entry: &Entry) -> Option<String> {
+        self.equal(entry).find_map(|other| other.location.locator()).map(str::to_owned)
+    }
+
+    /// Makes the entries of the digest and size of `entry` that name the blob `damaged` name that of `entry`; whether
+    /// nobody else names it.
+    fn displace(&mut self, entry: &Entry, damaged: &str) -> bool {
+        let Location::Blob(own) = &entry.location else { return false };
+        let names = |other: &&Entry| other.location.locator() == Some(damaged);
+        let keys: Vec<String> = self.equal(entry).filter(names).map(|other| other.key.clone()).collect();
+        if keys.is_empty() || own == damaged {
+            return false;
+        }
+        for key in &keys {
+            let kept = self.entries.get_mut(key).expect("it has been found");
+            kept.entry.location = Location::Blob(own.clone());
+        }
+        *self.named.entry(own.clone()).or_default() += keys.len() as u64;
+        let count = self.named.get_mut(damaged).expect("every locator of an entry is counted");
+        *count -= keys.len() as u64;
+        let gone = *count == 0;
+        if gone {
+            self.named.remove(damaged);
+        }
+        gone
+    }
+
+    pub(super) fn put(&mut self, mut entry: Entry, options: PutOptions<'_>) -> PutOutcome {
         let mut outcome = PutOutcome::default();
         // An own blob that is named already must not be deleted, so it is not exchanged for another one.
-        let may_share = options.share_blob && entry.location.locator().is_some_and(|own| !self.named.contains_key(own));
+        let may_share = entry.location.locator().is_some_and(|own| !self.named.contains_key(own));
         let former = self.remove(&entry.key);
-        if let (true, Some(digest)) = (may_share, entry.digest) {
-            let keys = self.shared.get(&(digest, entry.size));
-            let other = keys.and_then(BTreeSet::first).and_then(|key| self.get(key));
-            if let Some(locator) = other.and_then(|other| other.location.locator()) {
-                outcome.shared = Some(locator.to_owned());
-                entry.location = Location::Blob(locator.to_owned());
+        match options.share {
+            Share::With(locator) if may_share => {
+                outcome.shared = self.equal(&entry).any(|other| other.location.locator() == Some(locator));
+                if outcome.shared {
+                    entry.location = Location::Blob(locator.to_owned());
+                }
             }
+            Share::InPlaceOf(damaged) => outcome.displaced = self.displace(&entry, damaged),
+            _ => {}
         }
         let (mut place, mut pinned) = (self.next_place, options.pin);
         if let Some((former, orphan)) = former {
@@ -137,8 +172,9 @@ impl Entries {
 
     pub(super) fn update(&mut self, key: &str, expected: &Entry, update: &EntryUpdate) -> bool {
         let Some(Kept { entry, .. }) = self.entries.get_mut(key) else { return false };
-        let unchanged = entry.metadata == expected.metadata && entry.description == expected.description;
-        if !is_same(entry, expected) || !unchanged {
+        let state = |entry: &Entry| (entry.created_at, entry.file_hash, entry.expires_at, entry.signature);
+        let texts = entry.metadata == expected.metadata && entry.description == expected.description;
+        if state(entry) != state(expected) || !texts {
             return false;
         }
         update.apply(entry);
@@ -147,7 +183,7 @@ impl Entries {
 
     pub(super) fn delete(&mut self, key: &str) -> Option<PutOutcome> {
         let (_, orphaned) = self.remove(key)?;
-        Some(PutOutcome { orphaned, shared: None, replaced: true })
+        Some(PutOutcome { orphaned, replaced: true, ..PutOutcome::default() })
     }
 
     pub(super) fn delete_if(&mut self, expected: &EntryVersion) -> Option<PutOutcome> {
@@ -249,8 +285,4 @@ fn summary(entry: &Entry) -> EntrySummary {
         ..*entry
     };
     EntrySummary { entry, inline }
-}
-
-fn is_same(entry: &Entry, expected: &Entry) -> bool {
-    entry.created_at == expected.created_at && entry.file_hash == expected.file_hash
 }

@@ -247,6 +247,9 @@ impl Shared {
     }
 }
 
+/// Why a [`FileWriter`] has its file.
+const OPEN: &str = "open until it is dropped";
+
 /// A blob being written under `tmp/`.
 struct FileWriter {
     shared: Arc<Shared>,
@@ -257,13 +260,22 @@ struct FileWriter {
     path: PathBuf,
     /// Whether an encoder has been given the path: it may have put another file there.
     path_taken: AtomicBool,
-    file: BufWriter<File>,
+    /// Nothing only while it is dropped.
+    file: Option<BufWriter<File>>,
     /// The process that made it: a forked child must not delete the file of its parent.
     process: rustix::process::Pid,
     committed: bool,
 }
 
 impl FileWriter {
+    fn buffer(&mut self) -> &mut BufWriter<File> {
+        self.file.as_mut().expect(OPEN)
+    }
+
+    fn file(&self) -> &File {
+        self.file.as_ref().expect(OPEN).get_ref()
+    }
+
     fn directory(&self) -> &OwnedFd {
         self.shared.directory.get().expect("opened when the writer was made")
     }
@@ -285,13 +297,13 @@ impl FileWriter {
         let temporary = self.temporary();
         let failed = |what: &str, error: Errno| Error::io(format_args!("cannot {what} {temporary}"), error.into());
         let sync_ours = || match self.shared.is_full() {
-            true => rustix::fs::fsync(self.file.get_ref()).map_err(|e| failed("sync", e)),
+            true => rustix::fs::fsync(self.file()).map_err(|e| failed("sync", e)),
             false => Ok(()),
         };
         if !self.path_taken.load(Ordering::Relaxed) {
             return sync_ours();
         }
-        let ours = rustix::fs::fstat(self.file.get_ref()).map_err(|e| failed("look at", e))?;
+        let ours = rustix::fs::fstat(self.file()).map_err(|e| failed("look at", e))?;
         let found = rustix::fs::statat(self.directory(), temporary.as_str(), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|e| failed("look at", e))?;
         if (ours.st_dev, ours.st_ino) == (found.st_dev, found.st_ino) {
@@ -344,25 +356,25 @@ impl FileWriter {
 
 impl io::Write for FileWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes);
+        let written = self.buffer().write(bytes);
         failpoint::reached("blob/half");
         written
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let written = self.file.write_all(bytes);
+        let written = self.buffer().write_all(bytes);
         failpoint::reached("blob/half");
         written
     }
 
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        let written = self.file.write_vectored(parts);
+        let written = self.buffer().write_vectored(parts);
         failpoint::reached("blob/half");
         written
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.buffer().flush()
     }
 }
 
@@ -373,7 +385,7 @@ impl BlobWriter for FileWriter {
     }
 
     fn commit(mut self: Box<Self>) -> Result<String> {
-        let flushed = self.file.flush();
+        let flushed = self.buffer().flush();
         flushed.map_err(|e| Error::io(format_args!("cannot write {}", self.temporary()), e))?;
         self.settle()?;
         failpoint::reached("blob/written");
@@ -400,10 +412,15 @@ impl BlobWriter for FileWriter {
 
 impl Drop for FileWriter {
     fn drop(&mut self) {
-        if self.committed || rustix::process::getpid() != self.process {
+        if self.committed {
             return;
         }
-        // What is still in the buffer is of no use to anybody.
+        // Not written: in a forked child it would go into the file of the parent.
+        let buffered = self.file.take().map(BufWriter::into_parts);
+        drop(buffered);
+        if rustix::process::getpid() != self.process {
+            return;
+        }
         self.remove(&self.temporary());
     }
 }
@@ -481,7 +498,7 @@ impl BlobBackend for FilesystemBlobs {
                 name,
                 extension: hint.extension.to_owned(),
                 stem: hint.stem.to_owned(),
-                file: BufWriter::with_capacity(WRITE_BUFFER, file),
+                file: Some(BufWriter::with_capacity(WRITE_BUFFER, file)),
                 process: rustix::process::getpid(),
                 committed: false,
             }));
@@ -505,6 +522,18 @@ impl BlobBackend for FilesystemBlobs {
         }
         let path = self.shared.root.join(locator);
         Ok(Some(Box::new(FileReader { file, size: found.len(), path })))
+    }
+
+    fn sync(&self, locator: &str) -> Result<()> {
+        if !self.shared.is_full() {
+            return Ok(());
+        }
+        let directory = Locator::parse(locator)?.directory();
+        let root = self.shared.make_root()?;
+        open_beneath(root, locator, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())
+            .and_then(rustix::fs::fsync)
+            .map_err(|e| Error::io(format_args!("cannot sync {locator}"), e.into()))?;
+        self.shared.sync_up(root, &directory)
     }
 
     fn delete(&self, locator: &str) -> Result<bool> {

@@ -39,7 +39,7 @@ use crate::config::Durability;
 use crate::entry::{Entry, EntrySummary, EntryVersion, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
-use crate::metadata::{Access, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
+use crate::metadata::{Access, Confirm, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
 use crate::process::PerProcess;
 
 /// Options of [`JsonMetadata`].
@@ -184,12 +184,17 @@ impl JsonMetadata {
     /// # Errors
     /// After an error the file is what it was.
     fn change<T>(&self, change: impl FnOnce(&mut Entries) -> Changed<T>) -> Result<T> {
+        self.change_if(&|| Ok(()), change)
+    }
+
+    fn change_if<T>(&self, confirm: Confirm<'_>, change: impl FnOnce(&mut Entries) -> Changed<T>) -> Result<T> {
         let known = self.known()?;
         if self.read_only {
             return Err(Error::new(ErrorKind::ReadOnly, format!("{} can only be read", self.path.display())));
         }
         let _lock = self.lock()?;
         failpoint::reached("json/locked");
+        confirm()?;
         let mut guard = known.write();
         // Taken out: if anything fails from here on, the entries are read from the file again.
         let former = guard.take();
@@ -370,12 +375,16 @@ impl MetadataBackend for JsonMetadata {
         self.look(|entries| entries.get_summary(key))
     }
 
-    fn put(&self, entry: &Entry, options: PutOptions) -> Result<PutOutcome> {
-        self.change(|entries| Changed::Entries(entries.put(entry.clone(), options)))
+    fn equal_blob(&self, entry: &Entry) -> Result<Option<String>> {
+        self.look(|entries| entries.equal_blob(entry))
     }
 
-    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate) -> Result<bool> {
-        self.change(|entries| Changed::if_true(entries.update(key, expected, update)))
+    fn put(&self, entry: &Entry, options: PutOptions<'_>) -> Result<PutOutcome> {
+        self.change_if(&|| options.confirm(), |entries| Changed::Entries(entries.put(entry.clone(), options)))
+    }
+
+    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate, confirm: Confirm<'_>) -> Result<bool> {
+        self.change_if(confirm, |entries| Changed::if_true(entries.update(key, expected, update)))
     }
 
     fn delete(&self, key: &str) -> Result<Option<PutOutcome>> {

@@ -15,7 +15,7 @@ use crate::blob::{BlobBackend, BlobHint, BlobReader, BlobWriter};
 use crate::clock::Timestamp;
 use crate::entry::{Entry, EntrySummary, EntryVersion, Totals};
 use crate::error::{Error, ErrorKind, Result};
-use crate::metadata::{Access, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
+use crate::metadata::{Access, Confirm, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
 
 /// Keeps entries in memory.
 pub struct MemoryMetadata {
@@ -68,13 +68,17 @@ impl MetadataBackend for MemoryMetadata {
         self.read(|entries| entries.get_summary(key))
     }
 
-    fn put(&self, entry: &Entry, options: PutOptions) -> Result<PutOutcome> {
-        let entry = entry.clone();
-        self.write(|entries| entries.put(entry, options))
+    fn equal_blob(&self, entry: &Entry) -> Result<Option<String>> {
+        self.read(|entries| entries.equal_blob(entry))
     }
 
-    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate) -> Result<bool> {
-        self.write(|entries| entries.update(key, expected, update))
+    fn put(&self, entry: &Entry, options: PutOptions<'_>) -> Result<PutOutcome> {
+        let entry = entry.clone();
+        self.write(|entries| options.confirm().map(|()| entries.put(entry, options)))?
+    }
+
+    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate, confirm: Confirm<'_>) -> Result<bool> {
+        self.write(|entries| confirm().map(|()| entries.update(key, expected, update)))?
     }
 
     fn delete(&self, key: &str) -> Result<Option<PutOutcome>> {

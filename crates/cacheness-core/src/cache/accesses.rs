@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::metadata::Access;
+use crate::process::PerProcess;
 use crate::sync::{AtomicI64, Mutex, MutexGuard};
 
 /// Accesses are written down when this many entries have been read since the last time.
@@ -26,20 +27,20 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// Reads that have not been written down yet.
 #[derive(Debug)]
 pub(super) struct Accesses {
-    /// How many and when last, by key.
-    noted: Mutex<HashMap<String, (u64, Timestamp)>>,
+    /// How many and when last, by key. What a forked child inherits its parent writes down.
+    noted: PerProcess<Mutex<HashMap<String, (u64, Timestamp)>>>,
     /// When they were written down.
     written_at: AtomicI64,
 }
 
 impl Accesses {
     pub(super) fn new(now: Timestamp) -> Self {
-        Self { noted: Mutex::default(), written_at: AtomicI64::new(now.0) }
+        Self { noted: PerProcess::new(), written_at: AtomicI64::new(now.0) }
     }
 
-    /// After a fork the lock may be held by a thread that does not exist here: rather lose a count than wait.
+    /// Rather lose a count than wait for long.
     fn lock(&self) -> Option<MutexGuard<'_, HashMap<String, (u64, Timestamp)>>> {
-        self.noted.try_lock_for(PATIENCE)
+        self.noted.get_or_make(Mutex::default).try_lock_for(PATIENCE)
     }
 
     /// Whether the last time they were written down is longer ago than `micros`, or the clock was set back since.

@@ -2,7 +2,7 @@
 //! keys, so that a page of the index of keys is changed once for all its entries.
 
 use super::CacheEngine;
-use crate::entry::{EntryVersion, Glimpse};
+use crate::entry::{EntrySummary, EntryVersion, Glimpse};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::plain::Value;
 use crate::metadata::Position;
@@ -13,6 +13,15 @@ const STEP: usize = 4096;
 
 /// How many entries are found before they are removed: 8 MB of memory.
 const AT_MOST: usize = 1 << 16;
+
+/// What became of entries that were to be removed.
+#[derive(Debug)]
+pub struct Removal {
+    /// How many have been removed.
+    pub count: u64,
+    /// Those that are there in another version, as they are now: they have been touched or replaced.
+    pub changed: Vec<EntrySummary>,
+}
 
 /// What a search has found.
 #[derive(Debug, Default)]
@@ -93,10 +102,19 @@ impl CacheEngine {
         let compare = |found: &Value, wanted: &Value| Some(found.equals(wanted).unwrap_or_else(|| found == wanted));
         while let Some(from) = next {
             next = self.find(pattern, &from, &mut found, compare)?;
-            if found.are_many() || next.is_none() {
+            while found.are_many() || next.is_none() {
                 found.versions.sort_unstable();
-                removed += self.delete_batch(&found.versions)?;
-                found.versions.clear();
+                let removal = self.delete_batch(&std::mem::take(&mut found.versions))?;
+                removed += removal.count;
+                // Touched since, they are to go all the same; replaced, they may be others.
+                for EntrySummary { entry, .. } in &removal.changed {
+                    if pattern.judge(&Glimpse::from(entry), &compare)? == Some(true) {
+                        found.versions.push(entry.version());
+                    }
+                }
+                if found.versions.is_empty() {
+                    break;
+                }
             }
         }
         Ok(removed)

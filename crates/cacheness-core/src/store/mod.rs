@@ -15,6 +15,7 @@ mod key;
 #[cfg(all(test, loom))]
 mod model;
 mod read;
+mod share;
 mod trust;
 mod write;
 
@@ -29,12 +30,13 @@ use crate::entry::{Entry, EntrySummary, EntryVersion, Format, Location, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::flight::KeyLocks;
-use crate::metadata::{EntryUpdate, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
+use crate::metadata::{EntryUpdate, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan, Share};
 use crate::payload::{Encoded, PayloadHash, Stored};
 use crate::sign::{SignatureState, Signer};
 
 use hot::{HotEntries, Writing};
 pub use key::{EntryKey, MAX_NAME};
+use share::EqualBlob;
 pub use trust::IntegrityReport;
 
 /// How many entries a pass over the whole store reads at a time.
@@ -263,20 +265,34 @@ impl Store {
             params,
             location,
         };
-        let share_blob = self.config.content_addressable && entry.location.locator().is_some();
-        let options = PutOptions { share_blob, pin: attributes.pinned };
+        let equal = self.equal_blob(&entry);
         let outside = self.hot.as_ref().and_then(|_| self.metadata.outside_changes());
         let writing = self.writing(key.as_str());
         failpoint::reached("put/blob");
-        let filed = self.sign(&mut entry).and_then(|()| self.metadata.put(&entry, options));
+        let filed = equal.and_then(|equal| {
+            let share = equal.as_ref().map_or(Share::No, EqualBlob::share);
+            let outcome = self.commit_signed(&mut entry, |entry, confirm| {
+                self.metadata.put(entry, PutOptions { share, pin: attributes.pinned, confirm: Some(confirm) })
+            })?;
+            Ok((outcome, equal))
+        });
         match filed {
-            Ok(outcome) => {
+            Ok((outcome, equal)) => {
                 failpoint::reached("put/committed");
-                if let Some(shared) = &outcome.shared {
-                    if let Some(own) = entry.location.locator() {
-                        self.delete_blob(own);
+                if let Some(EqualBlob { locator, .. }) = equal {
+                    // Others may have been made to name another blob.
+                    if let (false, Some(hot)) = (outcome.shared, &self.hot) {
+                        hot.all_gone();
                     }
-                    entry.location = Location::Blob(shared.clone());
+                    if outcome.displaced {
+                        self.delete_blob(&locator);
+                    }
+                    if outcome.shared
+                        && let Some(own) = entry.location.locator()
+                    {
+                        self.delete_blob(own);
+                        entry.location = Location::Blob(locator);
+                    }
                 }
                 self.delete_orphan(&outcome);
                 let entry = Arc::new(entry);
@@ -323,17 +339,19 @@ impl Store {
                     .with_hint("put the value again"));
             }
             let mut update = change(&entry)?;
-            if state == SignatureState::Valid {
+            let writing = self.writing(key);
+            let updated = if state == SignatureState::Valid {
                 let mut changed = entry.clone();
                 update.apply(&mut changed);
-                self.sign(&mut changed)?;
-                update.signature = Some(changed.signature);
-            } else if entry.signature.is_some() {
+                self.commit_signed(&mut changed, |changed, confirm| {
+                    update.signature = Some(changed.signature);
+                    self.metadata.update(key, &entry, &update, confirm)
+                })
+            } else {
                 // This store does not sign: the signature would not fit any more.
-                update.signature = Some(None);
-            }
-            let writing = self.writing(key);
-            let updated = self.metadata.update(key, &entry, &update);
+                update.signature = entry.signature.map(|_| None);
+                self.metadata.update(key, &entry, &update, &|| Ok(()))
+            };
             drop(writing);
             failpoint::reached("update/committed");
             if updated? {
@@ -358,14 +376,15 @@ impl Store {
 
     /// Removes `entry` if it is still the one filed under its key.
     pub fn delete_entry(&self, entry: &Entry) -> Result<bool> {
-        Ok(self.delete_batch(&[entry.version()])? == 1)
+        Ok(self.delete_batch(&[entry.version()])?.is_empty())
     }
 
-    /// Removes those of the entries that are still there in these versions, and returns how many. Some of them are
-    /// removed if it fails in the middle. Many are removed fastest in the order of their keys.
-    pub fn delete_batch(&self, versions: &[EntryVersion]) -> Result<u64> {
+    /// Removes those of the entries that are still there in these versions, and returns the others: they are gone, or there
+    /// in another version. Some of them are removed if it fails in the middle. Many are removed fastest in the order of
+    /// their keys.
+    pub fn delete_batch<'a>(&self, versions: &'a [EntryVersion]) -> Result<Vec<&'a EntryVersion>> {
         self.refuse_if_read_only()?;
-        let mut removed = 0;
+        let mut others = Vec::new();
         for (i, batch) in versions.chunks(REMOVED_AT_ONCE).enumerate() {
             if i > 0 {
                 std::thread::sleep(OTHERS_TURN);
@@ -374,12 +393,14 @@ impl Store {
             let outcomes = self.metadata.delete_batch(batch);
             drop(writing);
             failpoint::reached("delete/committed");
-            for outcome in outcomes?.into_iter().flatten() {
-                self.delete_orphan(&outcome);
-                removed += 1;
+            for (version, outcome) in batch.iter().zip(outcomes?) {
+                match outcome {
+                    Some(outcome) => self.delete_orphan(&outcome),
+                    None => others.push(version),
+                }
             }
         }
-        Ok(removed)
+        Ok(others)
     }
 
     /// Keeps the entry of `key` from being evicted, or no longer; `false` if there is none.

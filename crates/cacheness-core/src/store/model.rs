@@ -13,7 +13,7 @@ use loom::thread;
 use super::*;
 use crate::backends::MemoryBlobs;
 use crate::entry::{EntrySummary, EntryVersion};
-use crate::metadata::{Access, Evicted};
+use crate::metadata::{Access, Confirm, Evicted};
 use crate::payload::Payload;
 use crate::sync::Mutex;
 use crate::sync::model::check;
@@ -159,7 +159,11 @@ impl MetadataBackend for Backend {
         Ok(self.database.commits.lock().last().cloned().flatten())
     }
 
-    fn put(&self, entry: &Entry, _options: PutOptions) -> Result<PutOutcome> {
+    fn equal_blob(&self, _entry: &Entry) -> Result<Option<String>> {
+        unreachable!()
+    }
+
+    fn put(&self, entry: &Entry, _options: PutOptions<'_>) -> Result<PutOutcome> {
         self.transact(|_| Some(Some(entry.clone())));
         Ok(PutOutcome::default())
     }
@@ -198,7 +202,7 @@ impl MetadataBackend for Backend {
         unreachable!()
     }
 
-    fn update(&self, _key: &str, _expected: &Entry, _update: &EntryUpdate) -> Result<bool> {
+    fn update(&self, _key: &str, _expected: &Entry, _update: &EntryUpdate, _: Confirm<'_>) -> Result<bool> {
         unreachable!()
     }
 

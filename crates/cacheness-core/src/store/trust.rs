@@ -1,13 +1,14 @@
 //! What an entry has to show before its payload is decoded: signatures, hashes, leave to run code.
 
+use std::cell::Cell;
 use std::fmt;
 
 use super::{ReadOptions, Store};
 use crate::entry::{Entry, EntrySummary, Format, Location};
 use crate::error::{Error, ErrorKind, Result};
-use crate::metadata::EntryUpdate;
+use crate::metadata::{Confirm, EntryUpdate};
 use crate::payload::{Check, PayloadHasher, Stored};
-use crate::sign::SignatureState;
+use crate::sign::{SignatureState, Signer};
 
 /// What [`Store::verify_integrity`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,11 +26,30 @@ pub struct IntegrityReport {
 }
 
 impl Store {
-    pub(super) fn sign(&self, entry: &mut Entry) -> Result<()> {
-        if let Some(signer) = &self.signer {
-            entry.signature = Some(signer.sign(entry, self.clock.now())?);
+    /// Signs `entry`, where entries are signed, and has it committed; again if the key has been replaced before `commit`
+    /// had the right to write. Signed with a key that a rotation has seen off, it would be there and not be valid.
+    pub(super) fn commit_signed<T>(
+        &self,
+        entry: &mut Entry,
+        mut commit: impl FnMut(&Entry, Confirm<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let Some(signer) = &self.signer else { return commit(entry, &|| Ok(())) };
+        loop {
+            let (signature, key) = signer.sign(entry)?;
+            entry.signature = Some(signature);
+            let replaced = Cell::new(false);
+            let confirm = || {
+                if signer.signs_with(key)? {
+                    return Ok(());
+                }
+                replaced.set(true);
+                Err(Error::new(ErrorKind::Signature, "the signing key has been replaced"))
+            };
+            match commit(entry, &confirm) {
+                Err(_) if replaced.get() => {}
+                result => return result,
+            }
         }
-        Ok(())
     }
 
     /// What is wrong, if anything, with the signature of `entry`; `Unsigned` where nothing is signed.
@@ -168,15 +188,32 @@ impl Store {
     /// Replaces the signing key and signs every entry with a valid signature again; returns how many.
     ///
     /// Other processes may go on working: they notice the new key within a second, which this call waits for before it
-    /// drops the old one. Entries whose signature is wrong or missing stay as they are.
+    /// drops the old one. Entries whose signature is wrong or missing stay as they are. After an error the old key is still
+    /// accepted beside the new one; rotate again when its cause is removed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] while another rotation goes on.
     pub fn rotate_signing_key(&self) -> Result<u64> {
         self.refuse_if_read_only()?;
         let Some(signer) = &self.signer else {
             return Err(Error::new(ErrorKind::InvalidInput, "this store does not sign its entries")
                 .with_hint("set enable_entry_signing"));
         };
-        signer.begin_rotation()?;
-        std::thread::sleep(signer.rotation_delay());
+        let mut rotation = signer.rotate()?;
+        loop {
+            let is_new = rotation.begin()?;
+            std::thread::sleep(rotation.delay());
+            // Whoever was writing when the key was replaced has committed after this; whoever writes later looks first.
+            self.metadata.delete_batch(&[])?;
+            let count = self.sign_again(signer)?;
+            rotation.end()?;
+            if is_new {
+                return Ok(count);
+            }
+        }
+    }
+
+    fn sign_again(&self, signer: &Signer) -> Result<u64> {
         let mut count = 0;
         self.for_each("", |EntrySummary { entry, .. }| {
             if signer.verify(&entry)? == SignatureState::Valid
@@ -186,7 +223,6 @@ impl Store {
             }
             Ok(())
         })?;
-        signer.forget_old_keys()?;
         Ok(count)
     }
 }

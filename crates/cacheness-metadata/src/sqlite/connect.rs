@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cacheness_core::backends::may_be_written;
@@ -114,8 +115,11 @@ pub(super) fn open(options: &SqliteOptions, kind_seen: &mut Option<FilesystemKin
         Access::ReadWrite => false,
         Access::Auto => exists && !(may_be_written(&path) && may_be_written(&parent)),
     };
-    if !exists && !read_only {
-        create(&path, &parent)?;
+    {
+        let _alone = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
+        if !exists && !read_only {
+            create(&path, &parent)?;
+        }
     }
     let identity = if exists || !read_only { identity_of(&path)? } else { (0, 0) };
     let mut target = Target {
@@ -196,7 +200,11 @@ fn gone() -> Error {
         .with_hint("open the store again; what is written through this handle nobody would find")
 }
 
-/// Makes an empty file that only its owner can read. It is a new file, so that closing it here drops nobody's locks.
+/// Held while a file is made. A thread that finds the file waits for it before SQLite locks anything there: closing any
+/// descriptor of a file drops all locks that the process has on it.
+static CREATING: Mutex<()> = Mutex::new(());
+
+/// Makes an empty file that only its owner can read.
 fn create(path: &Path, parent: &Path) -> Result<()> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent);
     made.map_err(|e| Error::io(format_args!("cannot make the directory {}", parent.display()), e))?;

@@ -31,7 +31,7 @@ use cacheness_core::clock::Timestamp;
 use cacheness_core::config::Durability;
 use cacheness_core::entry::{Entry, EntrySummary, EntryVersion, Glimpse, Totals};
 use cacheness_core::metadata::{
-    self, EntryUpdate, Evicted, Eviction, MetadataBackend, Position, PutOptions, PutOutcome, Scan,
+    self, Confirm, EntryUpdate, Evicted, Eviction, MetadataBackend, Position, PutOptions, PutOutcome, Scan,
 };
 use cacheness_core::{Error, ErrorKind, Result, failpoint};
 use rusqlite::{CachedStatement, Connection, Row, params};
@@ -361,19 +361,24 @@ impl MetadataBackend for SqliteMetadata {
         self.read(|connection| get(connection, GET_SUMMARY, key, rows::summary))
     }
 
-    fn put(&self, entry: &Entry, options: PutOptions) -> Result<PutOutcome> {
-        self.write(|connection| write::put(connection, entry, options))
+    fn equal_blob(&self, entry: &Entry) -> Result<Option<String>> {
+        self.read(|connection| write::equal_blob(connection, entry))
     }
 
-    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate) -> Result<bool> {
+    fn put(&self, entry: &Entry, options: PutOptions<'_>) -> Result<PutOutcome> {
+        self.write(|connection| options.confirm().and_then(|()| write::put(connection, entry, options)))
+    }
+
+    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate, confirm: Confirm<'_>) -> Result<bool> {
         let sql = "UPDATE cache_entries SET created_at = coalesce(?4, created_at), accessed_at = coalesce(?4, accessed_at), \
                    expires_at = CASE WHEN ?5 THEN ?6 ELSE expires_at END, \
                    description = CASE WHEN ?7 THEN ?8 ELSE description END, \
                    metadata = CASE WHEN ?9 THEN ?10 ELSE metadata END, \
                    signature = CASE WHEN ?11 THEN ?12 ELSE signature END \
                    WHERE cache_key = ?1 AND created_at = ?2 AND file_hash = ?3 \
-                   AND metadata IS ?13 AND description IS ?14";
+                   AND metadata IS ?13 AND description IS ?14 AND expires_at IS ?15 AND signature IS ?16";
         self.write(|connection| {
+            confirm()?;
             let changed = prepare(connection, sql)?.execute(params![
                 key,
                 expected.created_at.0,
@@ -389,6 +394,8 @@ impl MetadataBackend for SqliteMetadata {
                 update.signature.flatten().as_ref().map(<[u8; 32]>::as_slice),
                 expected.metadata,
                 expected.description,
+                expected.expires_at.map(|time| time.0),
+                expected.signature.as_ref().map(<[u8; 32]>::as_slice),
             ]);
             Ok(changed.map_err(|e| translate("cannot update an entry", e))? > 0)
         })

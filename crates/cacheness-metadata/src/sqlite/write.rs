@@ -1,7 +1,7 @@
 //! The statements that change entries. Each function runs inside a transaction of its caller.
 
 use cacheness_core::entry::{Entry, EntryVersion, Location};
-use cacheness_core::metadata::{PutOptions, PutOutcome};
+use cacheness_core::metadata::{PutOptions, PutOutcome, Share};
 use cacheness_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -37,19 +37,49 @@ fn if_orphaned(connection: &Connection, locator: Option<String>) -> Result<Optio
     Ok((!named).then_some(locator))
 }
 
-/// The locator of a blob with the digest and size of `entry`, named by an entry of another key. None if an entry already
-/// names the blob `own`, which must then not be deleted.
-fn find_equal_blob(connection: &Connection, entry: &Entry, own: &str) -> Result<Option<String>> {
+/// Those of other keys that have a blob of the digest (?1) and size (?2); ?3 is the key.
+macro_rules! equal {
+    () => {
+        "digest = ?1 AND file_size = ?2 AND cache_key <> ?3"
+    };
+}
+
+pub(super) fn equal_blob(connection: &Connection, entry: &Entry) -> Result<Option<String>> {
     let Some(digest) = &entry.digest else { return Ok(None) };
     // The order makes the answer the same on every backend.
-    let sql = "SELECT locator FROM cache_entries WHERE digest = ?1 AND locator IS NOT NULL AND file_size = ?2 \
-               AND cache_key <> ?3 AND NOT EXISTS (SELECT 1 FROM cache_entries WHERE locator = ?4) \
-               ORDER BY cache_key LIMIT 1";
-    let size = rows::signed_size(entry)?;
+    let sql = concat!(
+        "SELECT locator FROM cache_entries WHERE ",
+        equal!(),
+        " AND locator IS NOT NULL ORDER BY cache_key LIMIT 1"
+    );
     prepare(connection, sql)?
-        .query_row(params![digest.as_slice(), size, entry.key, own], |row| row.get(0))
+        .query_row(params![digest.as_slice(), rows::signed_size(entry)?, entry.key], |row| row.get(0))
         .optional()
         .map_err(|e| translate("cannot find an equal blob", e))
+}
+
+/// Whether an entry equal to `entry` names the blob `shared`, so that `entry` may name it, too. Not if an entry already
+/// names its blob `own`, which must then not be deleted.
+fn may_share(connection: &Connection, entry: &Entry, own: &str, shared: &str) -> Result<bool> {
+    let Some(digest) = &entry.digest else { return Ok(false) };
+    let sql = concat!(
+        "SELECT 1 FROM cache_entries WHERE ",
+        equal!(),
+        " AND locator = ?4 AND NOT EXISTS (SELECT 1 FROM cache_entries WHERE locator = ?5) LIMIT 1"
+    );
+    prepare(connection, sql)?
+        .exists(params![digest.as_slice(), rows::signed_size(entry)?, entry.key, shared, own])
+        .map_err(|e| translate("cannot find an equal blob", e))
+}
+
+/// Makes the entries equal to `entry` that name the blob `damaged` name `own`; whether nobody else names it.
+fn displace(connection: &Connection, entry: &Entry, own: &str, damaged: &str) -> Result<bool> {
+    let Some(digest) = &entry.digest else { return Ok(false) };
+    let sql = concat!("UPDATE cache_entries SET locator = ?5 WHERE ", equal!(), " AND locator = ?4");
+    let changed = prepare(connection, sql)?
+        .execute(params![digest.as_slice(), rows::signed_size(entry)?, entry.key, damaged, own])
+        .map_err(|e| translate("cannot write an entry", e))?;
+    Ok(changed > 0 && if_orphaned(connection, Some(damaged.to_owned()))?.is_some())
 }
 
 /// Nothing happens where the key is there already: a put of a new key, the usual one, is this statement alone.
@@ -66,16 +96,20 @@ const REPLACE: &str = "UPDATE cache_entries SET fingerprint = ?2, created_at = ?
     file_size = ?13, file_hash = ?14, digest = ?15, signature = ?16, description = ?17, metadata = ?18, params = ?19, \
     raw_size = ?20, locator = ?21, payload = ?22 WHERE id = ?23";
 
-pub(super) fn put(connection: &Connection, entry: &Entry, options: PutOptions) -> Result<PutOutcome> {
+pub(super) fn put(connection: &Connection, entry: &Entry, options: PutOptions<'_>) -> Result<PutOutcome> {
     let mut outcome = PutOutcome::default();
-    let shared;
+    let other;
     let mut location = &entry.location;
-    if let (true, Location::Blob(own)) = (options.share_blob, location)
-        && let Some(locator) = find_equal_blob(connection, entry, own)?
-    {
-        outcome.shared = Some(locator.clone());
-        shared = Location::Blob(locator);
-        location = &shared;
+    match (options.share, location) {
+        (Share::With(shared), Location::Blob(own)) if may_share(connection, entry, own, shared)? => {
+            outcome.shared = true;
+            other = Location::Blob(shared.to_owned());
+            location = &other;
+        }
+        (Share::InPlaceOf(damaged), Location::Blob(own)) if own != damaged => {
+            outcome.displaced = displace(connection, entry, own, damaged)?;
+        }
+        _ => {}
     }
     let failed = |e| translate("cannot write an entry", e);
     if options.pin {
@@ -116,7 +150,7 @@ pub(super) fn delete(
     totals::removed(connection, former.id, former.size)?;
     unpin(connection, key)?;
     let orphaned = if_orphaned(connection, former.locator)?;
-    Ok(Some(PutOutcome { orphaned, shared: None, replaced: true }))
+    Ok(Some(PutOutcome { orphaned, replaced: true, ..PutOutcome::default() }))
 }
 
 /// A statement that returned what it deletes would write it to a table of its own first, which takes as long again: the row
@@ -148,7 +182,7 @@ pub(super) fn delete_batch(connection: &Connection, expected: &[EntryVersion]) -
             unpin(connection, key)?;
         }
         let orphaned = if_orphaned(connection, former.locator)?;
-        outcomes.push(Some(PutOutcome { orphaned, shared: None, replaced: true }));
+        outcomes.push(Some(PutOutcome { orphaned, replaced: true, ..PutOutcome::default() }));
     }
     removed.count(connection)?;
     Ok(outcomes)

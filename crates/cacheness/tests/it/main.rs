@@ -30,8 +30,10 @@ mod pages;
 mod power;
 mod processes;
 mod python;
+mod rotation;
 mod scale;
 mod security;
+mod sharing;
 mod stress;
 mod tampering;
 

@@ -1,7 +1,10 @@
 //! Removing entries by their metadata.
 
-use cacheness::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cacheness::core::config::SerializationConfig;
 use cacheness::prelude::*;
+use cacheness::{ErrorKind, IntoEntryKey};
 use serde_json::json;
 
 fn put(cache: &Cache, n: i32, metadata: serde_json::Value) {
@@ -68,4 +71,32 @@ fn more_than_one_transaction() {
         assert_eq!(cache.get::<i32>(params! { n: 7 }).unwrap(), None);
         assert_eq!(cache.get(params! { n: 8 }).unwrap(), Some(8));
     }
+}
+
+#[test]
+fn what_is_touched_meanwhile_is_removed_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                cache.touch(params! { n: 1 }, None).unwrap();
+            }
+        });
+        for round in 0..400 {
+            let options = PutOptions::new().metadata(json!({ "group": "a" }));
+            cache.put_with(&round, params! { n: 1 }, options).unwrap();
+            match round % 3 {
+                0 => assert!(cache.invalidate(params! { n: 1 }).unwrap()),
+                1 => assert_eq!(cache.delete_matching(json!({ "group": "a" })).unwrap(), 1),
+                _ => {
+                    let key = params! { n: 1 }.into_entry_key(&SerializationConfig::default()).unwrap();
+                    assert_eq!(cache.engine().invalidate_batch(&[key.clone(), key]).unwrap(), 1);
+                }
+            }
+            assert_eq!(cache.get::<i32>(params! { n: 1 }).unwrap(), None, "round {round}");
+        }
+        over.store(true, Ordering::Relaxed);
+    });
 }

@@ -126,7 +126,7 @@ fn a_full_disk_is_a_typed_error_and_leaves_nothing() {
         shared,
         extension: "bin".into(),
         stem: "ab".into(),
-        file: BufWriter::with_capacity(16, full),
+        file: Some(BufWriter::with_capacity(16, full)),
         process: rustix::process::getpid(),
         committed: false,
     });
