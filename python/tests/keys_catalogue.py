@@ -194,6 +194,8 @@ EXPRESSIONS: list[tuple[str, str]] = [
     ("python optional", "typing.Optional[int]"),
     ("scipy csr", "sp.csr_array(([1.0, 2.0], ([0, 1], [1, 0])), shape=(2, 2))"),
     ("scipy dok", "sp.csr_matrix(([1, 2], ([0, 1], [1, 0])), shape=(2, 2)).todok()"),
+    ("python dataclass with another attribute", "with_attributes(Config(0.1, True), coef_=2.5)"),
+    ("python named tuple with another attribute", "with_attributes(Place(1, 2), unit='m')"),
 ]
 
 
@@ -247,6 +249,15 @@ class Config:
 
 
 Point = collections.namedtuple("Point", "x y")
+
+
+class Place(Point):
+    pass
+
+
+def with_attributes(value: Any, **attributes: object) -> Any:
+    vars(value).update(attributes)
+    return value
 
 
 def evaluate(expression: str) -> Any:
