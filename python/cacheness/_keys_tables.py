@@ -248,12 +248,23 @@ def pyarrow(value: Any, cls: type) -> Any:  # noqa: ARG001 - all reducers are ca
     if isinstance(value, (pa.Array, pa.ChunkedArray)):
         return Column((value,))
     if isinstance(value, pa.Scalar):
-        return Named("arrow.Scalar", Column((pa.repeat(value, 1),)))
+        return Named("arrow.Scalar", Column((array_of(value),)))
     if isinstance(value, pa.RecordBatchReader):
         raise Unencodable("an Arrow stream can be read only once", "read_all() it first, or pass cache_key=…")
     if isinstance(value, pa.DataType):
         return Named("arrow.DataType", _arrow_type(value, pa))
     return None
+
+
+def array_of(scalar: Any) -> Any:
+    """An Arrow array whose one item is the scalar. ``as_py`` would lose nanoseconds, and says nothing about unions."""
+    pa = sys.modules["pyarrow"]
+    if isinstance(scalar.type, pa.BaseExtensionType):
+        # Older releases of PyArrow repeat none of these.
+        storage = scalar.value
+        items = pa.nulls(1, scalar.type.storage_type) if storage is None else array_of(storage)
+        return pa.ExtensionArray.from_storage(scalar.type, items)
+    return pa.repeat(scalar, 1)
 
 
 def _arrow_type(data_type: Any, pa: Any) -> Any:

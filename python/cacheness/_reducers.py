@@ -159,7 +159,9 @@ def _scalar(cls: type) -> _Reducer | None:
     pa = sys.modules.get("pyarrow")
     if pa is None or not hasattr(pa, "Scalar") or not issubclass(cls, pa.Scalar):
         return None
-    return lambda value: (operator.getitem, (pa.repeat(value, 1), 0))
+    from cacheness._keys_tables import array_of
+
+    return lambda value: (operator.getitem, (array_of(value), 0))
 
 
 _FINDERS = (_array_subclass, _scalar)

@@ -120,6 +120,9 @@ SCALARS = {
     "extension": pa.ExtensionArray.from_storage(
         pa.fixed_shape_tensor(pa.int8(), [2]), pa.array([[1, 2]], pa.list_(pa.int8(), 2))
     )[0],
+    "null of an extension": pa.ExtensionArray.from_storage(
+        pa.fixed_shape_tensor(pa.int8(), [2]), pa.array([None], pa.list_(pa.int8(), 2))
+    )[0],
     "run-end encoded": pa.RunEndEncodedArray.from_arrays([2], pa.array(["a"]))[0],
     "sparse union": pa.UnionArray.from_sparse(pa.array([1], pa.int8()), [pa.array([1]), pa.array(["a"])])[0],
     "dense union": pa.UnionArray.from_dense(
