@@ -15,7 +15,7 @@ from typing import Any
 import dill
 
 from cacheness._keys_parts import noun
-from cacheness._reducers import reducers
+from cacheness._reducers import reducer
 
 __all__ = ["dumps"]
 
@@ -45,7 +45,7 @@ class _Pickler(dill.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) in _HANDLES:
             raise pickle.PicklingError(f"{noun(obj)} belongs to this process and cannot be kept")
-        reduce = reducers().get(type(obj))
+        reduce = reducer(type(obj))
         if reduce is not None:
             function, arguments, *rest = reduce(obj)
             # The pickler of Python takes no buffer that is empty or one byte.

@@ -19,6 +19,7 @@ import sys
 import types
 import typing
 import uuid
+from collections.abc import Collection
 from typing import Any
 
 from cacheness._keys_parts import (
@@ -33,6 +34,7 @@ from cacheness._keys_parts import (
     around,
     attributes,
     class_name,
+    computed,
     found_reference,
     noun,
     reference,
@@ -219,7 +221,7 @@ def _subclass(value: Any, cls: type) -> Any:
     if isinstance(value, tuple):
         fields = getattr(cls, "_fields", None)
         if isinstance(fields, tuple) and len(fields) == tuple.__len__(value):
-            return Named(class_name(cls), MapParts(zip(fields, tuple.__iter__(value), strict=True)))
+            return _with_others(value, cls, tuple, MapParts(zip(fields, tuple.__iter__(value), strict=True)), ())
     if isinstance(value, collections.OrderedDict):
         pairs = ListParts(TupleParts(pair) for pair in collections.OrderedDict.items(value))
         return around(value, cls, collections.OrderedDict, pairs)
@@ -233,15 +235,22 @@ def _subclass(value: Any, cls: type) -> Any:
     return None
 
 
+def _with_others(value: Any, cls: type, base: type, fields: MapParts, known: Collection[str]) -> Named:
+    """Fields by their names, and the attributes that an object has beside them, where it has some."""
+    others = attributes(value, cls, base, computed(cls).union(known))
+    return Named(class_name(cls), TupleParts((fields, others)) if others else fields)
+
+
 def _record(value: Any, cls: type) -> Any:
     if dataclasses.is_dataclass(cls):
-        return Named(
-            class_name(cls),
-            MapParts((field.name, getattr(value, field.name)) for field in dataclasses.fields(value)),
-        )
+        names = [field.name for field in dataclasses.fields(value)]
+        return _with_others(value, cls, object, MapParts((name, getattr(value, name)) for name in names), names)
     attrs_fields = getattr(cls, "__attrs_attrs__", None)
     if attrs_fields is not None:
-        return Named(class_name(cls), MapParts((field.name, getattr(value, field.name)) for field in attrs_fields))
+        names = [field.name for field in attrs_fields]
+        content = MapParts((name, getattr(value, name)) for name in names)
+        # The hash that attrs keeps is another one in every process.
+        return _with_others(value, cls, object, content, [*names, "_attrs_cached_hash"])
     pydantic = sys.modules.get("pydantic")
     if pydantic is not None and isinstance(value, getattr(pydantic, "BaseModel", ())):
         fields = MapParts((name, getattr(value, name)) for name in cls.model_fields)  # type: ignore[attr-defined]

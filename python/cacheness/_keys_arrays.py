@@ -128,6 +128,9 @@ def reduce(value: Any) -> Any:
     if isinstance(value, np.dtype):
         if value.kind == "T" or (value.hasobject and value.names is None):
             return Named("numpy.dtype", str(value))
+        if value.subdtype is not None:
+            base, shape = value.subdtype
+            return Named("numpy.dtype", TupleParts((_descr(base), TupleParts(shape))))
         return Named("numpy.dtype", _descr(value))
     if isinstance(value, np.ufunc):
         name = str(value.__name__)

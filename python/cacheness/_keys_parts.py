@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import sys
+import types
+from collections.abc import Collection
 from typing import Any
 
 
@@ -186,13 +189,30 @@ def _slots(cls: type, base: type) -> list[str]:
     return names
 
 
-def attributes(value: Any, cls: type, base: type) -> MapParts:
-    """What an instance of a subclass of ``base`` has besides its content."""
+def attributes(value: Any, cls: type, base: type, besides: Collection[str] = ()) -> MapParts:
+    """What an instance of a subclass of ``base`` has besides its content, and besides the attributes named."""
     found = MapParts(getattr(value, "__dict__", None) or {})
+    for name in besides:
+        found.pop(name, None)
     for name in _slots(cls, base):
-        if hasattr(value, name):
+        # Asking for what a cached_property of attrs computes would compute it.
+        if name not in besides and hasattr(value, name):
             found[name] = getattr(value, name)
     return found
+
+
+def computed(cls: type) -> set[str]:
+    """Names of attributes that follow from the others, and are there only once somebody has asked."""
+    names: set[str] = set()
+    for klass in cls.__mro__:
+        names.update(name for name, part in vars(klass).items() if isinstance(part, functools.cached_property))
+        # In a class with slots attrs replaces a cached_property by a slot and this method, which has them as a default.
+        method = vars(klass).get("__getattr__")
+        if "__attrs_attrs__" in vars(klass) and isinstance(method, types.FunctionType):
+            defaults = method.__defaults__ or ()
+            if "cached_properties" in method.__code__.co_varnames and defaults and isinstance(defaults[0], dict):
+                names.update(defaults[0])
+    return names
 
 
 def around(value: Any, cls: type, base: type, content: Any) -> Named:

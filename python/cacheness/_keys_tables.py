@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from cacheness._keys_parts import (
@@ -67,6 +68,8 @@ def _metadata(value: Any) -> MapParts:
     metadata = MapParts()
     if value.attrs:
         metadata["attrs"] = MapParts(value.attrs)
+    if not value.flags.allows_duplicate_labels:
+        metadata["allows_duplicate_labels"] = False
     for name in value._metadata:
         if name not in ("_name", "name"):
             metadata[name] = getattr(value, name, None)
@@ -245,9 +248,52 @@ def pyarrow(value: Any, cls: type) -> Any:  # noqa: ARG001 - all reducers are ca
     if isinstance(value, (pa.Array, pa.ChunkedArray)):
         return Column((value,))
     if isinstance(value, pa.Scalar):
-        return Named("arrow.Scalar", Column((pa.array([value.as_py()], type=value.type),)))
+        return Named("arrow.Scalar", Column((array_of(value),)))
     if isinstance(value, pa.RecordBatchReader):
         raise Unencodable("an Arrow stream can be read only once", "read_all() it first, or pass cache_key=…")
     if isinstance(value, pa.DataType):
-        return Named("arrow.DataType", str(value))
+        return Named("arrow.DataType", _arrow_type(value, pa))
     return None
+
+
+def array_of(scalar: Any) -> Any:
+    """An Arrow array whose one item is the scalar. ``as_py`` would lose nanoseconds, and says nothing about unions."""
+    pa = sys.modules["pyarrow"]
+    if isinstance(scalar.type, pa.BaseExtensionType):
+        # Older releases of PyArrow repeat none of these.
+        storage = scalar.value
+        items = pa.nulls(1, scalar.type.storage_type) if storage is None else array_of(storage)
+        return pa.ExtensionArray.from_storage(scalar.type, items)
+    return pa.repeat(scalar, 1)
+
+
+def _arrow_type(data_type: Any, pa: Any) -> Any:
+    """The text of a type, and where that does not say all of it, what is to be known beside it."""
+    said = ListParts(_said(data_type, pa))
+    if all(type(part) is str and not any(mark in part for mark in _DELIMITERS) for part in said):
+        return str(data_type)
+    return TupleParts((str(data_type), said))
+
+
+#: What is between the names in the text of a type.
+_DELIMITERS = ("<", ">", "[", "]", ": ", ", ")
+
+
+def _said(data_type: Any, pa: Any) -> Iterator[Any]:
+    """Names and zones in a type, in order, and the parameters of extension types."""
+    if isinstance(data_type, pa.BaseExtensionType):
+        if isinstance(data_type, pa.ExtensionType):
+            parameters = data_type.__arrow_ext_serialize__()
+            yield TupleParts((data_type.extension_name, parameters, str(data_type.storage_type)))
+        for name in ("type_name", "vendor_name"):
+            if hasattr(data_type, name):
+                yield getattr(data_type, name)
+        yield from _said(data_type.storage_type, pa)
+    elif pa.types.is_dictionary(data_type) or pa.types.is_run_end_encoded(data_type):
+        yield from _said(data_type.value_type, pa)
+    elif pa.types.is_timestamp(data_type):
+        yield data_type.tz or ""
+    else:
+        for field in (data_type.field(i) for i in range(data_type.num_fields)):
+            yield field.name
+            yield from _said(field.type, pa)

@@ -5,14 +5,31 @@ from __future__ import annotations
 import copyreg
 import functools
 import io
+import operator
 import pickle
 import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["dumps", "reducers"]
+from cacheness._keys_parts import attributes
+
+__all__ = ["dumps", "reducer"]
 
 _Reducer = Callable[[Any], Any]
+
+
+class _Table(dict[type, _Reducer]):
+    """What reduces an object of exactly that type, and of subclasses that packages have many of."""
+
+    def __missing__(self, cls: type) -> _Reducer:
+        for find in _FINDERS:
+            reduce = find(cls)
+            if reduce is not None:
+                self[cls] = reduce
+                return reduce
+        raise KeyError(cls)
+
 
 #: What :func:`reducers` has made, by the packages that had been imported.
 _known: dict[tuple[str, ...], dict[type, _Reducer]] = {}
@@ -22,9 +39,17 @@ def dumps(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any] | No
     """``pickle.dumps`` of protocol 5 with :func:`reducers`."""
     out = io.BytesIO()
     pickler = pickle.Pickler(out, protocol=5, buffer_callback=buffer_callback)
-    pickler.dispatch_table = {**copyreg.dispatch_table, **reducers()}
+    pickler.dispatch_table = _Table({**copyreg.dispatch_table, **reducers()})
     pickler.dump(value)
     return out.getvalue()
+
+
+def reducer(cls: type) -> _Reducer | None:
+    """What reduces objects of a class, ``None`` where they do it themselves."""
+    try:
+        return _Table(reducers())[cls]
+    except KeyError:
+        return None
 
 
 def reducers() -> dict[type, _Reducer]:
@@ -50,7 +75,7 @@ def _numpy() -> dict[type, _Reducer]:
 
     def masked(value: Any) -> Any:
         if value.dtype.hasobject or value._optinfo or value.baseclass is not np.ndarray:
-            return value.__reduce_ex__(5)
+            return _with_attributes(value, value.__reduce_ex__(5))
         # NumPy forgets that a mask is hard, and the byte order.
         more: dict[str, Any] = {"hard_mask": value.hardmask}
         if (mask := np.ma.getmask(value)) is not np.ma.nomask:
@@ -59,10 +84,12 @@ def _numpy() -> dict[type, _Reducer]:
         # The default has a type of its own until another value is set, and comes back by itself.
         if fill is not None and fill.dtype == value.dtype:
             more["fill_value"] = fill
-        return functools.partial(np.ma.MaskedArray, **more), (np.ma.getdata(value, subok=False),)
+        reduced = functools.partial(np.ma.MaskedArray, **more), (np.ma.getdata(value, subok=False),)
+        return _with_attributes(value, reduced)
 
     def matrix(value: Any) -> Any:
-        return value.__reduce_ex__(5) if value.dtype.isnative else (np.matrix, (np.asarray(value),))
+        reduced = value.__reduce_ex__(5) if value.dtype.isnative else (np.matrix, (np.asarray(value),))
+        return _with_attributes(value, reduced)
 
     # NumPy pickles the item of an array, which has no trailing NUL, and knows one integer type of each size.
     return {
@@ -74,6 +101,70 @@ def _numpy() -> dict[type, _Reducer]:
         np.longlong: lambda value: (np.longlong, (int(value),)),
         np.ulonglong: lambda value: (np.ulonglong, (int(value),)),
     }
+
+
+def _array_subclass(cls: type) -> _Reducer | None:
+    """NumPy pickles an instance of a subclass without its attributes."""
+    np = sys.modules.get("numpy")
+    if np is None or not hasattr(np, "ma") or not issubclass(cls, np.ndarray) or issubclass(cls, np.memmap):
+        return None
+    base = np.ma.MaskedArray if issubclass(cls, np.ma.MaskedArray) else np.ndarray
+    if cls is base:
+        return None
+    for name in ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__"):
+        if getattr(cls, name, None) is not getattr(base, name, None):
+            return None
+
+    def array(value: Any) -> Any:
+        if value.dtype.isnative or base is np.ma.MaskedArray:
+            return _with_attributes(value, value.__reduce_ex__(5))
+        # NumPy forgets the byte order of a subclass.
+        return _with_attributes(value, (_view, (np.asarray(value), cls)))
+
+    return array
+
+
+def _view(array: Any, cls: type) -> Any:
+    return array.view(cls)
+
+
+def _with_attributes(value: Any, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What NumPy makes of an array, and the attributes that it has beside."""
+    import numpy as np
+
+    masked = isinstance(value, np.ma.MaskedArray)
+    besides = vars(np.ma.array(0)) if masked else ()
+    found = dict(attributes(value, type(value), np.ma.MaskedArray if masked else np.ndarray, besides))
+    if not found:
+        return reduced
+    function, arguments, state = (*reduced, None)[:3]
+    return function, arguments, (state, found), None, None, _set_state
+
+
+def _set_state(array: Any, state: tuple[Any, dict[str, Any]]) -> None:
+    own, found = state
+    if own is not None:
+        array.__setstate__(own)
+    own_names = getattr(array, "__dict__", {})
+    for name, part in found.items():
+        # Not through what a class does when an attribute is set.
+        if isinstance(getattr(type(array), name, None), types.MemberDescriptorType):
+            object.__setattr__(array, name, part)
+        else:
+            own_names[name] = part
+
+
+def _scalar(cls: type) -> _Reducer | None:
+    """PyArrow pickles a scalar as what ``as_py`` says, which has no nanoseconds, and not every type takes back."""
+    pa = sys.modules.get("pyarrow")
+    if pa is None or not hasattr(pa, "Scalar") or not issubclass(cls, pa.Scalar):
+        return None
+    from cacheness._keys_tables import array_of
+
+    return lambda value: (operator.getitem, (array_of(value), 0))
+
+
+_FINDERS = (_array_subclass, _scalar)
 
 
 def _pyarrow() -> dict[type, _Reducer]:

@@ -65,7 +65,10 @@ def rebuild(description: dict[str, Any], table: Any) -> Any:
         case "ChunkedArray":
             return result.column(0)
         case "Array":
-            return result.column(0).combine_chunks() if result.column(0).num_chunks != 1 else result.column(0).chunk(0)
+            column = result.column(0)
+            if not column.num_chunks:
+                return _empty(column.type)
+            return column.combine_chunks() if column.num_chunks > 1 else column.chunk(0)
         case kind:
             raise CacheSerializationError(f"unknown kind of Arrow object {kind!r}")
 
@@ -105,9 +108,14 @@ def _one_batch(table: pa.Table) -> pa.RecordBatch:
     if len(batches) == 1:
         return batches[0]
     if not batches:
-        arrays = [pa.array([], field.type) for field in table.schema]
+        arrays = [_empty(field.type) for field in table.schema]
         return pa.RecordBatch.from_arrays(arrays, schema=table.schema)
     raise CacheSerializationError("the record batch comes back in pieces")
+
+
+def _empty(data_type: pa.DataType) -> pa.Array:
+    # Of unions and of some dictionaries `pa.array([], …)` makes none.
+    return pa.nulls(0, data_type)
 
 
 def _is_plain(metadata: Any) -> bool:

@@ -194,6 +194,16 @@ EXPRESSIONS: list[tuple[str, str]] = [
     ("python optional", "typing.Optional[int]"),
     ("scipy csr", "sp.csr_array(([1.0, 2.0], ([0, 1], [1, 0])), shape=(2, 2))"),
     ("scipy dok", "sp.csr_matrix(([1, 2], ([0, 1], [1, 0])), shape=(2, 2)).todok()"),
+    ("python dataclass with another attribute", "with_attributes(Config(0.1, True), coef_=2.5)"),
+    ("python named tuple with another attribute", "with_attributes(Place(1, 2), unit='m')"),
+    ("numpy dtype of subarrays", "np.dtype(('<i4', (2,)))"),
+    ("arrow scalar of nanoseconds", "pa.scalar(1, pa.time64('ns'))"),
+    ("arrow type", "pa.struct([('a', pa.int8()), ('b', pa.int8())])"),
+    ("arrow type with a name that looks like two", "pa.struct([('a: int8, b', pa.int8())])"),
+    (
+        "pandas series without duplicate labels",
+        "pd.Series([1.5], name='s').set_flags(allows_duplicate_labels=False)",
+    ),
 ]
 
 
@@ -247,6 +257,15 @@ class Config:
 
 
 Point = collections.namedtuple("Point", "x y")
+
+
+class Place(Point):
+    pass
+
+
+def with_attributes(value: Any, **attributes: object) -> Any:
+    vars(value).update(attributes)
+    return value
 
 
 def evaluate(expression: str) -> Any:

@@ -208,17 +208,6 @@ def test_how_listings_show_values() -> None:
     )
 
 
-def test_attrs_classes_by_their_fields() -> None:
-    """The protocol of attrs, which is not installed here: ``__attrs_attrs__`` on the class."""
-
-    field = types.SimpleNamespace
-    cls = type("Attrs", (), {"__attrs_attrs__": (field(name="a"), field(name="b")), "__module__": __name__})
-    cls.__qualname__ = "Attrs"
-    value = cls()
-    value.a, value.b, value.cache = 1, 2, object()
-    assert shown(value) == {f"{__name__}.Attrs": {"a": 1, "b": 2}}
-
-
 def test_pydantic_extras_and_private_attributes() -> None:
     class Extra(pydantic.BaseModel, extra="allow"):
         a: int

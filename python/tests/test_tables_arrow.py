@@ -9,7 +9,7 @@ import sys
 import pyarrow as pa
 import pytest
 
-from cacheness import _core
+from cacheness import Cache, _core
 
 ARROW = '{"dataframe_format": "arrow"}'
 FORMATS = [None, ARROW, '{"dataframe_format": "arrow", "parquet_compression": "none"}']
@@ -86,6 +86,30 @@ def test_arrow_objects_come_back(value, config):
         assert back.equals(value)
     if hasattr(back, "validate"):
         back.validate(full=True)
+
+
+_PAIR = [pa.field("a", pa.int64()), pa.field("b", pa.string())]
+_UNIONS = [pa.sparse_union(_PAIR), pa.dense_union(_PAIR)]
+_RARE = [
+    *_UNIONS,
+    *(pa.struct([("u", union)]) for union in _UNIONS),
+    *(pa.list_(union) for union in _UNIONS),
+    pa.dictionary(pa.int8(), pa.list_(pa.int8())),
+    pa.dictionary(pa.int8(), pa.struct([("a", pa.int8())])),
+    pa.run_end_encoded(pa.int16(), pa.dictionary(pa.int8(), pa.string())),
+]
+
+
+@pytest.mark.parametrize("data_type", _RARE, ids=str)
+@pytest.mark.parametrize("config", [{}, {"dataframe_format": "arrow"}], ids=["parquet", "arrow"])
+def test_nothing_of_a_rare_type_comes_back(tmp_path, data_type, config):
+    empty = pa.nulls(0, data_type)
+    with Cache(tmp_path / "cache", **config) as cache:
+        for value in (empty, pa.record_batch([empty], names=["a"]), pa.table({"a": empty})):
+            cache.put(value, x=1)
+            back = cache.get(x=1)
+            assert type(back) is type(value)
+            assert back.equals(value)
 
 
 def test_chunks_with_different_dictionaries_are_refused():
