@@ -150,6 +150,9 @@ class Cache(Management):
         ``function`` raises, nothing is kept and those who waited compute for themselves; if the process that computes
         dies, or the call is interrupted, another takes over within 50 ms. Calls may be nested in any order.
 
+        A cache that was opened with ``read_only=True`` serves what it has, also what is stale; what it misses is
+        computed by each caller and returned without being stored, which is logged once.
+
         Args:
             function: computes the value; called without arguments.
             ttl_seconds: how long the value is served; ``None`` for the cache's default.

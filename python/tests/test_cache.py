@@ -357,3 +357,17 @@ class Whole:
 
     def __init__(self, text: str) -> None:
         self.text = text
+
+
+def test_what_a_read_only_cache_misses_is_computed_and_returned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Cache(tmp_path / "cache") as cache:
+        cache.put(1, x=1)
+    with Cache(tmp_path / "cache", read_only=True) as cache, caplog.at_level("WARNING", "cacheness"):
+        assert cache.get_or_compute(lambda: 2, x=1) == 1
+        assert [cache.get_or_compute(lambda: 3, x=2) for _ in range(2)] == [3, 3]
+        with pytest.raises(ZeroDivisionError):
+            cache.get_or_compute(lambda: 1 / 0, x=3)
+        assert len(cache) == 1
+    assert caplog.text.count("can only be read") == 1
