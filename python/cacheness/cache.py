@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _core
 from ._management import Management
-from ._options import absolute, directory, shown
+from ._options import absolute, directory, refuse_copy, shown
 from .config import CacheConfig
 from .errors import CacheConfigurationError, CacheError
 from .handlers import HandlerRegistry, default_registry
@@ -251,6 +251,7 @@ class Cache(Management):
 
 
 def _reopen(cls: type[Cache], config: CacheConfig, clock: _core.Clock | None) -> Cache:
+    refuse_copy(cls, str(config.storage.cache_dir))
     return cls(config, clock=clock)
 
 

@@ -79,7 +79,7 @@ def _own(function: Any, shown: inspect.Signature | None) -> inspect.Signature:
         # `functools.wraps` copies a `__signature__` with all other attributes. One that is another than that of what is
         # wrapped was set by hand, and is believed.
         by_hand = function.__dict__.get("__signature__")
-        if by_hand is not None and by_hand != shown and by_hand != _seen(function.__wrapped__):
+        if by_hand is not None and by_hand != shown and by_hand != _seen(function.__wrapped__):  # type: ignore[attr-defined]
             return inspect.signature(function, follow_wrapped=False)
         code = function.__code__
         bare = types.FunctionType(code, {}, code.co_name, function.__defaults__, function.__closure__)
