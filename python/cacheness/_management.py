@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
+#: Keywords that say how ``get`` reads; other methods refuse them.
+_OF_GET = ("default", "mmap_mode", "strict_verification")
+
+
 class Management(_core.CacheBase):
     """Methods of :class:`cacheness.Cache` that inspect, change and remove entries, one or many."""
 
@@ -132,11 +136,12 @@ class Management(_core.CacheBase):
             kwargs_list: for each entry the keywords that ``get`` takes.
 
         Returns:
-            The values by key, ``None`` for what is not there.
+            The values by key, for what is not there its ``default``, or ``None``.
         """
         found: dict[str, Any] = {}
         for params in kwargs_list:
-            found[self.cache_key(**params)] = self.get(**params)
+            identifying = {name: value for name, value in params.items() if name not in _OF_GET}
+            found[self.cache_key(**identifying)] = self.get(**params)
         return found
 
     def delete_batch(self, kwargs_list: Iterable[dict[str, Any]]) -> int:

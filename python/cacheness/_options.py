@@ -178,6 +178,18 @@ def absolute(path: str) -> str:
     return path if path == ":memory:" else os.path.abspath(path)  # noqa: PTH100
 
 
+def refuse_copy(kind: type, place: str) -> None:
+    """Refuses to make anew what was in memory: it would be another store, without entries.
+
+    Not when it is pickled, because keys of objects that hold one are made from what a pickle would have in it.
+    """
+    if place == ":memory:":
+        raise TypeError(
+            f"a {kind.__name__} in memory belongs to its process: it cannot be copied, nor pickled for another; "
+            "open one in a directory to share it"
+        )
+
+
 def _check_of(annotation: str) -> tuple[type | None, Callable[[str, Any], Any]]:
     """The check for the type that an annotation says."""
     check: Callable[[str, Any], Any]

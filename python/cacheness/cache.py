@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _core
 from ._management import Management
-from ._options import absolute, directory, shown
+from ._options import absolute, directory, refuse_copy, shown
 from .config import CacheConfig
 from .errors import CacheConfigurationError, CacheError
 from .handlers import HandlerRegistry, default_registry
@@ -150,6 +150,9 @@ class Cache(Management):
         ``function`` raises, nothing is kept and those who waited compute for themselves; if the process that computes
         dies, or the call is interrupted, another takes over within 50 ms. Calls may be nested in any order.
 
+        A cache that was opened with ``read_only=True`` serves what it has, also what is stale; what it misses is
+        computed by each caller and returned without being stored, which is logged once.
+
         Args:
             function: computes the value; called without arguments.
             ttl_seconds: how long the value is served; ``None`` for the cache's default.
@@ -248,6 +251,7 @@ class Cache(Management):
 
 
 def _reopen(cls: type[Cache], config: CacheConfig, clock: _core.Clock | None) -> Cache:
+    refuse_copy(cls, str(config.storage.cache_dir))
     return cls(config, clock=clock)
 
 

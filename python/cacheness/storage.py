@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from ._options import absolute, directory, shown
+from ._options import absolute, directory, refuse_copy, shown
 from .cache import _CacheRegistry
 from .config import CacheConfig, CacheStorageConfig
 from .errors import CacheConfigurationError, CacheError
@@ -172,4 +172,5 @@ def _compress(options: CompressionConfig, codec: str) -> None:
 
 
 def _reopen(cls: type[BlobStore], cache_dir: str, content_addressable: bool, config: CacheConfig) -> BlobStore:
+    refuse_copy(cls, cache_dir)
     return cls(cache_dir, content_addressable=content_addressable, config=config)

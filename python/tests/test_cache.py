@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import decimal
 import pickle
@@ -17,6 +18,7 @@ import pytest
 
 import cacheness as package
 from cacheness import (
+    BlobStore,
     Cache,
     CacheClosedError,
     CacheConfig,
@@ -357,3 +359,27 @@ class Whole:
 
     def __init__(self, text: str) -> None:
         self.text = text
+
+
+def test_what_a_read_only_cache_misses_is_computed_and_returned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Cache(tmp_path / "cache") as cache:
+        cache.put(1, x=1)
+    with Cache(tmp_path / "cache", read_only=True) as cache, caplog.at_level("WARNING", "cacheness"):
+        assert cache.get_or_compute(lambda: 2, x=1) == 1
+        assert [cache.get_or_compute(lambda: 3, x=2) for _ in range(2)] == [3, 3]
+        with pytest.raises(ZeroDivisionError):
+            cache.get_or_compute(lambda: 1 / 0, x=3)
+        assert len(cache) == 1
+    assert caplog.text.count("can only be read") == 1
+
+
+@pytest.mark.parametrize("kind", [Cache, BlobStore])
+def test_what_is_in_memory_cannot_be_pickled_or_copied(kind: type) -> None:
+    with kind(":memory:") as store:
+        for copied in (lambda store: pickle.loads(pickle.dumps(store)), copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="in memory belongs to its process"):
+                copied(store)
+    with Cache(":memory:") as cache:
+        assert cache.cache_key(x=cache) == cache.cache_key(x=cache), "an object that holds one has a key"

@@ -202,6 +202,48 @@ def test_a_default_cache_that_has_been_closed(tmp_path: Path, caplog: pytest.Log
     assert _strict(1) == 2
 
 
+@pytest.mark.parametrize("what", ["file", "newer", "removed"])
+def test_a_default_cache_that_cannot_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    if what == "file":
+        Path("cache").write_text("no store", encoding="utf-8")
+    elif what == "newer":
+        Cache("cache").close()
+        marker = Path("cache/cacheness.toml")
+        text = marker.read_text(encoding="utf-8")
+        assert "format = 1" in text
+        marker.write_text(text.replace("format = 1", "format = 99"), encoding="utf-8")
+    else:
+        (tmp_path / "gone").mkdir()
+        monkeypatch.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+
+    @cached
+    def adds(x: int) -> int:
+        return x + 1
+
+    @cached
+    async def adds_later(x: int) -> int:
+        return x + 1
+
+    @cached(ignore_errors=False)
+    def strict(x: int) -> int:
+        return x + 1
+
+    with caplog.at_level(logging.WARNING, "cacheness"):
+        assert adds(1) == adds(1) == 2
+        assert asyncio.run(adds_later(1)) == 2
+    assert caplog.text.count("cannot use the cache") == 2, "once for each function"
+    assert adds.cache_info() == (0, 0, 0, 2)
+    for call in (lambda: strict(1), get_cache, lambda: adds.cache_key(1)):
+        with pytest.raises((CacheError, OSError)):
+            call()
+    monkeypatch.setenv("CACHENESS_MAX_SIZE_MB", "much")
+    with pytest.raises(CacheConfigurationError, match="much"):
+        adds(1)
+
+
 def test_what_is_no_default_cache() -> None:
     for wrong in (5, "cache", Cache):
         with pytest.raises(CacheConfigurationError, match="not a Cache"):

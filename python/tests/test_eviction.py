@@ -183,6 +183,10 @@ def test_many_entries_at_once(tmp_path: Path) -> None:
             cache.cache_key(i=1, kind="x"): 1,
             cache.cache_key(i=9): None,
         }
+        for default in (5, None):
+            reads = {"default": default, "mmap_mode": None, "strict_verification": True, "ttl_seconds": 60}
+            found = cache.get_batch([{"i": 1, "kind": "x", **reads}, {"params": {"i": 9}, **reads}])
+            assert list(found.values()) == [1, default]
         assert cache.delete_batch([{"i": 1, "kind": "x"}, {"i": 9}]) == 1
         assert cache.touch_batch(project="a") == 3
         assert cache.delete_matching(project="b", kind="x") == 2

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import CallKey
-from ..errors import CacheClosedError, CacheError, CacheSerializationError
+from ..errors import CacheConfigurationError, CacheError, CacheSerializationError
 from ._compute import end, inside, interrupt
 from ._default import get_cache
 from ._site import Site
@@ -40,7 +40,9 @@ def wrap(function: Callable[..., Awaitable[Any]], options: Options) -> Callable[
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
             cache = get_cache() if instance is None else instance
-        except CacheClosedError as error:
+        except CacheConfigurationError:
+            raise
+        except (CacheError, OSError) as error:
             site.failed(error, "use the cache")
             return await function(*args, **kwargs)
         params = bind(*args, **kwargs)

@@ -11,10 +11,14 @@ import inspect
 import keyword
 from typing import TYPE_CHECKING, Any
 
+from ._signature import COLLECTS, only_keywords, signatures
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _Kind = inspect.Parameter
+#: What is collected where nothing is left to collect.
+_EMPTY: dict[str, Any] = {"*": (), "**": {}}
 
 
 class _Absent:
@@ -32,13 +36,101 @@ def binder(
     Raises:
         ValueError: the function has no signature.
     """
-    signature = inspect.signature(function)
+    found = signatures(function)
+    # Who names what is collected as a whole has no use for the names in it.
+    if found.wrapped is None or any(p.name in ignore for p in found.own.parameters.values() if p.kind in COLLECTS):
+        return _binder(function, found.own, constants, include_defaults, ignore)
+    return _through_wrapper(function, found.own, found.wrapped, constants, include_defaults, ignore)
+
+
+def _binder(
+    function: Callable[..., Any],
+    signature: inspect.Signature,
+    constants: dict[str, Any],
+    include_defaults: bool,
+    ignore: frozenset[str],
+) -> Callable[..., dict[str, Any]]:
     compiled = _compile(signature, constants, include_defaults, ignore)
     if compiled is None:
         return _slow(signature, constants, include_defaults, ignore)
     compiled.__name__ = getattr(function, "__name__", "function")
     compiled.__qualname__ = getattr(function, "__qualname__", compiled.__name__)
     return compiled
+
+
+def _through_wrapper(
+    function: Callable[..., Any],
+    own: inspect.Signature,
+    wrapped: inspect.Signature,
+    constants: dict[str, Any],
+    include_defaults: bool,
+    ignore: frozenset[str],
+) -> Callable[..., dict[str, Any]]:
+    """For a wrapper that collects arguments, which have the names that they have in what it wraps.
+
+    Of ``wrapped`` no default is filled in: the wrapper knows which arguments it was given. The defaults of what was
+    left out are part of the key all the same, in a place of their own, so that another default is another key.
+    """
+    accept = _binder(function, own, {}, include_defaults, frozenset())
+    name = _binder(function, wrapped, {}, False, frozenset())
+    keywords = only_keywords(own)
+    empty = {key: _EMPTY[star] for key, star in _stars(wrapped).items()} if include_defaults else {}
+    defaults = _defaults(wrapped, own, keywords, ignore) if include_defaults else {}
+    stars = _stars(own)
+    collects = {key for key, star in _stars(wrapped).items() if star == "**"} | {f"**{key}" for key in stars}
+
+    def named(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
+        try:
+            given = {**empty, **name(*args, **kwargs)["arguments"]}
+        except TypeError:
+            return None
+        # A parameter of the wrapper's own, and one of the same name behind it, are two things.
+        return given if keywords.isdisjoint(given) else None
+
+    def bind(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        # What the wrapper refuses is refused.
+        mine: dict[str, Any] = accept(*args, **kwargs)["arguments"]
+        passed = {key: value for key, value in kwargs.items() if key not in keywords} if keywords else kwargs
+        arguments = named(args, passed)
+        if arguments is None:
+            # What was collected stands under names that no parameter has.
+            arguments = {key: value for key, value in mine.items() if key not in stars}
+            arguments.update((star + key, mine.get(key, _EMPTY[star])) for key, star in stars.items())
+        else:
+            arguments.update((key, mine[key]) for key in keywords if key in mine)
+        left_out = {key: value for key, value in defaults.items() if key not in arguments}
+        params = {**constants, "arguments": _ignoring(arguments, collects, ignore) if ignore else arguments}
+        if left_out:
+            params["__defaults__"] = left_out
+        return params
+
+    return bind
+
+
+def _stars(signature: inspect.Signature) -> dict[str, str]:
+    """The parameters that collect arguments, and how they are written."""
+    collecting = [p for p in signature.parameters.values() if p.kind in COLLECTS]
+    return {p.name: "*" if p.kind is _Kind.VAR_POSITIONAL else "**" for p in collecting}
+
+
+def _defaults(
+    wrapped: inspect.Signature, own: inspect.Signature, keywords: frozenset[str], ignore: frozenset[str]
+) -> dict[str, Any]:
+    """What may be left out, with the value that it has then: the wrapper's own default goes first."""
+    return {
+        p.name: p.default
+        for signature in (wrapped, own)
+        for p in signature.parameters.values()
+        if p.default is not _Kind.empty and p.name not in ignore and p.name not in keywords
+    }
+
+
+def _ignoring(arguments: dict[str, Any], collects: set[str], ignore: frozenset[str]) -> dict[str, Any]:
+    return {
+        name: _without(value, ignore) if name in collects else value
+        for name, value in arguments.items()
+        if name not in ignore
+    }
 
 
 def _slow(

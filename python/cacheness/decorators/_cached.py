@@ -60,6 +60,10 @@ class _Cached:
     interactive session, where names mean nothing, the hash of ``track_code`` is part of its key unless it has a
     ``key_prefix``.
 
+    Of decorators between this one and the function the outermost counts, with its own signature and defaults. What it
+    collects with ``*args`` and ``**kwargs`` is named as the function behind it names it, where it can be bound to that;
+    defaults of that function are not taken for arguments, because the wrapper may fill in others.
+
     Of all threads, tasks and processes that miss a result at once, one computes it, and the others wait for it. If it
     fails, those who waited compute for themselves; if it dies or is interrupted, another takes over.
 

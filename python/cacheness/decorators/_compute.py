@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import inspect
 import threading
+import weakref
 from contextvars import ContextVar
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 #: The flight that the running code is part of: tasks and ``asyncio.to_thread`` carry it along.
 inside: ContextVar[_core.Flight | None] = ContextVar("cacheness_flight", default=None)
+
+
+#: Caches that can only be read, of which that has been said.
+_read_only: weakref.WeakSet[Cache] = weakref.WeakSet()
 
 
 def warn(message: str, *args: object) -> None:
@@ -193,4 +198,15 @@ def get_or_compute(
     found = calls.lookup_call(cache, keywords)
     if type(found) is not CallKey:
         return found
-    return Computing(name, calls, description=description).missed(cache, found, function)
+    computing = Computing(name, calls, description=description)
+    if not cache.read_only:
+        return computing.missed(cache, found, function)
+    if found.error is not None:
+        raise found.error
+    if found.due:
+        return found.value
+    # Nobody waits for what will not be there.
+    if cache not in _read_only:
+        _read_only.add(cache)
+        warn("%s can only be read: what is computed is not stored (said once)", cache.cache_dir)
+    return function()

@@ -12,14 +12,16 @@ from ._binding import binder
 from ._code import code_hash
 from ._compute import Computing
 from ._default import get_cache
+from ._signature import signatures
 from ._target import functions, look_through, name_of
 from ._types import CacheInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from ..cache import Cache
     from ._options import Options
+    from ._signature import Signatures
 
 
 class Site(Computing):
@@ -59,13 +61,13 @@ class Site(Computing):
         else:
             target = self._target.function
             try:
-                parameters = inspect.signature(target).parameters
-                self._parameters = tuple(parameters)
+                found = signatures(target)
+                self._parameters = found.names
                 bind = binder(target, self._constants, self.options.include_defaults, ignore)
             except ValueError as error:
                 raise CacheConfigurationError(f"{self.name}: {error}", hint="give key_func=…") from None
             captured = {name for function in self._consists_of for name in function.__code__.co_freevars}
-            self._refuse_unknown(ignore.difference(captured), parameters)
+            self._refuse_unknown(ignore.difference(captured), found)
         bind = self._target.bind(bind)
         if any(function.__closure__ for function in self._consists_of):
             # It imports the types of what may be captured, which most programs have no use for.
@@ -74,16 +76,16 @@ class Site(Computing):
             return with_captured(bind, self._consists_of, ignore)
         return bind
 
-    def _refuse_unknown(self, ignore: frozenset[str], parameters: Mapping[str, inspect.Parameter]) -> None:
-        if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+    def _refuse_unknown(self, ignore: frozenset[str], found: Signatures) -> None:
+        if any(p.kind is p.VAR_KEYWORD for p in found.own.parameters.values()):
             return
-        for name in ignore.difference(parameters):
+        for name in ignore.difference(found.names):
             import difflib
 
-            near = difflib.get_close_matches(name, parameters, n=1)
+            near = difflib.get_close_matches(name, found.names, n=1)
             raise CacheConfigurationError(
                 f"ignore: {self.name} has no parameter {name!r}",
-                hint=f"did you mean {near[0]!r}?" if near else f"it has {', '.join(parameters) or 'none'}",
+                hint=f"did you mean {near[0]!r}?" if near else f"it has {', '.join(found.names) or 'none'}",
             )
 
     def _custom(self, key_func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from .._core import CallKey
-from ..errors import CacheClosedError, CacheSerializationError
+from ..errors import CacheConfigurationError, CacheError, CacheSerializationError
 from ._default import get_cache
 from ._site import Site
 
@@ -25,7 +25,9 @@ def wrap(function: Callable[..., Any], options: Options) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
             cache = get_cache() if instance is None else instance
-        except CacheClosedError as error:
+        except CacheConfigurationError:
+            raise
+        except (CacheError, OSError) as error:
             site.failed(error, "use the cache")
             return function(*args, **kwargs)
         params = bind(*args, **kwargs)

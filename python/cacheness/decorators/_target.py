@@ -9,14 +9,13 @@ import types
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import CacheConfigurationError
+from ._signature import DEEPEST, is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: What a script is called while it runs: by itself, by a child of ``multiprocessing``, by ``runpy.run_path``.
 _MAIN = ("__main__", "__mp_main__", "<run_path>")
-#: Decorators around decorators; a real program has a handful.
-_DEEPEST = 100
 
 
 class Target(NamedTuple):
@@ -117,10 +116,9 @@ def functions(given: Callable[..., Any]) -> list[types.FunctionType]:
             found.append(function)
         for one in (wrapper, function):
             wrapped = getattr(one, "__wrapped__", None)
-            if callable(wrapped) and len(wrappers) < _DEEPEST and all(wrapped is not known for known in wrappers):
+            if callable(wrapped) and len(wrappers) < DEEPEST and all(wrapped is not known for known in wrappers):
                 wrappers.append(wrapped)
-    ours = __name__.rpartition(".")[0]
-    return [one for one in found if not str(one.__globals__.get("__name__")).startswith(ours)]
+    return [one for one in found if not is_ours(one)]
 
 
 def name_of(target: Target, consists_of: list[types.FunctionType]) -> tuple[str, bool]:

@@ -1,0 +1,119 @@
+"""Which signature a call is bound to, where decorators stand around the function.
+
+``inspect.signature`` looks through ``__wrapped__`` and shows what is wrapped. What is called is the wrapper: it may
+have parameters and defaults of its own, and may fill in arguments. So its own signature decides what a call means; the
+names of what it wraps are used only for what it collects with ``*args`` and ``**kwargs``.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Kind = inspect.Parameter
+COLLECTS = (_Kind.VAR_POSITIONAL, _Kind.VAR_KEYWORD)
+#: What takes everything.
+_ANYTHING = inspect.Signature([_Kind("args", _Kind.VAR_POSITIONAL), _Kind("kwargs", _Kind.VAR_KEYWORD)])
+#: Decorators around decorators; a real program has a handful.
+DEEPEST = 100
+_LRU_CACHE = type(functools.lru_cache(len))
+_OURS = __name__.rpartition(".")[0]
+
+
+class Signatures(NamedTuple):
+    """What a function takes, and the names that what it wraps has for what it collects."""
+
+    own: inspect.Signature
+    wrapped: inspect.Signature | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all parameters, those that a caller sees first."""
+        return (*(self.wrapped.parameters if self.wrapped else ()), *self.own.parameters)
+
+
+def is_ours(function: types.FunctionType) -> bool:
+    """Whether a decorator of this package has made it."""
+    return str(function.__globals__.get("__name__")).startswith(_OURS)
+
+
+def signatures(function: Callable[..., Any], _deep: int = 0) -> Signatures:
+    """The signatures of a function.
+
+    Raises:
+        ValueError: it has none.
+    """
+    while _passes_on(function) and _deep < DEEPEST:
+        function = function.__wrapped__  # type: ignore[attr-defined]
+        _deep += 1
+    wrapped = getattr(function, "__wrapped__", None)
+    if not callable(wrapped):
+        return Signatures(inspect.signature(function, follow_wrapped=False))
+    try:
+        inner = signatures(wrapped, _deep + 1) if _deep < DEEPEST else None
+    except (TypeError, ValueError):
+        # Some functions written in C say nothing.
+        inner = None
+    shown = None
+    if inner is not None:
+        shown = inner.own if inner.wrapped is None or only_keywords(inner.own) else inner.wrapped
+    own = _own(function, shown)
+    return Signatures(own, shown if shown is not None and _fits(own, shown) else None)
+
+
+def _passes_on(function: Any) -> bool:
+    """Whether it is a wrapper that is known to pass on its arguments as they are."""
+    if not callable(getattr(function, "__wrapped__", None)):
+        return False
+    return isinstance(function, _LRU_CACHE) or (isinstance(function, types.FunctionType) and is_ours(function))
+
+
+def _own(function: Any, shown: inspect.Signature | None) -> inspect.Signature:
+    """The signature of a wrapper itself."""
+    if isinstance(function, types.FunctionType):
+        # `functools.wraps` copies a `__signature__` with all other attributes. One that is another than that of what is
+        # wrapped was set by hand, and is believed.
+        by_hand = function.__dict__.get("__signature__")
+        if by_hand is not None and by_hand != shown and by_hand != _seen(function.__wrapped__):  # type: ignore[attr-defined]
+            return inspect.signature(function, follow_wrapped=False)
+        code = function.__code__
+        bare = types.FunctionType(code, {}, code.co_name, function.__defaults__, function.__closure__)
+        bare.__kwdefaults__ = function.__kwdefaults__
+        return inspect.signature(bare)
+    try:
+        return inspect.signature(function, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return _ANYTHING
+
+
+def _seen(function: Any) -> inspect.Signature | None:
+    """What ``inspect.signature`` shows, which decorators set as ``__signature__``."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
+def only_keywords(signature: inspect.Signature) -> frozenset[str]:
+    """The names of parameters that can be given as keywords only."""
+    return frozenset(name for name, p in signature.parameters.items() if p.kind is _Kind.KEYWORD_ONLY)
+
+
+def _fits(own: inspect.Signature, wrapped: inspect.Signature) -> bool:
+    """Whether what a wrapper collects may be named as what it wraps names it.
+
+    What it names itself in front (``self``) has to be what the other has in front, too: else all that follows is
+    shifted.
+    """
+    mine = _positional(own)
+    return any(p.kind in COLLECTS for p in own.parameters.values()) and mine == _positional(wrapped)[: len(mine)]
+
+
+def _positional(signature: inspect.Signature) -> list[str]:
+    kinds = (_Kind.POSITIONAL_ONLY, _Kind.POSITIONAL_OR_KEYWORD)
+    return [name for name, p in signature.parameters.items() if p.kind in kinds]
