@@ -205,3 +205,22 @@ def test_bad_handlers_are_named(cache: Cache, tmp_path: Path) -> None:
             cache.put(Temperature(1), x=1)
         assert cache.get(x=1) == "former"
     assert list((tmp_path / "cache" / "tmp").iterdir()) == []
+
+
+def test_what_is_replaced_while_a_handler_reads_it_is_read(tmp_path: Path) -> None:
+    class Late(TemperatureHandler):
+        replaced = False
+
+        def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:
+            if not self.replaced:
+                Late.replaced = True
+                cache.put(Temperature(2.0), cache_key="t")
+                assert not file_path.exists()
+            return super().get(file_path, metadata)
+
+    with Cache(tmp_path, custom_handlers=[Late()], inline_threshold_bytes=0) as cache:
+        cache.put(Temperature(1.0), cache_key="t")
+        assert cache.get(cache_key="t").kelvin == 1.0
+        assert cache.get(cache_key="t").kelvin == 2.0
+        cache.invalidate(cache_key="t")
+        assert cache.get(cache_key="t") is None

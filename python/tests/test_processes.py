@@ -171,3 +171,18 @@ def test_a_child_forked_while_the_default_cache_is_opened(tmp_path: Path) -> Non
     finally:
         ended.set()
         thread.join()
+
+
+def test_reads_before_a_fork_are_counted_once(tmp_path: Path) -> None:
+    with Cache(tmp_path) as cache:
+        cache.put(1, x=1)
+        for _ in range(3):
+            assert cache.get(x=1) == 1
+        child = os.fork()
+        if child == 0:
+            cache.get(x=1)
+            cache.close()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    with Cache(tmp_path) as cache:
+        assert cache.list_entries()[0]["access_count"] == 4

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +261,21 @@ def test_equal_sets_have_one_key_by_content(tmp_path: Path) -> None:
     assert len(keys) == 1
     with BlobStore(tmp_path) as store:
         assert store.get(keys.pop()) == [{"a", "b", "c", "d"}, frozenset({frozenset({"x", "y"}), "z", 1})]
+
+
+def test_an_update_that_waits_for_the_database_holds_nobody_up(tmp_path: Path) -> None:
+    with BlobStore(tmp_path) as store:
+        store.put(1, key="k")
+        other = sqlite3.connect(tmp_path / "cache_metadata.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        updated: list[bool] = []
+        thread = threading.Thread(target=lambda: updated.append(store.update_metadata("k", {"a": 1})))
+        thread.start()
+        # It waits by now, or comes to; either way this thread goes on, and lets it.
+        time.sleep(0.2)
+        assert not updated
+        other.execute("COMMIT")
+        thread.join()
+        assert updated == [True]
+        assert store.get_metadata("k") is not None
+        other.close()
