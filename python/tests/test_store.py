@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -263,19 +262,30 @@ def test_equal_sets_have_one_key_by_content(tmp_path: Path) -> None:
         assert store.get(keys.pop()) == [{"a", "b", "c", "d"}, frozenset({frozenset({"x", "y"}), "z", 1})]
 
 
+_HOLDS_THE_DATABASE = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.readline()
+database.execute("COMMIT")
+"""
+
+
 def test_an_update_that_waits_for_the_database_holds_nobody_up(tmp_path: Path) -> None:
     with BlobStore(tmp_path) as store:
         store.put(1, key="k")
-        other = sqlite3.connect(tmp_path / "cache_metadata.db", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        updated: list[bool] = []
-        thread = threading.Thread(target=lambda: updated.append(store.update_metadata("k", {"a": 1})))
-        thread.start()
-        # It waits by now, or comes to; either way this thread goes on, and lets it.
-        time.sleep(0.2)
-        assert not updated
-        other.execute("COMMIT")
-        thread.join()
+        command = [sys.executable, "-c", _HOLDS_THE_DATABASE, tmp_path / "cache_metadata.db"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdin is not None and other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            updated: list[bool] = []
+            thread = threading.Thread(target=lambda: updated.append(store.update_metadata("k", {"a": 1})))
+            thread.start()
+            # If the update held the interpreter, this thread would go on only when the update had given up.
+            time.sleep(0.2)
+            assert thread.is_alive() and not updated
+            other.stdin.write("\n")
+            other.stdin.flush()
+            thread.join()
         assert updated == [True]
-        assert store.get_metadata("k") is not None
-        other.close()
