@@ -81,7 +81,7 @@ fn the_head_of_an_array_in_a_file_is_bound() {
         let path = || dir.path().join(&blobs(dir.path())[0]);
         let read = || fs::read(path()).unwrap();
         every_damage_is_noticed(dir.path(), &config(array_format, 100), read, |bytes| {
-            fs::write(path(), bytes).unwrap()
+            fs::write(path(), bytes).unwrap();
         });
     }
 }
