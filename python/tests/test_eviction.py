@@ -104,6 +104,20 @@ def test_without_a_policy_a_full_cache_refuses(tmp_path: Path) -> None:
         assert _left(cache) == [1, 2, 3]
 
 
+def test_a_full_cache_without_a_policy_takes_the_room_of_what_has_expired(tmp_path: Path) -> None:
+    with _cache(tmp_path, max_entries=3, eviction_policy="none") as cache:
+        _fill(cache, range(2))
+        cache.put("short", ttl_seconds=10, i=2)
+        with pytest.raises(CacheFullError):
+            cache.put(3, i=3)
+        CLOCK.advance(11)
+        cache.put(3, i=3)
+        assert cache.get(i=3) == 3
+        assert len(cache.list_entries()) == 3
+        with pytest.raises(CacheFullError):
+            cache.put(4, i=4)
+
+
 def test_pinned_entries_stay(tmp_path: Path) -> None:
     with _cache(tmp_path, max_entries=10) as cache:
         _fill(cache, range(2))

@@ -90,9 +90,14 @@ class LimitedModel(RuleBasedStateMachine):
         return len(self.model) <= entries and self.bytes() <= limit
 
     def is_refused(self, key: int, value: int | bytes) -> bool:
-        """Whether a put fails because the cache is full and evicts nothing."""
-        if self.policy != "none":
+        """Whether a put fails because the cache is full and evicts nothing but what has expired."""
+        if self.policy != "none" or not self.is_full(key, value):
             return False
+        self.model = {key: entry for key, entry in self.model.items() if self.alive(key)}
+        self.pins &= self.model.keys()
+        return self.is_full(key, value)
+
+    def is_full(self, key: int, value: int | bytes) -> bool:
         if key in self.model:
             return self.bytes() - size(self.model[key].value) + size(value) > MAX_BYTES
         return len(self.model) >= MAX_ENTRIES or self.bytes() + size(value) > MAX_BYTES

@@ -28,8 +28,8 @@ pub(crate) enum Failure {
     Ambiguous(String, Vec<String>),
     /// The command line asks for what cannot be: what, and what to do.
     Usage(&'static str, &'static str),
-    /// A key cannot be made of what the command line says: the engine says why.
-    Key(Error),
+    /// What the command line says cannot be done, a key be made of it for one: the error says why.
+    CommandLine(Error),
     /// The user said no.
     Declined,
     /// The entry was read, and it is damaged: why.
@@ -66,7 +66,7 @@ impl Failure {
                 explain(&error);
                 FAILED
             }
-            Self::Key(error) => {
+            Self::CommandLine(error) => {
                 explain(&error);
                 USAGE
             }

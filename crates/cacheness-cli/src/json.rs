@@ -2,16 +2,21 @@
 
 use std::collections::HashSet;
 
-use cacheness::core::formats::plain::Value;
+use cacheness::core::formats::plain::{NumpyArray, NumpyScalar, Value};
 use num_bigint::BigInt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde::ser::{Serialize, Serializer};
+use serde::ser::{Error as _, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+/// Lists that an array without a single byte makes at most: its shape may claim any number.
+const EMPTY_LISTS: u64 = 1 << 20;
+
 /// The nearest JSON, over several lines: types that JSON lacks are lost, as [`Value::to_display_json`] says, but an integer
-/// is its decimal digits, however many they are.
-pub(crate) fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(&Json(value)).expect("plain data is valid JSON")
+/// is its decimal digits, however many they are, and an array is its items, in lists.
+///
+/// Fails where content would be lost: items that JSON has nothing near to, and keys that become the same name.
+pub(crate) fn pretty(value: &Value) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(&Json(value))
 }
 
 /// The value that a JSON text holds. Integers have all their digits, and names come as often as they are there:
@@ -110,16 +115,103 @@ impl Serialize for Json<'_> {
                 serializer.collect_seq(items.iter().map(Json))
             }
             Value::Range(parts) => serializer.collect_seq(parts.iter().map(Json)),
-            Value::Map(pairs) => serializer.collect_map(pairs.iter().map(|(key, value)| (text(key), Json(value)))),
+            Value::Map(pairs) => {
+                let names = pairs.iter().map(|(key, _)| text(key)).collect::<serde_json::Result<Vec<_>>>();
+                let names = names.map_err(S::Error::custom)?;
+                let mut seen = HashSet::new();
+                if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {
+                    return Err(S::Error::custom(format_args!(
+                        "two keys of one mapping would have the name {twice:?}"
+                    )));
+                }
+                serializer.collect_map(names.iter().zip(pairs.iter().map(|(_, value)| Json(value))))
+            }
+            Value::NumpyArray(array) => Items::of(array).map_err(S::Error::custom)?.serialize(serializer),
+            Value::NumpyScalar(scalar) => number(scalar).map_err(S::Error::custom)?.serialize(serializer),
             other => other.to_display_json().serialize(serializer),
         }
     }
 }
 
 /// A key of a map: a text as it is, anything else as its JSON.
-fn text(key: &Value) -> String {
-    let json = serde_json::to_string(&Json(key)).expect("plain data is valid JSON");
-    serde_json::from_str(&json).unwrap_or(json)
+fn text(key: &Value) -> serde_json::Result<String> {
+    let json = serde_json::to_string(&Json(key))?;
+    Ok(serde_json::from_str(&json).unwrap_or(json))
+}
+
+fn number<S: AsRef<str>, D: AsRef<[u8]>>(scalar: &NumpyScalar<S, D>) -> Result<serde_json::Value, String> {
+    scalar.to_display_json().ok_or_else(|| format!("NumPy's {} is nothing that JSON has", scalar.dtype.as_ref()))
+}
+
+/// The items of an array behind some of its indices: lists of lists.
+struct Items<'a> {
+    array: &'a NumpyArray,
+    /// Bytes from an item to the next along each dimension.
+    steps: &'a [usize],
+    /// Dimensions that have an index.
+    axis: usize,
+    /// Where the first of the items is.
+    at: usize,
+    item_size: usize,
+}
+
+/// The items of a whole array.
+struct Whole<'a> {
+    array: &'a NumpyArray,
+    steps: Vec<usize>,
+    item_size: usize,
+}
+
+impl Items<'_> {
+    fn of(array: &NumpyArray) -> Result<Whole<'_>, String> {
+        let empty_lists = array
+            .shape
+            .iter()
+            .take_while(|&&extent| extent > 0)
+            .try_fold(1, |all: u64, &extent| all.checked_mul(extent).filter(|&all| all <= EMPTY_LISTS));
+        if array.data.is_empty() && empty_lists.is_none() {
+            return Err(format!("an array of shape {:?} has no items", array.shape));
+        }
+        if array.dtype.starts_with('[') {
+            return Err(format!("NumPy's {} is nothing that JSON has", array.dtype));
+        }
+        // Decoding has compared the shape with the bytes; only without any may it claim more than can be counted.
+        let count = array.shape.iter().fold(1, |all: u64, &extent| all.saturating_mul(extent)).max(1);
+        let item_size = array.data.len() / usize::try_from(count).unwrap_or(usize::MAX);
+        let mut steps = vec![0; array.shape.len()];
+        let mut step = item_size;
+        let mut set = |axis: usize| {
+            steps[axis] = step;
+            step = step.saturating_mul(usize::try_from(array.shape[axis]).unwrap_or(usize::MAX));
+        };
+        if array.fortran {
+            (0..array.shape.len()).for_each(&mut set);
+        } else {
+            (0..array.shape.len()).rev().for_each(&mut set);
+        }
+        Ok(Whole { array, steps, item_size })
+    }
+}
+
+impl Serialize for Whole<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { array, steps, item_size } = self;
+        Items { array, steps, axis: 0, at: 0, item_size: *item_size }.serialize(serializer)
+    }
+}
+
+impl Serialize for Items<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { array, steps, axis, at, item_size } = *self;
+        let Some(&extent) = array.shape.get(axis) else {
+            let data = array.data.get(at..at + item_size).unwrap_or_default();
+            let scalar = NumpyScalar { dtype: array.dtype.as_str(), data };
+            return number(&scalar).map_err(S::Error::custom)?.serialize(serializer);
+        };
+        let extent = usize::try_from(extent).unwrap_or(usize::MAX);
+        let inner = |index: usize| Items { axis: axis + 1, at: at + index * steps[axis], ..*self };
+        serializer.collect_seq((0..extent).map(inner))
+    }
 }
 
 #[cfg(test)]
@@ -141,7 +233,7 @@ mod tests {
             let mut packed = Vec::new();
             read.encode(&mut packed).unwrap();
             assert_eq!(Value::decode(&packed).unwrap(), read, "{text}");
-            let [printed, expected] = [&pretty(&read), text].map(|text| text.replace([' ', '\n'], ""));
+            let [printed, expected] = [pretty(&read).unwrap().as_str(), text].map(|text| text.replace([' ', '\n'], ""));
             assert_eq!(printed, expected);
         }
         for wrong in ["", "01", "1.", "nan", "[1", "[1,]", "{\"a\"}", "'a'", "1 2", "+1", "1e999"] {
@@ -175,7 +267,47 @@ mod tests {
             (Value::List(vec![big(&power)]), "[\n  1267650600228229401496703205376\n]"),
             (Value::Map(vec![(Value::Str("a".into()), Value::Float(f64::NAN))]), "{\n  \"a\": \"NaN\"\n}"),
         ] {
-            assert_eq!(pretty(&value), json);
+            assert_eq!(pretty(&value).unwrap(), json);
+        }
+    }
+
+    fn array(dtype: &str, shape: &[u64], fortran: bool, data: &[u8]) -> Value {
+        Value::NumpyArray(NumpyArray { dtype: dtype.into(), shape: shape.to_vec(), fortran, data: data.to_vec() })
+    }
+
+    #[test]
+    fn arrays_are_lists_of_their_items() {
+        for (value, json) in [
+            (array("|u1", &[2, 3], false, &[1, 2, 3, 4, 5, 6]), "[[1,2,3],[4,5,6]]"),
+            (array("|u1", &[2, 3], true, &[1, 4, 2, 5, 3, 6]), "[[1,2,3],[4,5,6]]"),
+            (array("|u1", &[2, 1, 2], true, &[1, 3, 2, 4]), "[[[1,2]],[[3,4]]]"),
+            (array(">i2", &[2], false, &[0xff, 0xff, 1, 0]), "[-1,256]"),
+            (array("<f8", &[], false, &f64::NAN.to_le_bytes()), "\"NaN\""),
+            (array("|S2", &[2], false, b"ab\0\0"), "[\"ab\",\"\"]"),
+            (array("|b1", &[0], false, &[]), "[]"),
+            (array("<f8", &[2, 0, 1 << 60], false, &[]), "[[],[]]"),
+            (array("|V0", &[2], false, &[]), "[\"\",\"\"]"),
+        ] {
+            let printed = pretty(&Value::List(vec![value])).unwrap();
+            assert_eq!(printed.replace([' ', '\n'], ""), format!("[{json}]"));
+        }
+    }
+
+    #[test]
+    fn what_would_be_lost_is_an_error() {
+        let text = |text: &str| Value::Str(text.into());
+        let map = |keys: [Value; 2]| Value::Map(keys.map(|key| (key, Value::None)).to_vec());
+        for (value, why) in [
+            (map([Value::Int(1), text("1")]), "two keys of one mapping would have the name \"1\""),
+            (map([Value::None, text("null")]), "\"null\""),
+            (map([Value::Tuple(vec![Value::Int(1)]), text("[1]")]), "\"[1]\""),
+            (array("<M8[s]", &[1], false, &[0; 8]), "NumPy's <M8[s] is nothing that JSON has"),
+            (array("[('a', '|u1')]", &[1], false, &[0]), "NumPy's [('a', '|u1')]"),
+            (array("<f8", &[1 << 60, 0], false, &[]), "no items"),
+            (Value::NumpyScalar(NumpyScalar { dtype: "<m8[s]".into(), data: vec![0; 8] }), "<m8[s]"),
+        ] {
+            let error = pretty(&Value::List(vec![value])).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
         }
     }
 }

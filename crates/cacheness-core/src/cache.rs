@@ -179,7 +179,7 @@ impl CacheEngine {
         let expires_at = self.expires_at(ttl)?;
         let attributes = PutAttributes { description, metadata, expires_at, max_bytes, pinned: self.pins };
         if let Some(evictor) = &self.evictor {
-            evictor.admit(&self.store, key.as_str(), encoded.payload.size())?;
+            self.admit(evictor, key, encoded.payload.size())?;
         }
         let entry = self.store.put(key, encoded, attributes)?;
         self.counters.puts.fetch_add(1, Ordering::Relaxed);
@@ -189,6 +189,17 @@ impl CacheEngine {
         }
         Self::warn_after_put(self.flush_after_put(entry.created_at));
         Ok(entry)
+    }
+
+    /// Refuses a put into a full cache that evicts nothing, unless what has expired makes room.
+    fn admit(&self, evictor: &Evictor, key: &EntryKey, size: Option<u64>) -> Result<()> {
+        let admitted = evictor.admit(&self.store, key.as_str(), size);
+        let is_full = matches!(&admitted, Err(error) if error.kind() == ErrorKind::Full);
+        // What is larger than the limit would not fit into an empty cache either.
+        if is_full && size.unwrap_or(0) <= evictor.max_bytes() && self.cleanup_expired()? > 0 {
+            return evictor.admit(&self.store, key.as_str(), size);
+        }
+        admitted
     }
 
     /// The value is stored already: what fails behind it is tried again with the next put, and is no error of this one.

@@ -44,6 +44,11 @@ fn order_name(order: Order) -> &'static str {
     }
 }
 
+/// Turns what NumPy says about an unverified header into what is wrong with the payload, if that is damaged.
+fn damage_or(verify: impl FnOnce() -> Result<()>) -> impl FnOnce(PyErr) -> PyErr {
+    |error| verify().into_py_result().err().unwrap_or(error)
+}
+
 /// Fills a new array without the GIL.
 fn filled<'py>(
     mut array: Bound<'py, PyUntypedArray>,
@@ -63,7 +68,8 @@ pub(crate) fn decode<'py>(py: Python<'py>, stored: Stored) -> PyResult<Bound<'py
         return decode_masked(numpy, py, stored, masked, &meta);
     }
     let reader = open(stored).into_py_result()?;
-    let array = filled(fresh(numpy, py, reader.header(), &meta)?, |bytes| reader.read_into(bytes))?;
+    let array = fresh(numpy, py, reader.header(), &meta).map_err(damage_or(|| py.detach(|| reader.verify())))?;
+    let array = filled(array, |bytes| reader.read_into(bytes))?;
     if meta.scalar { array.get_item(()) } else { Ok(array) }
 }
 
@@ -159,7 +165,8 @@ pub(crate) fn decode_slice<'py>(
     let index = Index::parse(index, &slicer.header().shape)?;
     let ranges: Vec<Range<u64>> = index.ranges;
     let part = slicer.part(&ranges).into_py_result()?;
-    let array = filled(fresh(numpy, py, &part, &meta)?, |bytes| slicer.read_into(&ranges, bytes))?;
+    let array = fresh(numpy, py, &part, &meta).map_err(damage_or(|| py.detach(|| slicer.verify())))?;
+    let array = filled(array, |bytes| slicer.read_into(&ranges, bytes))?;
     if index.identity {
         return Ok(array);
     }

@@ -82,7 +82,7 @@ fn print(stored: Stored, out: &mut Output) -> Result<(), Failure> {
     if matches!(value, Value::Bytes(_) | Value::ByteArray(_)) {
         return Err(refused(format!("entry {key} is {}, which JSON has not", value.type_name())));
     }
-    writeln!(out, "{}", json::pretty(&value))?;
+    writeln!(out, "{}", as_json(&key, &value)?)?;
     Ok(())
 }
 
@@ -91,10 +91,20 @@ fn content(stored: Stored) -> Result<Vec<u8>, Failure> {
     if !is_plain(&stored) {
         return Ok(stored.into_bytes()?.to_vec());
     }
+    let key = stored.key().to_owned();
     Ok(match decode_plain(stored, Value::decode)? {
         Value::Bytes(bytes) | Value::ByteArray(bytes) => bytes,
         Value::Str(text) => text.into_bytes(),
-        other => format!("{}\n", json::pretty(&other)).into_bytes(),
+        other => format!("{}\n", as_json(&key, &other)?).into_bytes(),
+    })
+}
+
+/// All of the value or an error: nothing is left out.
+fn as_json(key: &str, value: &Value) -> Result<String, Failure> {
+    json::pretty(value).map_err(|why| {
+        let what = format!("entry {key} cannot be written as JSON: {why}");
+        let error = Error::new(ErrorKind::Unsupported, what);
+        Failure::Engine(error.with_hint("something of it would be lost; read it with a program, in Python or Rust"))
     })
 }
 

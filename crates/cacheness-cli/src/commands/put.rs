@@ -24,6 +24,7 @@ pub(crate) fn run(args: &Put, directory: &Directory, out: &mut Output) -> Result
     }
     // Before a store is made: a file or a key that is not what it should be leaves nothing behind.
     let key = key(args)?;
+    given_once("metadata field", args.metadata.iter().map(|field| field.name.as_str()))?;
     let value = read(args)?;
     let mut payload = Vec::new();
     value.encode(&mut payload)?;
@@ -48,22 +49,25 @@ pub(crate) fn run(args: &Put, directory: &Directory, out: &mut Output) -> Result
     Ok(())
 }
 
+/// Refuses a name that is given twice: only one of its values could be kept.
+fn given_once<'a>(what: &str, mut names: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+    let mut seen = HashSet::new();
+    let Some(twice) = names.find(|name| !seen.insert(*name)) else { return Ok(()) };
+    let error = Error::new(ErrorKind::InvalidInput, format!("the {what} {twice:?} is given twice"));
+    Err(Failure::CommandLine(error.with_hint("several values are a list: a=[1,2]")))
+}
+
 /// The key that the command line names.
 fn key(args: &Put) -> Result<EntryKey, Failure> {
     let key = match &args.key {
         Some(name) => EntryKey::from_name(name.as_str()),
         None => {
-            let mut names = HashSet::new();
-            if let Some(twice) = args.params.iter().find(|one| !names.insert(&one.name)) {
-                let what = format!("the parameter {:?} is given twice", twice.name);
-                let error = Error::new(ErrorKind::InvalidInput, what);
-                return Err(Failure::Key(error.with_hint("several values are a list: a=[1,2]")));
-            }
+            given_once("parameter", args.params.iter().map(|one| one.name.as_str()))?;
             let params = args.params.iter().fold(Params::new(), |all, one| all.with(one.name.as_str(), one));
             params.into_entry_key(&SerializationConfig::default())
         }
     };
-    key.map_err(Failure::Key)
+    key.map_err(Failure::CommandLine)
 }
 
 /// The value that the file has in it.

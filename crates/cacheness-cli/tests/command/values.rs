@@ -72,7 +72,10 @@ fn what_cannot_be_put_leaves_nothing() {
     ] {
         place.run(args).failed(2, "");
     }
-    place.run(&["put", "x", "a=1", "a=2"]).failed(2, "\"a\" is given twice");
+    place.run(&["put", "x", "a=1", "a=2"]).failed(2, "the parameter \"a\" is given twice");
+    place
+        .run(&["put", "x", "a=1", "--metadata", "m=1", "--metadata", "m=2"])
+        .failed(2, "the metadata field \"m\" is given twice");
     place.run(&["put", "x", "--key", ""]).failed(2, "is empty");
     place.run(&["put", "x", "--key", &"k".repeat(2_000)]).failed(2, "bytes");
     for ttl in ["-5", "-5m", "-"] {
@@ -143,6 +146,31 @@ fn a_value_is_printed_or_written() {
     place.run(&["get", "map", "-o", "no/such/dir"]).failed(1, "cannot write no/such/dir");
     place.run(&["get", "map", "-o", "cache"]).failed(1, "cannot write cache");
     assert!(place.path("cache/cacheness.toml").exists());
+}
+
+#[test]
+fn what_json_cannot_hold_is_not_written() {
+    use cacheness::core::formats::plain::{NumpyArray, Value as Plain};
+
+    let place = Place::new();
+    let cache = place.cache();
+    let weights = [0.5, 1.0, 1.5].iter().flat_map(|item: &f64| item.to_le_bytes()).collect();
+    let weights = Plain::NumpyArray(NumpyArray { dtype: "<f8".into(), shape: vec![3], fortran: false, data: weights });
+    let model = Plain::Map(vec![("weights".into(), weights), ("best".into(), Plain::Bool(true))]);
+    cache.put(&model, Named("model")).expect("put");
+    let expected = json!({ "weights": [0.5, 1.0, 1.5], "best": true });
+    assert_eq!(place.run(&["get", "model"]).done().json(), expected);
+    place.run(&["get", "model", "-o", "model.json"]).done();
+    let written = std::fs::read(place.path("model.json")).expect("read");
+    assert_eq!(serde_json::from_slice::<Value>(&written).expect("JSON"), expected);
+
+    let twice = Plain::Map(vec![(Plain::Int(1), "a".into()), ("1".into(), "b".into())]);
+    cache.put(&twice, Named("twice")).expect("put");
+    for args in [&["get", "twice"][..], &["get", "twice", "-o", "-"], &["get", "twice", "-o", "twice.json"]] {
+        let ran = place.run(args).failed(1, "two keys of one mapping would have the name \"1\"");
+        assert!(ran.out.is_empty() && ran.err.contains("hint: "), "{ran:?}");
+    }
+    assert!(!place.path("twice.json").exists());
 }
 
 #[test]

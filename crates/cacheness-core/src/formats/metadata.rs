@@ -472,9 +472,19 @@ fn parse_int(text: &str) -> Option<Value> {
     (shortest(&bytes).len() == bytes.len() && is_big_int(&bytes)).then_some(Value::BigInt(bytes))
 }
 
+impl<S: AsRef<str>, D: AsRef<[u8]>> NumpyScalar<S, D> {
+    /// The nearest JSON for people; `None` for what JSON has nothing near to: `NumPy`'s times, records, texts that are
+    /// none.
+    #[must_use]
+    pub fn to_display_json(&self) -> Option<Json> {
+        super::plain::numpy::to_display(self.dtype.as_ref(), self.data.as_ref())
+    }
+}
+
 impl Value {
     /// The nearest JSON for people: nothing is tagged, so types are lost. Tuples and sets are arrays, keys are their text,
-    /// NaN is its name, bytes are base 64, times ISO 8601.
+    /// NaN is its name, bytes are base 64, times ISO 8601. Of an array only dtype and shape are named, and of keys with the
+    /// same text only the last is kept: this is for listings.
     #[must_use]
     pub fn to_display_json(&self) -> Json {
         let list = |items: &[Self]| Json::Array(items.iter().map(Self::to_display_json).collect());
@@ -500,7 +510,9 @@ impl Value {
                 Json::from(calendar::format_time(*micros).unwrap_or_default() + &zone.to_text())
             }
             Self::TimeDelta(delta) => Json::from(delta.as_secs_f64()),
-            Self::NumpyScalar(NumpyScalar { dtype, data }) => super::plain::numpy::to_display(dtype, data),
+            Self::NumpyScalar(scalar) => {
+                scalar.to_display_json().unwrap_or_else(|| Json::from(format!("scalar {}", scalar.dtype)))
+            }
             Self::NumpyArray(array) => Json::from(format!("array {} {:?}", array.dtype, array.shape)),
             // The content of a tag without the tag.
             _ => match encode(self, &Path::ROOT) {

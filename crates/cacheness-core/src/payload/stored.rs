@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{Buffer, Check, LARGE, PayloadHasher};
+use super::{Buffer, Check, LARGE, PayloadHash, PayloadHasher};
 use crate::blob::BlobReader;
 use crate::clock::Timestamp;
 use crate::entry::{Entry, Format, Location};
@@ -211,6 +211,10 @@ impl Stored {
                 hasher.finish()
             }
         };
+        self.expect(&found)
+    }
+
+    fn expect(&self, found: &PayloadHash) -> Result<()> {
         let equal = match self.check {
             Check::Skip => true,
             Check::Xxh3(expected) => found.file_hash == Some(expected),
@@ -337,30 +341,37 @@ impl Stored {
     pub fn verified_file(&self) -> Result<Option<&File>> {
         let Source::Blob(reader) = &self.source else { return Ok(None) };
         let Some(file) = reader.file() else { return Ok(None) };
-        if !matches!(self.check, Check::Skip) {
-            let mut hasher =
-                PayloadHasher::new(matches!(self.check, Check::Xxh3(_)), matches!(self.check, Check::Blake3(_)));
-            let mut buffer = Buffer::zeroed(self.length()?.min(LARGE))?;
-            let mut offset = 0;
-            while offset < self.size() {
-                let count = (self.size() - offset).min(buffer.len() as u64);
-                #[allow(clippy::cast_possible_truncation)]
-                let piece = &mut buffer.as_mut_slice()[..count as usize];
-                reader.read_exact_at(piece, offset)?;
-                hasher.update_parallel(piece);
-                offset += count;
-            }
-            let found = hasher.finish();
-            let equal = match self.check {
-                Check::Skip => true,
-                Check::Xxh3(expected) => found.file_hash == Some(expected),
-                Check::Blake3(expected) => found.digest == Some(expected),
-            };
-            if !equal {
-                return Err(self.wrong_hash());
-            }
-        }
+        self.verify()?;
         Ok(Some(file))
+    }
+
+    /// Verifies the payload unless the check is [`Check::Skip`], and keeps nothing of it.
+    pub fn verify(&self) -> Result<()> {
+        let Source::Blob(reader) = &self.source else { return self.check_parts(&[self.inline()]) };
+        let (xxh3, blake3) = match self.check {
+            Check::Skip => return Ok(()),
+            Check::Xxh3(_) => (true, false),
+            Check::Blake3(_) => (false, true),
+        };
+        let mut hasher = PayloadHasher::new(xxh3, blake3);
+        let mut buffer = Buffer::zeroed(self.length()?.min(LARGE))?;
+        let mut offset = 0;
+        while offset < self.size() {
+            let count = (self.size() - offset).min(buffer.len() as u64);
+            #[allow(clippy::cast_possible_truncation)]
+            let piece = &mut buffer.as_mut_slice()[..count as usize];
+            reader.read_exact_at(piece, offset)?;
+            hasher.update_parallel(piece);
+            offset += count;
+        }
+        self.expect(&hasher.finish())
+    }
+
+    /// What is wrong with a payload whose unverified beginning gave `error`: the damage, where it has not the hash that
+    /// it should have; else `error`.
+    #[must_use]
+    pub fn damage_or(&self, error: Error) -> Error {
+        self.verify().err().unwrap_or(error)
     }
 
     /// The path of the payload's local file, where there is one.

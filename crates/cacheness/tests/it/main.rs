@@ -15,6 +15,7 @@ mod disks;
 mod faults;
 #[cfg(target_os = "linux")]
 mod hazards;
+mod heads;
 mod json;
 #[cfg(feature = "failpoints")]
 mod kill;

@@ -217,11 +217,16 @@ impl Model {
         self.entries.get(&key).is_some_and(|known| known.expires > now)
     }
 
-    /// Whether a put fails because the cache is full and evicts nothing.
-    fn refuses(&self, key: u8, value: &[u8]) -> bool {
-        if self.policy != EvictionPolicy::None {
+    /// Whether a put fails because the cache is full and evicts nothing but what has expired.
+    fn refuses(&mut self, key: u8, value: &[u8], now: i64) -> bool {
+        if self.policy != EvictionPolicy::None || !self.is_full(key, value) {
             return false;
         }
+        self.entries.retain(|_, known| known.expires > now);
+        self.is_full(key, value)
+    }
+
+    fn is_full(&self, key: u8, value: &[u8]) -> bool {
         match self.entries.get(&key) {
             Some(former) => self.bytes() - stored_size(&former.value) + stored_size(value) > MAX_BYTES,
             None => self.entries.len() >= MAX_ENTRIES || self.bytes() + stored_size(value) > MAX_BYTES,
@@ -306,7 +311,7 @@ proptest! {
                 Limited::Put { key, large, ttl } => {
                     let value = value(key, large);
                     let put = cache.put_with(&value, params! { key: key }, options(ttl));
-                    if model.refuses(key, &value) {
+                    if model.refuses(key, &value, now) {
                         prop_assert_eq!(put.unwrap_err().kind(), ErrorKind::Full);
                     } else {
                         model.put(key, value, expiry(ttl), now, put.unwrap());
@@ -337,7 +342,7 @@ proptest! {
                         prop_assert_eq!(got.unwrap(), model.read(key, now));
                     } else if fails {
                         prop_assert_eq!(got.unwrap_err().to_string(), "it fails");
-                    } else if model.refuses(key, &value) {
+                    } else if model.refuses(key, &value, now) {
                         prop_assert_eq!(got.unwrap_err().kind(), ErrorKind::Full);
                     } else {
                         prop_assert_eq!(&got.unwrap(), &value);

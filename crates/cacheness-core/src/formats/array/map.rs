@@ -80,8 +80,8 @@ pub fn map_npy(stored: &Stored, mode: MapMode) -> Result<Option<MappedArray>> {
     let Some(file) = stored.verified_file()? else {
         return Ok(None);
     };
+    let (header, kind) = open_header(stored)?;
     let read = || -> Result<Option<MappedArray>> {
-        let (header, kind) = open_header(stored)?;
         let Some(start) = kind.prefix() else { return Ok(None) };
         let size = header.nbytes() + start.len();
         let mut options = MmapOptions::new();

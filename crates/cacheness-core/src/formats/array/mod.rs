@@ -245,32 +245,43 @@ fn within(stored: &Stored, error: Error) -> Error {
 /// Opens a stored array and reads its header, which says how much memory [`ArrayReader::read_into`] needs.
 ///
 /// The header is believed only as far as the size of the payload bears it out; it is verified with the rest when the
-/// items are read.
+/// items are read, or now if it cannot be decoded.
 pub fn open(stored: Stored) -> Result<ArrayReader> {
-    let (header, kind) = open_header(&stored).map_err(|error| within(&stored, error))?;
+    let (header, kind) = open_header(&stored)?;
     Ok(ArrayReader { stored, header, kind })
 }
 
+/// The header of a payload that is not verified. One that cannot be decoded is damaged, unless the payload has its hash.
 fn open_header(stored: &Stored) -> Result<(ArrayHeader, Kind)> {
-    match &*stored.format().storage_format {
+    let read = read_header(&stored.format().storage_format, stored.size(), |count| stored.peek(count));
+    read.map_err(|error| stored.damage_or(within(stored, error)))
+}
+
+/// The header of a payload of `size` bytes, of which `peek` reads the first.
+fn read_header(
+    storage_format: &str,
+    size: u64,
+    peek: impl Fn(usize) -> Result<Vec<u8>>,
+) -> Result<(ArrayHeader, Kind)> {
+    match storage_format {
         "npy" => {
-            let mut start = stored.peek(npy::PEEK)?;
+            let mut start = peek(npy::PEEK)?;
             let length = npy::header_length(&start)?;
             if length > start.len() {
-                start = stored.peek(length)?;
+                start = peek(length)?;
             }
-            let header = npy_header(&start, length, stored.size())?;
+            let header = npy_header(&start, length, size)?;
             start.truncate(length);
             Ok((header, Kind::Npy(start)))
         }
         #[cfg(feature = "blosc2")]
         "b2nd" => {
-            let mut start = stored.peek(frame::PEEK)?;
-            let length = frame::header_length(&start, stored.size())?;
+            let mut start = peek(frame::PEEK)?;
+            let length = frame::header_length(&start, size)?;
             if length > start.len() {
-                start = stored.peek(length)?;
+                start = peek(length)?;
             }
-            Ok((frame::FrameHeader::parse(&start, stored.size())?.array_header(), Kind::Blosc))
+            Ok((frame::FrameHeader::parse(&start, size)?.array_header(), Kind::Blosc))
         }
         #[cfg(not(feature = "blosc2"))]
         "b2nd" => Err(Error::new(ErrorKind::Unsupported, "this build cannot read Blosc2 frames")
@@ -301,6 +312,11 @@ impl ArrayReader {
     #[must_use]
     pub fn nbytes(&self) -> usize {
         self.header.nbytes()
+    }
+
+    /// Verifies the payload now: for a header that says what nobody can do.
+    pub fn verify(&self) -> Result<()> {
+        self.stored.verify()
     }
 
     /// Verifies the payload and decodes it straight into `destination`, which must have [`ArrayReader::nbytes`] bytes.

@@ -106,8 +106,9 @@ where
     A: Element,
     D: Dimension,
 {
-    let (place, header) = (format!("entry {}", reader.stored.key()), reader.header().clone());
-    decode_items(&place, &header, |bytes| reader.read_into(bytes))
+    let header = reader.header().clone();
+    expect::<A, D>(reader.stored.key(), &header).map_err(|error| reader.stored.damage_or(error))?;
+    decode_items(&header, |bytes| reader.read_into(bytes))
 }
 
 /// Decodes the part of a stored array that lies in `ranges`, one for each dimension. See [`ArraySlicer::open`] for
@@ -117,23 +118,17 @@ where
     A: Element,
     D: Dimension,
 {
-    let place = format!("entry {}", stored.key());
+    let key = stored.key().to_owned();
     let slicer = ArraySlicer::open(stored, verify)?;
     let part = slicer.part(ranges)?;
-    decode_items(&place, &part, |bytes| slicer.read_into(ranges, bytes))
+    expect::<A, D>(&key, &part).map_err(|error| slicer.verify().err().unwrap_or(error))?;
+    decode_items(&part, |bytes| slicer.read_into(ranges, bytes))
 }
 
-fn decode_items<A, D>(
-    place: &str,
-    header: &ArrayHeader,
-    fill: impl FnOnce(&mut [u8]) -> Result<()>,
-) -> Result<Array<A, D>>
-where
-    A: Element,
-    D: Dimension,
-{
-    let ArrayHeader { dtype, shape, order, .. } = header;
-    let mismatch = |what: String| Error::new(ErrorKind::Unsupported, what).within(place);
+/// Fails where the array of `key` is not one of `A` and `D`.
+fn expect<A: Element, D: Dimension>(key: &str, header: &ArrayHeader) -> Result<()> {
+    let ArrayHeader { dtype, shape, .. } = header;
+    let mismatch = |what: String| Error::new(ErrorKind::Unsupported, what).within(format_args!("entry {key}"));
     let code = dtype.trim_start_matches(['<', '>', '|', '=']);
     if code != A::CODE {
         return Err(mismatch(format!("its items are {dtype} and cannot be read as {}", std::any::type_name::<A>()))
@@ -145,6 +140,15 @@ where
         return Err(mismatch(format!("it has {} dimensions and cannot be read as {ndim}", shape.len()))
             .with_hint("ArrayD takes any number of dimensions"));
     }
+    Ok(())
+}
+
+fn decode_items<A, D>(header: &ArrayHeader, fill: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<Array<A, D>>
+where
+    A: Element,
+    D: Dimension,
+{
+    let ArrayHeader { dtype, shape, order, .. } = header;
     let native = dtype.starts_with(NATIVE) || dtype.starts_with(['|', '=']) || size_of::<A>() == 1;
     let items = A::read(fill, shape.iter().product(), native)?;
     let shape = IxDyn(shape).set_f(*order == Order::F);

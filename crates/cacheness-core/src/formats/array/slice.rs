@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::source::Source;
-use super::{ArrayHeader, Order, bad, open_header, within};
+use super::{ArrayHeader, Order, open_header, read_header};
 use crate::error::{Error, ErrorKind, Result};
 use crate::payload::{Buffer, Stored};
 
@@ -34,19 +34,28 @@ impl ArraySlicer {
     ///
     /// With `verify` the whole payload is read and its hash checked first. Without, only the parts that are asked for
     /// are read, and nothing but their own structure is checked: a Blosc2 chunk that is damaged may be noticed, a
-    /// damaged item of a `.npy` file is not.
+    /// damaged item of a `.npy` file is not. What cannot be decoded is verified after all, so that damage is called so.
     pub fn open(stored: Stored, verify: bool) -> Result<Self> {
-        let (header, kind) = open_header(&stored).map_err(|error| within(&stored, error))?;
+        let storage_format = stored.format().storage_format.clone();
+        let place = format!("entry {}: cannot decode its {storage_format} payload", stored.key());
+        let ((header, kind), bytes) = if verify {
+            let bytes = stored.into_bytes()?;
+            let peek = |count: usize| Ok(bytes[..count.min(bytes.len())].to_vec());
+            let read = read_header(&storage_format, bytes.len() as u64, peek);
+            (read.map_err(|error| error.within(&place))?, Bytes::Verified(bytes))
+        } else {
+            (open_header(&stored)?, Bytes::Stored(Box::new(stored)))
+        };
         let items = kind.prefix().map(|start| start.len() as u64);
-        let place = format!("entry {}: cannot decode its {} payload", stored.key(), stored.format().storage_format);
-        let bytes = if verify { Bytes::Verified(stored.into_bytes()?) } else { Bytes::Stored(Box::new(stored)) };
-        let slicer = Self { bytes, header, items, place };
-        if let Bytes::Verified(bytes) = &slicer.bytes
-            && super::header_of_part(bytes).map_err(|error| error.within(&slicer.place))? != slicer.header
-        {
-            return Err(bad("its header changed while it was read").within(&slicer.place));
+        Ok(Self { bytes, header, items, place })
+    }
+
+    /// Verifies the payload if it is not verified yet: for a header that says what nobody can do.
+    pub fn verify(&self) -> Result<()> {
+        match &self.bytes {
+            Bytes::Stored(stored) => stored.verify(),
+            Bytes::Verified(_) => Ok(()),
         }
-        Ok(slicer)
     }
 
     /// What the whole array is.
@@ -95,7 +104,7 @@ impl ArraySlicer {
             Bytes::Stored(stored) => self.read_box::<Stored>(stored, &wanted, destination),
             Bytes::Verified(bytes) => self.read_box::<[u8]>(bytes, &wanted, destination),
         };
-        outcome.map_err(|error| error.within(&self.place))
+        outcome.map_err(|error| self.verify().err().unwrap_or_else(|| error.within(&self.place)))
     }
 
     fn read_box<S: Source + ?Sized>(&self, source: &S, wanted: &[Range<usize>], destination: &mut [u8]) -> Result<()> {
@@ -112,7 +121,7 @@ impl ArraySlicer {
         #[cfg(feature = "blosc2")]
         return super::frame::Frame::open(source)?.read_box(wanted, destination);
         #[cfg(not(feature = "blosc2"))]
-        Err(bad("it is no .npy file"))
+        Err(super::bad("it is no .npy file"))
     }
 }
 

@@ -119,17 +119,16 @@ pub(in crate::formats) fn from_number(dtype: &str, number: &Json) -> Option<Vec<
     fits.then_some(bytes)
 }
 
-/// A scalar for people.
-pub(in crate::formats) fn to_display(dtype: &str, data: &[u8]) -> Json {
-    match item(dtype, data) {
-        Some(Item::Bool(value)) => Json::from(value),
-        Some(Item::Int(value)) => Json::from(value),
-        Some(Item::UInt(value)) => Json::from(value),
-        Some(Item::Float(value)) if value.is_finite() => Json::from(value),
-        Some(Item::Float(value)) => Json::from(value.to_string()),
-        Some(Item::Complex(real, imaginary)) => Json::from(format!("({real}, {imaginary})")),
-        Some(Item::Bytes(bytes)) => Json::from(bytes.escape_ascii().to_string()),
-        Some(Item::Str(text)) => Json::from(text),
-        None => Json::from(format!("scalar {dtype}")),
-    }
+/// A scalar for people; `None` where [`item`] has none.
+pub(in crate::formats) fn to_display(dtype: &str, data: &[u8]) -> Option<Json> {
+    Some(match item(dtype, data)? {
+        Item::Bool(value) => Json::from(value),
+        Item::Int(value) => Json::from(value),
+        Item::UInt(value) => Json::from(value),
+        Item::Float(value) if value.is_finite() => Json::from(value),
+        Item::Float(value) => Json::from(value.to_string()),
+        Item::Complex(real, imaginary) => Json::from(format!("({real}, {imaginary})")),
+        Item::Bytes(bytes) => Json::from(bytes.escape_ascii().to_string()),
+        Item::Str(text) => Json::from(text),
+    })
 }
