@@ -32,7 +32,6 @@ def _litter(directory: Path) -> list[str]:
 _WRITER = """
 import signal, sys, numpy as np
 from cacheness import Cache
-from soak import times
 signal.signal(signal.SIGINT, signal.default_int_handler)
 values = [np.random.default_rng(i).random(4_000_000) for i in range(2)]
 cache = Cache(sys.argv[1])

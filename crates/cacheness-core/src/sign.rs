@@ -125,7 +125,7 @@ struct Keys {
     list: Vec<Key>,
     /// Which of the keys that have signed this is.
     signing: SigningKey,
-    checked_at: Option<Instant>,
+    checked_at: Instant,
 }
 
 impl Keys {
@@ -191,7 +191,10 @@ impl Signer {
     }
 
     fn with_keys(list: Vec<Key>, path: Option<PathBuf>, fields: SignedFields) -> Self {
-        let keys = Keys { list, signing: SigningKey(0), checked_at: None };
+        if let Some(path) = &path {
+            key_file::warn_if_readable_by_others(path);
+        }
+        let keys = Keys { list, signing: SigningKey(0), checked_at: Instant::now() };
         Self { keys: RwLock::new(keys), rotating: Mutex::new(()), complained: AtomicBool::new(false), path, fields }
     }
 
@@ -251,7 +254,7 @@ impl Signer {
         }
         let mut keys = self.keys.write();
         // Who has read the file before this does not take back what is newer.
-        keys.checked_at = Some(Instant::now());
+        keys.checked_at = Instant::now();
         keys.replace(list);
         Ok(())
     }
@@ -260,9 +263,8 @@ impl Signer {
         if self.path.is_none() {
             return Ok(());
         }
-        let now = Instant::now();
-        let is_recent = |at: Instant| now.saturating_duration_since(at) < REFRESH;
-        if !self.keys.read().checked_at.is_some_and(is_recent) {
+        let checked_at = self.keys.read().checked_at;
+        if checked_at.elapsed() >= REFRESH {
             self.reload()?;
         }
         Ok(())
@@ -276,10 +278,10 @@ impl Signer {
         let list = key_file::read(path)?;
         let mut keys = self.keys.write();
         // Another thread may have read what is newer.
-        if keys.checked_at.is_some_and(|at| at > now) {
+        if keys.checked_at > now {
             return Ok(true);
         }
-        keys.checked_at = Some(now);
+        keys.checked_at = now;
         Ok(list.is_some_and(|list| keys.replace(list)))
     }
 

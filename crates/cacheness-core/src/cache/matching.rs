@@ -108,7 +108,7 @@ impl CacheEngine {
                 removed += removal.count;
                 // Touched since, they are to go all the same; replaced, they may be others.
                 for EntrySummary { entry, .. } in &removal.changed {
-                    if pattern.judge(&Glimpse::from(entry), &compare)? == Some(true) {
+                    if pattern.judge(&Glimpse::from(entry), compare)? == Some(true) {
                         found.versions.push(entry.version());
                     }
                 }

@@ -36,7 +36,6 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<Key>>> {
         return Err(Error::new(ErrorKind::Storage, format!("the signing key {shown} is not a regular file"))
             .with_hint("remove what is there, and put the right file back"));
     }
-    warn_if_readable_by_others(&file, path);
     let mut bytes = Vec::with_capacity(2 * KEY_SIZE);
     let limit = (MOST * KEY_SIZE) as u64;
     (&mut file)
@@ -56,16 +55,17 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<Key>>> {
     Ok(Some(keys.collect()))
 }
 
+/// Says so where others can read the keys.
 #[cfg(unix)]
-fn warn_if_readable_by_others(file: &File, path: &Path) {
+pub(super) fn warn_if_readable_by_others(path: &Path) {
     use std::os::unix::fs::MetadataExt;
-    if file.metadata().is_ok_and(|m| m.mode() & 0o077 != 0) {
+    if path.symlink_metadata().is_ok_and(|m| m.mode() & 0o077 != 0) {
         log::warn!("the signing key {} can be read by other users: chmod 600 it", path.display());
     }
 }
 
 #[cfg(not(unix))]
-fn warn_if_readable_by_others(_file: &File, _path: &Path) {}
+pub(super) fn warn_if_readable_by_others(_path: &Path) {}
 
 #[derive(PartialEq)]
 pub(super) enum Overwrite {

@@ -125,7 +125,7 @@ fn rotations_that_did_not_end_leave_a_store_that_can_be_rotated() {
     assert_eq!((both.len(), &both[32..]), (64, &first[..]));
     assert_eq!(store.get::<i32>("a").unwrap(), Some(1));
     // As many keys as there may be: all but a new one are dropped when the cause is gone.
-    let mut most = both.clone();
+    let mut most = both;
     most.splice(32..32, (0..62 * 32).map(|n| (n % 251) as u8));
     fs::write(&file, &most).unwrap();
     assert_eq!(store.engine().rotate_signing_key().unwrap_err().kind(), error.kind());
