@@ -36,7 +36,7 @@ pub(crate) enum Method {
 }
 
 /// All keywords that are taken out. Most calls have none of them, which one look at their few names tells.
-const RESERVED: [&str; 9] = [
+const RESERVED: [&str; 13] = [
     "metadata",
     "description",
     "ttl_seconds",
@@ -46,7 +46,25 @@ const RESERVED: [&str; 9] = [
     "mmap_mode",
     "strict_verification",
     "params",
+    "verify",
+    "check_expiration",
+    "stale_ttl_seconds",
+    "early_recompute",
 ];
+
+/// Keywords of one method each, which has taken them out itself: elsewhere they would be a parameter, and the entry another.
+const OF_OTHERS: [(&str, &str); 4] = [
+    ("verify", "get_slice"),
+    ("check_expiration", "get_metadata"),
+    ("stale_ttl_seconds", "get_or_compute"),
+    ("early_recompute", "get_or_compute"),
+];
+
+fn refuse_keyword(name: &str, method: &str) -> PyErr {
+    PyTypeError::new_err(format!(
+        "{name} is a reserved keyword of {method}(); pass a parameter of that name in params={{'{name}': …}}"
+    ))
+}
 
 fn has_reserved(kwargs: &Bound<'_, PyDict>) -> bool {
     kwargs.iter().any(|(name, _)| {
@@ -88,9 +106,7 @@ impl<'py> Call<'py> {
         for name in [intern!(py, "default"), intern!(py, "mmap_mode"), intern!(py, "strict_verification")] {
             let Some(value) = take(kwargs, name)? else { continue };
             if method != Method::Get {
-                return Err(PyTypeError::new_err(format!(
-                    "{name} is a reserved keyword of get(); pass a parameter of that name in params={{'{name}': …}}"
-                )));
+                return Err(refuse_keyword(name.to_str()?, "get"));
             }
             match name.to_str()? {
                 "default" => call.default = Some(value),
@@ -100,6 +116,11 @@ impl<'py> Call<'py> {
                     call.strict_verification =
                         switch.map_err(|_| wrong_type("strict_verification", &value, "a bool"))?;
                 }
+            }
+        }
+        for (name, method) in OF_OTHERS {
+            if kwargs.contains(name)? {
+                return Err(refuse_keyword(name, method));
             }
         }
         if let Some(params) = take(kwargs, intern!(py, "params"))?

@@ -140,6 +140,12 @@ def test_reserved_keywords_go_into_params(cache: Cache) -> None:
     assert cache.get(params={"ttl_seconds": 6, "params": 1}, model="x") is None
     with pytest.raises(TypeError, match="default is a reserved keyword"):
         cache.put(1, default=3)
+    for keyword in ("verify", "check_expiration", "stale_ttl_seconds", "early_recompute"):
+        for method in (lambda **params: cache.put(1, **params), cache.get, cache.exists):
+            with pytest.raises(TypeError, match=f"{keyword} is a reserved keyword of get_.*params={{'{keyword}'"):
+                method(x=1, **{keyword: 1})
+        cache.put(keyword, params={keyword: 1})
+        assert cache.get(params={keyword: 1}) == keyword
     with pytest.raises(TypeError, match="given twice"):
         cache.get(params={"a": 1}, a=1)
     with pytest.raises(TypeError, match="no parameters"):
@@ -383,3 +389,14 @@ def test_what_is_in_memory_cannot_be_pickled_or_copied(kind: type) -> None:
                 copied(store)
     with Cache(":memory:") as cache:
         assert cache.cache_key(x=cache) == cache.cache_key(x=cache), "an object that holds one has a key"
+
+
+def test_what_would_expire_after_the_last_year_never_does(cache: Cache) -> None:
+    for x, ttl in enumerate([dt.timedelta.max, 2.6e11, dt.timedelta(days=366 * 8000)]):
+        cache.put(x, x=x, ttl_seconds=ttl)
+        assert cache.get(x=x) == x
+        entry = cache.get_metadata(x=x)
+        assert entry is not None and entry["expires_at"] is None
+    cache.put(9, x=9, ttl_seconds=dt.timedelta(days=365 * 7900))
+    entry = cache.get_metadata(x=9)
+    assert entry is not None and dt.datetime.fromisoformat(entry["expires_at"]).year > 9900

@@ -168,7 +168,8 @@ impl CacheEngine {
         };
         let ttl = seconds.map(ttl_duration).transpose()?;
         let ttl = ttl.map_or(self.max_age, |ttl| Some(self.max_age.map_or(ttl, |max| ttl.min(max))));
-        Ok(ttl.map(|ttl| self.store.clock().now().saturating_add(ttl)))
+        // What expires after the last date that every calendar can write never does.
+        Ok(ttl.map(|ttl| self.store.clock().now().saturating_add(ttl)).filter(|time| *time <= Timestamp::LAST_DATE))
     }
 
     /// Stores a value under `key`; returns the entry.

@@ -10,6 +10,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
+    /// The end of the year 9999: Python's `datetime` and ISO 8601 with four digits go no further.
+    pub const LAST_DATE: Self = Self(253_402_300_799_999_999);
+
     /// This time plus `duration`, at the end of time at the latest.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {

@@ -12,6 +12,7 @@ mod blobs;
 mod eviction;
 mod metadata;
 mod model;
+mod sharing;
 mod skim;
 
 use std::any::Any;
