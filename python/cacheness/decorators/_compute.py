@@ -85,6 +85,8 @@ class Computing:
     def keep(self, cache: Cache, key: CallKey, result: Any, spent: float, flight: _core.Flight | None) -> None:
         """Stores a result, if it is to be kept, and ends the flight. Ctrl-C lets another caller take over."""
         kept = False
+        # Pickling, and a signal handler that comes now, are a part of it, too: what they ask for never waits for it.
+        token = inside.set(inside.get() if flight is None else flight)
         try:
             if self._admits(result):
                 try:
@@ -98,6 +100,8 @@ class Computing:
         except BaseException:
             interrupt(flight)
             raise
+        finally:
+            inside.reset(token)
         end(flight, kept=kept)
 
     def _admits(self, result: Any) -> bool:
