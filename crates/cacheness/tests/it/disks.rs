@@ -182,9 +182,12 @@ fn losses(backend: &str, durability: Durability) -> u64 {
     open(&dir, backend, Durability::Full).unwrap().put(&key(1000), &value(1)).unwrap();
     for round in 0..soak(1) {
         let store = open(&dir, backend, durability).unwrap();
+        // What a put is told while the power goes is not counted: a kernel may answer a sync well that comes at that moment.
+        let mut told_before = BTreeMap::new();
         std::thread::scope(|scope| {
             scope.spawn(|| write(&store, &told, round));
             std::thread::sleep(Duration::from_millis(20 + round * 37 % 400));
+            told_before.clone_from(&told.lock().unwrap().numbers);
             disk.lose_power();
         });
         drop(store);
@@ -195,18 +198,19 @@ fn losses(backend: &str, durability: Durability) -> u64 {
         let under_way = told.under_way.take();
         let mut found = BTreeMap::new();
         for (&name, &number) in &told.numbers {
+            let sure = told_before.get(&name).copied();
             match store.get::<Vec<u8>>(&key(name)) {
                 Ok(Some(bytes)) => {
                     let there = number_of(&bytes);
                     assert_eq!(bytes, value(there), "{backend}: another value's bytes");
                     assert!(there <= number || under_way == Some((name, there)), "{backend}: {there} after {number}");
-                    lost += u64::from(there < number);
+                    lost += u64::from(sure.is_some_and(|sure| there < sure));
                     found.insert(name, there);
                 }
-                Ok(None) => lost += 1,
+                Ok(None) => lost += u64::from(sure.is_some()),
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::Integrity, "{backend}: {error:?}");
-                    lost += 1;
+                    lost += u64::from(sure.is_some());
                     assert!(store.delete(&key(name)).unwrap());
                 }
             }
