@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from . import _core
-from ._options import absolute, directory, refuse_copy, shown
-from .cache import _CacheRegistry
-from .config import CacheConfig, CacheStorageConfig
-from .errors import CacheConfigurationError, CacheError
-from .handlers import HandlerRegistry
+from .. import _core
+from .._options import absolute, directory, refuse_copy, shown
+from ..cache import _CacheRegistry
+from ..config import CacheConfig, CacheStorageConfig
+from ..errors import CacheConfigurationError, CacheError
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Literal, Self
 
-    from .config import CompressionConfig
-
-__all__ = ["BlobStore", "HandlerRegistry"]
+    from ..config import CompressionConfig
+    from ..handlers import HandlerRegistry
 
 _ARRAY_CODECS = ("lz4", "lz4hc", "blosclz", "zstd", "zlib")
 

@@ -1,0 +1,8 @@
+"""The store: artifacts under names, for ever."""
+
+from __future__ import annotations
+
+from ..handlers import HandlerRegistry
+from ._blob_store import BlobStore
+
+__all__ = ["BlobStore", "HandlerRegistry"]
