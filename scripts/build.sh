@@ -15,4 +15,4 @@ cd "$ROOT"
 features=pyo3/extension-module
 [ "$profile" != checked ] || features+=,testing
 # Standard output is only pip talking; errors go to standard error.
-VIRTUAL_ENV="$VENV" "$VENV/bin/maturin" develop --quiet --profile "$profile" --features "$features" --locked >/dev/null
+VIRTUAL_ENV="$VENV" "$VENV/bin/maturin" develop ${quiet:+--quiet} --profile "$profile" --features "$features" --locked >/dev/null

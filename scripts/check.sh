@@ -40,11 +40,12 @@ check_advisories() {
     done
     return $verdict
 }
+check_features() { "$VENV/bin/python" scripts/features.py; }
 check_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --locked --quiet; }
 check_ruff() { "$VENV/bin/ruff" check --quiet . && "$VENV/bin/ruff" format --check --quiet .; }
 check_types() {
     "$VENV/bin/mypy" &&
-        "$VENV/bin/mypy" --strict scripts/no_skips.py scripts/advisories.py scripts/try_wheel.py &&
+        "$VENV/bin/mypy" --strict scripts/no_skips.py scripts/advisories.py scripts/features.py scripts/try_wheel.py &&
         "$VENV/bin/mypy" benchmarks examples
 }
 # The stubs say what the module has. stubtest imports it, so it is built first, as the tests want it.
@@ -56,7 +57,7 @@ check_stubs() {
 
 prepare || exit 1
 names=("$@")
-[ ${#names[@]} -gt 0 ] || names=(fmt ruff deny advisories clippy docs types stubs)
+[ ${#names[@]} -gt 0 ] || names=(fmt ruff features deny advisories clippy docs types stubs)
 failed=() unchecked=()
 for name in "${names[@]}"; do
     say "check: $name"

@@ -16,5 +16,5 @@ models=("$@")
 [ ${#models[@]} -gt 0 ] || models=(model::)
 for model in "${models[@]}"; do
     # Nothing but models runs under loom.
-    cargo test --package cacheness-core --lib --locked --quiet "$model" -- --skip tests::
+    cargo test --package cacheness-core --lib --locked ${quiet:+--quiet} "$model" -- --skip tests::
 done

@@ -32,14 +32,14 @@ if ! "$VENV/bin/python" -c 'import pip' >/dev/null 2>&1; then
 fi
 
 say "Installing the Python packages of scripts/requirements-dev.txt into .venv"
-"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$ROOT/scripts/requirements-dev.txt"
+"$VENV/bin/python" -m pip install ${quiet:+--quiet} --disable-pip-version-check --no-input -r "$ROOT/scripts/requirements-dev.txt"
 
 missing=()
 [ -n "${CMAKE:-}" ] || command -v cmake >/dev/null 2>&1 || missing+=(cmake)
 system_libclang || missing+=(libclang)
 if [ ${#missing[@]} -gt 0 ]; then
     say "Installing ${missing[*]} into .venv, to build c-blosc2"
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "${missing[@]}" ||
+    "$VENV/bin/python" -m pip install ${quiet:+--quiet} --disable-pip-version-check --no-input "${missing[@]}" ||
         die "c-blosc2 needs cmake and libclang, and no wheel of them fits this machine: install them (Debian: apt install cmake libclang-dev; Fedora: dnf install cmake clang-devel; macOS: brew install cmake llvm), then run make again."
     use_native_tools
 fi

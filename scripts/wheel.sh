@@ -14,7 +14,7 @@ prepare
 cd "$ROOT"
 say "Building the wheel ($profile)"
 rm -rf dist
-"$VENV/bin/maturin" build --quiet --profile "$profile" --locked --out dist >/dev/null
+"$VENV/bin/maturin" build ${quiet:+--quiet} --profile "$profile" --locked --out dist >/dev/null
 
 home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
