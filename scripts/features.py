@@ -1,7 +1,8 @@
-"""Fails where a dependency would be compiled twice, because two builds ask for different features of it.
+"""Fails where a dependency would be compiled twice, because two selections of packages ask for different features of it.
 
-Compares what cargo resolves for the extension module and for the Rust tests; `crates/workspace-hack` says why it matters
-and is where a feature is added. Our own crates differ on purpose: the tests compile in the places that kill them.
+Compares what cargo resolves for the extension module, the Rust tests, and the tests of one crate; `crates/workspace-hack`
+says why it matters and is where a feature is added. Our own crates differ on purpose: the tests compile in the places that
+kill them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ import subprocess
 import sys
 from collections import defaultdict
 
-BUILDS = {
+ALL = "all Rust tests"
+SELECTIONS = {
+    ALL: ["--workspace", "--exclude", "cacheness-python", "--all-features"],
     "the extension module": ["--package", "cacheness-python", "--features", "pyo3/extension-module,testing"],
-    "the Rust tests": ["--workspace", "--exclude", "cacheness-python", "--all-features"],
+    **{
+        f"the tests of {crate}": ["--package", crate, "--all-features"]
+        for crate in ("cacheness", "cacheness-cli", "cacheness-core", "cacheness-metadata", "cacheness-testkit")
+    },
 }
 
 
@@ -30,15 +36,17 @@ def features(selection: list[str]) -> dict[str, set[str]]:
 
 def main() -> int:
     """Prints what differs."""
-    (one, ours), (other, theirs) = ((name, features(selection)) for name, selection in BUILDS.items())
-    different = sorted(package for package in ours.keys() & theirs.keys() if ours[package] != theirs[package])
-    for package in different:
-        print(f"{package} is compiled twice:", file=sys.stderr)
-        print(f"  for {one} with {sorted(ours[package])}", file=sys.stderr)
-        print(f"  for {other} with {sorted(theirs[package])}", file=sys.stderr)
-    if different:
+    everything = features(SELECTIONS[ALL])
+    status = 0
+    for name, selection in SELECTIONS.items():
+        for package, chosen in sorted(features(selection).items()):
+            if package in everything and not chosen <= everything[package]:
+                status = 1
+                print(f"{package} is compiled again for {name}:", file=sys.stderr)
+                print(f"  with {sorted(chosen)}, where {ALL} have {sorted(everything[package])}", file=sys.stderr)
+    if status:
         print("Add the features that one of the two lacks to crates/workspace-hack/Cargo.toml.", file=sys.stderr)
-    return 1 if different else 0
+    return status
 
 
 if __name__ == "__main__":
