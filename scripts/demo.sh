@@ -7,5 +7,5 @@ cd "$ROOT"
 prepare
 "$ROOT/scripts/build.sh" release
 say "Building the Rust program that reads what Python wrote"
-cargo build ${quiet:+--quiet} --release --locked --all-features --package cacheness --example read_demo
-exec "$VENV/bin/python" examples/demo.py --reader "$CARGO_TARGET_DIR/release/examples/read_demo" "$@"
+cargo build ${quiet:+--quiet} --release --locked --package read_demo
+exec "$VENV/bin/python" examples/demo.py --reader "$CARGO_TARGET_DIR/release/read_demo" "$@"

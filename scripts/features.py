@@ -1,8 +1,8 @@
-"""Fails where a dependency would be compiled twice, because two selections of packages ask for different features of it.
+"""Fails where a dependency would be compiled twice, because two selections of packages differ in its features.
 
-Compares what cargo resolves for the extension module, the Rust tests, and the tests of one crate; `crates/workspace-hack`
-says why it matters and is where a feature is added. Our own crates differ on purpose: the tests compile in the places that
-kill them.
+Compares what cargo resolves for the extension module, the Rust tests, the reader of the demo, the tests of one crate;
+`crates/workspace-hack` says why it matters and is where a feature is added. Our own crates differ on purpose: the tests
+compile in the places that kill them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ ALL = "all Rust tests"
 SELECTIONS = {
     ALL: ["--workspace", "--exclude", "cacheness-python", "--all-features"],
     "the extension module": ["--package", "cacheness-python", "--features", "pyo3/extension-module,testing"],
+    "the reader of the demo": ["--package", "read_demo"],
     **{
         f"the tests of {crate}": ["--package", crate, "--all-features"]
         for crate in ("cacheness", "cacheness-cli", "cacheness-core", "cacheness-metadata", "cacheness-testkit")

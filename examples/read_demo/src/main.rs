@@ -1,28 +1,26 @@
 //! Reads what the Python demo (`examples/demo.py`) stored, by the same parameters.
 //!
 //! One JSON object per entry goes to standard output: what it was read as, its shape, and sums that the demo compares
-//! with its own. `make demo` runs this; by hand: `cargo run --all-features --example read_demo -- demo_store`.
+//! with its own. `make demo` runs this; by hand: `cargo run --package read_demo -- demo_store`.
 
 use std::time::Instant;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt32Type};
+use cacheness::arrow::array::{Array, AsArray, RecordBatch};
+use cacheness::arrow::datatypes::{DataType, Float64Type, Int64Type, UInt32Type};
+use cacheness::ndarray::ArrayD;
 use cacheness::prelude::*;
-use ndarray::ArrayD;
+use cacheness::serde_json::{Value, json};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 type Failure = Box<dyn std::error::Error>;
 
 /// The part of a fold's scores that this program cares about; the probabilities stay where they are.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Plain)]
 struct Scores {
     auc: f64,
     accuracy: f64,
     rows: u64,
 }
-
-impl Plain for Scores {}
 
 fn main() -> Result<(), Failure> {
     let directory = std::env::args_os().nth(1).ok_or("usage: read_demo STORE")?;
