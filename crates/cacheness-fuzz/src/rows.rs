@@ -10,7 +10,7 @@ use cacheness_core::ErrorKind;
 use cacheness_core::backends::{FilesystemBlobs, FilesystemOptions, JsonMetadata, JsonOptions};
 use cacheness_core::clock::Clock;
 use cacheness_core::formats::plain::Value;
-use cacheness_core::handler::Storable;
+use cacheness_core::handler::Loadable;
 use cacheness_core::metadata::EntryUpdate;
 use cacheness_core::sign::{SignedFields, Signer};
 use cacheness_core::store::{EntryKey, Fetched, ReadOptions, Store};
@@ -196,7 +196,7 @@ fn use_entries(store: &Store) {
     }
 }
 
-fn read<T: Storable>(store: &Store, key: &EntryKey, strict: bool) {
+fn read<T: Loadable>(store: &Store, key: &EntryKey, strict: bool) {
     let options = ReadOptions { verify: strict, strict };
     let Ok(Fetched::Found(stored)) = store.fetch(key, options, |_| true) else { return };
     assert!(!stored.is_signed(), "nobody has signed it");

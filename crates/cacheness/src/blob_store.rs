@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cacheness_core::clock::Clock;
 use cacheness_core::config::StoreConfig;
-use cacheness_core::handler::Storable;
+use cacheness_core::handler::{AsStorable, Loadable, Storable};
 use cacheness_core::metadata::EntryUpdate;
 use cacheness_core::store::{EntryKey, Fetched, IntegrityReport, PutAttributes, Store};
 use cacheness_core::{Error, ErrorKind, Result};
@@ -65,20 +65,20 @@ impl BlobStore {
     ///
     /// # Errors
     /// `InvalidInput` for a key that is empty, too long or has a NUL; `Serialization`, `Storage`, `Metadata`, `ReadOnly`.
-    pub fn put<T: Storable>(&self, key: &str, value: &T) -> Result<()> {
-        self.put_entry(key, value, None)
+    pub fn put<How>(&self, key: &str, value: impl AsStorable<How>) -> Result<()> {
+        self.put_entry(key, value.as_storable(), None)
     }
 
     /// Stores `value` with metadata: a map or struct with named fields.
     ///
     /// # Errors
     /// Those of [`BlobStore::put`].
-    pub fn put_with<T: Storable>(&self, key: &str, value: &T, metadata: impl Serialize) -> Result<()> {
+    pub fn put_with<How>(&self, key: &str, value: impl AsStorable<How>, metadata: impl Serialize) -> Result<()> {
         let metadata = PutOptions::new().metadata(metadata).into_attributes()?.metadata;
-        self.put_entry(key, value, metadata)
+        self.put_entry(key, value.as_storable(), metadata)
     }
 
-    fn put_entry<T: Storable>(&self, key: &str, value: &T, metadata: Option<String>) -> Result<()> {
+    fn put_entry<T: Storable + ?Sized>(&self, key: &str, value: &T, metadata: Option<String>) -> Result<()> {
         let key = EntryKey::from_name(key)?;
         let encoded = value.encode(&self.store.config().compression)?;
         self.store.put(&key, encoded, Self::attributes(metadata)).map(drop)
@@ -88,13 +88,17 @@ impl BlobStore {
     ///
     /// # Errors
     /// Those of [`BlobStore::put`]; `InvalidInput` if the store is not content-addressable.
-    pub fn put_by_content<T: Storable>(&self, value: &T, metadata: Option<&Map<String, Value>>) -> Result<String> {
+    pub fn put_by_content<How>(
+        &self,
+        value: impl AsStorable<How>,
+        metadata: Option<&Map<String, Value>>,
+    ) -> Result<String> {
         if !self.store.config().content_addressable {
             return Err(Error::new(ErrorKind::InvalidInput, "the store is not content-addressable")
                 .with_hint("set StoreConfig::content_addressable, or give a key"));
         }
         let metadata = metadata.map(|metadata| Value::Object(metadata.clone()).to_string());
-        let encoded = value.encode(&self.store.config().compression)?;
+        let encoded = value.as_storable().encode(&self.store.config().compression)?;
         Ok(self.store.put_by_content(encoded, Self::attributes(metadata))?.key.clone())
     }
 
@@ -103,7 +107,7 @@ impl BlobStore {
     /// # Errors
     /// `Integrity` if the payload is damaged, `Signature` if the signature is wrong, `Unsupported` if the value is of
     /// another kind, `Serialization` if it does not fit `T`.
-    pub fn get<T: Storable>(&self, key: &str) -> Result<Option<T>> {
+    pub fn get<T: Loadable>(&self, key: &str) -> Result<Option<T>> {
         let key = EntryKey::from_name(key)?;
         match self.store.fetch(&key, self.store.read_options(), |_| true)? {
             Fetched::Found(stored) => T::decode(*stored).map(Some),

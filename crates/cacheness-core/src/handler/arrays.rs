@@ -1,23 +1,33 @@
 //! `ndarray` arrays as values.
 
-use ndarray::{Array, Dimension};
+use ndarray::{ArcArray, Array, ArrayBase, Data, Dimension};
 
 use crate::config::CompressionConfig;
 use crate::error::Result;
 use crate::formats::array::{self, Element};
-use crate::handler::{Storable, expect_format, rust_type};
+use crate::handler::{Loadable, Storable, expect_format, rust_type};
 use crate::payload::{Encoded, Stored};
 
-/// Stored as a Blosc2 frame or `.npy`; items and dimensions must fit when it is read.
-impl<A: Element, D: Dimension + 'static> Storable for Array<A, D> {
+/// Stored as a Blosc2 frame or `.npy`, views and shared arrays as well; read back as an [`Array`].
+impl<A: Element, S: Data<Elem = A>, D: Dimension + 'static> Storable for ArrayBase<S, D> {
     fn encode(&self, config: &CompressionConfig) -> Result<Encoded<'_>> {
         let mut encoded = array::encode_ndarray(self, config)?;
-        encoded.format.object_type = rust_type::<Self>();
+        encoded.format.object_type = rust_type::<Array<A, D>>();
         Ok(encoded)
     }
+}
 
+/// Items and dimensions must fit.
+impl<A: Element, D: Dimension + 'static> Loadable for Array<A, D> {
     fn decode(stored: Stored) -> Result<Self> {
         expect_format(&stored, &["b2nd", "npy"])?;
         array::decode_ndarray(array::open(stored)?)
+    }
+}
+
+/// Items and dimensions must fit.
+impl<A: Element, D: Dimension + 'static> Loadable for ArcArray<A, D> {
+    fn decode(stored: Stored) -> Result<Self> {
+        Array::decode(stored).map(Array::into_shared)
     }
 }

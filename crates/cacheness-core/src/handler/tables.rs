@@ -5,7 +5,7 @@ use arrow::array::RecordBatch;
 use crate::config::CompressionConfig;
 use crate::error::Result;
 use crate::formats::table::{self, TableOptions};
-use crate::handler::{Storable, expect_format};
+use crate::handler::{Loadable, Storable, expect_format};
 use crate::payload::{Encoded, Stored};
 
 /// Stored as Parquet or an Arrow IPC file; comes back in one batch, also where the table was written in several.
@@ -13,7 +13,9 @@ impl Storable for RecordBatch {
     fn encode(&self, config: &CompressionConfig) -> Result<Encoded<'_>> {
         table::encode(&self.schema(), vec![self.clone()], config, &TableOptions::default())
     }
+}
 
+impl Loadable for RecordBatch {
     fn decode(stored: Stored) -> Result<Self> {
         expect_format(&stored, &["parquet", "arrow"])?;
         table::decode(stored)?.into_batch()

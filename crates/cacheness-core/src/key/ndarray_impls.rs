@@ -8,6 +8,10 @@ use crate::key::digest::Hasher;
 use crate::key::{KeyEncoder, ToKey};
 
 /// A type of array items that NumPy has too.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an item of an array in a cache",
+    note = "items are `bool`, integers of 8 to 64 bits, `f32` and `f64`; other sequences are plain data: `Vec<{Self}>`"
+)]
 pub trait Element: IntoBytes + Immutable + Copy {
     /// NumPy's array-protocol string.
     const DTYPE: &'static str;

@@ -49,7 +49,7 @@ fn stored(handler: &'static str, storage_format: &'static str, compression: &'st
 
 fn decode(storage_format: &'static str, compression: &'static str, bytes: &[u8]) -> Result<(), Error> {
     match storage_format {
-        "msgpack" => <Value as Storable>::decode(stored("plain_objects", "msgpack", compression, bytes)).map(drop),
+        "msgpack" => <Value as Loadable>::decode(stored("plain_objects", "msgpack", compression, bytes)).map(drop),
         "npy" | "b2nd" => ArrayD::<f64>::decode(stored("numpy_arrays", storage_format, "none", bytes)).map(drop),
         _ => RecordBatch::decode(stored("arrow_tables", storage_format, "none", bytes)).map(drop),
     }

@@ -29,7 +29,9 @@ impl<T: Storable> Storable for Traced<T> {
     fn encode(&self, config: &config::CompressionConfig) -> cacheness::Result<Encoded<'_>> {
         self.0.encode(config)
     }
+}
 
+impl<T: Loadable> Loadable for Traced<T> {
     fn decode(stored: Stored) -> cacheness::Result<Self> {
         let format = stored.format().clone();
         // Whatever is handed out has been verified: from here on a decoder would see it.
@@ -93,7 +95,7 @@ fn database(dir: &Path) -> rusqlite::Connection {
 }
 
 /// Puts `value` and changes every byte of every signed cell, one after the other, while the cache is open.
-fn every_change_is_noticed<T: Storable>(value: T, change: impl Fn(&mut CacheConfig)) -> usize {
+fn every_change_is_noticed<T: Storable + Loadable>(value: T, change: impl Fn(&mut CacheConfig)) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let mut config = CacheConfig::default();
     change(&mut config);

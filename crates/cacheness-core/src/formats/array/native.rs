@@ -11,12 +11,20 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::payload::{Encoded, Stored};
 
 /// Types without padding: every byte of theirs is initialised. Sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an item of an array in a cache",
+    note = "items are `bool`, integers of 8 to 64 bits, `f32` and `f64`; other sequences are plain data: `Vec<{Self}>`"
+)]
 pub trait Plain: Copy + Send + Sync + 'static {}
 
 /// [`Plain`] types for which every pattern of bits is a value. Sealed.
 pub(super) trait AnyBits: Plain {}
 
 /// An item of an array: the primitive numbers of 8 to 64 bits and `bool`. Sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an item of an array in a cache",
+    note = "items are `bool`, integers of 8 to 64 bits, `f32` and `f64`; other sequences are plain data: `Vec<{Self}>`"
+)]
 pub trait Element: Plain + Sized {
     /// NumPy's kind and size (`f8`).
     #[doc(hidden)]

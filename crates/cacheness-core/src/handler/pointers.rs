@@ -1,0 +1,108 @@
+//! Values behind references and smart pointers.
+
+use std::borrow::{Borrow, Cow};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::{Loadable, Plain, Storable};
+use crate::config::CompressionConfig;
+use crate::error::Result;
+use crate::payload::{Encoded, Stored};
+
+/// A [`Storable`] value, or a reference to one: what `put` takes.
+///
+/// `How` tells the compiler which of the two a type is; it is inferred. The trait is implemented for everything that it can
+/// be implemented for.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be stored in a cache",
+    note = "a type of your own: `#[derive(cacheness::Plain)]` beside serde's `Serialize` and `Deserialize`",
+    note = "a type of another crate that serde can write, or one with borrowed parts: wrap the value, `cacheness::Serde(value)`",
+    note = "arrays are those of `cacheness::ndarray`, of numbers or `bool`, and tables those of `cacheness::arrow`; another version \
+            of these crates has other types",
+    note = "anything else: a handler of your own, `Cache::put_with_handler`"
+)]
+pub trait AsStorable<How> {
+    /// What is stored.
+    type Value: Storable + ?Sized;
+
+    /// The value behind all references.
+    fn as_storable(&self) -> &Self::Value;
+}
+
+/// How a [`Storable`] value is [`AsStorable`]: it is one.
+#[derive(Debug)]
+pub struct Itself;
+
+/// How a reference is [`AsStorable`]: what it refers to is, in the way `How`.
+#[derive(Debug)]
+pub struct Behind<How>(How);
+
+impl<T: Storable + ?Sized> AsStorable<Itself> for T {
+    type Value = T;
+
+    fn as_storable(&self) -> &T {
+        self
+    }
+}
+
+impl<T: AsStorable<How> + ?Sized, How> AsStorable<Behind<How>> for &T {
+    type Value = T::Value;
+
+    fn as_storable(&self) -> &T::Value {
+        (**self).as_storable()
+    }
+}
+
+impl<T: AsStorable<How> + ?Sized, How> AsStorable<Behind<How>> for &mut T {
+    type Value = T::Value;
+
+    fn as_storable(&self) -> &T::Value {
+        (**self).as_storable()
+    }
+}
+
+macro_rules! shared {
+    ($($pointer:ident),*) => {$(
+        /// Stored as what it points to.
+        impl<T: Storable + ?Sized> Storable for $pointer<T> {
+            fn encode(&self, config: &CompressionConfig) -> Result<Encoded<'_>> {
+                (**self).encode(config)
+            }
+        }
+
+        impl<T: Loadable> Loadable for $pointer<T> {
+            fn decode(stored: Stored) -> Result<Self> {
+                T::decode(stored).map(Self::new)
+            }
+        }
+
+        impl Loadable for $pointer<str> {
+            fn decode(stored: Stored) -> Result<Self> {
+                String::decode(stored).map(Self::from)
+            }
+        }
+
+        impl<T: Plain> Loadable for $pointer<[T]> {
+            fn decode(stored: Stored) -> Result<Self> {
+                Vec::decode(stored).map(Self::from)
+            }
+        }
+    )*};
+}
+
+shared!(Arc, Rc);
+
+/// Stored as what it borrows or owns.
+impl<T: Storable + ToOwned + ?Sized> Storable for Cow<'_, T> {
+    fn encode(&self, config: &CompressionConfig) -> Result<Encoded<'_>> {
+        let value: &T = self.borrow();
+        value.encode(config)
+    }
+}
+
+/// Read back as what is owned.
+impl<T: ToOwned<Owned: Loadable> + ?Sized> Loadable for Cow<'_, T> {
+    fn decode(stored: Stored) -> Result<Self> {
+        T::Owned::decode(stored).map(Cow::Owned)
+    }
+}
