@@ -1,10 +1,12 @@
-//! The attribute `#[cached]` of the crate `cacheness`, which re-exports it. It depends on nothing of ours.
+//! The attribute `#[cached]` and the derives of `Plain` and `ToKey` of the crate `cacheness`, which re-exports them. It
+//! depends on nothing of ours.
 
+mod derive;
 mod expand;
 mod options;
 
 use proc_macro::TokenStream;
-use syn::{ItemFn, parse_macro_input};
+use syn::{DeriveInput, ItemFn, parse_macro_input};
 
 /// Keeps a function's results under its name and its arguments.
 ///
@@ -36,4 +38,62 @@ pub fn cached(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let options = parse_macro_input!(arguments as options::Options);
     let function = parse_macro_input!(item as ItemFn);
     expand::cached(&options, &function).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// Lets a serde type be put into a cache and read from it, as MessagePack: Python reads a struct as a `dict`.
+///
+/// ```text
+/// #[derive(Serialize, Deserialize, Plain)]
+/// struct Report {
+///     accuracy: f64,
+///     #[serde(default)]
+///     epochs: u32,
+/// }
+/// ```
+///
+/// serde's own attributes say how; this derive is `impl cacheness::Plain for Report {}`, with the bounds that type
+/// parameters need. A crate that does not depend on serde derives `cacheness::serde::Serialize` and
+/// `cacheness::serde::Deserialize` with `#[serde(crate = "cacheness::serde")]`.
+#[proc_macro_derive(Plain)]
+pub fn plain(item: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(item as DeriveInput);
+    derive::plain(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// Lets a struct or enum be a parameter of a key.
+///
+/// ```text
+/// #[derive(ToKey)]
+/// #[key(rename = "my_package.models.Ridge")]
+/// struct Ridge {
+///     alpha: f64,
+///     #[key(rename = "max_iter")]
+///     steps: u32,
+///     #[key(skip)]
+///     verbose: bool,
+/// }
+/// ```
+///
+/// | type | is keyed as | in Python |
+/// |---|---|---|
+/// | struct with named fields, or without fields | its name and its fields by name, in any order | a dataclass, a pydantic model or a named tuple with this qualified name and these fields |
+/// | struct of one field without a name | its name and the field | a subclass of the field's type: `class Metres(float)` |
+/// | struct of several fields without names | its name and the fields in order | – |
+/// | variant of an enum, without fields | the enum's name and its own | a member of an `Enum` |
+/// | variant with fields | as a struct called `Enum.Variant` | a dataclass inside of a class |
+///
+/// The name of a type is its path, `my_crate::models::Ridge`: a type that moves has other keys. `rename` gives it one that
+/// stays, for example that of the Python class, `module.Class`; then both languages derive the same key.
+///
+/// | attribute | on | meaning |
+/// |---|---|---|
+/// | `#[key(rename = "…")]` | types, variants, fields | the name that stands in the key |
+/// | `#[key(skip)]` | fields | the field is not part of the key |
+/// | `#[key(transparent)]` | structs | keyed as its only field, without a name |
+///
+/// A type parameter stands in the key by the values of its fields, and not by its name.
+#[proc_macro_derive(ToKey, attributes(key))]
+pub fn to_key(item: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(item as DeriveInput);
+    derive::to_key(&input).unwrap_or_else(|error| error.to_compile_error()).into()
 }

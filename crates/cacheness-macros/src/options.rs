@@ -49,7 +49,7 @@ impl Parse for Options {
                 other => {
                     return Err(syn::Error::new(
                         name.span(),
-                        format!("`{other}` is no option; the options are {NAMES}"),
+                        format!("`{other}` is no option{}; the options are {NAMES}", as_in_python(other)),
                     ));
                 }
             }
@@ -61,6 +61,17 @@ impl Parse for Options {
             return Err(syn::Error::new(dir.span(), "give `dir` or `cache`, not both"));
         }
         Ok(options)
+    }
+}
+
+/// How an option of Python's decorator is called here.
+fn as_in_python(name: &str) -> &'static str {
+    match name {
+        "ttl_seconds" => ": it is called `ttl = \"…\"` here, with a unit",
+        "stale_ttl_seconds" => ": it is called `stale = \"…\"` here, with a unit",
+        "cache_instance" => ": it is called `cache = …` here",
+        "cache_dir" | "directory" => ": it is called `dir = \"…\"` here",
+        _ => "",
     }
 }
 

@@ -12,8 +12,9 @@ use crate::key::{Collection, KeyEncoder, Segment};
 
 /// A value that can be a parameter.
 ///
-/// An implementation writes exactly one value, the same bytes for equal values in every process; a type of its own goes
-/// through [`KeyEncoder::named`]:
+/// `#[derive(cacheness::ToKey)]` implements it for a struct or enum. By hand, an implementation writes exactly one value,
+/// the same bytes for equal values in every process; a type of its own goes through [`KeyEncoder::fields`],
+/// [`KeyEncoder::parts`] or [`KeyEncoder::named`]:
 ///
 /// ```
 /// use cacheness_core::Result;
@@ -23,13 +24,17 @@ use crate::key::{Collection, KeyEncoder, Segment};
 ///
 /// impl ToKey for Model {
 ///     fn encode(&self, encoder: &mut KeyEncoder) -> Result<()> {
-///         encoder.named("my_crate::Model", &(&self.layers, self.dropout))
+///         encoder.fields("my_crate::Model", &[("layers", &self.layers), ("dropout", &self.dropout)])
 ///     }
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a cache key",
-    note = "implement `cacheness_core::key::ToKey` for it, or pass the fields that identify it"
+    label = "has no stable encoding as a key",
+    note = "a type of your own: `#[derive(cacheness::ToKey)]`",
+    note = "a type of another crate: pass the parts that identify it as parameters of their own, or its text",
+    note = "bytes as one value: `cacheness::Bytes(&bytes)`",
+    note = "an argument of a `#[cached]` function that does not decide the result: `#[cached(ignore(argument))]`"
 )]
 pub trait ToKey {
     /// Writes the canonical encoding of this value.

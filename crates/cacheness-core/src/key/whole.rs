@@ -58,4 +58,29 @@ impl KeyEncoder {
         self.end_named();
         Ok(())
     }
+
+    /// A value with a type of its own and named parts: keyed as a dataclass of Python whose class has this qualified name
+    /// (`my_package.models.Ridge`) and these fields. Their order does not matter.
+    pub fn fields(&mut self, type_name: &str, fields: &[(&str, &dyn ToKey)]) -> Result<()> {
+        self.begin_named(type_name)?;
+        let frame = self.begin_parts(Collection::Mapping, fields.len())?;
+        for (name, value) in fields {
+            self.pair(name, value)?;
+        }
+        self.end(frame)?;
+        self.end_named();
+        Ok(())
+    }
+
+    /// A value with a type of its own and parts in order.
+    pub fn parts(&mut self, type_name: &str, parts: &[&dyn ToKey]) -> Result<()> {
+        self.begin_named(type_name)?;
+        let frame = self.begin_parts(Collection::Tuple, parts.len())?;
+        for (i, part) in parts.iter().enumerate() {
+            part.encode(self).inspect_err(|_| self.locate(Segment::Index(i)))?;
+        }
+        self.end(frame)?;
+        self.end_named();
+        Ok(())
+    }
 }
