@@ -1,9 +1,12 @@
 //! Times as the store keeps them, and a clock that tests can move.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::error::{Error, ErrorKind, Result};
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,10 +33,40 @@ impl Timestamp {
     /// ISO 8601 in UTC, to the microsecond: `2026-11-20T12:00:00.000000+00:00`.
     #[must_use]
     pub fn to_iso(self) -> String {
+        self.to_string()
+    }
+}
+
+/// ISO 8601 in UTC, to the microsecond, as listings show it; microseconds since 1970 for a year that `chrono` has not.
+///
+/// ```
+/// use cacheness_core::clock::Timestamp;
+///
+/// let time = Timestamp(1_790_000_000_000_001);
+/// assert_eq!(time.to_string(), "2026-09-21T13:33:20.000001+00:00");
+/// assert_eq!("2026-09-21T15:33:20.000001+02:00".parse::<Timestamp>()?, time);
+/// # Ok::<(), cacheness_core::Error>(())
+/// ```
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match chrono::DateTime::from_timestamp_micros(self.0) {
-            Some(time) => time.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string(),
-            None => self.0.to_string(),
+            Some(time) => f.pad(&time.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()),
+            None => fmt::Display::fmt(&self.0, f),
         }
+    }
+}
+
+/// Reads ISO 8601 with an offset from UTC, or `Z`; what is finer than a microsecond is cut off.
+impl FromStr for Timestamp {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let time = text.parse::<chrono::DateTime<chrono::FixedOffset>>().map_err(|error| {
+            Error::new(ErrorKind::InvalidInput, format!("{text:?} is not a time"))
+                .with_source(error)
+                .with_hint("write 2026-11-20T12:00:00+00:00")
+        })?;
+        Ok(Self(time.timestamp_micros()))
     }
 }
 
