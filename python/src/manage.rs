@@ -1,9 +1,8 @@
 //! Changing entries that are there: what `cacheness.Cache` offers besides `put` and `get`.
 
-use cacheness_core::cache::{CacheAttributes, CacheEngine, Matches, Ttl};
-use cacheness_core::entry::{Entry, EntrySummary, EntryVersion};
+use cacheness_core::cache::{CacheEngine, Matches, Ttl};
+use cacheness_core::entry::{EntrySummary, EntryVersion};
 use cacheness_core::formats::plain::Value;
-use cacheness_core::key::CacheKey;
 use cacheness_core::metadata::Position;
 use cacheness_core::pattern::Pattern;
 use cacheness_core::store::EntryKey;
@@ -242,27 +241,11 @@ fn update_data<'py>(
     let call = Call::new(py, params, Method::Other)?;
     let key = call.key(&engine.store().config().serialization)?;
     let ttl = call.ttl()?;
-    let Some(former) = py.detach(|| engine.get_entry(&key, false)).into_py_result()? else { return Ok(false) };
-    let key = filed(key, &former.entry, engine.store().config().store_cache_key_params)?;
-    let attributes = CacheAttributes { description: former.entry.description, metadata: former.entry.metadata, ttl };
+    let Some((key, attributes)) = py.detach(|| engine.replacing(key, ttl)).into_py_result()? else { return Ok(false) };
     cache.values()?.encode(py, data, engine.store(), |py, encoded| {
         py.detach(|| engine.put(&key, encoded, attributes)).into_py_result().map(drop)
     })?;
     Ok(true)
-}
-
-/// The key of an entry that may have been named by the digits of its key: with the parameters that it is filed under, by
-/// which it must be found again.
-fn filed(key: EntryKey, entry: &Entry, keeps_params: bool) -> PyResult<EntryKey> {
-    let (None, Some(fingerprint)) = (key.fingerprint(), entry.fingerprint) else { return Ok(key) };
-    match (u64::from_str_radix(&entry.key, 16), &entry.params) {
-        (Ok(digits), Some(params)) => Ok(EntryKey::from_params(CacheKey(digits), fingerprint, params.clone())),
-        (Ok(digits), None) if !keeps_params => Ok(EntryKey::from_params(CacheKey(digits), fingerprint, Vec::new())),
-        _ => Err(to_py(
-            Error::new(ErrorKind::InvalidInput, format!("entry {}: its parameters were not kept", entry.key))
-                .with_hint("name the entry by its parameters"),
-        )),
-    }
 }
 
 /// Removes the entries whose parameters have `function` as their `__function__`, and returns how many.

@@ -3,6 +3,7 @@
 mod accesses;
 mod compute;
 mod matching;
+mod replace;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -2,6 +2,7 @@
 
 mod builder;
 mod compute;
+mod many;
 mod options;
 
 use std::fmt;
@@ -12,16 +13,13 @@ use std::time::Duration;
 use cacheness_core::cache::{CacheEngine, Counts, Ttl};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::Totals;
-use cacheness_core::handler::{Handler, Storable};
-use cacheness_core::pattern::Pattern;
+use cacheness_core::handler::{AsStorable, Handler, Loadable, Storable};
 use cacheness_core::payload::{Encoded, Stored};
 use cacheness_core::{Error, ErrorKind, Result};
-use serde::Serialize;
 
 use crate::directory::Place;
 use crate::info::EntryInfo;
 use crate::key::IntoEntryKey;
-use options::metadata_json;
 
 pub use builder::CacheBuilder;
 pub use compute::ComputeOptions;
@@ -104,11 +102,25 @@ impl Cache {
 
     /// Stores `value` under `key`, replacing what is there; returns the key as text.
     ///
+    /// Takes a value or a reference to one; text, slices, views of arrays, and what is behind `Cow`, `Arc` or `Rc` too:
+    ///
+    /// ```
+    /// # use cacheness::prelude::*;
+    /// # fn main() -> cacheness::Result<()> {
+    /// # let cache = Cache::builder().in_memory().open()?;
+    /// cache.put("some text", params! { part: 1 })?;
+    /// cache.put(&[0.91, 0.93][..], params! { part: 2 })?;
+    /// cache.put(42, params! { part: 3 })?;
+    /// assert_eq!(cache.get::<String>(params! { part: 1 })?.as_deref(), Some("some text"));
+    /// assert_eq!(cache.get::<Vec<f64>>(params! { part: 2 })?, Some(vec![0.91, 0.93]));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// Durable as the cache's [`Durability`](crate::Durability) says when it returns; after an error the former value is still there.
     ///
     /// # Errors
     /// `KeyEncoding`, `Serialization`, `Storage`, `Metadata`, `ReadOnly`, `Closed`.
-    pub fn put<T: Storable>(&self, value: &T, key: impl IntoEntryKey) -> Result<String> {
+    pub fn put<How>(&self, value: impl AsStorable<How>, key: impl IntoEntryKey) -> Result<String> {
         self.put_with(value, key, PutOptions::default())
     }
 
@@ -116,8 +128,13 @@ impl Cache {
     ///
     /// # Errors
     /// Those of [`Cache::put`].
-    pub fn put_with<T: Storable>(&self, value: &T, key: impl IntoEntryKey, options: PutOptions) -> Result<String> {
-        let encoded = value.encode(&self.engine.store().config().compression)?;
+    pub fn put_with<How>(
+        &self,
+        value: impl AsStorable<How>,
+        key: impl IntoEntryKey,
+        options: PutOptions,
+    ) -> Result<String> {
+        let encoded = value.as_storable().encode(&self.engine.store().config().compression)?;
         self.put_encoded(encoded, key, options)
     }
 
@@ -136,6 +153,36 @@ impl Cache {
         self.put_encoded(encoded, key, options)
     }
 
+    /// Replaces the value of an entry; its key, description and metadata stay, and it is as fresh as after a put, with this
+    /// time to live (`None` for the default). `false` if there is no entry that has not expired: [`put`](Self::put) makes one.
+    ///
+    /// ```
+    /// # use cacheness::prelude::*;
+    /// # fn main() -> cacheness::Result<()> {
+    /// # let cache = Cache::builder().in_memory().open()?;
+    /// cache.put_with("draft", params! { text: 1 }, PutOptions::new().description("a letter"))?;
+    /// assert!(cache.update_data("final", params! { text: 1 }, None)?);
+    /// let (text, entry) = cache.get_with_metadata::<String>(params! { text: 1 })?.expect("it is there");
+    /// assert_eq!((&*text, entry.description()), ("final", Some("a letter")));
+    /// assert!(!cache.update_data("nothing there", params! { text: 2 }, None)?);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Cache::put`]; `InvalidInput` for an entry that is named by a key whose parameters were not kept.
+    pub fn update_data<How>(
+        &self,
+        value: impl AsStorable<How>,
+        key: impl IntoEntryKey,
+        ttl: Option<Duration>,
+    ) -> Result<bool> {
+        let key = self.entry_key(key)?;
+        let Some((key, attributes)) = self.engine.replacing(key, ttl_of(ttl))? else { return Ok(false) };
+        let encoded = value.as_storable().encode(&self.engine.store().config().compression)?;
+        self.engine.put(&key, encoded, attributes)?;
+        Ok(true)
+    }
+
     fn put_encoded(&self, encoded: Encoded<'_>, key: impl IntoEntryKey, options: PutOptions) -> Result<String> {
         let key = key.into_entry_key(&self.engine.store().config().serialization)?;
         Ok(self.engine.put(&key, encoded, options.into_attributes()?)?.key.clone())
@@ -148,7 +195,7 @@ impl Cache {
     /// # Errors
     /// `Unsupported` if the value is of another kind, `Serialization` if it does not fit `T`; `Metadata`, `Storage`,
     /// `Closed`.
-    pub fn get<T: Storable>(&self, key: impl IntoEntryKey) -> Result<Option<T>> {
+    pub fn get<T: Loadable>(&self, key: impl IntoEntryKey) -> Result<Option<T>> {
         self.get_with(key, GetOptions::default())
     }
 
@@ -156,7 +203,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of [`Cache::get`]; `InvalidInput` for an age beyond all measure.
-    pub fn get_with<T: Storable>(&self, key: impl IntoEntryKey, options: GetOptions) -> Result<Option<T>> {
+    pub fn get_with<T: Loadable>(&self, key: impl IntoEntryKey, options: GetOptions) -> Result<Option<T>> {
         Ok(self.fetch(key, options)?.map(|stored| self.decode(*stored, T::decode)).transpose()?.flatten())
     }
 
@@ -207,7 +254,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of [`Cache::get`].
-    pub fn get_with_metadata<T: Storable>(&self, key: impl IntoEntryKey) -> Result<Option<(T, EntryInfo)>> {
+    pub fn get_with_metadata<T: Loadable>(&self, key: impl IntoEntryKey) -> Result<Option<(T, EntryInfo)>> {
         let Some(stored) = self.fetch(key, GetOptions::default())? else { return Ok(None) };
         let info = EntryInfo::of(stored.entry());
         Ok(self.decode(*stored, T::decode)?.map(|value| (value, info)))
@@ -286,29 +333,6 @@ impl Cache {
         self.engine.invalidate(&key)
     }
 
-    /// Removes all entries that have these values in their metadata, or, where that lacks the name, among the parameters of
-    /// their key; returns how many. Numbers are compared by value, `1` is `1.0`.
-    ///
-    /// ```
-    /// # use cacheness::prelude::*;
-    /// # fn main() -> cacheness::Result<()> {
-    /// # let cache = Cache::builder().in_memory().open()?;
-    /// let options = || PutOptions::new().metadata(serde_json::json!({ "project": "demo" }));
-    /// cache.put_with(&1, params! { step: 1 }, options())?;
-    /// cache.put_with(&2, params! { step: 2 }, options())?;
-    /// assert_eq!(cache.delete_matching(serde_json::json!({ "project": "demo", "step": 2 }))?, 1);
-    /// assert!(cache.exists(params! { step: 1 })?);
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// `InvalidInput` if the values are no map or none are given; `Serialization` for an entry whose metadata is damaged,
-    /// when some may have been removed; `Metadata`, `ReadOnly`, `Closed`.
-    pub fn delete_matching(&self, values: impl Serialize) -> Result<u64> {
-        let values = metadata_json(serde_json::to_value(values).map_err(|e| e.to_string()))?;
-        self.engine.delete_matching(&Pattern::from_json(&values)?)
-    }
-
     /// Makes an entry as fresh as if it had just been put, with this time to live (`None` for the default); `false` if
     /// there is none that has not expired.
     ///
@@ -316,7 +340,7 @@ impl Cache {
     /// `KeyEncoding`, `Metadata`, `ReadOnly`, `Closed`; `Signature` where the entry's is wrong.
     pub fn touch(&self, key: impl IntoEntryKey, ttl: Option<Duration>) -> Result<bool> {
         let key = key.into_entry_key(&self.engine.store().config().serialization)?;
-        self.engine.touch(&key, ttl.map_or(Ttl::Default, |ttl| Ttl::Seconds(ttl.as_secs_f64())))
+        self.engine.touch(&key, ttl_of(ttl))
     }
 
     /// Keeps an entry from being evicted; `false` if there is none. It expires all the same, and a put under the same key
@@ -411,4 +435,9 @@ impl Cache {
 /// Whether a cache answers this error with "nothing there": the value can be computed again.
 pub fn counts_as_miss(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Integrity | ErrorKind::Signature)
+}
+
+/// A time to live, or the cache's default.
+fn ttl_of(ttl: Option<Duration>) -> Ttl {
+    ttl.map_or(Ttl::Default, |ttl| Ttl::Seconds(ttl.as_secs_f64()))
 }

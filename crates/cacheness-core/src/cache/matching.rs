@@ -1,12 +1,13 @@
 //! Entries that have given values in their metadata: found in one walk over all of them, and removed in the order of their
 //! keys, so that a page of the index of keys is changed once for all its entries.
 
-use super::CacheEngine;
+use super::{CacheEngine, Ttl};
 use crate::entry::{EntrySummary, EntryVersion, Glimpse};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::plain::Value;
 use crate::metadata::Position;
 use crate::pattern::Pattern;
+use crate::store::EntryKey;
 
 /// How many entries one step looks at, within one read of the backend.
 const STEP: usize = 4096;
@@ -99,7 +100,6 @@ impl CacheEngine {
         let mut removed = 0;
         let mut found = Matches::default();
         let mut next = Some(Position::Start);
-        let compare = |found: &Value, wanted: &Value| Some(found.equals(wanted).unwrap_or_else(|| found == wanted));
         while let Some(from) = next {
             next = self.find(pattern, &from, &mut found, compare)?;
             while found.are_many() || next.is_none() {
@@ -119,4 +119,28 @@ impl CacheEngine {
         }
         Ok(removed)
     }
+    /// Makes the entries that match `pattern` as fresh as if they had just been put, with this time to live; returns how
+    /// many had not expired. Values are compared as [`CacheEngine::delete_matching`] compares them.
+    ///
+    /// # Errors
+    /// Those of [`CacheEngine::find_matching`] and [`CacheEngine::touch`]. What was touched before stays so.
+    pub fn touch_matching(&self, pattern: &Pattern, ttl: Ttl) -> Result<u64> {
+        let mut touched = 0;
+        let mut found = Matches::default();
+        let mut next = Some(Position::Start);
+        while let Some(from) = next {
+            next = self.find(pattern, &from, &mut found, compare)?;
+            if found.are_many() || next.is_none() {
+                for version in found.versions.drain(..) {
+                    touched += u64::from(self.touch(&EntryKey::from_name(version.key)?, ttl)?);
+                }
+            }
+        }
+        Ok(touched)
+    }
+}
+
+/// Whether two values are equal; where it would take Python to say, they are if they are the same.
+fn compare(found: &Value, wanted: &Value) -> Option<bool> {
+    Some(found.equals(wanted).unwrap_or_else(|| found == wanted))
 }

@@ -1,0 +1,148 @@
+//! Many entries in one call.
+
+use std::time::Duration;
+
+use cacheness_core::Result;
+use cacheness_core::entry::{EntrySummary, EntryVersion};
+use cacheness_core::handler::Loadable;
+use cacheness_core::pattern::Pattern;
+use cacheness_core::store::EntryKey;
+use serde::Serialize;
+
+use super::options::metadata_json;
+use super::{Cache, ttl_of};
+use crate::info::EntryInfo;
+use crate::key::IntoEntryKey;
+
+/// How many entries are removed in one transaction.
+const REMOVED: usize = 6000;
+
+impl Cache {
+    /// The values of several entries, in the order of their keys. Each has a result of its own, as [`get`](Self::get) gives
+    /// it, so that one that cannot be read does not lose the others.
+    ///
+    /// ```
+    /// # use cacheness::{Params, prelude::*};
+    /// # fn main() -> cacheness::Result<()> {
+    /// # let cache = Cache::builder().in_memory().open()?;
+    /// for fold in 0..2 {
+    ///     cache.put(f64::from(fold), params! { fold: fold })?;
+    /// }
+    /// let scores = cache.get_batch::<f64>((0..3).map(|fold| Params::new().with("fold", fold)));
+    /// assert_eq!(scores.into_iter().collect::<Result<Vec<_>, _>>()?, [Some(0.0), Some(1.0), None]);
+    /// # Ok(()) }
+    /// ```
+    pub fn get_batch<T: Loadable>(&self, keys: impl IntoIterator<Item: IntoEntryKey>) -> Vec<Result<Option<T>>> {
+        keys.into_iter().map(|key| self.get(key)).collect()
+    }
+
+    /// Removes several entries and returns how many of them were there.
+    ///
+    /// ```
+    /// # use cacheness::prelude::*;
+    /// # fn main() -> cacheness::Result<()> {
+    /// # let cache = Cache::builder().in_memory().open()?;
+    /// cache.put(1, Named("one"))?;
+    /// assert_eq!(cache.delete_batch([Named("one"), Named("two")])?, 1);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `KeyEncoding` for a key, when nothing has been removed; `Metadata`, `ReadOnly`, `Closed`.
+    pub fn delete_batch(&self, keys: impl IntoIterator<Item: IntoEntryKey>) -> Result<u64> {
+        let keys: Vec<EntryKey> = keys.into_iter().map(|key| self.entry_key(key)).collect::<Result<_>>()?;
+        self.engine.invalidate_batch(&keys)
+    }
+
+    /// Removes all entries for which `chosen` is true, expired ones too, and returns how many. Nothing is removed before
+    /// `chosen` has seen all of them.
+    ///
+    /// ```
+    /// # use cacheness::prelude::*;
+    /// # fn main() -> cacheness::Result<()> {
+    /// # let cache = Cache::builder().in_memory().open()?;
+    /// cache.put("text", params! { part: 1 })?;
+    /// cache.put(&ndarray::Array1::<f64>::zeros(100), params! { part: 2 })?;
+    /// assert_eq!(cache.delete_where(|entry| entry.data_type() == "array" && entry.size() > 100)?, 1);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `Metadata`, `ReadOnly`, `Closed`.
+    pub fn delete_where(&self, mut chosen: impl FnMut(&EntryInfo) -> bool) -> Result<u64> {
+        let mut found: Vec<EntryVersion> = Vec::new();
+        let mut choose = |summary: EntrySummary, found: &mut Vec<EntryVersion>| {
+            let version = summary.entry.version();
+            if chosen(&EntryInfo::from(summary)) {
+                found.push(version);
+            }
+        };
+        self.engine.for_each(|summary| {
+            choose(summary, &mut found);
+            Ok(())
+        })?;
+        let mut removed = 0;
+        loop {
+            found.sort_unstable();
+            let mut changed = Vec::new();
+            // Also where nothing was chosen: a cache that is read-only says so.
+            for part in found.chunks(REMOVED).chain(found.is_empty().then_some(&[][..])) {
+                let removal = self.engine.delete_batch(part)?;
+                removed += removal.count;
+                // Touched or replaced since: `chosen` is asked again.
+                for summary in removal.changed {
+                    choose(summary, &mut changed);
+                }
+            }
+            found = changed;
+            if found.is_empty() {
+                return Ok(removed);
+            }
+        }
+    }
+
+    /// Removes all entries that have these values in their metadata, or, where that lacks the name, among the parameters of
+    /// their key; returns how many. Numbers are compared by value, `1` is `1.0`.
+    ///
+    /// ```
+    /// # use cacheness::prelude::*;
+    /// # fn main() -> cacheness::Result<()> {
+    /// # let cache = Cache::builder().in_memory().open()?;
+    /// let options = || PutOptions::new().metadata(serde_json::json!({ "project": "demo" }));
+    /// cache.put_with(&1, params! { step: 1 }, options())?;
+    /// cache.put_with(&2, params! { step: 2 }, options())?;
+    /// assert_eq!(cache.delete_matching(serde_json::json!({ "project": "demo", "step": 2 }))?, 1);
+    /// assert!(cache.exists(params! { step: 1 })?);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` if the values are no map or none are given; `Serialization` for an entry whose metadata is damaged,
+    /// when some may have been removed; `Metadata`, `ReadOnly`, `Closed`.
+    pub fn delete_matching(&self, values: impl Serialize) -> Result<u64> {
+        let values = metadata_json(serde_json::to_value(values).map_err(|e| e.to_string()))?;
+        self.engine.delete_matching(&Pattern::from_json(&values)?)
+    }
+
+    /// Makes all entries fresh that have these values, as [`delete_matching`](Self::delete_matching) finds them, with this
+    /// time to live (`None` for the default); returns how many had not expired.
+    ///
+    /// ```
+    /// # use cacheness::prelude::*;
+    /// # use std::time::Duration;
+    /// # fn main() -> cacheness::Result<()> {
+    /// # let cache = Cache::builder().in_memory().open()?;
+    /// cache.put(1, params! { project: "demo", step: 1 })?;
+    /// cache.put(2, params! { project: "other", step: 1 })?;
+    /// let hour = Some(Duration::from_secs(3600));
+    /// assert_eq!(cache.touch_batch(serde_json::json!({ "project": "demo" }), hour)?, 1);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Cache::delete_matching`] and [`Cache::touch`]; some may have been touched.
+    pub fn touch_batch(&self, values: impl Serialize, ttl: Option<Duration>) -> Result<u64> {
+        let values = metadata_json(serde_json::to_value(values).map_err(|e| e.to_string()))?;
+        self.engine.touch_matching(&Pattern::from_json(&values)?, ttl_of(ttl))
+    }
+}
