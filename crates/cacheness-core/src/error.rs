@@ -6,7 +6,8 @@ use std::fmt;
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
+/// The cause of an [`Error`].
+pub type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// What kind of failure an [`Error`] is; decides how a caller reacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +45,8 @@ pub enum ErrorKind {
     Busy,
     /// The value does not fit into the limits of the cache.
     Full,
+    /// The caller's computation of a value failed.
+    Computation,
 }
 
 impl ErrorKind {
@@ -141,6 +144,19 @@ impl Error {
         Self::new(ErrorKind::Storage, format!("{action}")).named_by_system(&source).with_source(source)
     }
 
+    /// The failure of a computation whose value was to be kept; `source` says what failed.
+    ///
+    /// ```
+    /// use cacheness_core::{Error, ErrorKind};
+    ///
+    /// let error = "no number".parse::<f64>().map_err(Error::computation).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Computation);
+    /// assert!(std::error::Error::source(&error).unwrap().is::<std::num::ParseFloatError>());
+    /// ```
+    pub fn computation(source: impl Into<Source>) -> Self {
+        Self::new(ErrorKind::Computation, "the computation of a value failed").with_source(source)
+    }
+
     /// The same error, whose cause the operating system names: of the kind and with the hint that belong to it. One that
     /// says nothing in particular changes nothing.
     #[must_use]
@@ -190,5 +206,51 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.inner.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// An error type that can hold an error of the cache beside its own: every one that implements `From<cacheness::Error>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot hold an error of the cache",
+    note = "an error type of your own: implement `From<cacheness::Error>` for it",
+    note = "any other: `.map_err(cacheness::Error::computation)` on what the computation returns",
+    note = "`std::io::Error`, `anyhow::Error`, `Box<dyn std::error::Error>` and `String` can"
+)]
+pub trait HoldsError: From<Error> {}
+
+#[diagnostic::do_not_recommend]
+impl<E: From<Error>> HoldsError for E {}
+
+/// For functions that return `std::io::Result`. The kind is that of the system's error, where one is the cause.
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let cause = error.inner.source.as_ref().and_then(|source| source.downcast_ref::<Self>()).map(Self::kind);
+        let kind = cause.unwrap_or(match error.kind() {
+            ErrorKind::InvalidInput | ErrorKind::KeyEncoding => Io::InvalidInput,
+            ErrorKind::Serialization | ErrorKind::Compression | ErrorKind::Integrity | ErrorKind::Signature => {
+                Io::InvalidData
+            }
+            ErrorKind::Unsupported | ErrorKind::NewerFormat => Io::Unsupported,
+            ErrorKind::ReadOnly => Io::PermissionDenied,
+            ErrorKind::Busy => Io::WouldBlock,
+            ErrorKind::Full => Io::StorageFull,
+            _ => Io::Other,
+        });
+        Self::new(kind, error)
+    }
+}
+
+/// For functions whose errors are sentences: that of the error, then those of its causes.
+impl From<Error> for String {
+    fn from(error: Error) -> Self {
+        let mut sentences = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(source) = cause {
+            sentences.push_str(": ");
+            sentences.push_str(&source.to_string());
+            cause = source.source();
+        }
+        sentences
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cacheness_core::handler::Storable;
+use cacheness_core::handler::{Loadable, Storable};
 use cacheness_core::key::{Params, ToKey};
 use cacheness_core::store::EntryKey;
 use cacheness_core::{Error, Result, params};
@@ -78,7 +78,7 @@ impl Call {
     }
 
     /// The result that is kept, or the function's.
-    pub fn run<T: Storable>(self, function: impl FnOnce() -> T) -> T {
+    pub fn run<T: Storable + Loadable>(self, function: impl FnOnce() -> T) -> T {
         match self.try_run(|| Ok::<T, std::convert::Infallible>(function())) {
             Ok(value) => value,
             Err(never) => match never {},
@@ -86,7 +86,7 @@ impl Call {
     }
 
     /// The result that is kept, or the function's; errors are not kept.
-    pub fn try_run<T: Storable, E>(
+    pub fn try_run<T: Storable + Loadable, E>(
         self,
         function: impl FnOnce() -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
@@ -108,7 +108,7 @@ impl Call {
     }
 
     /// [`Call::run`] for a function that is awaited.
-    pub async fn run_async<T: Storable, F: Future<Output = T>>(self, function: impl FnOnce() -> F) -> T {
+    pub async fn run_async<T: Storable + Loadable, F: Future<Output = T>>(self, function: impl FnOnce() -> F) -> T {
         match self.try_run_async(|| async { Ok::<T, std::convert::Infallible>(function().await) }).await {
             Ok(value) => value,
             Err(never) => match never {},
@@ -116,7 +116,7 @@ impl Call {
     }
 
     /// [`Call::try_run`] for a function that is awaited.
-    pub async fn try_run_async<T: Storable, E, F: Future<Output = std::result::Result<T, E>>>(
+    pub async fn try_run_async<T: Storable + Loadable, E, F: Future<Output = std::result::Result<T, E>>>(
         self,
         function: impl FnOnce() -> F,
     ) -> std::result::Result<T, E> {

@@ -6,6 +6,11 @@ use cacheness_core::key::{EncodedKey, Params};
 use cacheness_core::store::EntryKey;
 
 /// Something that identifies an entry: `params! { … }`, or a [`Named`] key.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not identify an entry",
+    note = "by parameters: `params! {{ model: \"ridge\", fold: 3 }}`",
+    note = "by a name, or by a key that a listing shows: `cacheness::Named(name)`"
+)]
 pub trait IntoEntryKey {
     /// The key of the entry.
     ///
@@ -16,6 +21,13 @@ pub trait IntoEntryKey {
 
 impl IntoEntryKey for Params<'_> {
     fn into_entry_key(self, config: &SerializationConfig) -> Result<EntryKey> {
+        (&self).into_entry_key(config)
+    }
+}
+
+/// Parameters that are used more than once.
+impl IntoEntryKey for &Params<'_> {
+    fn into_entry_key(self, config: &SerializationConfig) -> Result<EntryKey> {
         let EncodedKey { key, fingerprint, encoding } = self.key(config)?;
         Ok(EntryKey::from_params(key, fingerprint, encoding))
     }
@@ -24,6 +36,12 @@ impl IntoEntryKey for Params<'_> {
 impl IntoEntryKey for EntryKey {
     fn into_entry_key(self, _config: &SerializationConfig) -> Result<EntryKey> {
         Ok(self)
+    }
+}
+
+impl IntoEntryKey for &EntryKey {
+    fn into_entry_key(self, _config: &SerializationConfig) -> Result<EntryKey> {
+        Ok(self.clone())
     }
 }
 

@@ -1,24 +1,37 @@
 //! Typed cache and artifact store.
 //!
 //! ```
+//! # #[cfg(feature = "macros")]
+//! # fn main() -> cacheness::Result<()> {
 //! use cacheness::prelude::*;
 //! use serde::{Deserialize, Serialize};
 //!
-//! #[derive(Debug, PartialEq, Serialize, Deserialize)]
+//! #[derive(Debug, PartialEq, Serialize, Deserialize, Plain)]
 //! struct Report {
 //!     accuracy: f64,
 //!     epochs: u32,
 //! }
-//! impl Plain for Report {}
 //!
-//! # fn main() -> cacheness::Result<()> {
 //! # let dir = tempfile::tempdir().unwrap();
 //! # let path = dir.path().join("cache");
 //! let cache = Cache::open(&path)?;
 //! let report = cache.get_or_insert_with(params! { model: "xgboost", fold: 3 }, || Report { accuracy: 0.95, epochs: 40 })?;
 //! assert_eq!(cache.get::<Report>(params! { fold: 3, model: "xgboost" })?, Some(report));
 //! # Ok(()) }
+//! # #[cfg(not(feature = "macros"))]
+//! # fn main() {}
 //! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | store a value, and read it back | [`Cache::put`], [`Cache::get`]; [`Cache::get_or_insert_with`] for both |
+//! | store a type of your own | `#[derive(Plain)]` beside serde's derives ([`Plain`](trait@Plain)); [`Serde`] around a type of another crate; [`Handler`] for a format of your own |
+//! | say which entry is meant | [`params!`]; `#[derive(ToKey)]` for a type of your own ([`ToKey`](trait@ToKey)); [`Named`] |
+//! | keep the results of a function | [`#[cached]`](macro@cached) |
+//! | keep artifacts under names, for ever | [`BlobStore`] |
+//! | work on many entries | [`Cache::get_batch`], [`Cache::delete_where`], [`Cache::delete_matching`], [`Cache::touch_batch`], [`Cache::list_entries`] |
+//!
+//! Arrays and tables are those of [`mod@ndarray`] and [`mod@arrow`], which this crate re-exports in the versions that it speaks.
 //!
 //! Functions keep their results with [`#[cached]`](macro@cached):
 //!
@@ -46,7 +59,6 @@ mod blob_store;
 mod cache;
 #[doc(hidden)]
 pub mod calls;
-mod database;
 mod directory;
 mod info;
 mod key;
@@ -60,28 +72,39 @@ pub use info::EntryInfo;
 pub use key::{IntoEntryKey, Named};
 pub use shared::{default_cache, reset_default_cache, set_default_cache};
 
+/// The version of `arrow` whose tables are values and parameters.
+#[cfg(feature = "arrow")]
+pub use arrow;
 pub use cacheness_core as core;
 pub use cacheness_core::cache::Counts;
 pub use cacheness_core::clock::{Clock, Timestamp};
 pub use cacheness_core::config::{self, CacheConfig, Durability, EvictionPolicy, StoreConfig};
-pub use cacheness_core::handler::{Handler, Plain, Serde, Storable};
-pub use cacheness_core::key::{CacheKey, KeyEncoder, Params, ToKey};
+pub use cacheness_core::error::HoldsError;
+pub use cacheness_core::handler::{AsStorable, Handler, Loadable, Plain, Serde, SerdeType, Storable};
+pub use cacheness_core::key::{Bytes, CacheKey, KeyEncoder, Params, ToKey};
 pub use cacheness_core::params;
 pub use cacheness_core::store::{IntegrityReport, MAX_NAME};
 pub use cacheness_core::{Error, ErrorKind, Result};
 #[cfg(feature = "macros")]
-pub use cacheness_macros::cached;
+pub use cacheness_macros::{Plain, ToKey, cached};
+/// The version of `ndarray` whose arrays are values and parameters.
+#[cfg(feature = "ndarray")]
+pub use ndarray;
+/// For types whose crate does not depend on serde: `#[serde(crate = "cacheness::serde")]`.
+pub use serde;
+/// The values of metadata: `cacheness::serde_json::json!({ "accuracy": 0.95 })`.
+pub use serde_json;
 
 /// What most programs use.
 pub mod prelude {
+    /// The derive alone: the trait has a method `encode`, as [`Storable`] has.
+    #[cfg(feature = "macros")]
+    pub use cacheness_macros::ToKey;
+
     #[cfg(feature = "macros")]
     pub use crate::cached;
-    pub use crate::{BlobStore, Cache, EvictionPolicy, Named, Plain, PutOptions, Serde, Storable, params};
+    pub use crate::{BlobStore, Cache, EvictionPolicy, Loadable, Named, Plain, PutOptions, Serde, Storable, params};
 }
-
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guide.md")]

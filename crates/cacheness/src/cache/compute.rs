@@ -4,11 +4,12 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use cacheness_core::Result;
 use cacheness_core::cache::{COMPUTE_SECONDS, Freshness, Served};
+use cacheness_core::error::HoldsError;
 use cacheness_core::flight::{Flight, Scope, Step, Turn};
-use cacheness_core::handler::Storable;
+use cacheness_core::handler::{Loadable, Storable};
 use cacheness_core::store::EntryKey;
-use cacheness_core::{Error, Result};
 
 use super::{Cache, PutOptions, counts_as_miss};
 use crate::key::IntoEntryKey;
@@ -118,15 +119,44 @@ impl Cache {
     ///
     /// # Errors
     /// Those of [`Cache::get`] and [`Cache::put`].
-    pub fn get_or_insert_with<T: Storable>(&self, key: impl IntoEntryKey, compute: impl FnOnce() -> T) -> Result<T> {
+    pub fn get_or_insert_with<T: Storable + Loadable>(
+        &self,
+        key: impl IntoEntryKey,
+        compute: impl FnOnce() -> T,
+    ) -> Result<T> {
         self.get_or_try_insert_with(key, || Ok(compute()))
     }
 
     /// Like [`Cache::get_or_insert_with`] for a computation that may fail; nothing is stored then.
     ///
+    /// The computation's error comes back as it is. Its type also takes the errors of the cache ([`HoldsError`]), as
+    /// `std::io::Error`, `anyhow::Error`, `Box<dyn Error>`, `String` and every type with a `From<cacheness::Error>` do:
+    ///
+    /// ```
+    /// # use cacheness::prelude::*;
+    /// # let cache = Cache::builder().in_memory().open().unwrap();
+    /// let missing = cache.get_or_try_insert_with(params! { file: "a" }, || std::fs::read_to_string("/no/such/file"));
+    /// assert_eq!(missing.unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    /// ```
+    ///
+    /// Any other error becomes a `cacheness::Error`, whose source it is, with [`Error::computation`](cacheness_core::Error::computation):
+    ///
+    /// ```
+    /// # use cacheness::prelude::*;
+    /// # fn main() -> cacheness::Result<()> {
+    /// # let cache = Cache::builder().in_memory().open()?;
+    /// let half = cache.get_or_try_insert_with(params! { number: "0.5" }, || {
+    ///     "0.5".parse::<f64>().map_err(cacheness::Error::computation)
+    /// })?;
+    /// # assert_eq!(half, 0.5);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// A closure with several `?` says once which error it returns: `|| -> std::io::Result<_> { … }`.
+    ///
     /// # Errors
     /// Those of `compute`, [`Cache::get`] and [`Cache::put`].
-    pub fn get_or_try_insert_with<T: Storable, E: From<Error>>(
+    pub fn get_or_try_insert_with<T: Storable + Loadable, E: HoldsError>(
         &self,
         key: impl IntoEntryKey,
         compute: impl FnOnce() -> std::result::Result<T, E>,
@@ -145,7 +175,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of `compute`, [`Cache::get`] and [`Cache::put`]. Nothing is stored then.
-    pub fn get_or_try_compute<T: Storable, E: From<Error>>(
+    pub fn get_or_try_compute<T: Storable + Loadable, E: HoldsError>(
         &self,
         key: impl IntoEntryKey,
         options: ComputeOptions,
@@ -185,8 +215,8 @@ impl Cache {
         compute: impl FnOnce() -> F,
     ) -> std::result::Result<T, E>
     where
-        T: Storable,
-        E: From<Error>,
+        T: Storable + Loadable,
+        E: HoldsError,
         F: Future<Output = std::result::Result<T, E>>,
     {
         let key = self.entry_key(key)?;
@@ -206,7 +236,7 @@ impl Cache {
         self.finish(flight, key, options, begun, computed)
     }
 
-    fn find<T: Storable>(&self, key: &EntryKey, freshness: Freshness) -> Result<Found<T>> {
+    fn find<T: Loadable>(&self, key: &EntryKey, freshness: Freshness) -> Result<Found<T>> {
         freshness.check()?;
         let engine = &self.engine;
         let served = match engine.get_or_due(key, freshness, engine.store().read_options()) {
@@ -227,7 +257,7 @@ impl Cache {
     }
 
     /// Takes a turn as far as it goes without waiting.
-    fn advance<T: Storable>(&self, turn: &mut Turn, key: &EntryKey) -> Result<Turned<T>> {
+    fn advance<T: Loadable>(&self, turn: &mut Turn, key: &EntryKey) -> Result<Turned<T>> {
         loop {
             match turn.step() {
                 Step::Wait => return Ok(Turned::Wait),
@@ -264,11 +294,11 @@ impl Cache {
     }
 
     /// The value, if there is one by now. Nothing is counted if there is none.
-    fn look_again<T: Storable>(&self, key: &EntryKey) -> Result<Option<T>> {
+    fn look_again<T: Loadable>(&self, key: &EntryKey) -> Result<Option<T>> {
         if self.engine.exists(key)? { self.get(key.clone()) } else { Ok(None) }
     }
 
-    fn finish<T: Storable, E: From<Error>>(
+    fn finish<T: Storable, E: HoldsError>(
         &self,
         flight: Flight,
         key: EntryKey,

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use cacheness::prelude::*;
 use cacheness::{CacheConfig, ComputeOptions, Error, ErrorKind};
 
@@ -218,4 +219,78 @@ fn a_dropped_future_lets_another_take_over() {
     assert!(Box::pin(second()).as_mut().poll(&mut context).is_pending(), "it waits");
     drop(first);
     assert_eq!(block_on(second()).unwrap(), 2);
+}
+
+/// An error of a program's own.
+#[derive(Debug)]
+enum Mine {
+    Cache(Error),
+    Wrong(u32),
+}
+
+impl From<Error> for Mine {
+    fn from(error: Error) -> Self {
+        Self::Cache(error)
+    }
+}
+
+#[test]
+fn computations_fail_with_errors_of_any_type() {
+    let cache = Cache::builder().in_memory().open().unwrap();
+
+    // As it is, where it can hold an error of the cache.
+    fn read(cache: &Cache, path: &str) -> std::io::Result<String> {
+        cache.get_or_try_insert_with(params! { path: path }, || std::fs::read_to_string(path))
+    }
+    assert_eq!(read(&cache, "/no/such/file").unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    let mine = cache.get_or_try_insert_with(params! { x: 1 }, || Err::<u32, _>(Mine::Wrong(7)));
+    assert!(matches!(mine, Err(Mine::Wrong(7))));
+    let text = cache.get_or_try_insert_with(params! { x: 1 }, || Err::<u32, _>("no".to_owned()));
+    assert_eq!(text.unwrap_err(), "no");
+    // Inferred from the function's result, with `?` inside.
+    fn parsed(cache: &Cache, text: &str) -> Result<f64, Box<dyn std::error::Error + Send + Sync>> {
+        cache.get_or_try_insert_with(params! { text: text }, || {
+            let number: f64 = text.parse()?;
+            Ok(number / f64::from(std::fs::read_to_string("/no/such/file").map(|_| 2)?))
+        })
+    }
+    assert!(parsed(&cache, "one").unwrap_err().is::<std::num::ParseFloatError>());
+    assert!(parsed(&cache, "1").unwrap_err().is::<std::io::Error>());
+    fn with_context(cache: &Cache, path: &str) -> anyhow::Result<u32> {
+        let read = || std::fs::read_to_string(path).with_context(|| format!("reading {path}"));
+        let text = cache.get_or_try_insert_with(params! { path: path }, read)?;
+        cache.get_or_try_insert_with(params! { text: &text }, || Ok(text.trim().parse()?))
+    }
+    let error = with_context(&cache, "/no/such/file").unwrap_err();
+    assert!(format!("{error:?}").starts_with("reading /no/such/file\n\nCaused by:"), "{error:?}");
+    assert!(with_context(&cache, "/dev/null").unwrap_err().is::<std::num::ParseIntError>());
+    // Any other becomes the source of an error of the cache.
+    let other = cache.get_or_try_insert_with(params! { x: 1 }, || "one".parse::<f64>().map_err(Error::computation));
+    let other = other.unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::Computation);
+    assert!(std::error::Error::source(&other).unwrap().is::<std::num::ParseFloatError>());
+    assert!(!cache.exists(params! { x: 1 }).unwrap());
+
+    // What the cache itself fails with.
+    cache.close().unwrap();
+    let closed = read(&cache, "/dev/null").unwrap_err();
+    assert_eq!(closed.kind(), std::io::ErrorKind::Other);
+    let source = closed.get_ref().unwrap().downcast_ref::<Error>().unwrap();
+    assert_eq!(source.kind(), ErrorKind::Closed);
+    let mine: Result<u32, Mine> = cache.get_or_try_insert_with(params! { x: 1 }, || Ok(1));
+    assert!(matches!(mine, Err(Mine::Cache(error)) if error.kind() == ErrorKind::Closed));
+    let text = cache.get_or_try_insert_with(params! { x: 1 }, || Ok::<u32, String>(1)).unwrap_err();
+    assert!(text.contains("closed"), "{text}");
+}
+
+#[test]
+fn errors_of_the_system_keep_their_kind() {
+    let denied = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+    assert_eq!(std::io::Error::from(Error::io("cannot listen", denied)).kind(), std::io::ErrorKind::AddrInUse);
+    for kind in [ErrorKind::Full, ErrorKind::Integrity, ErrorKind::Computation, ErrorKind::ReadOnly] {
+        let error = std::io::Error::from(Error::new(kind, "why"));
+        assert_eq!(error.to_string(), "why");
+    }
+    let chained = Error::computation("one".parse::<f64>().unwrap_err());
+    assert_eq!(String::from(chained), "the computation of a value failed: invalid float literal");
 }
