@@ -33,6 +33,32 @@ def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.Monkey
         exec(compile(block, str(script), "exec"), names)
 
 
+@pytest.mark.parametrize("how", ["script", "prompt"])
+def test_readme_is_pasted_in_an_empty_home(how: str, tmp_path: Path) -> None:
+    home, project = tmp_path / "home", tmp_path / "project"
+    home.mkdir()
+    project.mkdir()
+    program = "\n".join(_blocks("README.md", "python"))
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("CACHENESS_", "PYTHON", "XDG_"))}
+    if how == "script":
+        (project / "pasted.py").write_text(program, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "pasted.py"] if how == "script" else [sys.executable, "-i", "-q"],
+        cwd=project,
+        env=ours | {"HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"},
+        input=program if how == "prompt" else "",
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Error" not in done.stderr, done.stderr
+    assert "npy" in done.stdout
+    assert {path.name for path in home.iterdir()} <= {".python_history"}
+    assert (project / "demo_cache/cacheness.toml").exists()
+
+
 def test_commands_of_the_manual_say_what_it_shows(tmp_path: Path) -> None:
     page = "docs/cli.md"
     assert len(_blocks(page, "console")) == len(_blocks(page, "[a-z,_]*")), "a block that no test runs"

@@ -8,6 +8,7 @@ mod cache;
 mod cached;
 mod compute;
 mod damage;
+mod derive;
 mod directory;
 #[cfg(target_os = "linux")]
 mod disks;
@@ -19,11 +20,13 @@ mod heads;
 mod json;
 #[cfg(feature = "failpoints")]
 mod kill;
+mod many;
 mod matching;
 mod memory;
 mod model;
 #[cfg(target_os = "linux")]
 mod mounts;
+mod newcomer;
 mod outside;
 #[cfg(target_os = "linux")]
 mod pages;
@@ -37,6 +40,7 @@ mod security;
 mod sharing;
 mod stress;
 mod tampering;
+mod values;
 
 use std::path::Path;
 

@@ -1,0 +1,45 @@
+use cacheness::ToKey;
+
+#[derive(ToKey)]
+struct Misspelt {
+    #[key(skipp)]
+    verbose: bool,
+}
+
+#[derive(ToKey)]
+#[key(skip)]
+struct Misplaced {
+    verbose: bool,
+}
+
+#[derive(ToKey)]
+struct Twice {
+    #[key(rename = "b")]
+    a: u32,
+    b: u32,
+}
+
+#[derive(ToKey)]
+#[key(transparent)]
+struct Transparent {
+    a: u32,
+    b: u32,
+}
+
+#[derive(ToKey)]
+struct Empty(#[key(skip)] u32);
+
+#[derive(ToKey)]
+union Union {
+    a: u32,
+    b: f32,
+}
+
+fn main() {}
+
+//~ no such option here; there is `rename = "…"` and `skip`
+//~ no such option here; there is `rename = "…"` and `transparent`
+//~ two fields of the key are called `b`
+//~ a transparent struct has one field that is part of the key; skip the others
+//~ nothing would be left of the key
+//~ a union does not say which of its fields is valid
