@@ -13,6 +13,7 @@ from .handlers import HandlerRegistry
 
 __all__ = [
     "HANDLERS",
+    "Blobs",
     "CacheBase",
     "CallKey",
     "CallSite",
@@ -29,13 +30,16 @@ __all__ = [
     "array_map",
     "array_slice",
     "cache_key",
+    "check_config",
     "clear_function",
     "cli",
+    "decode_value",
     "delete_batch",
     "delete_matching",
     "delete_where",
     "derive_key",
     "encode_params",
+    "encode_value",
     "hash_path",
     "hash_value",
     "metadata_dumps",
@@ -60,6 +64,48 @@ _Index = _Part | tuple[_Part, ...]
 __version__: str
 #: The built-in handlers, in the order in which they are asked.
 HANDLERS: tuple[str, ...]
+
+@final
+class Blobs:
+    """A blob backend outside of a store: bytes under names that it makes."""
+
+    @staticmethod
+    def filesystem(directory: str | os.PathLike[str], shard_chars: int) -> Blobs:
+        """Files below ``directory/blobs``, spread over directories with names of so many digits."""
+
+    @staticmethod
+    def memory() -> Blobs:
+        """In memory; it ends with the object."""
+
+    def write(self, stem: str, extension: str, data: bytes) -> str:
+        """Writes a new blob and returns its name, which begins with ``stem``."""
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a blob; ``None`` if there is none."""
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a blob of this name."""
+
+    def delete(self, name: str) -> bool:
+        """Removes a blob; ``False`` if there is none."""
+
+    def list(self) -> builtins.list[tuple[str, int]]:
+        """The names of all blobs and their sizes, in no order."""
+
+#: How to read a payload: handler, kind of value, storage format, codec, type of the value, what the handler must know.
+_Description = tuple[str, str, str, str, str, bytes]
+
+def encode_value(
+    value: Any, registry: HandlerRegistry, config: str, payload: bool
+) -> tuple[_Description, str, bytes | None]:
+    """Encodes a value with the first built-in handler of a registry that takes it.
+
+    Returns:
+        How to read it, the extension of a file, and the payload if it is wanted.
+    """
+
+def decode_value(description: _Description, payload: bytes, registry: HandlerRegistry, config: str) -> Any:
+    """The value of a payload that ``encode_value`` has made. Nothing is checked: a pickle runs code."""
 
 @disjoint_base
 class CacheBase:
@@ -517,6 +563,7 @@ class StoreBase:
     def _set_handlers_changed(self, changed: bool) -> None: ...
     def _put(self, data: Any, key: str | None, metadata: dict[str, Any] | None) -> str: ...
     def _totals(self) -> tuple[int, int]: ...
+    def _backends(self) -> tuple[str, str]: ...
     def get(self, key: str, default: Any = None, *, mmap_mode: Literal["r", "c"] | None = None) -> Any:
         """The value of a key, of the type it was put with, or ``default``.
 
@@ -737,6 +784,24 @@ class TableColumn:
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
 
+def cache_key(params: dict[str, Any], config: dict[str, Any] | None = None) -> str:
+    """The cache key of a dictionary of parameters: 16 hexadecimal digits.
+
+    Args:
+        params: the parameters.
+        config: fields of :class:`cacheness.SerializationConfig` by name; the others have their defaults.
+
+    Raises:
+        CacheSerializationError: a parameter has no stable encoding.
+    """
+
+def check_config(json: str) -> None:
+    """Refuses a configuration, as ``CacheConfig._to_json`` writes it, whose values make no sense.
+
+    Raises:
+        CacheConfigurationError: a value that makes no sense; the sentence names its option.
+    """
+
 def cli(args: list[str]) -> int:
     """Runs the ``cacheness`` command and returns its exit code."""
 
@@ -801,9 +866,6 @@ def update_data(cache: CacheBase, data: Any, /, **params: Any) -> bool:
 
 def encode_params(params: dict[str, Any], config: dict[str, Any] | None = None) -> bytes:
     """The canonical encoding of a dictionary of parameters."""
-
-def cache_key(params: dict[str, Any], config: dict[str, Any] | None = None) -> str:
-    """The cache key of a dictionary of parameters: 16 hexadecimal digits."""
 
 def derive_key(encoding: bytes) -> tuple[str, str]:
     """Key and fingerprint of an encoding, in hexadecimal digits."""

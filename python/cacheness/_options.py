@@ -12,6 +12,7 @@ import operator
 import os
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from ._secrets import masked, masked_text
 from .errors import CacheConfigurationError
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from typing import Self
 
 S = TypeVar("S", bound="Options")
-
-#: Other names of options.
-_ALIASES = {"metadata_backend": "backend"}
-
 
 #: The sections of a configuration, filled in where they are defined.
 SECTIONS: dict[str, type[Options]] = {}
@@ -35,31 +32,114 @@ class Options:
     Has what dataclasses have besides their fields: generated for each class it would be half the time of an import.
     """
 
+    #: The options that were given when the section was made; what was not given is a default, and contradicts nothing.
+    __slots__ = ("_given",)
+
+    _given: frozenset[str]
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     #: For each option the type that needs no second look, and what makes of a value what the engine takes.
     _checks: ClassVar[dict[str, tuple[type | None, Callable[[str, Any], Any]]]] = {}
+    #: Other names of options.
+    _aliases: ClassVar[dict[str, str]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        own = {name: _check_of(str(kind)) for name, kind in cls.__annotations__.items() if kind != "KW_ONLY"}
+        own = {
+            name: _check_of(str(kind))
+            for name, kind in cls.__annotations__.items()
+            if kind != "KW_ONLY" and not str(kind).startswith("ClassVar")
+        }
         cls._checks = {**cls._checks, **own}
 
-    if not TYPE_CHECKING:  # a type checker that saw it would let any name pass
+    if not TYPE_CHECKING:  # a type checker that saw these would let any name pass
 
         def __setattr__(self, name: str, value: Any) -> None:
             # As it is made, every field comes through here.
-            self.__dict__[name if name in self.__dataclass_fields__ else _known(type(self), name)] = value
+            if name in self.__dataclass_fields__:
+                self.__dict__[name] = value
+            else:
+                self._assign(name, value)
+
+        def __getattr__(self, name: str) -> Any:
+            return self._find(name)
+
+    def _assign(self, name: str, value: Any) -> None:
+        """Assigns to a name that is no field."""
+        self.__dict__[self._own(name)] = value
+
+    def _find(self, name: str) -> Any:
+        """The value of a name that is no field."""
+        own = self._aliases.get(name)
+        if own is None or own not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        return self.__dict__[own]
+
+    @classmethod
+    def _own(cls, name: str) -> str:
+        """The name of the option; raises if there is none."""
+        own = cls._aliases.get(name, name)
+        if own in cls.__dataclass_fields__:
+            return own
+        raise unknown_option(name, cls._known(), f" of {cls.__name__}", home_of(name))
+
+    @classmethod
+    def _known(cls) -> list[str]:
+        """The names that an option that was meant may have."""
+        return list(cls.__dataclass_fields__)
+
+    @classmethod
+    def _sorted(cls, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The options under their own names, and those that belong to other sections."""
+        given: dict[str, Any] = {}
+        for name, value in options.items():
+            own = cls._own(name)
+            if own in given:
+                others = " or ".join(alias for alias, known in cls._aliases.items() if known == own)
+                raise CacheConfigurationError(f"{own} is given twice, also as {others}")
+            given[own] = value
+        return given, {}
+
+    @classmethod
+    def _has(cls, name: str) -> bool:
+        """Whether there is an option of this name."""
+        return cls._aliases.get(name, name) in cls.__dataclass_fields__
+
+    def _take(self, flat: dict[str, Any]) -> None:
+        """Takes options of other sections, which only a whole configuration has."""
+
+    def _is_said(self, name: str) -> bool:
+        """Whether the value of an option is more than its default."""
+        given: frozenset[str] = getattr(self, "_given", frozenset())
+        return name in given or self._normal(name) != type(self)()._normal(name)
+
+    def _normal(self, name: str) -> Any:
+        """The value of an option as the engine takes it; as it is, where that is not possible."""
+        value = self.__dict__[name]
+        try:
+            return self._checks[name][1](name, value)
+        except (CacheConfigurationError, KeyError):
+            return value
 
     def __delattr__(self, name: str) -> None:
         raise CacheConfigurationError(f"{name} cannot be deleted", hint="assign its default")
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+        shown = (f"{name}={masked(name, value)!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def __eq__(self, other: object) -> bool:
-        return vars(self) == vars(other) if type(other) is type(self) else NotImplemented
+        if type(other) is not type(self):
+            return NotImplemented
+        mine, others = vars(self), vars(other)
+        # A path and its text are one directory, a timedelta and its seconds one time.
+        return mine == others or (
+            mine.keys() == others.keys() and all(self._normal(name) == other._normal(name) for name in mine)
+        )
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__
 
     def _checked(self) -> Self:
         """A copy that shares nothing with this one, with values of the right types.
@@ -76,59 +156,43 @@ class Options:
                 values[name] = check(name, value)
         if len(values) > len(self._checks):
             for name in values:
-                _known(type(self), name)
+                if name not in self._checks:
+                    raise unknown_option(name, list(self._checks), f" of {type(self).__name__}", home_of(name))
         return copied
+
+    def _check_made(self) -> None:
+        """Refuses values that make no sense, as far as they were given."""
+        self._checked()
 
 
 def strict(cls: type[S]) -> type[S]:
     """Decorates a dataclass: a keyword that is no option is refused with the one that was meant."""
     made = cls.__init__
+    names = list(cls.__dataclass_fields__)
 
     @functools.wraps(made)
     def __init__(self: S, /, *args: Any, **options: Any) -> None:  # noqa: N807 - it is one
+        flat: dict[str, Any] = {}
         if options:
-            options = given_names(options)
-            for name in options:
-                _known(cls, name)
+            options, flat = cls._sorted(options)
         try:
             made(self, *args, **options)
         except CacheConfigurationError:
             raise
         except TypeError as error:
             raise CacheConfigurationError(str(error), hint="give options by their names") from None
+        if args or options or flat:
+            object.__setattr__(self, "_given", frozenset([*names[: len(args)], *options]))
+            self._take(flat)
+            self._check_made()
 
     cls.__init__ = __init__  # type: ignore[assignment, method-assign]
     return cls
 
 
-def given_names(options: dict[str, Any]) -> dict[str, Any]:
-    """The options under their own names."""
-    given: dict[str, Any] = {}
-    for name, value in options.items():
-        own = _ALIASES.get(name, name)
-        if own in given:
-            raise CacheConfigurationError(
-                f"{own} is given twice, also as {next(alias for alias, known in _ALIASES.items() if known == own)}"
-            )
-        given[own] = value
-    return given
-
-
-def _known(cls: type[Options], name: str) -> str:
-    """The name of the option; raises if there is none."""
-    fields = cls.__dataclass_fields__
-    if name in fields:
-        return name
-    alias = _ALIASES.get(name)
-    if alias in fields:
-        return alias
-    raise unknown_option(name, list(fields), f" of {cls.__name__}", home_of(name))
-
-
 def home_of(name: str) -> str | None:
-    """The section that has an option of this name."""
-    name = _ALIASES.get(name, name)
-    return next((section for section, cls in SECTIONS.items() if name in cls.__dataclass_fields__), None)
+    """The section that has an option of this name; the first, where several have one."""
+    return next((section for section, cls in SECTIONS.items() if cls._has(name)), None)
 
 
 def unknown_option(name: str, known: list[str], whose: str = "", home: str | None = None) -> CacheConfigurationError:
@@ -155,7 +219,7 @@ def unknown_name(what: str, name: str, known: list[str], where: str = "") -> Cac
 def shown(value: Any) -> str:
     """A value in a sentence that says that it is the wrong one."""
     if value is None or isinstance(value, str | bytes | int | float):
-        text = repr(value)
+        text = repr(masked_text(value) if isinstance(value, str) else value)
         return text if len(text) <= 80 else f"{text[:80]}…"
     return f"a {type(value).__name__}"
 
@@ -203,10 +267,14 @@ def _check_of(annotation: str) -> tuple[type | None, Callable[[str, Any], Any]]:
         exact, check = None, _duration if "timedelta" in kind else _number
     elif "PathLike" in kind:
         exact, check = None, directory
+    elif "Backend" in kind:
+        exact, check = None, _backend
     elif kind.startswith(("Literal", "str")):
         exact, check = None, _text
     elif kind == "list[str]":
         exact, check = None, _names
+    elif kind.startswith("dict"):
+        exact, check = None, _mapping
     elif kind.startswith("Sequence"):
         exact, check = None, _handlers
     elif kind.endswith("Config"):
@@ -291,6 +359,18 @@ def _list(name: str, value: Any, hint: str) -> list[Any]:
 
 def _names(name: str, value: Any) -> list[str]:
     return [_text(f"a name in {name}", member) for member in _list(name, value, "give a list of names")]
+
+
+def _mapping(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise CacheConfigurationError(f"{name} is {shown(value)}", hint="give a dictionary of options by their names")
+    return dict(value)
+
+
+def _backend(name: str, value: Any) -> Any:
+    if isinstance(value, type) or not hasattr(value, "_is_backend"):
+        return _text(name, value)
+    return value
 
 
 def _handlers(name: str, value: Any) -> list[Any]:

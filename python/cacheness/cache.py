@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from .storage.backends import MetadataBackend
+
 T = TypeVar("T")
 
 #: As many entries as can be looked at without anybody noticing.
@@ -73,7 +75,7 @@ class Cache(Management):
                 raise CacheConfigurationError("the directory is given twice, also as cache_dir")
             config, cache_dir = None, config
         if config is None:
-            config = CacheConfig.from_options(**options)
+            config = CacheConfig(**options)
         elif not isinstance(config, CacheConfig):
             raise CacheConfigurationError(
                 f"config is {shown(config)}", hint="give a CacheConfig or the path of a directory"
@@ -91,7 +93,8 @@ class Cache(Management):
         self._place = absolute(self.cache_dir)
         self._clock = clock
         self.handler_registry = _CacheRegistry(config, self)
-        self._open(self.cache_dir, config._to_json(), self.handler_registry, config.storage.read_only, clock)
+        ready = config._to_open()
+        self._open(self.cache_dir, ready._to_json(), self.handler_registry, config.storage.read_only, clock)
         if config.storage.cleanup_on_init and not self.read_only:
             self.cleanup_expired()
 
@@ -185,6 +188,24 @@ class Cache(Management):
             {**parameters, "cache_key": cache_key, "params": params, "description": description},
         )
         return value
+
+    @property
+    def handlers(self) -> HandlerRegistry:
+        """The registry of the cache's handlers; the same as ``handler_registry``."""
+        return self.handler_registry
+
+    @property
+    def metadata_backend(self) -> MetadataBackend:
+        """Where entries are kept, as it is seen from outside."""
+        from .storage.backends._metadata import OpenedBackend
+
+        return OpenedBackend(
+            self.cache_dir,
+            self.get_stats,
+            self.get_entry,
+            lambda: self.list_entries(include_metadata=True),
+            self.invalidate_by_cache_key,
+        )
 
     def get_stats(self, *, dates: bool | None = None) -> dict[str, Any]:
         """Totals of the store, and hits and misses of this process since the cache was opened.

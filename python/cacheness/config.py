@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import _environment
-from ._options import SECTIONS, Options, checked_section, given_names, home_of, shown, strict
-from ._options import unknown_option as unknown_option  # noqa: PLC0414 - for the decorators
+from . import _core, _environment
+from ._backend_choice import BackendSection, choose
+from ._engine_config import as_json
+from ._options import SECTIONS, Options, checked_section, home_of, shown, strict, unknown_option
 from .errors import CacheConfigurationError
 
 if TYPE_CHECKING:
@@ -18,16 +18,29 @@ if TYPE_CHECKING:
     from typing import Self
 
     from .handlers import CacheHandler
+    from .storage.backends.base import BlobBackend, MetadataBackend
 
 __all__ = [
     "CacheBlobConfig",
     "CacheConfig",
     "CacheMetadataConfig",
     "CacheStorageConfig",
+    "CachenessConfig",
     "CompressionConfig",
+    "ConfigValidationError",
     "HandlerConfig",
     "SecurityConfig",
     "SerializationConfig",
+    "config_schema",
+    "create_cache_config",
+    "load_config_from_dict",
+    "load_config_from_json",
+    "load_config_from_yaml",
+    "save_config_to_dict",
+    "save_config_to_json",
+    "save_config_to_yaml",
+    "validate_config",
+    "validate_config_strict",
 ]
 
 _CODECS = ("none", "lz4", "zstd", "gzip")
@@ -67,17 +80,24 @@ class CacheStorageConfig(Options):
     inline_threshold_bytes: int = 32 * 1024
     read_only: bool = False
 
+    def _check_made(self) -> None:
+        _check_section("storage", self)
+
 
 @strict
 @dataclass(repr=False, eq=False)
-class CacheMetadataConfig(Options):
+class CacheMetadataConfig(BackendSection):
     """What is kept of an entry, and how its payload is checked.
+
+    Options of a metadata backend (``connection_url``, ``pool_size``, …) may be given beside these, or together in
+    ``metadata_backend_options``. The backends of this release take none.
 
     Attributes:
         backend: where entries are kept. ``None`` is what the directory says, and ``"sqlite"`` for a new one;
             ``"json"`` is one file that people can read, for small stores; ``"sqlite_memory"`` and ``"memory"`` end with
             the process, payloads too, and write nothing into the directory. ``metadata_backend`` is another name of it.
-        database_url: ``None``: the database lies in the directory of the store. This release has no others.
+        database_url: path of the SQLite database, also as ``sqlite:///path``. ``None``: the database lies in the
+            directory of the store. The directory remembers the path.
         store_cache_key_params: whether an entry keeps the parameters of its key, for listings.
         verify_cache_integrity: whether a payload's hash is checked when it is read.
         enable_memory_cache: whether entries that were read or written are kept in this process's memory, so that a get
@@ -88,9 +108,12 @@ class CacheMetadataConfig(Options):
         memory_cache_max_mb: how many megabytes at most; values over ``inline_threshold_bytes`` are never kept.
         memory_cache_ttl_seconds: after how long an entry is read, and its signature checked, again.
         memory_cache_stats: whether ``get_stats`` has ``memory_cache_hits``.
+        default_ttl_seconds: another place for :attr:`CacheConfig.default_ttl_seconds`; ``None`` says nothing.
+        store_full_metadata: whether entries keep all of their metadata for queries. They always do.
+        metadata_backend_options: options of the backend, by their names; also called ``backend_options``.
     """
 
-    backend: Literal["sqlite", "json", "sqlite_memory", "memory"] | None = None
+    backend: Literal["sqlite", "json", "sqlite_memory", "memory"] | str | MetadataBackend | None = None
     database_url: str | None = None
     store_cache_key_params: bool = True
     verify_cache_integrity: bool = True
@@ -101,36 +124,88 @@ class CacheMetadataConfig(Options):
     memory_cache_stats: bool = False
     _: KW_ONLY
     memory_cache_max_mb: float = 32.0
+    default_ttl_seconds: float | timedelta | None = None
+    store_full_metadata: bool = False
+    metadata_backend_options: dict[str, Any] = field(default_factory=dict)
     if TYPE_CHECKING:
-        metadata_backend: InitVar[str | None] = None
-    else:
-        metadata_backend = property(lambda self: self.backend)
+        metadata_backend: InitVar[str | MetadataBackend | None] = None
+        backend_options: InitVar[dict[str, Any]] = {}
+        connection_url: InitVar[str] = ""
+        table_name: InitVar[str] = ""
+        pool_size: InitVar[int] = 0
+        max_overflow: InitVar[int] = 0
+        pool_pre_ping: InitVar[bool] = False
+        pool_recycle: InitVar[int] = 0
+        pool_timeout: InitVar[float] = 0
+        echo: InitVar[bool] = False
 
-    def _checked(self) -> Self:
-        if self.database_url is not None:
-            what = f"database_url is {shown(self.database_url)}"
-            raise CacheConfigurationError(what, hint="leave it out: the database lies in the directory of the store")
-        return super()._checked()
+    _aliases = {"metadata_backend": "backend", "backend_options": "metadata_backend_options"}  # noqa: RUF012 - a field if annotated
+    _backend = "backend"
+    _backend_options = "metadata_backend_options"
+    _of_backends = (
+        "connection_url",
+        "table_name",
+        "pool_size",
+        "max_overflow",
+        "pool_pre_ping",
+        "pool_recycle",
+        "pool_timeout",
+        "echo",
+    )
+
+    def _check_made(self) -> None:
+        _check_section("metadata", self)
 
 
 @strict
 @dataclass(repr=False, eq=False)
-class CacheBlobConfig(Options):
+class CacheBlobConfig(BackendSection):
     """Where payloads go that are too large to travel inside an entry.
 
+    Options of a blob backend (``bucket``, ``region``, …) may be given beside these, or together in
+    ``blob_backend_options``. The backends of this release take none.
+
     Attributes:
-        blob_backend: the blob backend; ``"filesystem"`` so far.
+        blob_backend: the blob backend, also called ``backend``: ``"filesystem"``, or ``"memory"`` beside a metadata
+            backend in memory.
         shard_chars: how many hexadecimal digits name the directories that files are spread over, 0 to 4.
+        blob_backend_options: options of the backend, by their names; also called ``backend_options``.
     """
 
-    blob_backend: Literal["filesystem"] = "filesystem"
+    blob_backend: Literal["filesystem", "memory"] | str | BlobBackend = "filesystem"
     shard_chars: int = 2
+    _: KW_ONLY
+    blob_backend_options: dict[str, Any] = field(default_factory=dict)
+    if TYPE_CHECKING:
+        backend: InitVar[str | BlobBackend] = ""
+        backend_options: InitVar[dict[str, Any]] = {}
+        bucket: InitVar[str] = ""
+        prefix: InitVar[str] = ""
+        region: InitVar[str] = ""
+        endpoint_url: InitVar[str] = ""
+        use_ssl: InitVar[bool] = True
+        access_key: InitVar[str] = ""
+        secret_key: InitVar[str] = ""
+        storage_class: InitVar[str] = ""
+        encryption: InitVar[bool] = False
 
-    def _checked(self) -> Self:
-        if self.blob_backend != "filesystem":
-            what = f"blob_backend is {shown(self.blob_backend)}"
-            raise CacheConfigurationError(what, hint="this release has 'filesystem'")
-        return super()._checked()
+    _aliases = {"backend": "blob_backend", "backend_options": "blob_backend_options"}  # noqa: RUF012 - a field if annotated
+    _backend = "blob_backend"
+    _backend_options = "blob_backend_options"
+    _of_backends = (
+        "bucket",
+        "prefix",
+        "region",
+        "endpoint_url",
+        "use_ssl",
+        "access_key",
+        "secret_key",
+        "storage_class",
+        "encryption",
+    )
+
+    def _check_made(self) -> None:
+        _check_section("blob", self)
 
 
 @strict
@@ -169,6 +244,9 @@ class CompressionConfig(Options):
     parallel: bool = True
     sample: bool = True
 
+    def _check_made(self) -> None:
+        _check_section("compression", self)
+
 
 @strict
 @dataclass(repr=False, eq=False)
@@ -189,6 +267,9 @@ class SerializationConfig(Options):
     max_collection_depth: int = 10
     _: KW_ONLY
     hash_path_content: bool = True
+
+    def _check_made(self) -> None:
+        _check_section("serialization", self)
 
 
 @strict
@@ -218,7 +299,7 @@ class HandlerConfig(Options):
     enable_arrow_tables: bool = True
     enable_object_pickle: bool = True
     enable_dill_fallback: bool = True
-    custom_handlers: Sequence[CacheHandler | type[CacheHandler]] = ()
+    custom_handlers: Sequence[CacheHandler | type[CacheHandler]] = field(default_factory=list)
 
 
 @strict
@@ -227,7 +308,8 @@ class SecurityConfig(Options):
     """Signatures and pickles. See ``docs/guide.md`` for what each protects from.
 
     Attributes:
-        enable_entry_signing: entries are signed when they are written and checked when they are read.
+        enable_entry_signing: entries are signed when they are written and checked when they are read; also called
+            ``enable_signing``.
         signing_key_file: name of the key file in the store's directory, or an absolute path.
         use_in_memory_key: the key lives and ends with this process.
         custom_signed_fields: fields to sign besides those that always are; ``None`` signs all.
@@ -246,12 +328,23 @@ class SecurityConfig(Options):
     delete_invalid_signatures: bool = False
     allow_pickle: bool = True
     trust_unsigned_pickles: bool = False
+    if TYPE_CHECKING:
+        enable_signing: InitVar[bool] = True
+
+    _aliases = {"enable_signing": "enable_entry_signing"}  # noqa: RUF012 - a field if annotated
+
+    def _check_made(self) -> None:
+        _check_section("security", self)
 
 
 @strict
 @dataclass(repr=False, eq=False)
 class CacheConfig(Options):
     """All options of a cache, which takes a copy when it is opened.
+
+    An option of a section may also be given, read and assigned without the section: ``CacheConfig(cache_dir="data")``
+    is ``CacheConfig(storage=CacheStorageConfig(cache_dir="data"))``, and ``config.cache_dir`` its value. Given beside
+    its section it changes a copy of the section.
 
     Attributes:
         default_ttl_seconds: how long an entry is served unless its ``put`` says otherwise; ``None`` for ever.
@@ -260,6 +353,10 @@ class CacheConfig(Options):
         flight_patience_seconds: how long a computation waits for another process to compute a value that it needs,
             before it computes that value as well. A caller that is not inside a computation itself waits as long as the
             other process lives.
+
+    Raises:
+        CacheConfigurationError: an option that does not exist, or a value that makes no sense; the same option with
+            different values in a section and beside it.
     """
 
     storage: CacheStorageConfig = field(default_factory=CacheStorageConfig)
@@ -276,69 +373,111 @@ class CacheConfig(Options):
     storage_mode: bool = False
     flight_patience_seconds: float | timedelta = 10.0
 
-    @classmethod
-    def from_options(cls, /, **options: Any) -> CacheConfig:
-        """A configuration from flat options: each goes to the section that has a field of its name.
+    if TYPE_CHECKING:
 
-        A section may be given as a whole; flat options then change a copy of it.
+        def __init__(
+            self,
+            storage: CacheStorageConfig = ...,
+            metadata: CacheMetadataConfig = ...,
+            compression: CompressionConfig = ...,
+            serialization: SerializationConfig = ...,
+            handlers: HandlerConfig = ...,
+            default_ttl_seconds: float | timedelta | None = ...,
+            *,
+            blob: CacheBlobConfig = ...,
+            security: SecurityConfig = ...,
+            storage_mode: bool = ...,
+            flight_patience_seconds: float | timedelta = ...,
+            **options: Any,
+        ) -> None: ...
+
+    @classmethod
+    def _own(cls, name: str) -> str:
+        if name in cls.__dataclass_fields__:
+            return name
+        raise unknown_option(name, cls._known(), f" of {cls.__name__}")
+
+    @classmethod
+    def _known(cls) -> list[str]:
+        return [*super()._known(), *(known for section in SECTIONS.values() for known in section._known())]
+
+    @classmethod
+    def _sorted(cls, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        own, flat = {}, {}
+        for name, value in options.items():
+            if name in cls.__dataclass_fields__ or home_of(name) is None:
+                own[cls._own(name)] = value
+            else:
+                flat[name] = value
+        return own, flat
+
+    def _take(self, flat: dict[str, Any]) -> None:
+        by_section: dict[str, dict[str, Any]] = {}
+        for name, value in flat.items():
+            by_section.setdefault(home_of(name) or "", {})[name] = value
+        for section, options in by_section.items():
+            kind = SECTIONS[section]
+            given = getattr(self, section)
+            if not isinstance(given, kind):
+                checked_section(section, given)
+            named, _ = kind._sorted(options)
+            # Not `_checked`: what is wrong with its values may be what an option mends.
+            changed = object.__new__(kind)
+            changed.__dict__.update(given.__dict__)
+            for name, value in named.items():
+                changed.__dict__[name] = value
+                if given._is_said(name) and given._normal(name) != changed._normal(name):
+                    raise CacheConfigurationError(
+                        f"{name} is {shown(given.__dict__[name])} in {section}, and {shown(value)} beside it",
+                        hint="give it once",
+                    )
+            object.__setattr__(changed, "_given", getattr(given, "_given", frozenset()) | named.keys())
+            setattr(self, section, changed)
+
+    def _assign(self, name: str, value: Any) -> None:
+        section = home_of(name)
+        setattr(self if section is None else getattr(self, section), name if section else self._own(name), value)
+
+    def _find(self, name: str) -> Any:
+        section = None if name.startswith("_") else home_of(name)
+        if section is None or section not in self.__dict__:
+            return super()._find(name)
+        return getattr(self.__dict__[section], name)
+
+    def _checked(self) -> Self:
+        checked = super()._checked()
+        checked._lifetime()
+        return checked
+
+    def _check_made(self) -> None:
+        _core.check_config(self._checked()._to_json())
+
+    def _lifetime(self) -> float | timedelta | None:
+        """How long entries are served by default."""
+        own, other = self.default_ttl_seconds, self.metadata.default_ttl_seconds
+        if other is None:
+            return own
+        name = "default_ttl_seconds"
+        if own is not None and self._is_said(name) and self._normal(name) != self.metadata._normal(name):
+            raise CacheConfigurationError(
+                f"{name} is {shown(other)} in metadata, and {shown(own)} beside it", hint="give it once"
+            )
+        return other
+
+    def _to_open(self) -> CacheConfig:
+        """A checked copy that names backends of this release only.
 
         Raises:
-            CacheConfigurationError: an option that no section has; the message suggests the nearest.
+            CacheConfigurationError: an option has a value that makes no sense.
+            CacheUnsupportedError: it asks for a backend that this release does not have.
         """
-        config = cls()
-        given = given_names(options)
-        # Sections first: what is said of a single option counts, wherever it stands.
-        for name in SECTIONS.keys() & given.keys():
-            setattr(config, name, checked_section(name, given.pop(name)))
-        for name, value in given.items():
-            if name in cls.__dataclass_fields__:
-                setattr(config, name, value)
-                continue
-            section = home_of(name)
-            if section is None:
-                known = [n for s in SECTIONS.values() for n in s.__dataclass_fields__]
-                raise unknown_option(name, [*known, *cls.__dataclass_fields__])
-            setattr(getattr(config, section), name, value)
-        return config
+        ready = self._checked()
+        choose(ready.metadata, ready.blob, str(ready.storage.cache_dir))
+        return ready
 
     def _to_json(self, *, content_addressable: bool = False) -> str:
         """The configuration, which has been checked, as the engine reads it."""
-        store = {
-            "metadata_backend": self.metadata.backend,
-            "default_metadata_backend": _environment.choice("CACHENESS_BACKEND", "sqlite", ("sqlite", "json")),
-            "durability": self.storage.durability,
-            "inline_threshold_bytes": self.storage.inline_threshold_bytes,
-            "shard_chars": self.blob.shard_chars,
-            "content_addressable": content_addressable,
-            "verify_cache_integrity": self.metadata.verify_cache_integrity,
-            "store_cache_key_params": self.metadata.store_cache_key_params,
-            "memory": {
-                "enable_memory_cache": self.metadata.enable_memory_cache,
-                "memory_cache_type": self.metadata.memory_cache_type,
-                "memory_cache_maxsize": self.metadata.memory_cache_maxsize,
-                "memory_cache_max_mb": self.metadata.memory_cache_max_mb,
-                "memory_cache_ttl_seconds": self.metadata.memory_cache_ttl_seconds,
-            },
-            # Not `asdict`, which copies deeply: a third of the time it takes to open a cache.
-            "compression": vars(self.compression),
-            "serialization": vars(self.serialization),
-            "security": vars(self.security),
-        }
-        limits = {
-            "max_cache_size_mb": self.storage.max_cache_size_mb,
-            "max_entries": self.storage.max_entries,
-            "max_age_seconds": self.storage.max_age_seconds,
-            "eviction_policy": self.storage.eviction_policy,
-        }
-        return json.dumps(
-            {
-                "storage_mode": self.storage_mode,
-                "default_ttl_seconds": self.default_ttl_seconds,
-                "flight_patience_seconds": self.flight_patience_seconds,
-                "limits": limits,
-                "store": store,
-            }
-        )
+        return as_json(self, content_addressable=content_addressable)
 
 
 SECTIONS.update(
@@ -349,4 +488,28 @@ SECTIONS.update(
     handlers=HandlerConfig,
     blob=CacheBlobConfig,
     security=SecurityConfig,
+)
+
+
+def _check_section(name: str, section: Options) -> None:
+    """Refuses values of one section that make no sense; the other sections have their defaults."""
+    config = CacheConfig()
+    setattr(config, name, section._checked())
+    _core.check_config(config._to_json())
+
+
+#: Another name of :class:`CacheConfig`.
+CachenessConfig = CacheConfig
+
+# Behind the classes, which these modules import.
+from ._config_checks import ConfigValidationError, validate_config, validate_config_strict  # noqa: E402
+from ._config_files import (  # noqa: E402
+    config_schema,
+    create_cache_config,
+    load_config_from_dict,
+    load_config_from_json,
+    load_config_from_yaml,
+    save_config_to_dict,
+    save_config_to_json,
+    save_config_to_yaml,
 )

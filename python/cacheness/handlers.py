@@ -6,6 +6,17 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, cast, overload
 
 from . import _core
+from ._builtin_handlers import (
+    ArrayHandler,
+    ArrowTableHandler,
+    ObjectHandler,
+    PandasDataFrameHandler,
+    PandasSeriesHandler,
+    PolarsDataFrameHandler,
+    PolarsSeriesHandler,
+    handler_of,
+    named,
+)
 from ._options import checked_section, unknown_name
 from .config import CompressionConfig, HandlerConfig
 from .errors import CacheConfigurationError, CacheSerializationError
@@ -14,9 +25,19 @@ from .interfaces import CacheHandler, StorageHandler
 if TYPE_CHECKING:
     from pathlib import Path
 
+    #: What can be registered.
+    _Given = CacheHandler | StorageHandler | type[CacheHandler] | type[StorageHandler]
+
 __all__ = [
+    "ArrayHandler",
+    "ArrowTableHandler",
     "CacheHandler",
     "HandlerRegistry",
+    "ObjectHandler",
+    "PandasDataFrameHandler",
+    "PandasSeriesHandler",
+    "PolarsDataFrameHandler",
+    "PolarsSeriesHandler",
     "StorageHandler",
     "default_registry",
     "list_handlers",
@@ -80,7 +101,7 @@ class HandlerRegistry:
         self._custom: list[_Custom] = []
         self._lock = threading.Lock()
         for handler in self._config.custom_handlers:
-            self.register_handler(handler() if isinstance(handler, type) else handler)
+            self.register_handler(handler)
         self._check_priority()
 
     def _check_priority(self) -> None:
@@ -92,25 +113,33 @@ class HandlerRegistry:
             if name not in known:
                 raise unknown_name("handler", name, known, " in handler_priority")
 
-    def register_handler(
-        self, handler: CacheHandler | StorageHandler, priority: int | None = None, name: str | None = None
-    ) -> None:
+    @overload
+    def register_handler(self, handler: _Given, priority: int | None = None, name: str | None = None) -> None: ...
+    @overload
+    def register_handler(self, handler: str, priority: _Given) -> None: ...
+    def register_handler(self, handler: Any, priority: Any = None, name: str | None = None) -> None:
         """Adds a handler, replacing one of the same name.
 
+        Also takes ``register_handler("name", handler)``.
+
         Args:
-            handler: the handler.
+            handler: the handler, or its class.
             priority: its position among all handlers, 0 first; ``None`` for just before ``object_pickle``.
             name: its name; ``handler.data_type`` if none is given.
 
         Raises:
             CacheConfigurationError: the handler lacks a method, or has the name of a built-in one.
         """
+        if isinstance(handler, str):
+            handler, priority, name = priority, None, name or handler
+        handler = _made(handler)
         if isinstance(handler, StorageHandler):
             handler = _Legacy(handler, name or type(handler).__name__)
         missing = [m for m in ("can_handle", "put", "get", "data_type") if not hasattr(handler, m)]
-        if missing or isinstance(handler, type):
-            what = "a class, not an instance" if isinstance(handler, type) else f"without {', '.join(missing)}"
-            raise CacheConfigurationError(f"the handler {handler!r} is {what}", hint="derive from CacheHandler")
+        if missing:
+            raise CacheConfigurationError(
+                f"the handler {handler!r} is without {', '.join(missing)}", hint="derive from CacheHandler"
+            )
         name = name or handler.data_type
         if not isinstance(name, str) or not name or name in BUILTIN:
             raise CacheConfigurationError(f"a handler cannot be named {name!r}")
@@ -146,12 +175,32 @@ class HandlerRegistry:
             for position, (name, handler) in enumerate(self._order())
         ]
 
-    def get_handler(self, name: str) -> CacheHandler | None:
+    def get_handler(self, data: Any) -> CacheHandler | None:
+        """The handler that stores a value, or the one of that name.
+
+        Args:
+            data: the value; a text that is the name of a handler stands for that handler.
+
+        Returns:
+            The handler; ``None`` if none stores such a value.
+        """
+        if isinstance(data, str) and (handler := self._custom_named(data) or named(data)) is not None:
+            return handler
+        asked: list[str] = []
+        for candidate in self._candidates(data):
+            if isinstance(candidate, str):
+                asked.append(candidate)
+                continue
+            # It is asked if none of those before it takes the value.
+            return named(found) if (found := handler_of(data, asked)) is not None else candidate[1]
+        return named(found) if (found := handler_of(data, asked)) is not None else None
+
+    def _custom_named(self, name: str) -> CacheHandler | None:
         """The custom handler of that name."""
-        for custom in reversed(self._all_custom()):
-            if custom.name == name:
-                return custom.handler
-        return None
+        return next((custom.handler for custom in reversed(self._all_custom()) if custom.name == name), None)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {', '.join(name for name, _ in self._order())}>"
 
     def _changed(self) -> None:
         if self is default_registry:
@@ -197,23 +246,20 @@ default_registry = HandlerRegistry()
 
 
 @overload
-def register_handler(handler: CacheHandler, priority: int | None = None, name: str | None = None) -> None: ...
+def register_handler(handler: _Given, priority: int | None = None, name: str | None = None) -> None: ...
 @overload
-def register_handler(handler: str, priority: StorageHandler | CacheHandler) -> None: ...
+def register_handler(handler: str, priority: _Given) -> None: ...
 def register_handler(handler: Any, priority: Any = None, name: str | None = None) -> None:
     """Adds a handler to those that every cache has.
 
     Also takes ``register_handler("name", handler)``.
 
     Args:
-        handler: the handler.
+        handler: the handler, or its class.
         priority: its position among all handlers, 0 first; ``None`` for just before ``object_pickle``.
         name: its name; ``handler.data_type`` if none is given.
     """
-    if isinstance(handler, str):
-        default_registry.register_handler(cast("CacheHandler", priority), name=handler)
-    else:
-        default_registry.register_handler(handler, priority, name)
+    default_registry.register_handler(handler, priority, name)
 
 
 def unregister_handler(handler_name: str) -> bool:
@@ -224,6 +270,18 @@ def unregister_handler(handler_name: str) -> bool:
 def list_handlers() -> list[dict[str, Any]]:
     """The handlers that every cache has, in the order in which they are asked."""
     return default_registry.list_handlers()
+
+
+def _made(handler: Any) -> Any:
+    """An instance of a handler that may be given as its class."""
+    if not isinstance(handler, type):
+        return handler
+    try:
+        return handler()
+    except TypeError as error:
+        raise CacheConfigurationError(
+            f"the handler {handler.__name__} cannot be made without arguments: {error}", hint="give an instance"
+        ) from None
 
 
 def _ask(name: str, handler: CacheHandler, method: str, *arguments: Any, entry: str | None = None) -> Any:
@@ -270,7 +328,7 @@ def _read_custom(registry: HandlerRegistry, name: str, path: str, extra: bytes, 
     """Has the custom handler of that name read the file of an entry."""
     from pathlib import Path
 
-    handler = registry.get_handler(name)
+    handler = registry._custom_named(name)
     if handler is None:
         from .errors import CacheUnsupportedError
 

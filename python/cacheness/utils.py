@@ -6,8 +6,9 @@ import os
 from typing import Any
 
 from ._core import hash_path, hash_value
+from .errors import CacheUnsupportedError
 
-__all__ = ["days", "get_size_mb", "hash_content", "hash_file_path", "hours", "minutes", "seconds"]
+__all__ = ["days", "get_size_mb", "hash_content", "hash_file_path", "hours", "migrate_cache", "minutes", "seconds"]
 
 
 def hash_content(content: Any) -> str:
@@ -60,6 +61,24 @@ def get_size_mb(file_path: str | os.PathLike[str]) -> float:
 
 def _raise(error: OSError) -> None:
     raise error
+
+
+def migrate_cache(
+    old_cache_dir: str | os.PathLike[str],
+    new_cache_dir: str | os.PathLike[str],
+    old_config: Any = None,
+    new_config: Any = None,
+) -> int:
+    """Copies the entries of one cache into another one: not available yet.
+
+    Raises:
+        CacheUnsupportedError: always.
+    """
+    del new_cache_dir, old_config, new_config
+    raise CacheUnsupportedError(
+        f"migrate_cache of {os.fspath(old_cache_dir)!r} is not available yet",
+        hint="open a new directory; a cache fills itself again",
+    )
 
 
 def seconds(count: float) -> float:

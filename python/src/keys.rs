@@ -73,8 +73,7 @@ fn py_encode_params<'py>(
     Ok(PyBytes::new(params.py(), &encoded.encoding))
 }
 
-/// For the package's own tests: the cache key of a dictionary of parameters, 16 hexadecimal digits.
-#[cfg(feature = "testing")]
+/// The cache key of a dictionary of parameters, 16 hexadecimal digits.
 #[pyfunction]
 #[pyo3(signature = (params, config=None))]
 fn cache_key(params: &Bound<'_, PyDict>, config: Option<&Bound<'_, PyDict>>) -> PyResult<String> {
@@ -115,6 +114,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(cache_key, m)?)?;
     m.add_function(wrap_pyfunction!(hash_value, m)?)?;
     m.add_function(wrap_pyfunction!(hash_path, m)?)
 }
@@ -122,7 +122,6 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 #[cfg(feature = "testing")]
 pub(crate) fn register_testing(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(py_encode_params, m)?)?;
-    m.add_function(wrap_pyfunction!(cache_key, m)?)?;
     m.add_function(wrap_pyfunction!(derive_key, m)?)?;
     m.add_function(wrap_pyfunction!(render_params, m)?)
 }

@@ -1,6 +1,7 @@
 //! The extension module `cacheness._core`: converts types and errors and releases the GIL.
 
 mod arrays;
+mod blobs;
 mod buffers;
 mod clock;
 mod collector;
@@ -8,6 +9,7 @@ mod engine;
 mod entries;
 mod errors;
 mod flights;
+mod handlers;
 mod keys;
 mod kwargs;
 mod listing;
@@ -37,12 +39,15 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<engine::PyCache>()?;
     m.add_class::<clock::PyClock>()?;
     m.add_class::<store::PyStore>()?;
+    m.add_class::<blobs::PyBlobs>()?;
     m.add_function(wrap_pyfunction!(cli, m)?)?;
+    m.add_function(wrap_pyfunction!(opened::check_config, m)?)?;
     keys::register(m)?;
     plain::register(m)?;
     tables::register(m)?;
     values::register(m)?;
     manage::register(m)?;
+    handlers::register(m)?;
     flights::register(m)?;
     #[cfg(feature = "testing")]
     {

@@ -62,6 +62,12 @@ pub(crate) fn parse_config(json: &str) -> PyResult<CacheConfig> {
     CacheConfig::read(&mut serde_json::Deserializer::from_str(json)).into_py_result()
 }
 
+/// Refuses a configuration, as `CacheConfig._to_json` writes it, whose values make no sense.
+#[pyfunction]
+pub(crate) fn check_config(json: &str) -> PyResult<()> {
+    parse_config(json).map(drop)
+}
+
 /// Opens the store in `directory`; `:memory:` is one in memory.
 pub(crate) fn open(directory: PathBuf, config: StoreConfig, read_only: bool, clock: Clock) -> Result<Store> {
     let place = if directory.as_os_str() == ":memory:" { Place::Memory } else { Place::Directory(directory) };

@@ -55,6 +55,12 @@ impl PyStore {
         Ok(())
     }
 
+    /// The names of the metadata backend and the blob backend.
+    fn _backends(&self) -> PyResult<(&'static str, &'static str)> {
+        let store = &self.opened()?.engine;
+        Ok((store.metadata().name(), store.blobs().name()))
+    }
+
     /// Stores under `key`, or under the hash of the payload if there is none.
     fn _put(
         &self,

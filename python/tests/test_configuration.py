@@ -113,10 +113,11 @@ def test_an_option_that_does_not_exist_is_refused_with_the_one_that_was_meant() 
         (lambda: setattr(config.storage, "max_cache_size", 5), "did you mean 'max_cache_size_mb'?"),
         (lambda: CacheStorageConfig(max_cache_size=1), "did you mean 'max_cache_size_mb'?"),
         (lambda: CacheConfig(storge=1), "did you mean 'storage'?"),
-        (lambda: CacheConfig(cache_dir="x"), "it is an option of the section 'storage'"),
-        (lambda: setattr(config, "max_entries", 5), "it is an option of the section 'storage'"),
+        (lambda: CacheConfig(cache_dri="x"), "did you mean 'cache_dir'?"),
+        (lambda: setattr(config, "max_entrys", 5), "did you mean 'max_entries'?"),
+        (lambda: setattr(config.metadata, "max_entries", 5), "it is an option of the section 'storage'"),
         (lambda: setattr(config.handlers, "enable_numpy_array", False), "did you mean 'enable_numpy_arrays'?"),
-        (lambda: CacheBlobConfig(backend="s3"), "it is an option of the section 'metadata'"),
+        (lambda: CacheBlobConfig(bukcet="b"), "did you mean 'bucket'?"),
         (lambda: Cache(":memory:", handler_priorities=[]), "did you mean 'handler_priority'?"),
     ]:
         assert refused(call).hint == hint
@@ -208,13 +209,6 @@ def test_a_part_of_a_name_is_enough_for_a_suggestion(given: str, meant: str) -> 
         cached(ttl=5)
 
 
-def test_the_database_is_in_the_directory(tmp_path: Path) -> None:
-    with Cache(tmp_path / "cache", database_url=None) as cache:
-        cache.put(1, x=1)
-    with pytest.raises(CacheConfigurationError, match=r"database_url is 'x\.db'"):
-        Cache(tmp_path / "cache", database_url="x.db")
-
-
 def test_a_single_option_counts_beside_its_section(tmp_path: Path) -> None:
     section = CompressionConfig(parallel=False)
     for options in (
@@ -279,7 +273,6 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"pickle_compression_level": object()}, "pickle_compression_level is a object"),
     ({"pickle_compression_level": 12, "pickle_compression_codec": "lz4"}, "pickle_compression_level is 12, with lz4"),
     ({"pickle_compression_level": 23}, "pickle_compression_level is 23, with zstd"),
-    ({"blob_backend": "s3"}, "blob_backend is 's3'"),
     ({"shard_chars": 300}, "shard_chars in store is 300\nhint: give a digit"),
     ({"clock": 5}, "clock is a int\nhint: give a cacheness.Clock"),
 ]

@@ -174,7 +174,12 @@ def test_order_and_switches(tmp_path: Path) -> None:
 
 def test_bad_handlers_are_named(cache: Cache, tmp_path: Path) -> None:
     registry = cache.handler_registry
-    for handler, match in [(object(), "without can_handle"), (TemperatureHandler, "a class")]:
+
+    class NeedsMore(TemperatureHandler):
+        def __init__(self, unit: str) -> None:
+            self.unit = unit
+
+    for handler, match in [(object(), "without can_handle"), (NeedsMore, "NeedsMore cannot be made without arguments")]:
         with pytest.raises(CacheConfigurationError, match=match):
             registry.register_handler(handler)  # type: ignore[arg-type]
     with pytest.raises(CacheConfigurationError, match="cannot be named"):

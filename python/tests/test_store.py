@@ -232,7 +232,7 @@ def test_a_handler_of_the_older_interface_is_given_the_configuration(tmp_path: P
         def get_file_extension(self) -> str:
             return ".txt"
 
-    config = CacheConfig.from_options(parquet_compression="zstd", enable_plain_objects=False, cache_dir=tmp_path)
+    config = CacheConfig(parquet_compression="zstd", enable_plain_objects=False, cache_dir=tmp_path)
     with BlobStore(config=config) as store:
         store.handler_registry.register_handler(Legacy(), 0, "complex_text")
         store.put(1 + 2j, key="x")

@@ -3,6 +3,7 @@
 //! Field names are those of the Python configuration classes; [`serde`] gives the JSON and TOML forms, and
 //! [`CacheConfig::read`] reads them. Unknown fields are refused.
 
+mod database;
 mod limits;
 mod read;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::sign::SignedFields;
 
 pub use limits::{EvictionPolicy, Limits};
 pub(crate) use read::nearest;
@@ -318,6 +320,22 @@ impl MemoryConfig {
     pub fn max_age_micros(&self) -> i64 {
         (self.memory_cache_ttl_seconds * 1e6) as i64
     }
+
+    fn check(&self) -> Result<()> {
+        let numbers = [
+            ("memory_cache_max_mb", self.memory_cache_max_mb),
+            ("memory_cache_ttl_seconds", self.memory_cache_ttl_seconds),
+        ];
+        if let Some((name, value)) = numbers.into_iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
+            return Err(Error::new(ErrorKind::InvalidInput, format!("{name} is {value}"))
+                .with_hint("give a number greater than zero, or enable_memory_cache = false"));
+        }
+        if self.memory_cache_maxsize == 0 {
+            return Err(Error::new(ErrorKind::InvalidInput, "memory_cache_maxsize is 0")
+                .with_hint("give a number greater than zero, or enable_memory_cache = false"));
+        }
+        Ok(())
+    }
 }
 
 /// Options of the store engine.
@@ -329,6 +347,9 @@ pub struct StoreConfig {
     pub metadata_backend: Option<String>,
     /// What a new directory gets if `metadata_backend` is `None`: `sqlite` or `json`.
     pub default_metadata_backend: String,
+    /// Path of the SQLite database, also as `sqlite:///path`; `None`: in the directory of the store, which remembers
+    /// any other place.
+    pub database_url: Option<String>,
     /// What the store survives.
     pub durability: Durability,
     /// Payloads up to this many bytes travel inside the entry.
@@ -356,6 +377,7 @@ impl Default for StoreConfig {
         Self {
             metadata_backend: None,
             default_metadata_backend: "sqlite".into(),
+            database_url: None,
             durability: Durability::Normal,
             inline_threshold_bytes: 32 * 1024,
             shard_chars: 2,
@@ -395,28 +417,24 @@ impl StoreConfig {
                 "give a level from 1 (fast) to 9, with zstd up to 22",
             );
         }
-        if blosc2_array_compression_level > 9 {
+        if !(1..=9).contains(&blosc2_array_compression_level) {
             return wrong(
                 format!("blosc2_array_compression_level is {blosc2_array_compression_level}"),
-                "give a level from 0 (none) to 9",
+                "give a level from 1 (fast) to 9; array_format = \"npy\" does not compress",
             );
         }
-        let SecurityConfig { signing_key_file, .. } = &self.security;
+        self.database_path()?;
+        let SecurityConfig { signing_key_file, custom_signed_fields, .. } = &self.security;
+        if let Some(names) = custom_signed_fields {
+            SignedFields::from_names(names)?;
+        }
         if signing_key_file.is_empty() || signing_key_file.contains('\0') {
             return wrong(
                 format!("signing_key_file is {signing_key_file:?}"),
                 "give the name of a file in the store's directory, or a path",
             );
         }
-        let MemoryConfig { memory_cache_max_mb, memory_cache_ttl_seconds, .. } = self.memory;
-        for (name, value) in
-            [("memory_cache_max_mb", memory_cache_max_mb), ("memory_cache_ttl_seconds", memory_cache_ttl_seconds)]
-        {
-            if !(value.is_finite() && value >= 0.0) {
-                return wrong(format!("{name} is {value}"), "give a number that is zero or more");
-            }
-        }
-        Ok(())
+        self.memory.check()
     }
 }
 
@@ -453,9 +471,7 @@ impl Default for CacheConfig {
 impl CacheConfig {
     /// Refuses values that make no sense, before anything is opened.
     pub fn check(&self) -> Result<()> {
-        if let Some(seconds) = self.default_ttl_seconds {
-            ttl_duration(seconds).map_err(|e| e.within("default_ttl_seconds"))?;
-        }
+        lifetime("default_ttl_seconds", self.default_ttl_seconds)?;
         self.limits.check()?;
         self.flight_patience()?;
         self.store.check()
@@ -485,4 +501,15 @@ pub fn ttl_duration(seconds: f64) -> Result<Duration> {
         Error::new(ErrorKind::InvalidInput, format!("ttl_seconds is {seconds:?}, which is no length of time"))
             .with_hint("give a number of seconds that is zero or more, or None for an entry that never expires")
     })
+}
+
+/// Refuses a time to live that no entry could have: that of the option `name`.
+fn lifetime(name: &str, seconds: Option<f64>) -> Result<()> {
+    match seconds {
+        Some(seconds) if seconds <= 0.0 || Duration::try_from_secs_f64(seconds).is_err() => {
+            Err(Error::new(ErrorKind::InvalidInput, format!("{name} is {seconds:?}, which is no length of time"))
+                .with_hint("give a number of seconds greater than zero, or None for no limit"))
+        }
+        _ => Ok(()),
+    }
 }

@@ -29,9 +29,20 @@ const DOMAIN: &[u8] = b"cacheness entry signature 1\0";
 const REFRESH: Duration = Duration::from_secs(1);
 
 /// Fields that a signature covers whatever the configuration says: without them it would not say which payload of which
-/// key it is for, and how it is decoded.
-const ALWAYS: &[&str] =
-    &["cache_key", "file_hash", "file_size", "storage_format", "compression_codec", "handler", "serializer", "digest"];
+/// key it is for, and how it is decoded. `prefix` is part of what the key is made from; `actual_path` leads to a payload
+/// that has the signed digest, or is refused.
+const ALWAYS: &[&str] = &[
+    "cache_key",
+    "file_hash",
+    "file_size",
+    "storage_format",
+    "compression_codec",
+    "handler",
+    "serializer",
+    "digest",
+    "prefix",
+    "actual_path",
+];
 
 /// Fields that `custom_signed_fields` may leave out.
 const OPTIONAL: &[(&str, u32)] = &[

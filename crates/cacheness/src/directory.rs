@@ -29,6 +29,8 @@ use cacheness_core::{Error, ErrorKind, Result};
 use cacheness_metadata::{FilesystemKind, SqliteAccess, SqliteMetadata, SqliteOptions};
 use serde::{Deserialize, Serialize};
 
+use crate::database::{Database, refuse_other};
+
 /// The version of the directory's format that this release writes, and the newest it reads.
 pub const FORMAT: u32 = 1;
 
@@ -76,6 +78,9 @@ struct Manifest {
     metadata: Backend,
     #[serde(default)]
     blobs: Backend,
+    /// Where the database is, if not here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    database: Option<Database>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -181,7 +186,7 @@ pub struct Description {
 pub fn describe(path: impl AsRef<Path>) -> Result<Description> {
     let path = path.as_ref();
     prepare_directory(path, Access::ReadOnly)?;
-    let Manifest { format, written_by, metadata, blobs } = read_manifest(path)?.ok_or_else(|| no_store(path))?;
+    let Manifest { format, written_by, metadata, blobs, .. } = read_manifest(path)?.ok_or_else(|| no_store(path))?;
     Ok(Description { format, written_by, metadata_backend: metadata.backend, blob_backend: blobs.backend })
 }
 
@@ -214,10 +219,12 @@ fn open_directory(
     prepare_directory(&root, access)?;
     let manifest = match read_manifest(&root)? {
         Some(manifest) => manifest,
-        None if access == Access::CreateOrOpen => write_manifest(
-            &root,
-            wanted.or_else(|| backend_by_file(&root)).unwrap_or(&config.default_metadata_backend),
-        )?,
+        None if access == Access::CreateOrOpen => {
+            let is_made = || read_manifest(&root).map(|manifest| manifest.is_some());
+            let database = Database::create(&config, &root.join(DATABASE), is_made)?;
+            let default = if database.is_some() { "sqlite" } else { &config.default_metadata_backend };
+            write_manifest(&root, wanted.or_else(|| backend_by_file(&root)).unwrap_or(default), database)?
+        }
         None => return Err(no_store(&root)),
     };
     let recorded = manifest.metadata.backend.as_str();
@@ -228,10 +235,15 @@ fn open_directory(
         )
         .with_hint("leave the backend out, the directory says which it is; or give another directory"));
     }
-    if recorded == "sqlite" {
+    refuse_other(&config, manifest.database.as_ref(), &root.join(DATABASE))?;
+    if recorded == "sqlite" && manifest.database.is_none() {
         refuse_lost(&root)?;
     }
-    let metadata = open_metadata(&root, recorded, &config, access == Access::ReadOnly)?;
+    let read_only = access == Access::ReadOnly;
+    let metadata = match &manifest.database {
+        Some(database) => Box::new(database.open_existing(&config, sqlite_access(read_only))?),
+        None => open_metadata(&root, recorded, &config, read_only)?,
+    };
     let blobs: Arc<dyn BlobBackend> = match manifest.blobs.backend.as_str() {
         "filesystem" => {
             let options = FilesystemOptions { shard_chars: config.shard_chars, durability: config.durability };
@@ -276,8 +288,8 @@ fn refuse_other_places(path: &Path) -> Result<()> {
 fn open_metadata(root: &Path, name: &str, config: &StoreConfig, read_only: bool) -> Result<Box<dyn MetadataBackend>> {
     match name {
         "sqlite" => {
-            let access = if read_only { SqliteAccess::ReadOnly } else { SqliteAccess::Auto };
-            let options = SqliteOptions::new(root.join(DATABASE)).durability(config.durability).access(access);
+            let options =
+                SqliteOptions::new(root.join(DATABASE)).durability(config.durability).access(sqlite_access(read_only));
             Ok(Box::new(SqliteMetadata::open(options)?))
         }
         "json" => {
@@ -292,6 +304,10 @@ fn open_metadata(root: &Path, name: &str, config: &StoreConfig, read_only: bool)
         }
         other => Err(unknown_backend(root, "metadata", other)),
     }
+}
+
+fn sqlite_access(read_only: bool) -> SqliteAccess {
+    if read_only { SqliteAccess::ReadOnly } else { SqliteAccess::Auto }
 }
 
 fn open_signer(root: &Path, config: &StoreConfig, fields: SignedFields, read_only: bool) -> Result<Option<Signer>> {
@@ -422,12 +438,13 @@ fn read_manifest(root: &Path) -> Result<Option<Manifest>> {
     toml::from_str(&text).map(Some).map_err(damaged)
 }
 
-fn write_manifest(root: &Path, metadata: &str) -> Result<Manifest> {
+fn write_manifest(root: &Path, metadata: &str, database: Option<Database>) -> Result<Manifest> {
     let manifest = Manifest {
         format: FORMAT,
         written_by: env!("CARGO_PKG_VERSION").into(),
         metadata: Backend { backend: metadata.into() },
         blobs: Backend { backend: "filesystem".into() },
+        database,
     };
     let failed = |e| Error::io(format_args!("cannot make a store in {}", root.display()), e);
     let body = toml::to_string(&manifest).expect("a manifest is always valid TOML");

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Concatenate, overload
 
+from .._options import unknown_option
 from ..cache import Cache
-from ..config import unknown_option
 from ..errors import CacheConfigurationError
 from . import _sync
 from ._bound import ClassMethod

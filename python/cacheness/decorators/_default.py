@@ -7,11 +7,14 @@ import os
 import threading
 
 from ..cache import Cache
+from ..config import CacheConfig
 from ..errors import CacheClosedError, CacheConfigurationError
 
 _default: Cache | None = None
 #: Whether somebody has chosen it, so that another one must not take its place.
 _chosen = False
+#: What one that nobody has chosen is opened with.
+_config: CacheConfig | None = None
 _default_lock = threading.Lock()
 
 
@@ -32,7 +35,7 @@ def get_cache() -> Cache:
                     f"the default cache at {_default.cache_dir!r} has been closed",
                     hint="call set_default_cache(…) with one that is open, or reset_cache()",
                 )
-            _default = Cache()
+            _default = Cache(_config)
         return _default
 
 
@@ -45,20 +48,34 @@ def set_default_cache(cache: Cache | None) -> None:
     Raises:
         CacheConfigurationError: it is no :class:`Cache`.
     """
-    global _default, _chosen
+    global _default, _chosen, _config
     if cache is not None and not isinstance(cache, Cache):
         raise CacheConfigurationError(
             f"the default cache is a {type(cache).__name__}, not a Cache", hint="set_default_cache(Cache(…))"
         )
     with _default_lock:
-        _default, _chosen = cache, cache is not None
+        _default, _chosen, _config = cache, cache is not None, None
 
 
-def reset_cache() -> None:
-    """Closes the default cache; the next use opens another one in ``./cache``."""
-    global _default, _chosen
+def reset_cache(config: CacheConfig | None = None) -> None:
+    """Closes the default cache; the next use opens another one.
+
+    Args:
+        config: what to open it with; if none is given, the defaults, in ``./cache``.
+
+    Raises:
+        CacheConfigurationError: a cache cannot be opened with it; the former one is then still open.
+    """
+    global _default, _chosen, _config
+    if config is not None:
+        if not isinstance(config, CacheConfig):
+            raise CacheConfigurationError(
+                f"config is a {type(config).__name__}", hint="give a CacheConfig, or a cache to set_default_cache"
+            )
+        config._to_open()
+        config = config._checked()
     with _default_lock:
-        former, _default, _chosen = _default, None, False
+        former, _default, _chosen, _config = _default, None, False, config
     if former is not None:
         former.close()
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..config import CompressionConfig
     from ..handlers import HandlerRegistry
+    from .backends import BlobBackend, MetadataBackend
 
 _ARRAY_CODECS = ("lz4", "lz4hc", "blosclz", "zstd", "zlib")
 
@@ -36,7 +37,11 @@ class BlobStore(_core.StoreBase):
         compression_level: 1 to 9; if none is given, what ``config`` says, else 3.
         content_addressable: equal values are stored once; a value put without a key has the hash of its content as
             its key.
+        blob_backend: where payloads are kept: ``"filesystem"``, the default, or ``"memory"`` beside a metadata backend
+            in memory.
+        enable_signing: whether entries are signed; if it is not given, what ``config`` says, else yes.
         config: a :class:`~cacheness.CacheConfig` for everything else. The store takes a copy.
+        options: any field of the configuration's sections, by its name.
 
     Raises:
         CacheConfigurationError: an option that does not exist or makes no sense.
@@ -57,12 +62,15 @@ class BlobStore(_core.StoreBase):
     def __init__(
         self,
         cache_dir: str | os.PathLike[str] | None = None,
-        backend: Literal["sqlite", "json", "sqlite_memory", "memory"] | None = None,
+        backend: Literal["sqlite", "json", "sqlite_memory", "memory"] | str | MetadataBackend | None = None,
         compression: str | None = None,
         compression_level: int | None = None,
         content_addressable: bool = False,
         *,
+        blob_backend: str | BlobBackend | None = None,
+        enable_signing: bool | None = None,
         config: CacheConfig | None = None,
+        **options: Any,
     ) -> None:
         if config is None:
             config = CacheConfig(CacheStorageConfig(".blobstore"))
@@ -73,8 +81,15 @@ class BlobStore(_core.StoreBase):
         config = config._checked()
         if cache_dir is not None:
             config.storage.cache_dir = directory("cache_dir", cache_dir)
+        backend = _one_backend(backend, options)
         if backend is not None:
             config.metadata.backend = backend
+        if blob_backend is not None:
+            config.blob.blob_backend = blob_backend
+        if enable_signing is not None:
+            config.security.enable_entry_signing = enable_signing
+        for name, value in options.items():
+            setattr(config, name, value)
         if compression is not None:
             _compress(config.compression, compression)
         if compression_level is not None:
@@ -92,7 +107,7 @@ class BlobStore(_core.StoreBase):
         self.handler_registry = _CacheRegistry(config, self)
         self._open(
             self.cache_dir,
-            config._to_json(content_addressable=content_addressable),
+            config._to_open()._to_json(content_addressable=content_addressable),
             self.handler_registry,
             config.storage.read_only,
         )
@@ -101,6 +116,38 @@ class BlobStore(_core.StoreBase):
     def cache_dir(self) -> str:
         """The directory."""
         return str(self._config.storage.cache_dir)
+
+    @property
+    def handlers(self) -> HandlerRegistry:
+        """The registry of the store's handlers; the same as ``handler_registry``."""
+        return self.handler_registry
+
+    @property
+    def backend(self) -> MetadataBackend:
+        """Where entries are kept, as it is seen from outside."""
+        from .backends._metadata import OpenedBackend
+
+        return OpenedBackend(self.cache_dir, self._stats, self.get_metadata, self._entries, self.delete)
+
+    @property
+    def metadata_backend(self) -> MetadataBackend:
+        """The same as :attr:`backend`."""
+        return self.backend
+
+    def _stats(self) -> dict[str, Any]:
+        entries, size = self._totals()
+        metadata, blobs = self._backends()
+        return {
+            "total_entries": entries,
+            "total_size_bytes": size,
+            "total_size_mb": size / 2**20,
+            "backend_type": metadata,
+            "blob_backend_type": blobs,
+        }
+
+    def _entries(self) -> list[dict[str, Any]]:
+        found = (self.get_metadata(key) for key in self.list())
+        return [entry for entry in found if entry is not None]
 
     def put(self, data: Any, key: str | None = None, metadata: dict[str, Any] | None = None) -> str:
         """Stores ``data`` under ``key``, replacing what is there.
@@ -150,6 +197,14 @@ class BlobStore(_core.StoreBase):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_reopen, (type(self), self._place, self._content_addressable, self._config))
+
+
+def _one_backend(backend: Any, options: dict[str, Any]) -> Any:
+    """The backend, which ``metadata_backend`` names as well."""
+    other = options.pop("metadata_backend", None)
+    if backend is not None and other is not None:
+        raise CacheConfigurationError("backend is given twice, also as metadata_backend")
+    return other if backend is None else backend
 
 
 def _compress(options: CompressionConfig, codec: str) -> None:

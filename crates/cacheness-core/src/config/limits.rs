@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ttl_duration;
+use super::lifetime;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Which entries go first when a cache is full. Expired entries go before all others, pinned ones never.
@@ -79,9 +79,6 @@ impl Limits {
             return Err(Error::new(ErrorKind::InvalidInput, "max_entries is 0")
                 .with_hint("give a number greater than zero, or None for no limit"));
         }
-        if let Some(seconds) = self.max_age_seconds {
-            ttl_duration(seconds).map_err(|e| e.within("max_age_seconds"))?;
-        }
-        Ok(())
+        lifetime("max_age_seconds", self.max_age_seconds)
     }
 }

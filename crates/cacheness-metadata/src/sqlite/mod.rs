@@ -34,7 +34,7 @@ use cacheness_core::metadata::{
     self, Confirm, EntryUpdate, Evicted, Eviction, MetadataBackend, Position, PutOptions, PutOutcome, Scan,
 };
 use cacheness_core::{Error, ErrorKind, Result, failpoint};
-use rusqlite::{CachedStatement, Connection, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use self::connect::{Mode, Target};
 use self::error::translate;
@@ -223,6 +223,34 @@ impl SqliteMetadata {
         let pool = self.pool();
         pool.tracker().close();
         pool.close_idle(self.changed.load(Ordering::Acquire) || self.target.is_log_long());
+    }
+
+    /// Makes the database that of the store `id`, for ever, or finds that it already is: a database outside of its store's
+    /// directory must not be shared by two stores.
+    ///
+    /// # Errors
+    /// - `NotAStore`: it belongs to another store, or has entries and belongs to none: it lies in its store's directory.
+    /// - `ReadOnly`: it belongs to none, and may not be written.
+    pub fn claim(&self, id: &str) -> Result<()> {
+        const OWNER: &str = "SELECT value FROM cache_info WHERE name = 'store'";
+        let owner = |connection: &Connection| {
+            let found: rusqlite::Result<String> = connection.query_row(OWNER, (), |row| row.get(0));
+            found.optional().map_err(|e| translate("cannot read whose the database is", e))
+        };
+        let mut found = self.read(owner)?;
+        if found.is_none() && self.totals()?.entries == 0 {
+            found = self.write(|connection| {
+                connection
+                    .execute("INSERT OR IGNORE INTO cache_info (name, value) VALUES ('store', ?1)", [id])
+                    .map_err(|e| translate("cannot write whose the database is", e))?;
+                owner(connection)
+            })?;
+        }
+        if found.as_deref() == Some(id) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::NotAStore, format!("{} belongs to another store", self.target.path.display()))
+            .with_hint("give each store a database of its own"))
     }
 
     /// The pool of this process. A database in memory has one for ever: its connection cannot be opened again.

@@ -109,7 +109,8 @@ fn a_cache_on_the_directory_evicts_no_artifact() {
     let kept = CacheConfig { storage_mode: true, ..CacheConfig::default() };
     let kept = Cache::builder().directory(dir.path()).config(kept).open().unwrap();
     kept.put(&"kept".to_owned(), params! { kept: 1 }).unwrap();
-    let careless = Cache::builder().directory(dir.path()).max_entries(5).max_age(Duration::ZERO).open().unwrap();
+    let careless =
+        Cache::builder().directory(dir.path()).max_entries(5).max_age(Duration::from_nanos(1)).open().unwrap();
     for part in 0..10 {
         careless.put(&part, params! { part: part }).unwrap();
     }

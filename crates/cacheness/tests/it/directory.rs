@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use cacheness::prelude::*;
-use cacheness::{Durability, ErrorKind};
+use cacheness::{CacheConfig, Durability, ErrorKind};
 
 use crate::files;
 
@@ -162,4 +162,27 @@ fn what_means_another_place_makes_no_directory() {
     for path in ["a~", "~a", "a:b"] {
         Cache::open(dir.path().join(path)).unwrap().close().unwrap();
     }
+}
+
+#[test]
+fn a_database_may_lie_elsewhere_and_belongs_to_one_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, database) = (dir.path().join("store"), dir.path().join("fast/x.db"));
+    let opened = |store: &Path, url: Option<&Path>| {
+        let mut config = CacheConfig::default();
+        config.store.database_url = url.map(|path| path.to_str().unwrap().to_owned());
+        Cache::builder().directory(store).config(config).open()
+    };
+    opened(&store, Some(&database)).unwrap().put(&1_i32, params! { x: 1 }).unwrap();
+    assert!(database.is_file() && !store.join("cache_metadata.db").exists());
+    for url in [None, Some(database.as_path())] {
+        assert_eq!(opened(&store, url).unwrap().get::<i32>(params! { x: 1 }).unwrap(), Some(1));
+    }
+    let error = opened(&store, Some(&dir.path().join("y.db"))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    let error = opened(&dir.path().join("other"), Some(&database)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotAStore, "{error}");
+    fs::remove_file(&database).unwrap();
+    assert_eq!(opened(&store, None).unwrap_err().kind(), ErrorKind::Integrity);
+    assert!(!database.exists());
 }

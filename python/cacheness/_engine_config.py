@@ -1,0 +1,53 @@
+"""The configuration as the engine reads it: JSON, in the engine's own sections."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from . import _environment
+
+if TYPE_CHECKING:
+    from .config import CacheConfig
+
+
+def as_json(config: CacheConfig, *, content_addressable: bool) -> str:
+    """A configuration that has been checked, as the engine reads it."""
+    backend = config.metadata.backend
+    store = {
+        "metadata_backend": backend if isinstance(backend, str) else None,
+        "database_url": config.metadata.database_url,
+        "default_metadata_backend": _environment.choice("CACHENESS_BACKEND", "sqlite", ("sqlite", "json")),
+        "durability": config.storage.durability,
+        "inline_threshold_bytes": config.storage.inline_threshold_bytes,
+        "shard_chars": config.blob.shard_chars,
+        "content_addressable": content_addressable,
+        "verify_cache_integrity": config.metadata.verify_cache_integrity,
+        "store_cache_key_params": config.metadata.store_cache_key_params,
+        "memory": {
+            "enable_memory_cache": config.metadata.enable_memory_cache,
+            "memory_cache_type": config.metadata.memory_cache_type,
+            "memory_cache_maxsize": config.metadata.memory_cache_maxsize,
+            "memory_cache_max_mb": config.metadata.memory_cache_max_mb,
+            "memory_cache_ttl_seconds": config.metadata.memory_cache_ttl_seconds,
+        },
+        # Not `asdict`, which copies deeply: a third of the time it takes to open a cache.
+        "compression": vars(config.compression),
+        "serialization": vars(config.serialization),
+        "security": vars(config.security),
+    }
+    limits = {
+        "max_cache_size_mb": config.storage.max_cache_size_mb,
+        "max_entries": config.storage.max_entries,
+        "max_age_seconds": config.storage.max_age_seconds,
+        "eviction_policy": config.storage.eviction_policy,
+    }
+    return json.dumps(
+        {
+            "storage_mode": config.storage_mode,
+            "default_ttl_seconds": config._lifetime(),
+            "flight_patience_seconds": config.flight_patience_seconds,
+            "limits": limits,
+            "store": store,
+        }
+    )

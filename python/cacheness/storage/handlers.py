@@ -1,0 +1,33 @@
+"""Handlers, under the name of their module in the documentation; see :mod:`cacheness.handlers`."""
+
+from __future__ import annotations
+
+from ..handlers import (
+    ArrayHandler,
+    ArrowTableHandler,
+    HandlerRegistry,
+    ObjectHandler,
+    PandasDataFrameHandler,
+    PandasSeriesHandler,
+    PolarsDataFrameHandler,
+    PolarsSeriesHandler,
+    list_handlers,
+    register_handler,
+    unregister_handler,
+)
+from ..interfaces import CacheHandler
+
+__all__ = [
+    "ArrayHandler",
+    "ArrowTableHandler",
+    "CacheHandler",
+    "HandlerRegistry",
+    "ObjectHandler",
+    "PandasDataFrameHandler",
+    "PandasSeriesHandler",
+    "PolarsDataFrameHandler",
+    "PolarsSeriesHandler",
+    "list_handlers",
+    "register_handler",
+    "unregister_handler",
+]
