@@ -59,6 +59,7 @@ mod blob_store;
 mod cache;
 #[doc(hidden)]
 pub mod calls;
+mod database;
 mod directory;
 mod info;
 mod key;
