@@ -9,6 +9,7 @@
 //! | [`digest`] | BLAKE3 of contents, on all cores, safe across `fork()` |
 //! | [`path`] | contents of files and directories |
 //! | [`decode`], [`render`] | checks an encoding, shows it to people |
+//! | [`caption`](Caption) | parameters as one line |
 //! | `column` | digests of Arrow columns (feature `arrow`) |
 //!
 //! ```
@@ -27,6 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 #[cfg(feature = "arrow")]
 mod arrow_impls;
+mod caption;
 mod chrono_impls;
 #[cfg(feature = "arrow")]
 mod column;
@@ -45,6 +47,7 @@ mod whole;
 
 #[cfg(feature = "arrow")]
 pub use arrow_impls::{encode_column, encode_table};
+pub use caption::Caption;
 #[cfg(feature = "arrow")]
 pub use column::{column_digest, type_notation};
 pub use encoder::{Collection, Frame, KeyEncoder};

@@ -68,6 +68,10 @@ pub trait Shape {
     fn float(&mut self, value: f64) -> Self::Shown;
     /// A text.
     fn text(&mut self, value: &str) -> Self::Shown;
+    /// A text that stands for a value of a type that JSON has not, such as a date or an array.
+    fn notation(&mut self, value: &str) -> Self::Shown {
+        self.text(value)
+    }
     /// An array.
     fn list(&mut self, items: Vec<Self::Shown>) -> Self::Shown;
     /// The name of what comes next in an object.
@@ -76,6 +80,11 @@ pub trait Shape {
     fn shown(name: Self::Name) -> Self::Shown;
     /// An object, whose names differ.
     fn object(&mut self, fields: Vec<(Self::Name, Self::Shown)>) -> Self::Shown;
+    /// The parts of a value of a type with this name.
+    fn named(&mut self, name: &str, value: Self::Shown) -> Self::Shown {
+        let name = self.name(name);
+        self.object(vec![(name, value)])
+    }
 }
 
 struct Json;
@@ -138,7 +147,7 @@ fn value<S: Shape>(reader: &mut Reader<'_>, shape: &mut S, level: usize) -> Resu
         tag::FLOAT => float(reader.f64()?, shape),
         tag::COMPLEX => {
             let (real, imaginary) = (reader.f64()?, reader.f64()?);
-            shape.text(&format!("{real}{imaginary:+}j"))
+            shape.notation(&format!("{real}{imaginary:+}j"))
         }
         tag::STR => {
             let text = reader.text()?;
@@ -149,7 +158,7 @@ fn value<S: Shape>(reader: &mut Reader<'_>, shape: &mut S, level: usize) -> Resu
         tag::BYTES => {
             let bytes = reader.raw()?;
             short(reader, bytes.len())?;
-            shape.text(&format!("bytes ({}) {}", bytes.len(), hex(bytes, 32)))
+            shape.notation(&format!("bytes ({}) {}", bytes.len(), hex(bytes, 32)))
         }
         tag::LONG_BYTES => long(reader, shape, "bytes", tag::LONG)?,
         tag::DECIMAL => {
@@ -157,27 +166,27 @@ fn value<S: Shape>(reader: &mut Reader<'_>, shape: &mut S, level: usize) -> Resu
             if !is_decimal(text.as_bytes()) {
                 return Err(reader.invalid("a decimal number is malformed"));
             }
-            shape.text(text)
+            shape.notation(text)
         }
-        tag::UUID => shape.text(&uuid(reader.array()?)),
-        tag::ELLIPSIS => shape.text("..."),
-        tag::DATETIME => shape.text(&datetime(reader.i64()?)),
-        tag::DATETIME_ZONED => shape.text(&zoned(reader)?),
+        tag::UUID => shape.notation(&uuid(reader.array()?)),
+        tag::ELLIPSIS => shape.notation("..."),
+        tag::DATETIME => shape.notation(&datetime(reader.i64()?)),
+        tag::DATETIME_ZONED => shape.notation(&zoned(reader)?),
         tag::DATE => {
             let days = reader.i64()?;
             let epoch_day = i32::try_from(days).ok().and_then(NaiveDate::from_epoch_days);
-            shape.text(&epoch_day.map_or_else(|| format!("1970-01-01 + {days} days"), |date| date.to_string()))
+            shape.notation(&epoch_day.map_or_else(|| format!("1970-01-01 + {days} days"), |date| date.to_string()))
         }
-        tag::TIME => shape.text(&time(reader)?),
+        tag::TIME => shape.notation(&time(reader)?),
         tag::DURATION => {
             if reader.byte()? != tag::INT {
                 return Err(reader.invalid("a duration is an integer"));
             }
-            shape.text(&duration(reader.int()?))
+            shape.notation(&duration(reader.int()?))
         }
         tag::PATH => shape.text(reader.text()?),
-        tag::FILE => shape.text(&format!("file {}", digest(reader)?)),
-        tag::DIRECTORY => shape.text(&format!("directory {}", digest(reader)?)),
+        tag::FILE => shape.notation(&format!("file {}", digest(reader)?)),
+        tag::DIRECTORY => shape.notation(&format!("directory {}", digest(reader)?)),
         tag::LIST | tag::TUPLE => {
             let count = reader.count(1)?;
             let items = (0..count).map(|_| value(reader, shape, level + 1)).collect::<Result<Vec<_>>>()?;
@@ -186,18 +195,18 @@ fn value<S: Shape>(reader: &mut Reader<'_>, shape: &mut S, level: usize) -> Resu
         }
         tag::MAPPING => mapping(reader, shape, start, level)?,
         tag::SET | tag::FROZENSET => set(reader, shape, start, level)?,
-        tag::ARRAY => shape.text(&array(reader)?),
+        tag::ARRAY => shape.notation(&array(reader)?),
         tag::SCALAR => scalar(reader, shape)?,
-        tag::COLUMN => shape.text(&format!("column {}", digest(reader)?)),
-        tag::REFERENCE => shape.text(reader.text()?),
+        tag::COLUMN => shape.notation(&format!("column {}", digest(reader)?)),
+        tag::REFERENCE => shape.notation(reader.text()?),
         tag::ENUM => {
             let (class, member) = (reader.text()?, reader.text()?);
-            shape.text(&format!("{class}.{member}"))
+            shape.notation(&format!("{class}.{member}"))
         }
         tag::NAMED => {
-            let name = shape.name(reader.text()?);
+            let name = reader.text()?;
             let inner = value(reader, shape, level + 1)?;
-            shape.object(vec![(name, inner)])
+            shape.named(name, inner)
         }
         tag::DIGEST => {
             if level == 0 {
@@ -226,7 +235,7 @@ fn long<S: Shape>(reader: &mut Reader<'_>, shape: &mut S, what: &str, limit: usi
     if len <= limit as u64 {
         return Err(reader.invalid("a short value is replaced by its digest"));
     }
-    Ok(shape.text(&format!("{what} of {len} bytes {}", digest(reader)?)))
+    Ok(shape.notation(&format!("{what} of {len} bytes {}", digest(reader)?)))
 }
 
 /// The start of a BLAKE3.
@@ -257,9 +266,9 @@ fn int<S: Shape>(bytes: &[u8], shape: &mut S) -> S::Shown {
         Some(value) => match (i64::try_from(value), u64::try_from(value)) {
             (Ok(small), _) => shape.int(small),
             (_, Ok(small)) => shape.uint(small),
-            _ => shape.text(&value.to_string()),
+            _ => shape.notation(&value.to_string()),
         },
-        None => shape.text(&format!("int of {} bytes {}", bytes.len(), hex(bytes, 16))),
+        None => shape.notation(&format!("int of {} bytes {}", bytes.len(), hex(bytes, 16))),
     }
 }
 
@@ -267,9 +276,9 @@ fn float<S: Shape>(value: f64, shape: &mut S) -> S::Shown {
     if value.is_finite() {
         shape.float(value)
     } else if value.is_nan() {
-        shape.text("nan")
+        shape.notation("nan")
     } else {
-        shape.text(if value > 0.0 { "inf" } else { "-inf" })
+        shape.notation(if value > 0.0 { "inf" } else { "-inf" })
     }
 }
 
@@ -426,5 +435,5 @@ fn scalar<S: Shape>(reader: &mut Reader<'_>, shape: &mut S) -> Result<S::Shown> 
         }
         _ => None,
     };
-    Ok(number.unwrap_or_else(|| shape.text(&format!("scalar {dtype} {}", hex(item, 32)))))
+    Ok(number.unwrap_or_else(|| shape.notation(&format!("scalar {dtype} {}", hex(item, 32)))))
 }
