@@ -254,7 +254,10 @@ class SerializationConfig(Options):
     """How keys are made from parameters.
 
     Attributes:
-        enable_collections: lists, tuples, mappings and sets may be parameters.
+        enable_collections: objects in lists, tuples, mappings and sets are looked into, as
+            ``enable_object_introspection`` says. Without it collections may be parameters all the same; what is in them
+            has to have an encoding of its own: plain values, arrays, tables, data classes, objects with a
+            ``__cache_key__``.
         enable_object_introspection: objects without an encoding of their own are encoded by their parts.
         max_tuple_recursive_length: how deep tuples may nest.
         max_collection_depth: how deep collections may nest.

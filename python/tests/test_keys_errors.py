@@ -9,6 +9,7 @@ import pathlib
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -112,8 +113,15 @@ def test_depth_is_bounded_whatever_the_configuration_says() -> None:
 
 
 def test_switches() -> None:
-    for collection in ([1], (1,), {1: 1}, {1}, frozenset({1})):
-        assert "not allowed" in str(refused(collection, enable_collections=False))
+    off = {"enable_collections": False}
+    for collection in ([1], (1,), {1: [1]}, {1}, frozenset({1}), [Config(1)]):
+        assert _core.encode_params({"a": collection}, off) == _core.encode_params({"a": collection})
+    # Objects are looked into where they are no members of a collection.
+    inside = SimpleNamespace(x=SimpleNamespace(y=1))
+    assert _core.encode_params({"a": inside}, off) == _core.encode_params({"a": inside})
+    for collection in ([inside], (1, inside), {1: inside}):
+        _core.encode_params({"a": collection})
+        assert "no encoding of its own" in str(refused(collection, enable_collections=False))
     _core.encode_params({"a": Config(1), "b": range(3)}, {"enable_collections": False})  # type: ignore[arg-type]
     assert "no encoding of its own" in str(refused(threading.Event(), enable_object_introspection=False))
     _core.encode_params({"a": Config([])}, {"enable_object_introspection": False})

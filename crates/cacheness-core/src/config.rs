@@ -200,7 +200,8 @@ impl Default for CompressionConfig {
 pub struct SerializationConfig {
     /// Paths are encoded by what they lead to, not by name.
     pub hash_path_content: bool,
-    /// Lists, tuples, mappings and sets may be parameters.
+    /// Objects in lists, tuples, mappings and sets are looked into as outside of them. Collections may be parameters in any
+    /// case.
     pub enable_collections: bool,
     /// Objects without an encoding of their own are encoded by their parts.
     pub enable_object_introspection: bool,

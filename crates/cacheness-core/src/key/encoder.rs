@@ -30,16 +30,6 @@ impl Collection {
         }
     }
 
-    fn name(self) -> &'static str {
-        match self {
-            Self::List => "list",
-            Self::Tuple => "tuple",
-            Self::Mapping => "mapping",
-            Self::Set => "set",
-            Self::FrozenSet => "frozenset",
-        }
-    }
-
     fn is_unordered(self) -> bool {
         matches!(self, Self::Mapping | Self::Set | Self::FrozenSet)
     }
@@ -120,10 +110,11 @@ impl KeyEncoder {
         self.path_content
     }
 
-    /// Whether objects without an encoding of their own are encoded by their parts.
+    /// Whether an object that comes next, without an encoding of its own, is encoded by its parts: in collections only
+    /// where these are encoded intelligently.
     #[must_use]
     pub fn introspects_objects(&self) -> bool {
-        self.introspection
+        self.introspection && (self.collections || self.depth == 0)
     }
 
     // ----- scalars
@@ -354,10 +345,6 @@ impl KeyEncoder {
     /// An unordered collection wants [`member`](Self::member) before each element, and a mapping
     /// [`mapped`](Self::mapped) between key and value.
     pub fn begin(&mut self, kind: Collection, count: usize) -> Result<Frame> {
-        if !self.collections {
-            return Err(refused(format!("a {} is not allowed as a parameter", kind.name()))
-                .with_hint("set enable_collections, or pass the elements as parameters of their own"));
-        }
         if self.depth >= self.max_depth {
             return Err(refused(format!("collections are nested more than {} deep", self.max_depth))
                 .with_hint("raise max_collection_depth, flatten the parameter, or pass cache_key= instead"));
