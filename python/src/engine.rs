@@ -159,6 +159,7 @@ impl PyCache {
             description: call.description.clone(),
             metadata: call.metadata_json()?,
             ttl: call.ttl()?,
+            computed: None,
         };
         values.encode(py, data, engine.store(), |py, encoded| {
             py.detach(|| engine.put(&key, encoded, attributes)).into_py_result().map(drop)
@@ -365,9 +366,10 @@ impl PyCache {
     ///         `None` where a handler of your own does not say).
     ///
     /// Returns:
-    ///     A dictionary per entry, among others with `cache_key`, `description`, `data_type`, `object_type`,
-    ///     `storage_format`, `file_size` (bytes), `created_at`, `accessed_at`, `expires_at` (ISO 8601, UTC)
-    ///     and `access_count`.
+    ///     A dictionary per entry, among others with `cache_key`, `function` (the name of the decorated function
+    ///     whose result it is, else `None`), `call` (the call of that function, or the parameters, or the name, in
+    ///     at most 200 characters), `description`, `data_type`, `object_type`, `storage_format`, `file_size`
+    ///     (bytes), `created_at`, `accessed_at`, `expires_at` (ISO 8601, UTC) and `access_count`.
     ///
     /// Raises:
     ///     CacheMetadataError: the database cannot be read.

@@ -110,8 +110,10 @@ impl<'py> Template<'py> {
     fn new(py: Python<'py>, detail: Detail, format: &Format) -> PyResult<Self> {
         let dict = PyDict::new(py);
         let none = py.None();
-        let names: [&str; 23] = [
+        let names: [&str; 25] = [
             "cache_key",
+            "function",
+            "call",
             "description",
             "data_type",
             "object_type",
@@ -135,7 +137,7 @@ impl<'py> Template<'py> {
             "metadata",
             "cache_key_params",
         ];
-        for name in &names[..if detail == Detail::Full { 23 } else { 20 }] {
+        for name in &names[..if detail == Detail::Full { 25 } else { 22 }] {
             dict.set_item(PyString::intern(py, name), &none)?;
         }
         for (name, text) in texts(format) {
@@ -219,6 +221,11 @@ impl<'py> Writer<'py> {
             }};
         }
         set!("cache_key", entry.key.as_str());
+        let caption = entry.caption();
+        if let Some(function) = &caption.function {
+            set!("function", function.as_str());
+        }
+        set!("call", caption.call.as_str());
         if let Some(description) = &entry.description {
             set!("description", description.as_str());
         }

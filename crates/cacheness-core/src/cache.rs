@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::config::{CacheConfig, ttl_duration};
-use crate::entry::{Entry, EntrySummary, EntryVersion, Totals};
+use crate::entry::{Code, Computed, Entry, EntrySummary, EntryVersion, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evict::Evictor;
 use crate::flight::Flights;
@@ -47,6 +47,8 @@ pub struct CacheAttributes {
     pub metadata: Option<String>,
     /// How long the entry is served.
     pub ttl: Ttl,
+    /// How a function computed the value: see [`Freshness::code`].
+    pub computed: Option<Computed>,
 }
 
 /// Counts since the cache was opened, in this process.
@@ -176,10 +178,10 @@ impl CacheEngine {
     /// Stores a value under `key`; returns the entry.
     pub fn put(&self, key: &EntryKey, encoded: Encoded<'_>, attributes: CacheAttributes) -> Result<Arc<Entry>> {
         self.refuse_if_closed()?;
-        let CacheAttributes { description, metadata, ttl } = attributes;
+        let CacheAttributes { description, metadata, ttl, computed } = attributes;
         let max_bytes = self.evictor.as_ref().map(Evictor::max_bytes);
         let expires_at = self.expires_at(ttl)?;
-        let attributes = PutAttributes { description, metadata, expires_at, max_bytes, pinned: self.pins };
+        let attributes = PutAttributes { description, metadata, computed, expires_at, max_bytes, pinned: self.pins };
         if let Some(evictor) = &self.evictor {
             self.admit(evictor, key, encoded.payload.size())?;
         }
@@ -214,13 +216,17 @@ impl CacheEngine {
     /// The payload of `key`, if it is in the memory of this process and has not expired. Counts a hit, and no miss: what
     /// is not found here is asked of [`CacheEngine::get`]. Touches no file, waits for nobody.
     pub fn get_in_memory(&self, key: &EntryKey, max_age: Option<f64>) -> Option<Stored> {
+        self.serve_from_memory(key, max_age, None)
+    }
+
+    fn serve_from_memory(&self, key: &EntryKey, max_age: Option<f64>, code: Option<Code>) -> Option<Stored> {
         if self.closed.load(Ordering::Acquire) {
             return None;
         }
         let stored = self.store.peek(key)?;
         let now = self.store.clock().now();
         // An age that makes no sense is refused by the other get.
-        if !self.serving(now, max_age).ok()?.admits(stored.entry()) {
+        if !(Serving { code, ..self.serving(now, max_age).ok()? }).admits(stored.entry()) {
             return None;
         }
         // Writing accesses down may take a while: that is left to a get that waits anyway.
@@ -247,7 +253,7 @@ impl CacheEngine {
     fn serving(&self, now: Timestamp, max_age: Option<f64>) -> Result<Serving> {
         let asked = max_age.map(|seconds| ttl_duration(seconds).map(|age| before(now, age))).transpose()?;
         let kept = self.max_age.map(|age| before(now, age).saturating_add(Duration::from_micros(1)));
-        Ok(Serving { unexpired_at: now, oldest: asked.max(kept) })
+        Ok(Serving { unexpired_at: now, oldest: asked.max(kept), code: None })
     }
 
     fn read(
@@ -303,12 +309,17 @@ impl CacheEngine {
 
     /// Whether there is an entry that has not expired. Counts nothing.
     pub fn exists(&self, key: &EntryKey) -> Result<bool> {
+        self.exists_of(key, None)
+    }
+
+    /// Whether there is an entry that has not expired and was not computed by other code. Counts nothing.
+    pub fn exists_of(&self, key: &EntryKey, code: Option<Code>) -> Result<bool> {
         self.refuse_if_closed()?;
-        let serving = self.serving(self.store.clock().now(), None)?;
+        let serving = Serving { code, ..self.serving(self.store.clock().now(), None)? };
         if self.store.peek(key).is_some_and(|stored| serving.admits(stored.entry())) {
             return Ok(true);
         }
-        Ok(self.get_entry(key, false)?.is_some())
+        Ok(self.get_entry(key, false)?.is_some_and(|found| serving.admits(&found.entry)))
     }
 
     /// Removes an entry; `false` if there was none.
@@ -482,13 +493,17 @@ impl Drop for CacheEngine {
 struct Serving {
     /// Those that have not expired then,
     unexpired_at: Timestamp,
-    /// and were not put before.
+    /// were not put before,
     oldest: Option<Timestamp>,
+    /// and were not computed by other code.
+    code: Option<Code>,
 }
 
 impl Serving {
     fn admits(self, entry: &Entry) -> bool {
-        !is_expired(entry, self.unexpired_at) && self.oldest.is_none_or(|oldest| entry.created_at >= oldest)
+        !is_expired(entry, self.unexpired_at)
+            && self.oldest.is_none_or(|oldest| entry.created_at >= oldest)
+            && self.code.is_none_or(|code| entry.code().is_none_or(|known| known == code))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::clock::Timestamp;
-use crate::key::Fingerprint;
+use crate::key::{Caption, Fingerprint};
 
 /// A short name that is nearly always one of a few known ones, so that reading it allocates nothing.
 pub type Name = Cow<'static, str>;
@@ -87,6 +87,38 @@ impl Location {
 /// HMAC-SHA256 over the signed fields of an entry.
 pub type Signature = [u8; 32];
 
+/// A hash of the code that computed a value. What it covers decides the language of the code.
+pub type Code = [u8; 16];
+
+/// How the value of an entry was computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Computed {
+    /// The code, where it is known.
+    pub code: Option<Code>,
+    /// How many microseconds it took.
+    pub micros: u64,
+}
+
+impl Computed {
+    /// As it is kept: the code (zeros where it is not known), and the microseconds, little-endian.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[..16].copy_from_slice(&self.code.unwrap_or_default());
+        bytes[16..].copy_from_slice(&self.micros.to_le_bytes());
+        bytes
+    }
+
+    /// The reverse of [`Computed::to_bytes`].
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 24]) -> Self {
+        let (mut code, mut micros) = (Code::default(), [0; 8]);
+        code.copy_from_slice(&bytes[..16]);
+        micros.copy_from_slice(&bytes[16..]);
+        Self { code: (code != Code::default()).then_some(code), micros: u64::from_le_bytes(micros) }
+    }
+}
+
 /// One entry of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -118,6 +150,8 @@ pub struct Entry {
     pub metadata: Option<String>,
     /// The canonical encoding of the parameters, where the store keeps it.
     pub params: Option<Vec<u8>>,
+    /// How the value was computed, where a function did that and says so.
+    pub computed: Option<Computed>,
     /// The payload, or where it is.
     pub location: Location,
 }
@@ -134,10 +168,24 @@ pub struct EntryVersion {
 }
 
 impl Entry {
+    /// The code of the function that computed the value, where that is known.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        self.computed.and_then(|computed| computed.code)
+    }
+
     /// The entry as it is now.
     #[must_use]
     pub fn version(&self) -> EntryVersion {
         EntryVersion { key: self.key.clone(), created_at: self.created_at, file_hash: self.file_hash }
+    }
+
+    /// The function and call whose result it is, or its parameters, or its name; the key, where the store does not keep
+    /// parameters, or has damaged ones.
+    #[must_use]
+    pub fn caption(&self) -> Caption {
+        let params = self.params.as_deref().and_then(|params| Caption::of_params(params).ok());
+        params.unwrap_or_else(|| Caption::of_name(&self.key))
     }
 }
 

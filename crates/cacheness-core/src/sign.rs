@@ -328,6 +328,9 @@ impl Signer {
                 field(&mut out, value);
             }
         }
+        if let Some(computed) = entry.computed {
+            field(&mut out, Some(&computed.to_bytes()));
+        }
         *blake3::hash(&out).as_bytes()
     }
 }

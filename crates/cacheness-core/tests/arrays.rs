@@ -65,6 +65,7 @@ fn entry(format: &Format, bytes: &[u8], location: Location) -> Entry {
         description: None,
         metadata: None,
         params: None,
+        computed: None,
         location,
     }
 }

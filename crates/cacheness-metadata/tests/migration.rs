@@ -24,7 +24,7 @@ const ENTRIES: u32 = 3000;
 const LATER: &str = "ALTER TABLE cache_entries ADD COLUMN later TEXT; \
      UPDATE cache_entries SET later = cache_key || '!'; \
      CREATE INDEX cache_entries_later ON cache_entries (later); \
-     PRAGMA user_version = 2;";
+     PRAGMA user_version = 3;";
 
 fn later(path: &Path) -> SqliteOptions {
     SqliteOptions::new(path).later_migration(LATER)
@@ -80,7 +80,7 @@ fn check(path: &Path, what: &str) {
         }
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::NewerFormat, "{what}: {error:?}");
-            assert!(error.to_string().contains("format 2"), "{what}: {error}");
+            assert!(error.to_string().contains("format 3"), "{what}: {error}");
         }
     }
     let store = SqliteMetadata::open(later(path)).expect(what);
@@ -98,7 +98,7 @@ fn check(path: &Path, what: &str) {
         format!("{ENTRIES}"),
         "{what}"
     );
-    assert_eq!(ask("SELECT CAST(count(*) AS TEXT) FROM refinery_schema_history"), "2", "{what}");
+    assert_eq!(ask("SELECT CAST(count(*) AS TEXT) FROM refinery_schema_history"), "3", "{what}");
     assert_eq!(ask("SELECT value FROM cache_info WHERE name = 'written_by'"), env!("CARGO_PKG_VERSION"), "{what}");
 }
 
@@ -165,4 +165,62 @@ fn beside_this_release() {
     assert_eq!(get(&store, "000001"), Some(payload(1)));
     store.close().expect("closed");
     check(&path, "beside a release that does not know it");
+}
+
+/// A store of schema 1, of which every entry is kept with all that it had, rows and totals too.
+#[test]
+fn from_schema_1() {
+    const COLUMNS: &str = "id, cache_key, fingerprint, created_at, accessed_at, expires_at, access_count, handler, data_type, \
+         storage_format, compression, object_type, handler_meta, file_size, file_hash, digest, signature, description, \
+         metadata, params, raw_size, locator, payload";
+    const ENTRIES: i64 = 100;
+    let (_dir, path) = place();
+    let mut connection = rusqlite::Connection::open(&path).expect("opened");
+    let first = refinery::Migration::unapplied("V1__entries", include_str!("../migrations/V1__entries.sql"));
+    refinery::Runner::new(&[first.expect("a migration")]).run(&mut connection).expect("migrated");
+    for i in 0..ENTRIES {
+        // Every third has all fields, every second a blob; there are gaps between the rows.
+        let all = if i % 3 == 0 { "x'00010203', 'a sentence', '{\"a\":1}', x'ff'" } else { "NULL, NULL, NULL, NULL" };
+        let place = if i % 2 == 0 { "NULL, zeroblob(20000)".to_owned() } else { format!("'blobs/{i}', NULL") };
+        let sql = format!(
+            "INSERT INTO cache_entries ({COLUMNS}) SELECT {i} * 7 + 1, 'key {i}', randomblob(16), {i}, {i} + 1, \
+             iif({i} % 5 = 0, {i} + 2, NULL), 3, 'h', 'd', 's', 'c', 'o', column1, 20000, -{i}, randomblob(32), \
+             randomblob(32), column2, column3, column4, {i}, {place} FROM (VALUES ({all}))"
+        );
+        connection.execute(&sql, ()).expect("inserted");
+    }
+    connection.execute("INSERT INTO cache_pins VALUES ('key 1')", ()).expect("pinned");
+    let rows = |connection: &rusqlite::Connection| {
+        let mut statement =
+            connection.prepare(&format!("SELECT {COLUMNS} FROM cache_entries ORDER BY id")).expect("sql");
+        let row = |row: &rusqlite::Row<'_>| (0..23).map(|i| row.get::<_, rusqlite::types::Value>(i)).collect();
+        let rows = statement.query_map((), row).expect("asked").collect::<Result<Vec<Vec<_>>, _>>();
+        rows.expect("read")
+    };
+    let indexes = |connection: &rusqlite::Connection| {
+        let sql = "SELECT group_concat(name || sql, ' ' ORDER BY name) FROM sqlite_schema WHERE type = 'index' AND sql NOT NULL";
+        connection.query_row(sql, (), |row| row.get::<_, String>(0)).expect("asked")
+    };
+    let before = (rows(&connection), indexes(&connection));
+    drop(connection);
+
+    let store = open(&path);
+    assert_eq!(store.totals().expect("totals").entries, ENTRIES as u64);
+    assert_eq!(store.pinned().expect("pinned"), ["key 1"]);
+    let found = store.get("key 3").expect("got").expect("there");
+    assert_eq!((found.computed, found.description.as_deref()), (None, Some("a sentence")));
+    store.close().expect("closed");
+    let connection = rusqlite::Connection::open(&path).expect("opened");
+    assert_eq!((rows(&connection), indexes(&connection)), before);
+    drop(connection);
+
+    // What comes later has a code.
+    let store = open(&path);
+    let entry = sample::full("new", b"payload");
+    store.put(&entry, PutOptions::default()).expect("put");
+    assert_eq!(store.get("new").expect("got").expect("there").computed, entry.computed);
+    assert_eq!(store.get_summary("new").expect("got").expect("there").entry.computed, entry.computed);
+    store.put(&cacheness_core::entry::Entry { computed: None, ..entry }, PutOptions::default()).expect("put");
+    assert_eq!(store.get("new").expect("got").expect("there").computed, None);
+    assert_eq!(store.totals().expect("totals").entries, ENTRIES as u64 + 1);
 }

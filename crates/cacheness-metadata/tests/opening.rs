@@ -56,7 +56,7 @@ fn settings_are_as_documented() {
     };
     assert_eq!(ask("PRAGMA journal_mode"), "Text(\"wal\")");
     assert_eq!(ask("PRAGMA application_id"), format!("Integer({})", 0x6361_6368));
-    assert_eq!(ask("PRAGMA user_version"), "Integer(1)");
+    assert_eq!(ask("PRAGMA user_version"), "Integer(2)");
     assert_eq!(
         ask("SELECT value FROM cache_info WHERE name = 'written_by'"),
         format!("Text({:?})", env!("CARGO_PKG_VERSION"))

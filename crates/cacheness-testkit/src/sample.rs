@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use cacheness_core::clock::Timestamp;
-use cacheness_core::entry::{Entry, Format, Location};
+use cacheness_core::entry::{Computed, Entry, Format, Location};
 
 /// 2026-11-20T12:00:00Z.
 pub const NOW: Timestamp = Timestamp(1_795_176_000_000_000);
@@ -34,6 +34,7 @@ pub fn inline(key: &str, payload: &[u8]) -> Entry {
         description: None,
         metadata: None,
         params: None,
+        computed: None,
         location: Location::Inline(payload.to_vec()),
     }
 }
@@ -68,6 +69,7 @@ pub fn full(key: &str, payload: &[u8]) -> Entry {
         description: Some("a sentence with \0 and 'quotes'".into()),
         metadata: Some("{\"a\":[1,2,{\"b\":null}]}".into()),
         params: Some(vec![0, 255, 1]),
+        computed: Some(Computed { code: Some([10; 16]), micros: 1 << 40 }),
         ..inline(key, payload)
     }
 }

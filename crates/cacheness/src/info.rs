@@ -139,6 +139,19 @@ impl EntryInfo {
         self.entry.params.as_deref().map(key::render).transpose()
     }
 
+    /// The name of the function whose result it is (`my_crate::function`, `module.function`), where a function keeps it.
+    #[must_use]
+    pub fn function(&self) -> Option<String> {
+        self.entry.caption().function
+    }
+
+    /// One line that says what it is: the call of the function (`module.function(origin="EWR", window=3)`), the parameters
+    /// (`fold=3, model="xgboost"`), or the name that it is filed under. At most 200 characters, without control characters.
+    #[must_use]
+    pub fn call(&self) -> String {
+        self.entry.caption().call
+    }
+
     /// The whole entry.
     #[must_use]
     pub fn entry(&self) -> &Entry {

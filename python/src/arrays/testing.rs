@@ -76,6 +76,7 @@ fn in_file(meta: &Bound<'_, PyDict>, path: PathBuf) -> PyResult<Stored> {
         description: None,
         metadata: None,
         params: None,
+        computed: None,
         location: Location::Blob(path.display().to_string()),
     };
     Stored::new(entry, Some(Box::new(FileReader { file, path, size })), Check::Skip, true).into_py_result()

@@ -40,7 +40,11 @@ pub(crate) fn run(args: &Put, directory: &Directory, out: &mut Output) -> Result
     let metadata =
         (!args.metadata.is_empty()).then(|| serde_json::Value::Object(Field::map(&args.metadata)).to_string());
     let ttl = args.ttl.map_or(Ttl::Default, |Lifetime(seconds)| Ttl::Seconds(seconds));
-    engine.put(&key, encoded, CacheAttributes { description: args.description.clone(), metadata, ttl })?;
+    engine.put(
+        &key,
+        encoded,
+        CacheAttributes { description: args.description.clone(), metadata, ttl, computed: None },
+    )?;
     cache.close()?;
     if is_new {
         say(format_args!("made a new store in {}", printable(&directory.path.display().to_string())));

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{CacheEngine, Serving, before, is_expired};
 use crate::clock::Timestamp;
-use crate::entry::Entry;
+use crate::entry::{Code, Entry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{Scope, Turn};
 use crate::payload::Stored;
@@ -27,6 +27,9 @@ pub struct Freshness {
     /// It is `XFetch` of A. Vattani, F. Chierichetti, K. Lowenstein, *Optimal Probabilistic Cache Stampede Prevention*,
     /// VLDB 2015: due when `-beta · compute_seconds · ln(random)` is at least the time that is left.
     pub early_recompute: Option<f64>,
+    /// The code that computes the value now: an entry that other code has computed is missing. One of which that is not
+    /// known is served.
+    pub code: Option<Code>,
 }
 
 impl Freshness {
@@ -52,6 +55,11 @@ pub struct Served {
 }
 
 impl CacheEngine {
+    /// Like [`CacheEngine::get_in_memory`], unless other code has computed the value.
+    pub fn get_in_memory_of(&self, key: &EntryKey, code: Option<Code>) -> Option<Stored> {
+        self.serve_from_memory(key, None, code)
+    }
+
     /// Like [`CacheEngine::get`], for entries that are computed anew before they are missing.
     ///
     /// # Errors
@@ -60,7 +68,7 @@ impl CacheEngine {
         let now = self.store.clock().now();
         // The entry is served as if it were so much earlier.
         let lenient = freshness.stale.map_or(now, |stale| before(now, stale));
-        let serving = Serving { unexpired_at: lenient, ..self.serving(now, None)? };
+        let serving = Serving { unexpired_at: lenient, code: freshness.code, ..self.serving(now, None)? };
         let found = self.read(key, serving, now, options)?;
         Ok(found.map(|stored| {
             let entry = stored.entry();

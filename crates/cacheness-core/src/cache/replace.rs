@@ -31,6 +31,7 @@ impl CacheEngine {
             },
             _ => key,
         };
-        Ok(Some((key, CacheAttributes { description: entry.description, metadata: entry.metadata, ttl })))
+        let (description, metadata) = (entry.description, entry.metadata);
+        Ok(Some((key, CacheAttributes { description, metadata, ttl, computed: None })))
     }
 }

@@ -123,6 +123,7 @@ impl Stored {
             description: None,
             metadata: None,
             params: None,
+            computed: None,
             location: Location::Inline(bytes),
         };
         Self { entry: Arc::new(entry), check: Check::Skip, signed: true, source: Source::Inline }

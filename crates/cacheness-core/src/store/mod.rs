@@ -26,7 +26,7 @@ use std::time::Duration;
 use crate::blob::{BlobBackend, BlobHint};
 use crate::clock::{Clock, Timestamp};
 use crate::config::StoreConfig;
-use crate::entry::{Entry, EntrySummary, EntryVersion, Format, Location, Totals};
+use crate::entry::{Computed, Entry, EntrySummary, EntryVersion, Format, Location, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::flight::KeyLocks;
@@ -56,6 +56,8 @@ pub struct PutAttributes {
     pub description: Option<String>,
     /// The user's metadata: a JSON object.
     pub metadata: Option<String>,
+    /// How a function computed the value.
+    pub computed: Option<Computed>,
     /// When the cache layer stops serving the entry.
     pub expires_at: Option<Timestamp>,
     /// A payload of more bytes is refused.
@@ -263,6 +265,7 @@ impl Store {
             description: attributes.description,
             metadata: attributes.metadata,
             params,
+            computed: attributes.computed,
             location,
         };
         let equal = self.equal_blob(&entry);

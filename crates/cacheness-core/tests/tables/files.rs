@@ -78,6 +78,7 @@ fn stored_in_a_file(format: Format, bytes: &[u8], file_hash: u64) -> Stored {
         description: None,
         metadata: None,
         params: None,
+        computed: None,
         location: Location::Blob("blob".into()),
     };
     let reader = Box::new(Local(file, bytes.len() as u64));

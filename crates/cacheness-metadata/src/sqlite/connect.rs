@@ -25,7 +25,7 @@ use crate::mount::FilesystemKind;
 /// `application_id` of our databases: "cach".
 const APPLICATION_ID: i64 = 0x6361_6368;
 /// `user_version` of the schema that this release reads and writes: the number of the last migration.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// What an idle connection may keep in its own page cache, in KiB.
 const CACHE_KIB: i64 = 8 * 1024;
 /// A log that is longer is moved into the database when the store is closed, whoever has written it: whoever opens the

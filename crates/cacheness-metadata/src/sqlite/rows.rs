@@ -1,7 +1,7 @@
 //! Entries as rows, and rows as entries.
 
 use cacheness_core::clock::Timestamp;
-use cacheness_core::entry::{Entry, EntrySummary, Format, Glimpse, Location};
+use cacheness_core::entry::{Computed, Entry, EntrySummary, Format, Glimpse, Location};
 use cacheness_core::{Error, ErrorKind, Result};
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Statement};
@@ -14,15 +14,15 @@ macro_rules! columns {
     () => {
         "fingerprint, created_at, accessed_at, expires_at, access_count, handler, data_type, storage_format, \
          compression, object_type, handler_meta, file_size, file_hash, digest, signature, description, metadata, \
-         params, raw_size, locator"
+         params, raw_size, locator, computed"
     };
 }
 pub(super) use columns;
 
 /// The column behind [`columns`]: the payload, or the key in a row of a listing.
-const LAST: usize = 20;
+const LAST: usize = 21;
 
-/// The parameters of a statement that writes a whole row: the key is 1, the columns follow, the payload is 22.
+/// The parameters of a statement that writes a whole row: the key is 1, the columns follow, the payload is 23.
 pub(super) fn bind_entry(statement: &mut Statement<'_>, entry: &Entry, location: &Location) -> Result<()> {
     let format = &entry.format;
     let (locator, payload) = match location {
@@ -54,7 +54,8 @@ pub(super) fn bind_entry(statement: &mut Statement<'_>, entry: &Entry, location:
     bind(19, &entry.params.as_deref())?;
     bind(20, &format.raw_size.and_then(|size| i64::try_from(size).ok()))?;
     bind(21, &locator)?;
-    bind(22, &payload)
+    bind(22, &entry.computed.map(Computed::to_bytes).as_ref().map(<[u8; 24]>::as_slice))?;
+    bind(23, &payload)
 }
 
 /// The size of the payload as the database keeps it.
@@ -148,6 +149,7 @@ impl<'a> Columns<'a> {
             description: self.optional_text(15, "description")?.map(str::to_owned),
             metadata: self.optional_text(16, "metadata")?.map(str::to_owned),
             params: self.optional_blob(17, "parameters")?.map(<[u8]>::to_vec),
+            computed: self.optional_array(20, "computation")?.map(Computed::from_bytes),
             location,
         })
     }

@@ -86,7 +86,7 @@ fn displace(connection: &Connection, entry: &Entry, own: &str, damaged: &str) ->
 const INSERT: &str = concat!(
     "INSERT INTO cache_entries (cache_key, ",
     columns!(),
-    ", payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) \
+    ", payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23) \
      ON CONFLICT (cache_key) DO NOTHING"
 );
 
@@ -94,7 +94,7 @@ const INSERT: &str = concat!(
 const REPLACE: &str = "UPDATE cache_entries SET fingerprint = ?2, created_at = ?3, accessed_at = ?4, expires_at = ?5, \
     handler = ?7, data_type = ?8, storage_format = ?9, compression = ?10, object_type = ?11, handler_meta = ?12, \
     file_size = ?13, file_hash = ?14, digest = ?15, signature = ?16, description = ?17, metadata = ?18, params = ?19, \
-    raw_size = ?20, locator = ?21, payload = ?22 WHERE id = ?23";
+    raw_size = ?20, locator = ?21, computed = ?22, payload = ?23 WHERE id = ?24";
 
 pub(super) fn put(connection: &Connection, entry: &Entry, options: PutOptions<'_>) -> Result<PutOutcome> {
     let mut outcome = PutOutcome::default();
@@ -127,7 +127,7 @@ pub(super) fn put(connection: &Connection, entry: &Entry, options: PutOptions<'_
         .ok_or_else(|| Error::new(ErrorKind::Metadata, format!("entry {} is in the index of keys only", entry.key)))?;
     let mut replace = prepare(connection, REPLACE)?;
     rows::bind_entry(&mut replace, entry, location)?;
-    replace.raw_bind_parameter(23, former.id).map_err(failed)?;
+    replace.raw_bind_parameter(24, former.id).map_err(failed)?;
     replace.raw_execute().map_err(failed)?;
     drop(replace);
     totals::resized(connection, former.id, rows::signed_size(entry)? - former.size)?;

@@ -61,7 +61,7 @@ impl PutOptions {
 
     pub(crate) fn into_attributes(self) -> Result<CacheAttributes> {
         let metadata = self.metadata.map(metadata_json).transpose()?;
-        Ok(CacheAttributes { description: self.description, metadata, ttl: self.ttl })
+        Ok(CacheAttributes { description: self.description, metadata, ttl: self.ttl, computed: None })
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::fields::{Base64, Hex, Time};
 use crate::backends::entries::{Entries, Kept};
-use crate::entry::{Entry, Format, Location};
+use crate::entry::{Computed, Entry, Format, Location};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The version that this release writes, and the newest it reads.
@@ -92,6 +92,8 @@ struct Row<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     params: Option<Base64<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    computed: Option<Hex<24>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     locator: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payload: Option<Base64<'a>>,
@@ -149,6 +151,7 @@ impl<'a> Row<'a> {
             fingerprint: entry.fingerprint.map(Hex),
             signature: entry.signature.map(Hex),
             params: entry.params.as_deref().map(|bytes| Base64(Cow::Borrowed(bytes))),
+            computed: entry.computed.map(|computed| Hex(computed.to_bytes())),
             locator,
             payload,
         }
@@ -189,6 +192,7 @@ impl<'a> Row<'a> {
             description: self.description.map(Cow::into_owned),
             metadata,
             params: self.params.map(|bytes| bytes.0.into_owned()),
+            computed: self.computed.map(|hex| Computed::from_bytes(hex.0)),
             location,
         };
         Ok(Kept { entry, place: self.place, pinned: self.pinned })
