@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, SupportsIndex, final
 
 from typing_extensions import disjoint_base
 
+from .decorators._site import Site
 from .handlers import HandlerRegistry
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "CallSite",
     "Clock",
     "Flight",
+    "FunctionBase",
     "StoreBase",
     "Table",
     "TableColumn",
@@ -339,9 +341,10 @@ class CacheBase:
                 their ``ratio``; ``None`` where a handler of your own does not say).
 
         Returns:
-            A dictionary per entry, among others with ``cache_key``, ``description``, ``data_type``, ``object_type``,
-            ``storage_format``, ``file_size`` (bytes), ``created_at``, ``accessed_at``, ``expires_at`` (ISO 8601, UTC)
-            and ``access_count``.
+            A dictionary per entry, among others with ``cache_key``, ``function`` (the name of the decorated function
+            whose result it is, else ``None``), ``call`` (the call of that function, or the parameters, or the name, in
+            at most 200 characters), ``description``, ``data_type``, ``object_type``, ``storage_format``, ``file_size``
+            (bytes), ``created_at``, ``accessed_at``, ``expires_at`` (ISO 8601, UTC) and ``access_count``.
 
         Raises:
             CacheMetadataError: the database cannot be read.
@@ -463,6 +466,10 @@ class CallKey:
         """The key as text."""
 
     @property
+    def call(self) -> str:
+        """The call or the parameters as listings show them."""
+
+    @property
     def error(self) -> BaseException | None:
         """Why the cache could not be read."""
 
@@ -517,7 +524,29 @@ class CallSite:
         early_recompute: float | None = None,
         codec: str | None = None,
         inline_only: bool = False,
+        on_code_change: str | None = None,
+        collected: list[str] | None = None,
     ) -> Self: ...
+    def set_code(self, code: bytes | None) -> None:
+        """Sets the code that is compared with that of entries; the first one counts. ``None``: it is not known."""
+
+    @property
+    def has_code(self) -> bool:
+        """Whether the code has been set, where it is to be set."""
+
+    @property
+    def code(self) -> bytes | None:
+        """The code, if it is known."""
+
+    def is_cached(self, cache: CacheBase, params: dict[str, Any]) -> bool:
+        """Whether the entry of these parameters would be served. Counts nothing."""
+
+    def key(self, cache: CacheBase, params: dict[str, Any]) -> CallKey:
+        """The ``CallKey`` of these parameters; nothing is looked up."""
+
+    def invalidate(self, cache: CacheBase, params: dict[str, Any]) -> bool:
+        """Removes the entry of these parameters; whether there was one."""
+
     def lookup(self, cache: CacheBase, params: dict[str, Any]) -> Any:
         """The value of these parameters, or a ``CallKey``."""
 
@@ -542,8 +571,27 @@ class CallSite:
     def note_failure(self) -> None:
         """Notes that the cache failed and the call went on without it."""
 
-    def counts(self) -> tuple[int, int, int, int]:
-        """Hits, misses, refreshes and failures."""
+    def counts(self) -> tuple[int, int, int, int, float]:
+        """Hits, misses, refreshes and failures, and the seconds that the hits took when they were computed."""
+
+@disjoint_base
+class FunctionBase:
+    """A function whose results are kept."""
+
+    def __new__(
+        cls,
+        site: Site,
+        calls: CallSite,
+        bind: Callable[..., dict[str, Any]],
+        cache: CacheBase | Callable[[], CacheBase],
+        run: Callable[..., Any] | None = None,
+        verbose: bool = False,
+    ) -> Self: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __get__(self, instance: Any, owner: Any = None) -> Any: ...
+    @property
+    def _site(self) -> Site:
+        """What the call site counts and compares."""
 
 def clear_function(cache: CacheBase, function: str) -> int:
     """Removes the entries whose parameters have ``function`` as their ``__function__``, and returns how many."""

@@ -36,6 +36,7 @@ from cacheness._keys_parts import (
     class_name,
     computed,
     found_reference,
+    hooked_name,
     noun,
     reference,
     stable_name,
@@ -52,7 +53,7 @@ def reduce(value: Any, introspect: bool) -> Any:
     cls = type(value)
     hook = getattr(cls, "__cache_key__", None)
     if hook is not None:
-        return Named(class_name(cls), hook(value))
+        return Named(hooked_name(cls), hook(value))
     for root in dict.fromkeys(str(base.__module__).partition(".")[0] for base in cls.__mro__):
         if root in _PACKAGES:
             parts = _PACKAGES[root](value, cls)

@@ -133,12 +133,30 @@ def stable_name(module: object, qualname: object, what: str) -> tuple[str, str]:
             f"{qualname} is defined inside a function, so it has no stable name",
             "define it at the top level of a module, or pass cache_key=…",
         )
-    return module, qualname
+    return _as_run(module), qualname
+
+
+def _as_run(module: str) -> str:
+    """The name of a module; a script has another one in the processes that ``multiprocessing`` starts."""
+    return "__main__" if module == "__mp_main__" else module
 
 
 def class_name(cls: type) -> str:
-    module, qualname = stable_name(cls.__module__, cls.__qualname__, f"class {cls!r}")
+    qualname = cls.__qualname__
+    if isinstance(qualname, str) and "<locals>" in qualname and "<lambda>" not in qualname:
+        raise Unencodable(
+            f"{qualname} is defined inside a function, so it has no stable name",
+            "give it a __cache_key__() method, define it at the top level of a module, or pass cache_key=…",
+        )
+    module, qualname = stable_name(cls.__module__, qualname, f"class {cls!r}")
     return f"{module}.{qualname}"
+
+
+def hooked_name(cls: type) -> str:
+    """The name of a class with a ``__cache_key__``: that answers for what a class inside a function depends on, too."""
+    if isinstance(cls.__module__, str) and isinstance(cls.__qualname__, str):
+        return f"{_as_run(cls.__module__)}.{cls.__qualname__}"
+    return class_name(cls)
 
 
 def reference(value: Any) -> Ref:

@@ -207,6 +207,24 @@ class Cache(Management):
             self.invalidate_by_cache_key,
         )
 
+    def cached(self, function: Any = None, /, **options: Any) -> Any:
+        """The decorator :data:`cacheness.cached` with this cache, bare (``@cache.cached``) or with options.
+
+        Args:
+            function: what is decorated.
+            options: those of :data:`cacheness.cached`.
+
+        Raises:
+            CacheConfigurationError: as :data:`cacheness.cached` raises it.
+        """
+        from .decorators import cached
+
+        decorator = cached(cache_instance=self, **options)
+        return decorator if function is None else decorator(function)
+
+    #: The same, under the name that others have for it.
+    memoize = cached
+
     def get_stats(self, *, dates: bool | None = None) -> dict[str, Any]:
         """Totals of the store, and hits and misses of this process since the cache was opened.
 

@@ -1,20 +1,23 @@
 //! What a decorated function runs through: one call per hit, and flights for what is missing.
 
+use std::collections::HashSet;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cacheness::{Timestamp, counts_as_miss};
 use cacheness_core::cache::{COMPUTE_SECONDS, CacheAttributes, CacheEngine, Freshness, Served, Ttl};
 use cacheness_core::config::{Codec, ttl_duration};
-use cacheness_core::entry::Location;
+use cacheness_core::entry::{Code, Computed, Entry, Location};
 use cacheness_core::flight::{Flight, Scope, Step, Turn};
+use cacheness_core::key::Caption;
 use cacheness_core::payload::Stored;
 use cacheness_core::store::EntryKey;
 use cacheness_core::{Error, ErrorKind};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::engine::{PyCache, warn_miss};
 use crate::errors::{IntoPyResult, to_py};
@@ -50,6 +53,16 @@ impl CallKey {
     #[getter]
     fn key(&self) -> &str {
         self.key.as_str()
+    }
+
+    /// The call or the parameters as listings show them.
+    #[getter]
+    fn call(&self) -> String {
+        let caption = match &self.key {
+            EntryKey::Params { encoding, .. } => Caption::of_params(encoding).ok(),
+            EntryKey::Name(_) => None,
+        };
+        caption.unwrap_or_else(|| Caption::of_name(self.key.as_str())).call
     }
 
     /// Why the cache could not be read.
@@ -146,13 +159,83 @@ pub(crate) struct CallSite {
     /// Compresses plain data and pickles, in place of the cache's codec.
     codec: Option<Codec>,
     inline_only: bool,
+    /// The names under which a function collects arguments; `None` where the parameters are not made from arguments.
+    collected: Option<Vec<String>>,
+    on_code_change: OnCodeChange,
+    /// The code of the function now; not set until the function is called.
+    code: OnceLock<Option<Code>>,
+    /// Entries of other code that were served with a warning.
+    warned: Mutex<HashSet<String>>,
     hits: AtomicU64,
     misses: AtomicU64,
     refreshes: AtomicU64,
     failures: AtomicU64,
+    /// What the hits took when they were computed.
+    saved_micros: AtomicU64,
 }
 
+/// What is done with an entry that other code has computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnCodeChange {
+    Recompute,
+    Warn,
+    Ignore,
+}
+
+/// Entries that a warning is said of once; of more it is said again.
+const WARNED: usize = 10_000;
+
 impl CallSite {
+    /// The code that an entry must have been computed by to be served.
+    fn wanted_code(&self) -> Option<Code> {
+        if self.on_code_change == OnCodeChange::Recompute { self.known_code() } else { None }
+    }
+
+    fn known_code(&self) -> Option<Code> {
+        self.code.get().copied().flatten()
+    }
+
+    /// The key of the parameters of a call.
+    pub(crate) fn key_of(&self, params: &Bound<'_, PyDict>, opened: &Opened<CacheEngine>) -> PyResult<EntryKey> {
+        let config = &opened.engine.store().config().serialization;
+        let key = match &self.collected {
+            Some(collected) => keys::encode_call(params, collected, config),
+            None => keys::encode_params(params, config),
+        }?;
+        Ok(EntryKey::from_params(key.key, key.fingerprint, key.encoding))
+    }
+
+    /// Whether [`CallSite::set_code`] has been called, where it is to be called.
+    pub(crate) fn knows_code(&self) -> bool {
+        self.code.get().is_some()
+    }
+
+    /// Notes that an entry's value is served.
+    fn hit(&self, computed: Option<Computed>) {
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        if let Some(Computed { micros, .. }) = computed {
+            self.saved_micros.fetch_add(micros, Ordering::Relaxed);
+        }
+    }
+
+    /// Says once that other code has computed an entry that is served, where that is to be said.
+    fn warn_of_other_code(&self, entry: &Entry) {
+        let code = entry.code();
+        if self.on_code_change != OnCodeChange::Warn || code.is_none() || code == self.known_code() {
+            return;
+        }
+        let mut warned = self.warned.lock();
+        if warned.contains(&entry.key) {
+            return;
+        }
+        if warned.len() == WARNED {
+            warned.clear();
+        }
+        warned.insert(entry.key.clone());
+        drop(warned);
+        log::warn!(target: "cacheness", "{}: served although its code has changed since (said once)", entry.caption().call);
+    }
+
     /// An entry's value as it is served; `None` if it proves to be damaged.
     fn serve<'py>(
         &self,
@@ -162,13 +245,14 @@ impl CallSite {
         served: Served,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Served { stored, due } = served;
-        let created_at = stored.entry().created_at;
+        let (created_at, computed) = (stored.entry().created_at, stored.entry().computed);
+        self.warn_of_other_code(stored.entry());
         if self.inline_only && matches!(stored.entry().location, Location::Blob(_)) {
             let deferred = CallKey { deferred: Mutex::new(Some((stored, due))), ..CallKey::new(key.clone()) };
             return Ok(Some(Bound::new(py, deferred)?.into_any()));
         }
         let Some(value) = cache.decode(py, *stored, Reading::Own)? else { return Ok(None) };
-        self.hits.fetch_add(1, Ordering::Relaxed);
+        self.hit(computed);
         if due {
             let found = CallKey { due: Some((value.unbind(), created_at)), ..CallKey::new(key.clone()) };
             return Ok(Some(Bound::new(py, found)?.into_any()));
@@ -186,11 +270,12 @@ impl CallSite {
         let engine = &opened.engine;
         // What is served from memory has not expired: it can only be due early.
         if self.freshness.early_recompute.is_none()
-            && let Some(stored) = engine.get_in_memory(key, None)
+            && let Some(stored) = engine.get_in_memory_of(key, self.wanted_code())
         {
             return self.serve(py, cache, key, Served { stored: Box::new(stored), due: false });
         }
-        match py.detach(|| engine.get_or_due(key, self.freshness, engine.store().read_options())) {
+        let freshness = Freshness { code: self.wanted_code(), ..self.freshness };
+        match py.detach(|| engine.get_or_due(key, freshness, engine.store().read_options())) {
             Ok(Some(served)) => self.serve(py, cache, key, served),
             Ok(None) => Ok(None),
             Err(error) if counts_as_miss(&error) => {
@@ -201,7 +286,12 @@ impl CallSite {
         }
     }
 
-    fn lookup_key<'py>(&self, py: Python<'py>, cache: &PyCache, key: EntryKey) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn lookup_key<'py>(
+        &self,
+        py: Python<'py>,
+        cache: &PyCache,
+        key: EntryKey,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let missing = match self.find(py, cache.opened()?, cache, &key) {
             Ok(Some(found)) => return Ok(found),
             Ok(None) => CallKey::new(key),
@@ -218,11 +308,13 @@ impl CallSite {
         cache: &PyCache,
         key: &EntryKey,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if py.detach(|| opened.engine.exists(key)).into_py_result()? {
+        let code = self.wanted_code();
+        if py.detach(|| opened.engine.exists_of(key, code)).into_py_result()? {
             let engine = &opened.engine;
-            let served = py.detach(|| engine.get(key, None, engine.store().read_options()));
+            let fresh = Freshness { code, ..Freshness::default() };
+            let served = py.detach(|| engine.get_or_due(key, fresh, engine.store().read_options()));
             return match served {
-                Ok(Some(stored)) => self.serve(py, cache, key, Served { stored, due: false }),
+                Ok(Some(served)) => self.serve(py, cache, key, Served { due: false, ..served }),
                 Ok(None) => Ok(None),
                 Err(error) if counts_as_miss(&error) => Ok(None),
                 Err(error) => Err(to_py(error)),
@@ -271,7 +363,7 @@ impl CallSite {
     /// Checks the options.
     #[new]
     #[pyo3(signature = (*, ttl_seconds=None, metadata=None, stale_ttl_seconds=None, early_recompute=None,
-                        codec=None, inline_only=false))]
+                        codec=None, inline_only=false, on_code_change=None, collected=None))]
     fn new(
         ttl_seconds: Option<Bound<'_, PyAny>>,
         metadata: Option<Bound<'_, PyAny>>,
@@ -279,6 +371,8 @@ impl CallSite {
         early_recompute: Option<Bound<'_, PyAny>>,
         codec: Option<&str>,
         inline_only: bool,
+        on_code_change: Option<&str>,
+        collected: Option<Vec<String>>,
     ) -> PyResult<Self> {
         let ttl = match ttl_seconds {
             Some(value) => {
@@ -299,7 +393,7 @@ impl CallSite {
                 value.extract::<f64>().map_err(|_| PyTypeError::new_err("early_recompute must be a number or None"))
             })
             .transpose()?;
-        let freshness = Freshness { stale, early_recompute };
+        let freshness = Freshness { stale, early_recompute, code: None };
         freshness.check().into_py_result()?;
         if let Some(metadata) = &metadata
             && early_recompute.is_some()
@@ -310,6 +404,18 @@ impl CallSite {
                     .with_hint("with early_recompute it is where the time is kept that a value takes to compute"),
             ));
         }
+        let (on_code_change, code) = match on_code_change {
+            Some("recompute") => (OnCodeChange::Recompute, OnceLock::new()),
+            Some("warn") => (OnCodeChange::Warn, OnceLock::new()),
+            Some("ignore") => (OnCodeChange::Ignore, OnceLock::new()),
+            None => (OnCodeChange::Ignore, OnceLock::from(None)),
+            Some(other) => {
+                return Err(to_py(
+                    Error::new(ErrorKind::InvalidInput, format!("on_code_change is {other:?}"))
+                        .with_hint("it is \"recompute\", \"warn\" or \"ignore\""),
+                ));
+            }
+        };
         let count = || AtomicU64::new(0);
         Ok(Self {
             ttl,
@@ -317,11 +423,58 @@ impl CallSite {
             freshness,
             codec: codec.map(Codec::from_name).transpose().into_py_result()?,
             inline_only,
+            collected,
+            on_code_change,
+            code,
+            warned: Mutex::default(),
+            saved_micros: count(),
             hits: count(),
             misses: count(),
             refreshes: count(),
             failures: count(),
         })
+    }
+
+    /// Sets the code that is compared with that of entries; the first one counts. `None`: it is not known.
+    fn set_code(&self, code: Option<Code>) {
+        // Another thread that was as fast has found the same.
+        let _ = self.code.set(code);
+    }
+
+    /// Whether the code has been set, where it is to be set.
+    #[getter]
+    fn has_code(&self) -> bool {
+        self.knows_code()
+    }
+
+    /// The code, if it is known.
+    #[getter]
+    fn code<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.known_code().map(|code| PyBytes::new(py, &code))
+    }
+
+    /// Whether the entry of these parameters would be served. Counts nothing.
+    fn is_cached<'py>(
+        &self,
+        py: Python<'py>,
+        cache: &Bound<'py, PyCache>,
+        params: &Bound<'py, PyDict>,
+    ) -> PyResult<bool> {
+        let opened = cache.get().opened()?;
+        let key = self.key_of(params, opened)?;
+        py.detach(|| opened.engine.exists_of(&key, self.wanted_code())).into_py_result()
+    }
+
+    /// The `CallKey` of these parameters; nothing is looked up.
+    fn key(&self, cache: &Bound<'_, PyCache>, params: &Bound<'_, PyDict>) -> PyResult<CallKey> {
+        Ok(CallKey::new(self.key_of(params, cache.get().opened()?)?))
+    }
+
+    /// Removes the entry of these parameters; whether there was one.
+    fn invalidate(&self, py: Python<'_>, cache: &Bound<'_, PyCache>, params: &Bound<'_, PyDict>) -> PyResult<bool> {
+        let opened = cache.get().opened()?;
+        let key = self.key_of(params, opened)?;
+        py.detach(|| opened.engine.invalidate(&key)).into_py_result()
     }
 
     /// The value of these parameters, or a `CallKey`.
@@ -332,8 +485,8 @@ impl CallSite {
         params: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let cache = cache.get();
-        let key = keys::encode_params(params, &cache.opened()?.engine.store().config().serialization)?;
-        self.lookup_key(py, cache, EntryKey::from_params(key.key, key.fingerprint, key.encoding))
+        let key = self.key_of(params, cache.opened()?)?;
+        self.lookup_key(py, cache, key)
     }
 
     /// `lookup` for the keywords of `Cache.get`.
@@ -361,10 +514,10 @@ impl CallSite {
         let mut missing = CallKey::new(key.clone());
         let found = deferred.lock().take();
         if let Some((stored, due)) = found {
-            let created_at = stored.entry().created_at;
+            let (created_at, computed) = (stored.entry().created_at, stored.entry().computed);
             match cache.decode(py, *stored, Reading::Own) {
                 Ok(Some(value)) => {
-                    self.hits.fetch_add(1, Ordering::Relaxed);
+                    self.hit(computed);
                     if !due {
                         return Ok(value);
                     }
@@ -455,7 +608,9 @@ impl CallSite {
         if self.freshness.early_recompute.is_some() {
             metadata = Some(with_compute_seconds(metadata.as_deref(), spent).into_py_result()?);
         }
-        let attributes = CacheAttributes { description, metadata, ttl: self.ttl };
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // it saturates
+        let computed = Computed { code: self.known_code(), micros: (spent * 1e6) as u64 };
+        let attributes = CacheAttributes { description, metadata, ttl: self.ttl, computed: Some(computed) };
         let with_codec = self.codec.map(|codec| values.with_codec(py, codec));
         with_codec.as_ref().unwrap_or(values).encode(py, value, engine.store(), |py, encoded| {
             py.detach(|| engine.put(key, encoded, attributes)).into_py_result().map(drop)
@@ -467,10 +622,12 @@ impl CallSite {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Hits, misses, refreshes and failures.
-    fn counts(&self) -> (u64, u64, u64, u64) {
+    /// Hits, misses, refreshes and failures, and the seconds that the hits took when they were computed.
+    #[allow(clippy::cast_precision_loss)]
+    fn counts(&self) -> (u64, u64, u64, u64, f64) {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        (load(&self.hits), load(&self.misses), load(&self.refreshes), load(&self.failures))
+        let saved = load(&self.saved_micros) as f64 / 1e6;
+        (load(&self.hits), load(&self.misses), load(&self.refreshes), load(&self.failures), saved)
     }
 }
 

@@ -29,6 +29,19 @@ pub(crate) fn encode_params(params: &Bound<'_, PyDict>, config: &SerializationCo
     }
 }
 
+/// As [`encode_params`], of a call of a decorated function: see [`Walker::call`].
+pub(crate) fn encode_call(
+    params: &Bound<'_, PyDict>,
+    collected: &[String],
+    config: &SerializationConfig,
+) -> PyResult<EncodedKey> {
+    let mut walker = Walker::new(params.py(), config);
+    match walker.call(params, collected) {
+        Ok(()) => Ok(EncodedKey::from_encoding(walker.finish())),
+        Err(fail) => Err(walker.describe(fail, "params")),
+    }
+}
+
 /// Encodes one value that is not the value of a parameter.
 pub(crate) fn encode_value(value: &Bound<'_, PyAny>, config: &SerializationConfig) -> PyResult<EncodedKey> {
     let mut walker = Walker::new(value.py(), config);

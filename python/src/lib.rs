@@ -9,6 +9,7 @@ mod engine;
 mod entries;
 mod errors;
 mod flights;
+mod function;
 mod handlers;
 mod keys;
 mod kwargs;
@@ -49,6 +50,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     manage::register(m)?;
     handlers::register(m)?;
     flights::register(m)?;
+    function::register(m)?;
     #[cfg(feature = "testing")]
     {
         keys::register_testing(m)?;

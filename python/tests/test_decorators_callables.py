@@ -413,7 +413,10 @@ def test_an_interactive_session_has_no_stable_name(tmp_path: Path) -> None:
     assert _run(cwd=tmp_path, text=LOAD.format("three")) == ["computed", "three", "0"]
     prefixed = LOAD.replace("@cached", "@cached(key_prefix='load')")
     assert _run("-c", prefixed.format("four"), cwd=tmp_path) == ["computed", "four", "0"]
-    assert _run("-c", prefixed.format("five"), cwd=tmp_path) == ["four", "1"]
+    # With a name of its own it is one function, whose code has changed.
+    assert _run("-c", prefixed.format("five"), cwd=tmp_path) == ["computed", "five", "0"]
+    ignoring = LOAD.replace("@cached", "@cached(key_prefix='load', on_code_change='ignore')")
+    assert _run("-c", ignoring.format("six"), cwd=tmp_path) == ["five", "1"]
 
 
 SPAWNS = """

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import CallKey
-from ..errors import CacheConfigurationError, CacheError, CacheSerializationError
+from ..errors import CacheError, CacheSerializationError
 from ._compute import end, inside, interrupt
 from ._default import get_cache
-from ._site import Site
+from ._function import Cached
+from ._site import Identity, Site
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,37 +31,38 @@ _running: dict[tuple[asyncio.AbstractEventLoop, int, str], asyncio.Future[None]]
 _refreshing: set[asyncio.Task[None]] = set()
 
 
-def wrap(function: Callable[..., Awaitable[Any]], options: Options) -> Callable[..., Awaitable[Any]]:
+def wrap(function: Callable[..., Awaitable[Any]], options: Options, identity: Identity | None = None) -> Cached:
     """The decorated coroutine function."""
-    site = Site(function, options, inline_only=True)
-    lookup, bind, instance = site.calls.lookup, site.bind, options.cache_instance
+    site = Site(function, options, inline_only=True, identity=identity)
+    calls, bind, instance, verbose = site.calls, site.bind, options.cache_instance, options.verbose
 
-    @functools.wraps(function)
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+    async def run(args: tuple[Any, ...], keywords: dict[str, Any] | None) -> Any:
+        kwargs = keywords or {}
         try:
             cache = get_cache() if instance is None else instance
-        except CacheConfigurationError:
-            raise
         except (CacheError, OSError) as error:
-            site.failed(error, "use the cache")
-            return await function(*args, **kwargs)
+            return await site.without_cache(error, args, kwargs)
+        if not calls.has_code:
+            site.note_code()
         params = bind(*args, **kwargs)
         try:
-            found = lookup(cache, params)
+            found = calls.lookup(cache, params)
         except CacheSerializationError as error:
-            site.no_key(error)
+            return await site.without_key(error, args, kwargs)
         if type(found) is not CallKey:
+            if verbose:
+                site.log_hit(params)
             return found
         return await _missed(site, cache, found, lambda: function(*args, **kwargs))
 
-    site.attach(wrapper)
-    return wrapper
+    return Cached.around(site, run)
 
 
 async def _missed(site: Site, cache: Cache, found: CallKey, call: Callable[[], Awaitable[Any]]) -> Any:
     if found.deferred:
         value = await asyncio.to_thread(site.calls.read, cache, found)
         if not isinstance(value, CallKey):
+            site.log_call(found, "hit")
             return value
         found = value
     if found.due:
@@ -73,6 +74,7 @@ async def _missed(site: Site, cache: Cache, found: CallKey, call: Callable[[], A
             raise found.error
         begun = await _begin(site, cache, found)
         if not isinstance(begun, _core.Flight):
+            site.log_call(found, "hit")
             return begun
         flight = begun
     except CacheError as error:

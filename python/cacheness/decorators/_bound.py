@@ -63,6 +63,14 @@ class BoundToClass(functools.partial):  # type: ignore[type-arg]
         removed: int = self.func.cache_clear(*arguments, **kwargs)  # type: ignore[attr-defined]
         return removed
 
+    def is_cached(self, /, *args: Any, **kwargs: Any) -> bool:
+        cached: bool = self.func.is_cached(*self.args, *args, **kwargs)  # type: ignore[attr-defined]
+        return cached
+
+    def invalidate(self, /, *args: Any, **kwargs: Any) -> bool:
+        removed: bool = self.func.invalidate(*self.args, *args, **kwargs)  # type: ignore[attr-defined]
+        return removed
+
     def cache_info(self) -> CacheInfo:
         info: CacheInfo = self.func.cache_info()  # type: ignore[attr-defined]
         return info

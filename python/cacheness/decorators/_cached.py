@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Concatenate, overload
+import inspect
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, overload
 
 from .._options import unknown_option
 from ..cache import Cache
@@ -58,7 +59,7 @@ class _Cached:
     text, dates, paths, enumeration members, classes and functions by their names, tuples of these) and the function
     itself does not assign them. A function of a script has the name it has when the script is imported; in an
     interactive session, where names mean nothing, the hash of ``track_code`` is part of its key unless it has a
-    ``key_prefix``.
+    ``key_prefix``, or an ``on_code_change`` that serves what other code has computed.
 
     Of decorators between this one and the function the outermost counts, with its own signature and defaults. What it
     collects with ``*args`` and ``**kwargs`` is named as the function behind it names it, where it can be bound to that;
@@ -74,24 +75,36 @@ class _Cached:
         include_defaults: whether arguments that are left out are part of the key, with their default values.
         metadata: goes with every result.
         ignore_errors: whether a failure of the cache, or of ``condition``, is logged once, and the function's result
-            returned. An argument that cannot be part of a key always raises.
+            returned. An argument that cannot be part of a key raises unless this is ``True``: then the function is
+            called without the cache, which is logged once. With ``False`` every failure raises.
         key_func: is called with the arguments, those of a method with the object first, and returns what stands in the
             key in their place: any value that can be a parameter. What it raises is passed on; ``None`` and what has no
             key raise.
         ignore: names of parameters, or of captured variables, that are not part of the key.
         version: part of the key; a new one makes all former results unreachable.
+        on_code_change: what becomes of an entry that other code has computed: ``"recompute"`` computes it anew at the
+            first call and replaces it, ``"warn"`` serves it and says so once, ``"ignore"`` serves it. See below.
         track_code: whether a hash of the function's code is part of the key, and of the code that
-            :func:`functools.wraps` has put around it. It does not see comments, docstrings, formatting, the lines of
-            decorators, nor what the function calls.
+            :func:`functools.wraps` has put around it: then results of all versions are kept. It does not see comments,
+            docstrings, formatting, the lines of decorators, nor what the function calls.
+        verbose: whether each call is logged to the logger ``cacheness``: a hit, or the seconds it took to compute.
         stale_ttl_seconds: for so long after it has expired a result is served, while one caller computes it anew in the
             background (a thread, or a task of the event loop).
         early_recompute: computes a result anew in the background before it expires: the nearer the end and the longer
             it took to compute, the more probably. 1 is a good choice, more is earlier. How long it took is kept in the
             entry's metadata, under ``compute_seconds``.
 
-    The decorated function has ``cache_info()``, ``cache_clear(…)``, ``cache_key(…)``, ``call_uncached(…)`` and
-    ``__wrapped__``. For a method they are called on the class, with the object: ``Model.fit.cache_key(model, 3)``. A
-    classmethod below ``@cached`` has its class bound.
+    Beside each entry 16 bytes remember the code: the function's own, and that of the functions, methods and classes of
+    its own package that it calls (of modules in its own directory, if it belongs to no package), with the constants,
+    defaults and captured values that they read. Comments, docstrings and formatting do not count, nor does code of
+    others. It is looked at once, at the first call in a process: a constant that is changed later does not count, nor
+    does a variable that the code itself changes, the inside of an object that is no data class, or more than 16 MB of
+    an array or table. What a function imports when it is called counts with its whole module. A function without
+    source is known by its bytecode, which differs between versions of Python.
+
+    The decorated function has ``cache_info()``, ``is_cached(…)``, ``cache_key(…)``, ``invalidate(…)``,
+    ``cache_clear(…)``, ``call_uncached(…)`` and ``__wrapped__``. For a method they are called on the class, with the
+    object: ``Model.fit.cache_key(model, 3)``. A classmethod below ``@cached`` has its class bound.
 
     Raises:
         CacheConfigurationError: an option makes no sense, or the function is one whose results cannot be kept: a
@@ -114,11 +127,13 @@ class _Cached:
         metadata: dict[str, Any] | None = None,
         *,
         key_prefix: str | None = None,
-        ignore_errors: bool = True,
+        ignore_errors: bool | None = None,
         key_func: Callable[..., Any] | None = None,
         ignore: list[str] | tuple[str, ...] | set[str] | frozenset[str] = (),
         version: Any = None,
         track_code: bool = False,
+        on_code_change: Literal["recompute", "warn", "ignore"] = "recompute",
+        verbose: bool = False,
         stale_ttl_seconds: float | timedelta | None = None,
         early_recompute: float | None = None,
     ) -> Decorator: ...
@@ -178,7 +193,8 @@ class _Cached:
 
         Args:
             ttl_seconds: how long results are served.
-            ignore_errors: whether failures of the cache are logged, and the function's result returned.
+            ignore_errors: whether failures of the cache are logged, and the function's result returned; also where an
+                argument cannot be part of a key.
             cache_instance: the cache; the default one if none is given.
             options: those of :data:`cached`.
         """
@@ -191,6 +207,10 @@ class _Cached:
 
     def __repr__(self) -> str:
         return "<decorator cacheness.cached>"
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return _with_options(type(self).__call__, bound=True)
 
 
 cached = _Cached()
@@ -255,6 +275,34 @@ def cache_async(cache_instance: Any = None, ttl_seconds: float | timedelta | Non
         _options({"cache_instance": cache_instance, "ttl_seconds": ttl_seconds} | options), coroutines_only=True
     )
     return decorator if function is None else decorator(function)
+
+
+def _with_options(function: Any, *, bound: bool = False) -> inspect.Signature:
+    """The signature of a decorator, with the names of all options: what completion offers."""
+    own = list(inspect.signature(function).parameters.values())[bound:]
+    known = {parameter.name for parameter in own}
+    shown = [parameter for parameter in own if parameter.kind is not parameter.VAR_KEYWORD]
+    shown += [
+        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
+        for field in dataclasses.fields(Options)
+        if field.name not in known and field.name not in ("codec", "condition")
+    ]
+    return inspect.Signature(shown)
+
+
+for _decorates in (_Cached.for_api, cache_if, cache_async):
+    vars(_decorates)["__signature__"] = _with_options(_decorates)
+Cache.cached.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [
+        inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY),
+        inspect.Parameter("function", inspect.Parameter.POSITIONAL_ONLY, default=None),
+        *(
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in cached.__signature__.parameters.values()
+            if parameter.name != "cache_instance"
+        ),
+    ]
+)
 
 
 def _options(

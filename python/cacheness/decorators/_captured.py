@@ -69,7 +69,7 @@ def with_captured(
             except ValueError:
                 # It has no value yet, or none any more.
                 continue
-            if _is_plain(value):
+            if is_plain(value):
                 captured[name] = value
         if captured:
             params["__captured__"] = captured
@@ -78,13 +78,13 @@ def with_captured(
     return bound
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
     if value is ... or isinstance(value, _PLAIN):
         return True
     if isinstance(value, tuple | frozenset):
-        return all(map(_is_plain, value))
+        return all(map(is_plain, value))
     if isinstance(value, slice):
-        return _is_plain((value.start, value.stop, value.step))
+        return is_plain((value.start, value.stop, value.step))
     if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType | types.ModuleType):
         return _is_named(value)
     numpy = sys.modules.get("numpy")

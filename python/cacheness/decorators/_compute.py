@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import CallKey
+from .._log import logger
 from ..errors import CacheConfigurationError, CacheError
 from ._target import is_coroutine_function
 
@@ -29,9 +30,7 @@ _read_only: weakref.WeakSet[Cache] = weakref.WeakSet()
 
 
 def warn(message: str, *args: object) -> None:
-    """A warning of the package's logger, which most programs never need."""
-    from .._log import logger
-
+    """A warning of the package's logger."""
     logger.warning(message, *args)
 
 
@@ -46,6 +45,7 @@ class Computing:
         ignore_errors: bool = False,
         condition: Callable[[Any], Any] | None = None,
         description: str | None = None,
+        verbose: bool = False,
     ) -> None:
         self.name = name
         self.calls = calls
@@ -53,6 +53,12 @@ class Computing:
         self._condition = condition
         self._description = description
         self._warned = False
+        self._verbose = verbose
+
+    def log_call(self, key: CallKey, what: str, *numbers: float) -> None:
+        """Logs what became of a call, if that is wanted."""
+        if self._verbose:
+            logger.info(f"%s: {what}", key.call, *numbers)
 
     def failed(self, error: Exception, what: str) -> None:
         """Raises an error, or logs the first one."""
@@ -67,6 +73,7 @@ class Computing:
         """The result of a call that was not simply found."""
         if found.due:
             self._refresh(cache, found, call)
+            self.log_call(found, "hit, computed anew")
             return found.value
         flight = None
         try:
@@ -74,6 +81,7 @@ class Computing:
                 raise found.error
             begun = self.calls.begin(cache, found, inside.get())
             if not isinstance(begun, _core.Flight):
+                self.log_call(found, "hit")
                 return begun
             flight = begun
         except CacheError as error:
@@ -85,6 +93,7 @@ class Computing:
     def keep(self, cache: Cache, key: CallKey, result: Any, spent: float, flight: _core.Flight | None) -> None:
         """Stores a result, if it is to be kept, and ends the flight. Ctrl-C lets another caller take over."""
         kept = False
+        self.log_call(key, "computed in %.3g s", spent)
         # Pickling, and a signal handler that comes now, are a part of it, too: what they ask for never waits for it.
         token = inside.set(inside.get() if flight is None else flight)
         try:

@@ -26,11 +26,13 @@ class Options:
     include_defaults: bool = True
     metadata: dict[str, Any] | None = None
     key_prefix: str | None = None
-    ignore_errors: bool = True
+    ignore_errors: bool | None = None
     key_func: Callable[..., Any] | None = None
     ignore: Iterable[str] = ()
     version: Any = None
     track_code: bool = False
+    on_code_change: str = "recompute"
+    verbose: bool = False
     stale_ttl_seconds: float | timedelta | None = None
     early_recompute: float | None = None
     condition: Callable[[Any], Any] | None = None
@@ -55,9 +57,14 @@ class Options:
         if not all(isinstance(name, str) for name in names):
             raise CacheConfigurationError(f"ignore is {self.ignore!r}", hint="give a list of names of parameters")
         self.ignore = frozenset(names)
-        for option in ("ignore_errors", "include_defaults", "track_code"):
-            if not isinstance(getattr(self, option), bool):
-                raise CacheConfigurationError(f"{option} is {getattr(self, option)!r}", hint="give True or False")
+        for option in ("ignore_errors", "include_defaults", "track_code", "verbose"):
+            given = getattr(self, option)
+            if not (isinstance(given, bool) or (given is None and option == "ignore_errors")):
+                raise CacheConfigurationError(f"{option} is {given!r}", hint="give True or False")
+        if not isinstance(self.on_code_change, str):
+            raise CacheConfigurationError(
+                f"on_code_change is {self.on_code_change!r}", hint='give "recompute", "warn" or "ignore"'
+            )
         for option in ("ttl_seconds", "stale_ttl_seconds", "early_recompute"):
             if isinstance(getattr(self, option), bool):
                 raise CacheConfigurationError(f"{option} is {getattr(self, option)!r}", hint="give a number")
@@ -83,8 +90,11 @@ class Options:
         except TypeError as error:
             raise CacheConfigurationError(str(error)) from None
 
-    def calls(self, *, inline_only: bool) -> _core.CallSite:
-        """The options that the engine knows, and counts of a function's own."""
+    def calls(self, *, inline_only: bool, collected: list[str] | None = None) -> _core.CallSite:
+        """The options that the engine knows, and counts of a function's own.
+
+        ``collected`` names the parameters that collect arguments; ``None`` where the key is not made from arguments.
+        """
         return _core.CallSite(
             ttl_seconds=self.ttl_seconds,
             metadata=self.metadata,
@@ -92,7 +102,17 @@ class Options:
             early_recompute=self.early_recompute,
             codec=self.codec,
             inline_only=inline_only,
+            on_code_change=self.on_code_change,
+            collected=collected,
         )
+
+    def without_cache(self) -> Options:
+        """The same without the cache, which travels by itself."""
+        return dataclasses.replace(self, cache_instance=None)
+
+    def with_cache(self, cache: Cache | None) -> Options:
+        """The same with a cache."""
+        return dataclasses.replace(self, cache_instance=cache)
 
     @property
     def prefix(self) -> str | None:

@@ -12,6 +12,8 @@ import inspect
 import types
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import _core
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -70,7 +72,7 @@ def _passes_on(function: Any) -> bool:
     """Whether it is a wrapper that is known to pass on its arguments as they are."""
     if not callable(getattr(function, "__wrapped__", None)):
         return False
-    return isinstance(function, _LRU_CACHE) or (isinstance(function, types.FunctionType) and is_ours(function))
+    return isinstance(function, _LRU_CACHE | _core.FunctionBase)
 
 
 def _own(function: Any, shown: inspect.Signature | None) -> inspect.Signature:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 from .. import _core
-from ..errors import CacheConfigurationError, CacheSerializationError
+from ..errors import CacheConfigurationError, CacheError, CacheSerializationError
 from ._binding import binder
 from ._code import code_hash
-from ._compute import Computing
+from ._compute import Computing, warn
 from ._default import get_cache
-from ._signature import signatures
+from ._reach import code_of
+from ._signature import COLLECTS, signatures
 from ._target import functions, look_through, name_of
 from ._types import CacheInfo
 
@@ -24,35 +25,94 @@ if TYPE_CHECKING:
     from ._signature import Signatures
 
 
+#: What hints say in place of ``cache_key=``, which is no option of a call.
+_OTHER_KEY = "name it in ignore=[…] of the decorator, or give key_func=…"
+
+
+class Identity(NamedTuple):
+    """What a function is known by where its source is: it keeps that on its way into another process."""
+
+    name: str
+    #: The parameters of every key.
+    constants: dict[str, Any]
+    #: What entries are compared with.
+    code: bytes | None = None
+
+
 class Site(Computing):
     """A decorated function."""
 
-    def __init__(self, function: Callable[..., Any], options: Options, *, inline_only: bool) -> None:
+    #: What :meth:`attach` sets.
+    ATTACHED: ClassVar = frozenset(
+        {"call_uncached", "cache_key", "cache_clear", "cache_info", "is_cached", "invalidate"}
+    )
+
+    def __init__(
+        self, function: Callable[..., Any], options: Options, *, inline_only: bool, identity: Identity | None = None
+    ) -> None:
         self._target = look_through(function)
         self._consists_of = functions(function)
-        self._constants: dict[str, Any] = {}
+        if identity is None:
+            identity = self._identify(options)
+        self.constants = identity.constants
+        collected = self._collected() if options.key_func is None else None
+        calls = options.calls(inline_only=inline_only, collected=collected)
+        if identity.code is not None:
+            calls.set_code(identity.code)
+        super().__init__(
+            identity.name,
+            calls,
+            ignore_errors=options.ignore_errors is not False,
+            condition=options.condition,
+            verbose=options.verbose,
+        )
+        self._without_key = False
+        self.function = function
+        #: Names of the function's parameters, where it says them.
+        self._parameters: tuple[str, ...] = ()
+        self.options = options
+        self.bind = self._binder()
+
+    def _identify(self, options: Options) -> Identity:
         name = options.prefix
         track_code = options.track_code
         if name is None:
             name, unique = name_of(self._target, self._consists_of)
-            track_code = track_code or not unique
-        self._constants["__function__"] = name
+            # Where names mean nothing, other code is another function, unless its entries are wanted all the same.
+            track_code = track_code or not (unique or options.on_code_change != "recompute")
+        constants: dict[str, Any] = {"__function__": name}
         if options.version is not None:
-            self._constants["__version__"] = options.version
+            constants["__version__"] = options.version
         if track_code:
             if not self._consists_of:
                 raise CacheConfigurationError(
                     f"{name} has no code to track",
                     hint=None if options.track_code else "in an interactive session give key_prefix=…",
                 )
-            self._constants["__code__"] = code_hash(*self._consists_of)
-        calls = options.calls(inline_only=inline_only)
-        super().__init__(name, calls, ignore_errors=options.ignore_errors, condition=options.condition)
-        self.function = function
-        #: Names of the function's parameters, where it says them.
-        self._parameters: tuple[str, ...] = ()
-        self.options = options
-        self.bind = self._binder()
+            constants["__code__"] = code_hash(*self._consists_of)
+        return Identity(name, constants)
+
+    def _collected(self) -> list[str]:
+        """The names in the key under which arguments are collected."""
+        try:
+            found = signatures(self._target.function)
+        except ValueError:
+            return []
+        both = [found.own, *([] if found.wrapped is None else [found.wrapped])]
+        stars = [p for one in both for p in one.parameters.values() if p.kind in COLLECTS]
+        return [f"{star}{p.name}" for p in stars for star in ("", "*", "**")]
+
+    def note_code(self) -> None:
+        """Finds out what the function does, at its first call: then everything that it reads has been defined."""
+        if self.calls.has_code:
+            return
+        code = None
+        if self._consists_of:
+            try:
+                code = code_of(self.function, frozenset(self.options.ignore))
+            except Exception as error:  # noqa: BLE001 - what is looked at is anybody's, and the result matters more
+                warn("%s: cannot see whether its code changes: %r", self.name, error)
+        self.calls.set_code(code)
 
     def _binder(self) -> Callable[..., dict[str, Any]]:
         ignore = frozenset(self.options.ignore)
@@ -63,7 +123,7 @@ class Site(Computing):
             try:
                 found = signatures(target)
                 self._parameters = found.names
-                bind = binder(target, self._constants, self.options.include_defaults, ignore)
+                bind = binder(target, self.constants, self.options.include_defaults, ignore)
             except ValueError as error:
                 raise CacheConfigurationError(f"{self.name}: {error}", hint="give key_func=…") from None
             captured = {name for function in self._consists_of for name in function.__code__.co_freevars}
@@ -97,7 +157,7 @@ class Site(Computing):
                 f"{self.name}: key_func returned {'None' if key is None else 'an awaitable'}",
                 hint="return what identifies the result: text, numbers, tuples, a dictionary of arguments",
             )
-        return {**self._constants, "arguments": key}
+        return {**self.constants, "arguments": key}
 
     def _refuse_without_object(self, args: tuple[Any, ...]) -> None:
         """Refuses a method's arguments without its object: of a bound method, Python hides the object from us."""
@@ -119,20 +179,63 @@ class Site(Computing):
 
     def no_key(self, error: CacheSerializationError) -> NoReturn:
         """An argument without a key is an error of the caller, not of the cache."""
-        raise CacheSerializationError(f"{self.name}: {error.args[0]}", hint=error.hint) from None
+        raise self._described(error) from error.__cause__
+
+    def _described(self, error: CacheSerializationError) -> CacheSerializationError:
+        hint = error.hint
+        if hint is not None:
+            hint = hint.replace("pass cache_key=…", _OTHER_KEY).replace("pass cache_key= instead", _OTHER_KEY)
+            hint = hint.replace("pass cache_key=", _OTHER_KEY)
+        return CacheSerializationError(f"{self.name}: {error.args[0]}", hint=hint)
+
+    # What is called where a call is not simply found. Of a coroutine function it returns what is awaited.
+
+    def missed_call(
+        self, cache: Cache, found: _core.CallKey, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+    ) -> Any:
+        """The result of a call that was not found."""
+        function = self.function
+        if kwargs:
+            return self.missed(cache, found, lambda: function(*args, **kwargs))
+        return self.missed(cache, found, lambda: function(*args))
+
+    def without_cache(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+        """The result of a call for which there is no cache."""
+        if isinstance(error, CacheConfigurationError) or not isinstance(error, CacheError | OSError):
+            raise error
+        self.failed(error, "use the cache")
+        return self.function(*args, **kwargs or {})
+
+    def without_key(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+        """The result of a call whose arguments have no key."""
+        if not isinstance(error, CacheSerializationError):
+            raise error
+        if not self.options.ignore_errors:
+            self.no_key(error)
+        self.calls.note_failure()
+        if not self._without_key:
+            self._without_key = True
+            warn("%s; called without the cache (said once)", self._described(error))
+        return self.function(*args, **kwargs or {})
+
+    def log_hit(self, params: dict[str, Any]) -> None:
+        """Logs that a call was found."""
+        self.log_call(self.calls.key(self.cache(), params), "hit")
 
     def attach(self, wrapper: Any) -> None:
-        """Gives the decorated function its methods."""
+        """Gives the decorated function its methods; what :func:`functools.wraps` puts around it has them, too."""
         wrapper.call_uncached = self.function
         wrapper.cache_key = self.cache_key
         wrapper.cache_clear = self.cache_clear
         wrapper.cache_info = self.cache_info
+        wrapper.is_cached = self.is_cached
+        wrapper.invalidate = self.invalidate
 
     def cache_key(self, /, *args: Any, **kwargs: Any) -> str:
         """The key of the entry that these arguments have, whether it is there or not."""
         self._refuse_without_object(args)
         try:
-            return self.cache().cache_key(params=self.bind(*args, **kwargs))
+            return self.calls.key(self.cache(), self.bind(*args, **kwargs)).key
         except CacheSerializationError as error:
             self.no_key(error)
 
@@ -140,12 +243,26 @@ class Site(Computing):
         """Removes the entry of these arguments; without arguments, all entries of the function. Returns how many."""
         if not args and not kwargs:
             return _core.clear_function(self.cache(), self.name)
+        return int(self.invalidate(*args, **kwargs))
+
+    def invalidate(self, /, *args: Any, **kwargs: Any) -> bool:
+        """Removes the entry of these arguments. Returns whether there was one."""
         self._refuse_without_object(args)
         try:
-            return int(self.cache().invalidate(params=self.bind(*args, **kwargs)))
+            return self.calls.invalidate(self.cache(), self.bind(*args, **kwargs))
+        except CacheSerializationError as error:
+            self.no_key(error)
+
+    def is_cached(self, /, *args: Any, **kwargs: Any) -> bool:
+        """Whether a call with these arguments would be answered from the cache. Counts nothing."""
+        self._refuse_without_object(args)
+        self.note_code()
+        try:
+            return self.calls.is_cached(self.cache(), self.bind(*args, **kwargs))
         except CacheSerializationError as error:
             self.no_key(error)
 
     def cache_info(self) -> CacheInfo:
         """Counts since the function was decorated, in this process."""
-        return CacheInfo(*self.calls.counts())
+        *counts, saved = self.calls.counts()
+        return CacheInfo(counts, saved)

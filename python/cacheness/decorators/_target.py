@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: What a script is called while it runs: by itself, by a child of ``multiprocessing``, by ``runpy.run_path``.
-_MAIN = ("__main__", "__mp_main__", "<run_path>")
+MAIN = ("__main__", "__mp_main__", "<run_path>")
 
 
 class Target(NamedTuple):
@@ -135,7 +135,7 @@ def name_of(target: Target, consists_of: list[types.FunctionType]) -> tuple[str,
         raise CacheConfigurationError(f"{function!r} has no name to keep its results under", hint=hint)
     if name.endswith("<lambda>"):
         raise CacheConfigurationError("a lambda has no name of its own to keep its results under", hint=hint)
-    if module not in _MAIN:
+    if module not in MAIN:
         return f"{module}.{name}", True
     script = _script(module, consists_of)
     return f"{script or '__main__'}.{name}", script is not None
@@ -151,7 +151,7 @@ def _script(module: str, consists_of: list[types.FunctionType]) -> str | None:
     else:
         names = own.__globals__
     spec = getattr(names.get("__spec__"), "name", None)
-    if isinstance(spec, str) and spec not in _MAIN:
+    if isinstance(spec, str) and spec not in MAIN:
         return spec
     file = names.get("__file__")
     if not isinstance(file, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Self
 
 P = ParamSpec("P")
@@ -16,20 +16,45 @@ T = TypeVar("T")
 C = TypeVar("C")
 
 
-class CacheInfo(NamedTuple):
+class _Counts(NamedTuple):
+    hits: int
+    misses: int
+    refreshes: int
+    failures: int
+
+
+class CacheInfo(_Counts):
     """What became of the calls of one decorated function, in this process.
+
+    A named tuple, whose names work in brackets, too.
 
     Attributes:
         hits: calls that were answered from the cache, after waiting for another caller or not.
         misses: calls that computed.
         refreshes: computations beside calls that were answered, of values that were stale or near their end.
         failures: times that the cache failed and the call went on without it.
+        seconds_saved: what the calls that were answered took when they were computed. It is no item of the tuple.
     """
 
-    hits: int
-    misses: int
-    refreshes: int
-    failures: int
+    seconds_saved: float
+
+    def __new__(cls, counts: Iterable[int], seconds_saved: float = 0.0) -> Self:
+        made = super().__new__(cls, *counts)
+        made.seconds_saved = seconds_saved
+        return made
+
+    def __getitem__(self, item: Any) -> Any:
+        if isinstance(item, str):
+            if item in (*self._fields, "seconds_saved"):
+                return getattr(self, item)
+            raise KeyError(item)
+        return super().__getitem__(item)
+
+    def __getnewargs__(self) -> Any:
+        return tuple(self), self.seconds_saved
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, seconds_saved={self.seconds_saved:.3g})"
 
 
 class CachedFunction(Protocol[P, R_co]):
@@ -64,6 +89,12 @@ class CachedFunction(Protocol[P, R_co]):
 
     def cache_info(self) -> CacheInfo:
         """Counts since the function was decorated, in this process."""
+
+    def is_cached(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Whether a call with these arguments would be answered from the cache. Counts nothing."""
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Removes the entry of these arguments. Returns whether there was one."""
 
 
 class CachedClassMethod(CachedFunction[P, R_co], Protocol[P, R_co]):

@@ -19,6 +19,8 @@ use crate::errors::to_py;
 pub(super) enum Fail {
     /// It has no stable encoding.
     Engine(Error),
+    /// It has none because code of the value's own raised the second.
+    Caused(Error, PyErr),
     /// Code of the value's own raised.
     Python(PyErr),
 }
@@ -70,6 +72,11 @@ impl<'py> Walker<'py> {
         let place = self.encoder.place(root);
         match fail {
             Fail::Engine(error) => to_py(error.within(place)),
+            Fail::Caused(error, cause) => {
+                let error = to_py(error.within(place));
+                error.set_cause(self.py, Some(cause));
+                error
+            }
             Fail::Python(error) => {
                 if error.is_instance_of::<PyException>(self.py) {
                     let note = format!("while making a cache key of {place}");
@@ -98,6 +105,64 @@ impl<'py> Walker<'py> {
             self.encoder.str(name);
             self.encoder.mapped();
             self.named_value(name, value)?;
+        }
+        self.encoder.end(frame)?;
+        Ok(())
+    }
+
+    /// The parameters of a call of a decorated function: mappings that only hold arguments together are none of the user's,
+    /// nor is what Python has collected under the names in `collected`.
+    pub(super) fn call(&mut self, params: &Bound<'py, PyDict>, collected: &[String]) -> Outcome {
+        let frame = self.encoder.begin_parts(Collection::Mapping, params.len())?;
+        for (name, value) in params.iter() {
+            let name = name.cast_into::<PyString>()?;
+            let name = utf8(&name)?;
+            self.encoder.member();
+            self.encoder.str(name);
+            self.encoder.mapped();
+            match value.cast_exact::<PyDict>() {
+                Ok(arguments) => {
+                    let outcome = self.arguments(arguments, collected);
+                    outcome.inspect_err(|_| self.encoder.locate(Segment::Name(name.to_owned())))?;
+                }
+                Err(_) => self.named_value(name, &value)?,
+            }
+        }
+        self.encoder.end(frame)?;
+        Ok(())
+    }
+
+    fn arguments(&mut self, arguments: &Bound<'py, PyDict>, collected: &[String]) -> Outcome {
+        // All at once: code that runs for an argument may change the dictionary that a caller has.
+        let pairs: Vec<_> = arguments.iter().collect();
+        let frame = self.encoder.begin_parts(Collection::Mapping, pairs.len())?;
+        for (key, value) in &pairs {
+            self.encoder.member();
+            let start = self.encoder.position();
+            self.value(key).inspect_err(|_| self.encoder.locate(Segment::InKey))?;
+            let end = self.encoder.position();
+            self.encoder.mapped();
+            let is_collected = !collected.is_empty()
+                && key.extract::<&str>().is_ok_and(|name| collected.iter().any(|known| known == name));
+            let outcome = if !is_collected {
+                self.value(value)
+            } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+                self.collected(tuple)
+            } else if let Ok(dict) = value.cast_exact::<PyDict>() {
+                self.mapping(dict, false)
+            } else {
+                self.value(value)
+            };
+            outcome.inspect_err(|_| self.encoder.locate_key(start..end))?;
+        }
+        self.encoder.end(frame)?;
+        Ok(())
+    }
+
+    fn collected(&mut self, tuple: &Bound<'py, PyTuple>) -> Outcome {
+        let frame = self.encoder.begin_parts(Collection::Tuple, tuple.len())?;
+        for (i, item) in tuple.iter_borrowed().enumerate() {
+            self.value(&item).inspect_err(|_| self.encoder.locate(Segment::Index(i)))?;
         }
         self.encoder.end(frame)?;
         Ok(())
@@ -210,7 +275,10 @@ impl<'py> Walker<'py> {
             }))
         };
         match described() {
-            Ok(Some(described)) => Fail::Engine(described),
+            Ok(Some(described)) => match error.cause(self.py) {
+                Some(cause) => Fail::Caused(described, cause),
+                None => Fail::Engine(described),
+            },
             Ok(None) => Fail::Python(error),
             Err(other) => Fail::Python(other),
         }
