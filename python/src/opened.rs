@@ -39,6 +39,8 @@ impl<E: Send> Handle<E> {
         registry: Py<PyAny>,
         open: impl FnOnce() -> Result<E> + Send,
     ) -> PyResult<()> {
+        // What a warning needs: when that comes, no file may be opened any more.
+        py.import("cacheness._log")?;
         let values = Values::new(py, config, registry)?;
         let engine = py.detach(open).into_py_result()?;
         self.opened

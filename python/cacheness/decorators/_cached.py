@@ -290,8 +290,9 @@ def _with_options(function: Any, *, bound: bool = False) -> inspect.Signature:
     return inspect.Signature(shown)
 
 
-for _decorates in (_Cached.for_api, cache_if, cache_async):
-    vars(_decorates)["__signature__"] = _with_options(_decorates)
+for _function in (_Cached.for_api, cache_if, cache_async):
+    vars(_function)["__signature__"] = _with_options(_function)
+del _function
 Cache.cached.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
     [
         inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY),

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import CallKey
-from .._log import logger
 from ..errors import CacheConfigurationError, CacheError
 from ._target import is_coroutine_function
 
@@ -30,7 +29,9 @@ _read_only: weakref.WeakSet[Cache] = weakref.WeakSet()
 
 
 def warn(message: str, *args: object) -> None:
-    """A warning of the package's logger."""
+    """A warning of the package's logger, which is loaded when a function is decorated, or a cache opened."""
+    from .._log import logger
+
     logger.warning(message, *args)
 
 
@@ -58,6 +59,8 @@ class Computing:
     def log_call(self, key: CallKey, what: str, *numbers: float) -> None:
         """Logs what became of a call, if that is wanted."""
         if self._verbose:
+            from .._log import logger
+
             logger.info(f"%s: {what}", key.call, *numbers)
 
     def failed(self, error: Exception, what: str) -> None:

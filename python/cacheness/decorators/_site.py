@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 from .. import _core
 from ..errors import CacheConfigurationError, CacheError, CacheSerializationError
 from ._binding import binder
-from ._code import code_hash
 from ._compute import Computing, warn
 from ._default import get_cache
-from ._reach import code_of
 from ._signature import COLLECTS, signatures
 from ._target import functions, look_through, name_of
 from ._types import CacheInfo
@@ -50,6 +48,10 @@ class Site(Computing):
     def __init__(
         self, function: Callable[..., Any], options: Options, *, inline_only: bool, identity: Identity | None = None
     ) -> None:
+        # What the first call, or the first warning, needs: when that comes, no file may be opened any more.
+        from .. import _log  # noqa: F401
+        from . import _reach  # noqa: F401
+
         self._target = look_through(function)
         self._consists_of = functions(function)
         if identity is None:
@@ -89,6 +91,8 @@ class Site(Computing):
                     f"{name} has no code to track",
                     hint=None if options.track_code else "in an interactive session give key_prefix=…",
                 )
+            from ._code import code_hash
+
             constants["__code__"] = code_hash(*self._consists_of)
         return Identity(name, constants)
 
@@ -106,6 +110,8 @@ class Site(Computing):
         """Finds out what the function does, at its first call: then everything that it reads has been defined."""
         if self.calls.has_code:
             return
+        from ._reach import code_of
+
         code = None
         if self._consists_of:
             try:
