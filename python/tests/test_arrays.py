@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import blosc2
 import numpy as np
 import pytest
 
-from cacheness import _core
+from cacheness import Cache, _core
 from cacheness.errors import CacheError, CacheSerializationError, CacheUnsupportedError
 
 NPY = {"array_format": "npy"}
@@ -229,33 +230,91 @@ def test_blosc2_opens_our_files(tmp_path: Path, dtype: Any, order: str) -> None:
     array = np.asarray(items.view("u1").view(dtype).reshape(60, 2, 1000), order=order)
     meta, path = in_file(tmp_path, array, BLOSC2)
     assert path.suffix == ".b2nd"
-    expected = array if order == "C" else array.T
     opened = blosc2.open(str(path), mode="r")
-    assert opened.shape == expected.shape and opened.dtype == expected.dtype
-    assert opened[:].tobytes() == expected.tobytes()
-    assert opened[3:7, 1, 5:900:3].tobytes() == expected[3:7, 1, 5:900:3].tobytes()
+    assert opened.shape == array.shape and opened.dtype == array.dtype
+    assert opened[:].tobytes() == array.tobytes()
+    assert opened[3:7, 1, 5:900:3].tobytes() == array[3:7, 1, 5:900:3].tobytes()
     from_memory = blosc2.ndarray_from_cframe(path.read_bytes())
-    assert from_memory[:].tobytes() == expected.tobytes()
+    assert from_memory[:].tobytes() == array.tobytes()
     assert_same(_core.array_load_file(meta, path), array)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize(
-    "shape", [(1,), (600_000,), (1, 600_000), (3, 200_003), (600, 1003), (7, 5, 3, 11, 13), (2,) * 8]
-)
-def test_blosc2_opens_every_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    array = np.arange(np.prod(shape), dtype="<f4").reshape(shape)
-    _, path = in_file(tmp_path, array, BLOSC2)
+    "shape",
+    [
+        (1,), (600_000,), (1, 600_000), (3, 200_003), (200_003, 3), (600, 1003), (20_003, 30), (9000, 3, 21),
+        (3, 9001, 21), (70, 80, 90), (1, 40_000, 1, 11), (7, 5, 3, 11, 13), (40_000, 1, 2, 1, 5), (3, 2, 5, 7, 4, 11), (2,) * 8,
+    ],
+)  # fmt: skip
+def test_blosc2_opens_every_shape(tmp_path: Path, shape: tuple[int, ...], order: str) -> None:
+    array = np.asarray(np.arange(np.prod(shape), dtype="<f4").reshape(shape), order=order)
+    meta, path = in_file(tmp_path, array, BLOSC2)
     opened = blosc2.open(str(path), mode="r")
     assert opened.shape == shape
     assert np.array_equal(opened[...], array)
     assert np.array_equal(opened[..., ::3], array[..., ::3])
+    assert np.array_equal(opened[: shape[0] // 2 + 1], array[: shape[0] // 2 + 1])
+    assert_same(_core.array_load_file(meta, path), array)
+    for index in (np.s_[..., ::3], np.s_[shape[0] // 3 : shape[0] // 2 + 1], np.s_[-1:], np.s_[..., -1:]):
+        assert np.array_equal(_core.array_slice(meta, path, index), array[index])
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("level", [0, 1, 9])
 @pytest.mark.parametrize("codec", ["lz4", "lz4hc", "blosclz", "zstd", "zlib"])
-def test_blosc2_reads_every_codec(tmp_path: Path, codec: str) -> None:
-    array = np.linspace(0, 1, 200_000)
-    _, path = in_file(tmp_path, array, {**BLOSC2, "blosc2_array_codec": codec})
-    assert np.array_equal(blosc2.open(str(path), mode="r")[:], array)
+def test_blosc2_reads_every_codec(tmp_path: Path, codec: str, level: int, order: str) -> None:
+    config = {**BLOSC2, "blosc2_array_codec": codec, "blosc2_array_compression_level": level}
+    for shape in ((200_000,), (400, 500), (20_000, 10)):
+        array = np.asarray(np.linspace(0, 1, 200_000).reshape(shape), order=order)
+        meta, path = in_file(tmp_path, array, config)
+        assert np.array_equal(blosc2.open(str(path), mode="r")[:], array)
+        assert_same(_core.array_load_file(meta, path), array)
+
+
+#: The array of `test_frames_of_transposed_arrays_are_still_read` as a frame that holds it transposed, which is how Fortran
+#: order was written before.
+TRANSPOSED = (
+    "nqhiMmZyYW1lANIAAADVzwAAAAAAAAGvpBIAVAPTAAAAAAAAB4DTAAAAAAAAAI/SAAAACNIAAAeA0gAAB4DRAAHRAAHC2AYBAAAAAAAEAAAAAAAAAAAA"
+    "k80AIN4AAqRiMm5k0gAAAHqpY2FjaGVuZXNz0gAAAMfcAALGAAAASJcAA5PTAAAAAAAAAALTAAAAAAAAAAPTAAAAAAAAACiT0gAAAALSAAAAA9IAAAAo"
+    "k9IAAAAC0gAAAAPSAAAAKADbAAAAAzxmOMYAAAAJgaVvcmRlcqFGBQF1CIAHAACABwAAjwAAAAEAAAAAAAQAAAAAAAAAAAAkAAAAZwAAAHheY2AYBaNg"
+    "FIyCYQIaoJA4VQ1EqiJkHpHKyLD2AwOHgIiEjIKSipqGlo6egaGRsYmpmbmFpZW1ja2dvYODo6OTk7MzcapcXIhT5epKpLUuxKlycSVOlasbg73DgIAB"
+    "stYBAIa/eyoFAQcICAAAAAgAAAAoAAAAAQAAAAAAAQAAAAAAAAAAAAAAAAAAAAAAlAGTzQAG3gAA3AAAzgAAACPYAAAAAAAAAAAAAAAAAAAAAAA="
+)
+
+
+def test_frames_of_transposed_arrays_are_still_read(tmp_path: Path) -> None:
+    meta = {**FOREIGN, "storage_format": "b2nd"}
+    array = np.asfortranarray(np.arange(40.0)[:, None, None] + np.arange(3)[:, None] * 2 + np.arange(2))
+    frame = base64.b64decode(TRANSPOSED)
+    assert np.array_equal(blosc2.ndarray_from_cframe(frame)[:], array.T), "what the frame is, by its own library"
+    assert_same(_core.array_loads(meta, frame), array)
+    path = tmp_path / "old.b2nd"
+    path.write_bytes(frame)
+    for index in (np.s_[3:17, 1, :], np.s_[..., 1], np.s_[39]):
+        assert np.array_equal(_core.array_slice(meta, path, index), array[index])
+
+
+@pytest.mark.parametrize("compression", [{}, {"array_format": "npy"}, {"array_format": "blosc2"}], ids=str)
+@pytest.mark.parametrize("shape", [(300, 400), (40_000, 5), (5, 40_000), (30, 50, 70)])
+def test_fortran_order_has_its_shape_in_every_tool(
+    tmp_path: Path, shape: tuple[int, ...], compression: dict[str, str]
+) -> None:
+    array = np.asfortranarray(np.arange(float(np.prod(shape))).reshape(shape) // 7)
+    with Cache(tmp_path, **compression) as cache:
+        cache.put(array, cache_key="k")
+        assert_same(cache.get(cache_key="k"), array)
+        part = cache.get_slice(np.s_[3:5], cache_key="k")
+        assert np.array_equal(part, array[3:5])
+        (path,) = (path for path in (tmp_path / "blobs").rglob("*") if path.is_file())
+        if path.suffix == ".npy":
+            assert np.array_equal(np.load(path), array)
+            assert np.array_equal(np.load(path, mmap_mode="r"), array)
+            mapped = cache.get(cache_key="k", mmap_mode="r")
+            assert mapped.shape == shape and np.array_equal(mapped, array)
+        else:
+            opened = blosc2.open(str(path), mode="r")
+            assert opened.shape == shape and np.array_equal(opened[:], array)
 
 
 FOREIGN = {"handler": "numpy_arrays", "data_type": "array", "compression": "zstd", "object_type": "numpy.ndarray"}
@@ -459,7 +518,7 @@ def test_a_fork_decodes_after_its_parent_did() -> None:
     code = """
 import os
 import numpy as np
-from cacheness import _core
+from cacheness import Cache, _core
 array = np.linspace(0, 1, 2_000_000)
 meta, payload = _core.array_dumps(array)
 assert meta["storage_format"] == "b2nd"
@@ -477,7 +536,7 @@ print(os.waitstatus_to_exitcode(status))
 def test_numpy_is_not_imported_for_other_values() -> None:
     code = """
 import sys
-from cacheness import _core
+from cacheness import Cache, _core
 assert "numpy" not in sys.modules
 assert _core.array_dumps({"a": 1}) is None
 assert _core.array_dumps(3.5) is None

@@ -118,6 +118,7 @@ fn rust_reads_what_python_wrote() {
          cache.put({1, 2, 3}, kind='set')\n\
          cache.put(np.arange(60000.0).reshape(300, 200), kind='array')\n\
          cache.put(np.asfortranarray(np.arange(6, dtype='>i4').reshape(2, 3)), kind='fortran')\n\
+         cache.put(np.asfortranarray(np.arange(60000.0).reshape(300, 200)), kind='large fortran')\n\
          frame = pd.DataFrame({'id': [1, 2, 3], 'name': ['a', None, 'ç']})\n\
          cache.put(frame, kind='pandas')\n\
          cache.put(pl.DataFrame({'id': [1, 2, 3], 'x': [0.5, None, 2.0]}), kind='polars')\n\
@@ -139,6 +140,8 @@ fn rust_reads_what_python_wrote() {
     assert_eq!((matrix.dim(), matrix[[299, 199]]), ((300, 200), 59_999.0));
     let fortran: ArrayD<i32> = cache.get(params! { kind: "fortran" }).unwrap().unwrap();
     assert_eq!(fortran.into_dimensionality::<Ix2>().unwrap(), array![[0, 1, 2], [3, 4, 5]]);
+    let fortran: Array2<f64> = cache.get(params! { kind: "large fortran" }).unwrap().unwrap();
+    assert_eq!(fortran, matrix);
     for kind in ["pandas", "polars", "arrow"] {
         let table: RecordBatch = cache.get(params! { kind: kind }).unwrap().unwrap();
         let ids = table.column_by_name("id").unwrap().as_any().downcast_ref::<Int64Array>().unwrap();

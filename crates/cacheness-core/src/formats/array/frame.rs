@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::blosc::{self, CHUNK_HEADER};
+use super::boxes::Part;
 use super::grid::Grid;
 use super::parallel::{for_each, threads_for};
 use super::source::Source;
@@ -31,25 +32,33 @@ const MAX_RATIO: u64 = 1 << 17;
 
 const MAGIC: &[u8] = b"\xa8b2frame\0";
 
-/// The metalayer that says that the items are in Fortran order. The frame then holds the transposed array.
+/// The metalayer that says that the array is in Fortran order in memory. The frame holds it as it is, or, as earlier
+/// releases wrote it, transposed.
 const ORDER_LAYER: &str = "cacheness";
-const FORTRAN: &[u8] = b"\x81\xa5order\xa1F";
+const FORTRAN: &[u8] = b"\x81\xa6memory\xa1F";
+const TRANSPOSED: &[u8] = b"\x81\xa5order\xa1F";
 
 /// Compresses an array into the pieces of a frame: header, chunks, index with trailer.
 pub(super) fn write<'a>(view: &ArrayView<'_>, grid: &Grid, config: &CompressionConfig) -> Result<Vec<Cow<'a, [u8]>>> {
     let chunk_bytes = grid.chunk_bytes();
+    let in_order = grid.keeps_order();
     let mut chunks: Vec<Vec<u8>> = grid.runs().map(|_| Vec::new()).collect();
     let threads = if config.parallel { threads_for(view.data.len()) } else { 1 };
     let state = || Ok((blosc::compressor(config, grid.itemsize, grid.block_bytes())?, Vec::new()));
-    for_each(grid.runs().zip(&mut chunks), threads, state, |(compressor, padded), (run, chunk)| {
-        let items = &view.data[run];
-        *chunk = if items.len() == chunk_bytes {
+    for_each(grid.runs().zip(&mut chunks), threads, state, |(compressor, arranged), (run, chunk)| {
+        let items = &view.data[run.bytes];
+        *chunk = if in_order && items.len() == chunk_bytes {
             compressor.compress(items)?
         } else {
-            padded.clear();
-            padded.extend_from_slice(items);
-            padded.resize(chunk_bytes, 0);
-            compressor.compress(padded)?
+            arranged.clear();
+            arranged.resize(chunk_bytes, 0);
+            if in_order {
+                arranged[..items.len()].copy_from_slice(items);
+            } else {
+                let origin: Vec<usize> = run.items.iter().map(|range| range.start).collect();
+                Part::of(grid, &origin, &run.items).gather(items, arranged);
+            }
+            compressor.compress(arranged)?
         };
         Ok(())
     })?;
@@ -89,10 +98,10 @@ fn write_header(
 ) -> Vec<u8> {
     let mut b2nd = vec![0x97, 0, grid.shape.len() as u8];
     b2nd.push(0x90 | grid.shape.len() as u8);
-    grid.shape.iter().for_each(|&extent| number(&mut b2nd, 0xd3, (extent as i64).to_be_bytes()));
+    grid.in_frame(&grid.shape).for_each(|extent| number(&mut b2nd, 0xd3, (extent as i64).to_be_bytes()));
     for shape in [&grid.chunk, &grid.block] {
         b2nd.push(0x90 | shape.len() as u8);
-        shape.iter().for_each(|&extent| number(&mut b2nd, 0xd2, (extent as i32).to_be_bytes()));
+        grid.in_frame(shape).for_each(|extent| number(&mut b2nd, 0xd2, (extent as i32).to_be_bytes()));
     }
     b2nd.push(0); // The dtype is written as NumPy does.
     number(&mut b2nd, 0xdb, (view.dtype.len() as u32).to_be_bytes());
@@ -239,7 +248,7 @@ impl FrameHeader {
             return Err(bad("its metalayers are not listed as they should be"));
         }
         index.integer()?;
-        let (mut b2nd, mut order) = (None, Order::C);
+        let (mut b2nd, mut order, mut reversed) = (None, Order::C, false);
         for _ in 0..index.length()? {
             let name = index.text()?;
             let at = usize::try_from(index.integer()?).ok().and_then(|at| header.get(at..));
@@ -248,7 +257,8 @@ impl FrameHeader {
             let content = content.take(count)?;
             match name {
                 "b2nd" => b2nd = Some(content),
-                ORDER_LAYER if content == FORTRAN => order = Order::F,
+                ORDER_LAYER if content == FORTRAN => (order, reversed) = (Order::F, true),
+                ORDER_LAYER if content == TRANSPOSED => order = Order::F,
                 ORDER_LAYER => {
                     return Err(Error::new(ErrorKind::Unsupported, "its layout is of a newer release"));
                 }
@@ -256,7 +266,7 @@ impl FrameHeader {
             }
         }
         let b2nd = b2nd.ok_or_else(|| bad("it has no b2nd metalayer, so it is no array"))?;
-        let (grid, dtype) = parse_b2nd(b2nd)?;
+        let (grid, dtype) = parse_b2nd(b2nd, reversed)?;
 
         let bytes = super::extent_bytes(&grid.shape, grid.itemsize).expect("the grid has been checked") as u64;
         let chunks = if bytes == 0 { Some(0) } else { grid.chunks() };
@@ -281,7 +291,7 @@ impl FrameHeader {
     }
 }
 
-fn parse_b2nd(content: &[u8]) -> Result<(Grid, String)> {
+fn parse_b2nd(content: &[u8], reversed: bool) -> Result<(Grid, String)> {
     let mut layer = Reader { rest: content };
     if layer.length()? < 7 {
         return Err(bad("its b2nd metalayer has no dtype"));
@@ -291,7 +301,14 @@ fn parse_b2nd(content: &[u8]) -> Result<(Grid, String)> {
         ndim @ 1..=15 => usize::try_from(ndim).unwrap_or(1),
         ndim => return Err(bad(format_args!("it has {ndim} dimensions"))),
     };
-    let (shape, chunk, block) = (layer.extents(ndim)?, layer.extents(ndim)?, layer.extents(ndim)?);
+    let mut extents = || {
+        let mut extents = layer.extents(ndim)?;
+        if reversed {
+            extents.reverse();
+        }
+        Ok(extents)
+    };
+    let (shape, chunk, block) = (extents()?, extents()?, extents()?);
     if layer.integer()? != 0 {
         return Err(Error::new(ErrorKind::Unsupported, "its dtype is not written as NumPy does"));
     }
@@ -300,7 +317,7 @@ fn parse_b2nd(content: &[u8]) -> Result<(Grid, String)> {
     // Without items there are no chunks, and their shapes may well be zero.
     let empty = shape.contains(&0) || itemsize == 0;
     let (chunk, block) = if empty { (vec![1; ndim], vec![1; ndim]) } else { (chunk, block) };
-    Ok((Grid::checked(shape, chunk, block, itemsize)?, dtype))
+    Ok((Grid::checked(shape, chunk, block, itemsize, reversed)?, dtype))
 }
 
 /// A frame whose header and index have been read.
@@ -335,7 +352,7 @@ impl<'a, S: Source + ?Sized> Frame<'a, S> {
         self.read_box(&whole, destination)
     }
 
-    /// Decodes the items with indices in `wanted`, one range for each dimension of the frame, into `destination`, which
+    /// Decodes the items with indices in `wanted`, one range for each axis of the array's memory, into `destination`, which
     /// has exactly their bytes. Only the chunks that hold some of them are read.
     pub(super) fn read_box(&self, wanted: &[Range<usize>], destination: &mut [u8]) -> Result<()> {
         if destination.is_empty() {
@@ -375,15 +392,15 @@ impl<'a, S: Source + ?Sized> Frame<'a, S> {
         scratch: &mut Vec<u8>,
     ) -> Result<()> {
         let grid = &self.header.grid;
-        let counts: Vec<usize> = grid.counts().collect();
+        let steps = grid.frame_steps(&grid.counts().collect::<Vec<_>>());
         let first: Vec<usize> = wanted.iter().zip(&grid.chunk).map(|(range, chunk)| range.start / chunk).collect();
         let last: Vec<usize> = wanted.iter().zip(&grid.chunk).map(|(range, chunk)| (range.end - 1) / chunk).collect();
         let mut coordinates = first.clone();
         loop {
-            let index = coordinates.iter().zip(&counts).fold(0, |index, (at, count)| index * count + at);
+            let index = coordinates.iter().zip(&steps).map(|(at, step)| at * step).sum();
             let origin: Vec<usize> = coordinates.iter().zip(&grid.chunk).map(|(at, chunk)| at * chunk).collect();
             let part = Part::of(grid, &origin, wanted);
-            match part.run(grid) {
+            match part.run() {
                 Some((source, target)) if source.len() == grid.chunk_bytes() => {
                     self.read_chunk(index, decompressor, &mut slab[target..][..source.len()])?;
                 }
@@ -394,7 +411,7 @@ impl<'a, S: Source + ?Sized> Frame<'a, S> {
                         Some((source, target)) => {
                             slab[target..][..source.len()].copy_from_slice(&scratch[source]);
                         }
-                        None => part.scatter(grid, scratch, slab),
+                        None => part.scatter(scratch, slab),
                     }
                 }
             }
@@ -439,75 +456,4 @@ fn read_chunk<S: Source + ?Sized>(source: &S, at: u64, end: u64) -> Result<Cow<'
         return Err(bad("a chunk of it reaches beyond its end"));
     }
     source.bytes(at, length)
-}
-
-/// The items of one chunk that are wanted.
-struct Part<'a> {
-    /// The first item of the chunk.
-    origin: &'a [usize],
-    /// What is wanted in all, which is what the destination holds.
-    wanted: &'a [Range<usize>],
-    /// What this chunk has of it.
-    here: Vec<Range<usize>>,
-}
-
-impl<'a> Part<'a> {
-    fn of(grid: &Grid, origin: &'a [usize], wanted: &'a [Range<usize>]) -> Self {
-        let here = wanted.iter().zip(origin).zip(&grid.chunk);
-        let here = here.map(|((range, &origin), &chunk)| range.start.max(origin)..range.end.min(origin + chunk));
-        Self { origin, wanted, here: here.collect() }
-    }
-
-    /// Where the items begin in the destination, in bytes.
-    fn target(&self, index: &[usize], grid: &Grid) -> usize {
-        let items =
-            index.iter().zip(self.wanted).fold(0, |at, (index, wanted)| at * wanted.len() + index - wanted.start);
-        items * grid.itemsize
-    }
-
-    /// The bytes of the chunk that are wanted and where they go, if they are one run in both.
-    fn run(&self, grid: &Grid) -> Option<(Range<usize>, usize)> {
-        let axis = grid.run_axis()?;
-        let whole = |axis: usize| self.wanted[axis].len() == grid.shape[axis];
-        if !(axis + 1..grid.shape.len()).all(whole) {
-            return None;
-        }
-        let inner = grid.shape[axis + 1..].iter().product::<usize>() * grid.itemsize;
-        let start = (self.here[axis].start - self.origin[axis]) * inner;
-        let index: Vec<usize> = self.here.iter().map(|range| range.start).collect();
-        Some((start..start + self.here[axis].len() * inner, self.target(&index, grid)))
-    }
-
-    /// Copies the wanted items from the chunk, whose blocks follow each other, to where they belong.
-    fn scatter(&self, grid: &Grid, chunk: &[u8], slab: &mut [u8]) {
-        let last = self.here.len() - 1;
-        let mut index: Vec<usize> = self.here.iter().map(|range| range.start).collect();
-        loop {
-            // One row of the last axis, block by block.
-            index[last] = self.here[last].start;
-            while index[last] < self.here[last].end {
-                let (mut block, mut inside) = (0, 0);
-                for (axis, at) in index.iter().enumerate() {
-                    let local = at - self.origin[axis];
-                    block = block * grid.chunk[axis].div_ceil(grid.block[axis]) + local / grid.block[axis];
-                    inside = inside * grid.block[axis] + local % grid.block[axis];
-                }
-                let local = index[last] - self.origin[last];
-                let run = (grid.block[last] - local % grid.block[last]).min(self.here[last].end - index[last]);
-                let bytes = run * grid.itemsize;
-                let source = block * grid.block_bytes() + inside * grid.itemsize;
-                let target = self.target(&index, grid);
-                slab[target..target + bytes].copy_from_slice(&chunk[source..source + bytes]);
-                index[last] += run;
-            }
-            index[last] = self.here[last].start;
-            let Some(axis) = (0..last).rev().find(|&axis| index[axis] + 1 < self.here[axis].end) else {
-                return;
-            };
-            index[axis] += 1;
-            for (at, range) in index[axis + 1..].iter_mut().zip(&self.here[axis + 1..]) {
-                *at = range.start;
-            }
-        }
-    }
 }

@@ -12,6 +12,8 @@ mod source;
 
 #[cfg(feature = "blosc2")]
 mod blosc;
+#[cfg(feature = "blosc2")]
+mod boxes;
 #[cfg(any(feature = "blosc2", feature = "ndarray"))]
 mod cast;
 #[cfg(feature = "blosc2")]
