@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import decimal
 import inspect
-import math
 import zoneinfo
 from collections.abc import Iterable
 from typing import Any, cast
@@ -16,6 +14,8 @@ import pyarrow as pa
 
 from cacheness import _core
 from cacheness._labels import Unsupported
+from cacheness._pandas_nans import dump_nans, put_nans, put_nans_beside
+from cacheness._pandas_objects import dump_objects, load_objects
 from cacheness.errors import CacheSerializationError, CacheUnsupportedError
 
 __all__ = ["Columns", "Source", "dump_array", "load_array"]
@@ -30,15 +30,19 @@ MAX_CATEGORIES = 10_000
 
 
 class Columns:
-    """The Arrow columns of a table that is being described."""
+    """The Arrow columns of a table that is being described, or, where they are ``parts``, of one column of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, parts: bool = False) -> None:
+        self.parts = parts
         self.arrays: list[Any] = []
         self.names: list[str] = []
+        self.beside: set[int] = set()
         self.arrow_only = False
 
-    def add(self, array: Any, name: str) -> int:
-        """Append a column; its name is made unique."""
+    def add(self, array: Any, name: str, *, beside: bool = False) -> int:
+        """Append a column; its name is made unique, and gives way to those of others if it is ``beside`` them."""
+        if beside:
+            self.beside.add(len(self.arrays))
         self.arrays.append(array)
         self.names.append(name)
         return len(self.arrays) - 1
@@ -47,15 +51,15 @@ class Columns:
         """All columns, under unique names."""
         taken = set(self.names)
         seen: set[str] = set()
-        names = []
-        for given in self.names:
-            name = given.replace("\0", "\N{REPLACEMENT CHARACTER}")  # Arrow hands names over as C strings
+        names = [""] * len(self.names)
+        for place in sorted(range(len(names)), key=lambda place: place in self.beside):
+            name = self.names[place].replace("\0", "\N{REPLACEMENT CHARACTER}")  # Arrow hands names over as C strings
             unique, count = name, 1
             while unique in seen or (count > 1 and unique in taken):
                 count += 1
                 unique = f"{name}_{count}"
             seen.add(unique)
-            names.append(unique)
+            names[place] = unique
         try:
             table = pa.Table.from_arrays(self.arrays, names=names)
         except (UnicodeEncodeError, pa.ArrowException) as error:
@@ -83,37 +87,52 @@ def dump_array(values: Any, columns: Columns, name: str) -> dict[str, Any]:
         Unsupported: if they would not come back as they are.
     """
     dtype = values.dtype
+    bits = None
     try:
         if isinstance(dtype, np.dtype):
-            spec, array = _dump_numpy(
-                np.asarray(values.to_numpy(copy=False)) if hasattr(values, "to_numpy") else values
-            )
+            values = np.asarray(values.to_numpy(copy=False)) if hasattr(values, "to_numpy") else values
+            if dtype.kind == "O":
+                spec, array, bits = dump_objects(values)
+            else:
+                spec, array, bits = _dump_numpy(values)
         else:
             spec, array = _dump_extension(getattr(values, "array", values), dtype, columns)
     except (pa.ArrowException, UnicodeEncodeError, OverflowError) as error:
         raise Unsupported(str(error)) from error
+    if bits is not None and columns.parts:
+        # A side of an interval has no room beside it: its NaN stay what they are.
+        array, bits = pa.array(values, from_pandas=False), None
     spec["column"] = columns.add(array, name)
+    if bits is not None:
+        spec["nans"] = columns.add(bits, f"__nan_{name}__", beside=True)
     return spec
 
 
 def load_array(spec: dict[str, Any], source: Source) -> Any:
     """The NumPy or extension array that :func:`dump_array` described; its memory is the caller's own."""
-    return _load(spec, source.column(spec["column"]))
+    values = _load(spec, source.column(spec["column"]))
+    if "nans" in spec:
+        put_nans_beside(values, source.column(spec["nans"]))
+    return values
 
 
-def _dump_numpy(values: np.ndarray) -> tuple[dict[str, Any], Any]:
+def _dump_numpy(values: np.ndarray) -> tuple[dict[str, Any], Any, Any]:
+    """How to rebuild the values, the values, and the bits of those NaN that a null does not stand for, if any."""
     dtype = values.dtype
-    if dtype.kind == "O":
-        return _dump_objects(values)
     if not dtype.isnative:
         raise Unsupported(f"byte order of {dtype.str}")
     if dtype.name in _NUMBERS:
-        return {"type": dtype.name}, pa.array(values, from_pandas=False)
+        spec: dict[str, Any] = {"type": dtype.name}
+        if dtype.kind != "f" or not (missing := np.isnan(values)).any():
+            return spec, pa.array(values, from_pandas=False), None
+        # As pandas says it to others: what is not a number is missing.
+        nan, bits = dump_nans(values, missing)
+        return spec | nan, pa.array(values, mask=missing, from_pandas=False), bits
     if dtype.kind in "mM" and np.datetime_data(dtype)[0] in _UNITS and np.datetime_data(dtype)[1] == 1:
-        return {"type": dtype.name}, pa.array(values)
+        return {"type": dtype.name}, pa.array(values), None
     if dtype.name in ("complex64", "complex128"):
         parts = np.ascontiguousarray(values).view(f"float{dtype.itemsize * 4}")
-        return {"type": dtype.name}, pa.FixedSizeListArray.from_arrays(pa.array(parts, from_pandas=False), 2)
+        return {"type": dtype.name}, pa.FixedSizeListArray.from_arrays(pa.array(parts, from_pandas=False), 2), None
     raise Unsupported(f"dtype {dtype}")
 
 
@@ -145,15 +164,19 @@ def _dump_extension(values: Any, dtype: Any, columns: Columns) -> tuple[dict[str
     if kind is pd.CategoricalDtype:
         return dump_codes(values.codes, dtype.categories, columns, ordered=bool(dtype.ordered))
     if kind is pd.IntervalDtype:
-        parts = Columns()
-        spec = {
-            "type": "interval",
-            "closed": dtype.closed,
-            "left": dump_array(values.left, parts, "left"),
-            "right": dump_array(values.right, parts, "right"),
-        }
+        parts = Columns(parts=True)
+        spec = {"type": "interval", "closed": dtype.closed}
+        for side in ("left", "right"):
+            ends = getattr(values, side)
+            spec[side] = dump_array(ends, parts, side)
+            if (freq := check_freq(getattr(ends, "freq", None))) is not None:
+                spec[side]["freq"] = freq
         columns.arrow_only |= parts.arrow_only
-        return spec, pa.StructArray.from_arrays([_one(array) for array in parts.arrays], names=parts.names)
+        sides, missing = [_one(array) for array in parts.arrays], values.isna()
+        # Where it does not say it all, each side says what is missing.
+        whole = missing.any() and all(side.null_count == missing.sum() for side in sides)
+        mask = pa.array(missing) if whole else None
+        return spec, pa.StructArray.from_arrays(sides, names=parts.names, mask=mask)
     if kind in _MASKED:
         return {"type": dtype.name}, pa.array(values._data, mask=values._mask, from_pandas=False)
     raise Unsupported(f"dtype {dtype}")
@@ -290,7 +313,9 @@ def _load(spec: dict[str, Any], column: Any) -> Any:
     if kind in _NUMBERS or kind.startswith(("datetime64", "timedelta64")):
         values, missing = column.numpy()
         values = values.view(kind)
-        if missing is not None:
+        if missing is not None and kind.startswith("float"):
+            put_nans(values, missing, spec)
+        elif missing is not None:
             values[missing] = np.timedelta64("NaT") if kind[0] == "t" else np.datetime64("NaT")
         return values
     if kind in _MASKED_BY_NAME:
@@ -323,13 +348,15 @@ def _load(spec: dict[str, Any], column: Any) -> Any:
         case "interval":
             array = pa.chunked_array(column).combine_chunks()
             chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
-            sides = [
-                pd.Index(_load(spec[side], _Given(pa.concat_arrays([c.field(i) for c in chunks])).column(0)))
-                for i, side in enumerate(("left", "right"))
-            ]
+            sides = []
+            for i, side in enumerate(("left", "right")):
+                ends = pd.Index(_load(spec[side], _Given(pa.concat_arrays([c.field(i) for c in chunks])).column(0)))
+                if "freq" in spec[side]:
+                    ends = type(ends)(ends, freq=spec[side]["freq"])
+                sides.append(ends)
             return pd.arrays.IntervalArray.from_arrays(*sides, closed=spec["closed"])
         case "object":
-            return _load_objects(spec, column)
+            return load_objects(spec, column)
     raise CacheSerializationError(f"unknown type of column {kind!r}")
 
 
@@ -366,78 +393,6 @@ def _dump_strings(values: Any) -> Any:
     if found is None:
         raise Unsupported("subclasses of strings")
     return pa.chunked_array(found[0])
-
-
-_OBJECTS: dict[type, tuple[str, Any]] = {
-    str: ("str", pa.large_string()),
-    bytes: ("bytes", pa.large_binary()),
-    bool: ("bool", pa.bool_()),
-    int: ("int", pa.int64()),
-    float: ("float", pa.float64()),
-    decimal.Decimal: ("Decimal", None),
-    dt.date: ("date", pa.date32()),
-    dt.time: ("time", pa.time64("us")),
-}
-
-
-def _dump_objects(values: np.ndarray) -> tuple[dict[str, Any], Any]:
-    """Objects of one builtin type, and missing values of one kind among them."""
-    texts = _core.TableColumn.from_texts(np.ascontiguousarray(values), pd.NA)
-    if texts is not None:
-        return {"type": "object", "of": "str", "missing": texts[1]}, pa.chunked_array(texts[0])
-    items = values.tolist()
-    types = set(map(type, items))
-    missing = None
-    for sentinel, name in ((type(None), "None"), (type(pd.NA), "NA")):
-        if sentinel in types and missing is None:
-            types.discard(sentinel)
-            missing = name
-    if float in types and len(types) == 2 and missing is None:
-        if not all(math.isnan(item) for item in items if type(item) is float):
-            raise Unsupported("objects of several types")
-        types.discard(float)
-        missing = "nan"
-        items = [None if type(item) is float else item for item in items]
-    elif missing == "NA":
-        items = [None if item is pd.NA else item for item in items]
-    if not types:
-        return {"type": "object", "of": "nothing", "missing": missing}, pa.nulls(len(items))
-    if len(types) > 1:
-        raise Unsupported("objects of several types")
-    (cls,) = types
-    if cls not in _OBJECTS:
-        raise Unsupported(f"objects of {cls.__module__}.{cls.__qualname__}")
-    name, arrow_type = _OBJECTS[cls]
-    if cls is decimal.Decimal:
-        exponents = {item.as_tuple().exponent for item in items if item is not None}
-        if len(exponents) != 1 or not isinstance(exponent := exponents.pop(), int) or exponent > 0:
-            raise Unsupported("decimals of several scales")
-        if any(item is not None and not item and item.is_signed() for item in items):
-            raise Unsupported("a negative zero")
-        arrow_type = pa.decimal128(38, -exponent) if exponent >= -38 else None
-        if arrow_type is None:
-            raise Unsupported("decimals of many digits")
-    elif cls is dt.time and any(item is not None and (item.tzinfo or item.fold) for item in items):
-        raise Unsupported("times with a zone")
-    return {"type": "object", "of": name, "missing": missing}, pa.array(items, type=arrow_type, from_pandas=False)
-
-
-_MISSING = {None: None, "None": None, "NA": pd.NA, "nan": np.nan}
-
-
-def _load_objects(spec: dict[str, Any], column: Any) -> np.ndarray:
-    missing = _MISSING[spec["missing"]]
-    if spec["of"] in ("str", "bytes"):
-        texts: np.ndarray | None = column.objects(missing)
-        if texts is None:
-            raise CacheSerializationError("a column that should have texts has none")
-        return texts
-    array = pa.chunked_array(column)
-    values = np.empty(len(array), dtype=object)
-    values[:] = array.to_pylist()
-    if missing is not None:
-        values[array.is_null().to_numpy()] = missing
-    return values
 
 
 def check_freq(freq: Any) -> str | None:
