@@ -16,6 +16,7 @@ import dill
 
 from cacheness._keys_parts import noun
 from cacheness._reducers import reducer
+from cacheness._replaced import check, named
 
 __all__ = ["dumps"]
 
@@ -45,6 +46,11 @@ class _Pickler(dill.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) in _HANDLES:
             raise pickle.PicklingError(f"{noun(obj)} belongs to this process and cannot be kept")
+        if isinstance(obj, type):
+            check(obj)
+            if obj.__module__ == "__main__" and named(obj) is obj:
+                # By name, as pickle has it: of a copy of the class nothing would be an instance.
+                return obj.__qualname__
         reduce = reducer(type(obj))
         if reduce is not None:
             function, arguments, *rest = reduce(obj)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from . import _reducers
+from . import _reducers, _replaced
 from .errors import CacheSerializationError, CacheUnsupportedError
 
 
@@ -25,16 +25,18 @@ def dumps(value: Any, dill_fallback: bool) -> tuple[str, list[Any]]:
     except BufferError:
         # A buffer that is not contiguous cannot be kept apart.
         return "pickle", [_reducers.dumps(value)]
-    except Exception as error:  # any __reduce__ may raise anything
-        if not dill_fallback:
-            raise _refused(value, error, "set enable_dill_fallback, or register a handler") from error
+    except Exception as error:  # noqa: BLE001 - any __reduce__ may raise anything
         first = error
+    if not dill_fallback:
+        raise _undillable(value, first, "set enable_dill_fallback, or register a handler") from first
     try:
         from . import _dill
     except ImportError:
-        raise _refused(value, first, "pip install 'cacheness[dill]', or register a handler for the type") from first
+        raise _undillable(value, first, "pip install 'cacheness[dill]', or register a handler for the type") from first
     try:
         return "dill", [_dill.dumps(value)]
+    except _replaced.Replaced as error:
+        raise _refused(value, error, error.hint) from error
     except Exception as error:
         raise _refused(value, error, "register a handler for the type") from error
 
@@ -73,6 +75,12 @@ def loads(storage_format: str, parts: list[Any], key: str) -> Any:
             f"entry {key} cannot be unpickled: {type(error).__name__}: {error}",
             hint="give the value's class a __reduce__ that makes it again",
         ) from error
+
+
+def _undillable(value: Any, error: Exception, hint: str) -> CacheSerializationError:
+    """What dill would not help with either is said before dill is."""
+    replaced = _replaced.find(value, _reducers.dispatch_table())
+    return _refused(value, error, hint) if replaced is None else _refused(value, replaced, replaced.hint)
 
 
 def _refused(value: Any, error: Exception, hint: str) -> CacheSerializationError:

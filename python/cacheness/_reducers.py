@@ -14,7 +14,7 @@ from typing import Any
 
 from cacheness._keys_parts import attributes
 
-__all__ = ["dumps", "reducer"]
+__all__ = ["dispatch_table", "dumps", "reducer"]
 
 _Reducer = Callable[[Any], Any]
 
@@ -39,9 +39,14 @@ def dumps(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any] | No
     """``pickle.dumps`` of protocol 5 with :func:`reducers`."""
     out = io.BytesIO()
     pickler = pickle.Pickler(out, protocol=5, buffer_callback=buffer_callback)
-    pickler.dispatch_table = _Table({**copyreg.dispatch_table, **reducers()})
+    pickler.dispatch_table = dispatch_table()
     pickler.dump(value)
     return out.getvalue()
+
+
+def dispatch_table() -> dict[type, _Reducer]:
+    """What a pickler looks up."""
+    return _Table({**copyreg.dispatch_table, **reducers()})
 
 
 def reducer(cls: type) -> _Reducer | None:
