@@ -31,7 +31,7 @@ def describe(value: Any) -> tuple[dict[str, Any], Encoded] | None:
     schema = table.schema
     for column in table.columns:
         if column.num_chunks > 1 and has_dictionary(column.type) and not _one_dictionary(column):
-            raise Unsupported("chunks with different dictionaries")
+            raise Unsupported(f"a column of type {column.type} has chunks with different dictionaries")
     description: dict[str, Any] = {"kind": kind, "rows": table.num_rows}
     if not _is_plain(schema.metadata) or not all(_is_plain_field(field) for field in schema) or _repeats_keys(schema):
         # Metadata in an order of its own, or that is no text: kept as Arrow's own encoding of the schema.
@@ -39,7 +39,9 @@ def describe(value: Any) -> tuple[dict[str, Any], Encoded] | None:
         table = pa.Table.from_arrays(table.columns, schema=_without_metadata(schema))
         schema = table.schema
     if not survives(schema):
-        raise Unsupported("types that another implementation of Arrow changes")
+        lost = [field for field in schema if not survives(pa.schema([field]))]
+        which = "".join(f"column {field.name!r} of type {field.type}: " for field in lost[:1])
+        raise Unsupported(f"{which}another implementation of Arrow changes it")
     return description, Encoded(table, "", "arrow_tables", "table", "", by_value=False, arrow_only=False)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
-from cacheness._labels import dump, load
+from cacheness._labels import Unsupported, dump, load
 from cacheness._pandas_columns import Columns, Source, dump_array, load_array
 from cacheness._pandas_index import dump_index, embed_index, load_embedded, load_index
 from cacheness._tables import Encoded
@@ -30,18 +32,34 @@ def describe(value: Any) -> tuple[dict[str, Any], Encoded] | None:
         return None
     columns = Columns()
     description: dict[str, Any] = {"kind": cls.__name__, "rows": len(value)}
-    description["columns"] = [dump_array(s, columns, label) for s, label in zip(series, labels, strict=True)]
-    description["index"] = dump_index(value.index, columns)
+    description["columns"] = []
+    for one, label in zip(series, labels, strict=True):
+        with _part(f"column {one.name!r} of dtype {one.dtype}" if cls is pd.DataFrame else f"dtype {one.dtype}"):
+            description["columns"].append(dump_array(one, columns, label))
+    with _part(f"the index, a {type(value.index).__name__} of dtype {value.index.dtype}"):
+        description["index"] = dump_index(value.index, columns)
     if cls is pd.DataFrame:
-        description["labels"] = embed_index(value.columns)
+        with _part("the labels of the columns"):
+            description["labels"] = embed_index(value.columns)
     else:
-        description["name"] = dump(value.name)
+        with _part("the name"):
+            description["name"] = dump(value.name)
     if value.attrs:
-        description["attrs"] = dump(value.attrs)
+        with _part("attrs"):
+            description["attrs"] = dump(value.attrs)
     if not value.flags.allows_duplicate_labels:
         description["unique"] = True
     table = columns.table(len(value))
     return description, Encoded(table, "", handler, data_type, "", by_value=True, arrow_only=columns.arrow_only)
+
+
+@contextlib.contextmanager
+def _part(what: str) -> Iterator[None]:
+    """Says which part of the value is refused."""
+    try:
+        yield
+    except Unsupported as error:
+        raise Unsupported(f"{what}: {error}") from error
 
 
 def rebuild(description: dict[str, Any], table: Any) -> Any:

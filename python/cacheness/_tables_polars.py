@@ -45,7 +45,9 @@ def describe(value: Any) -> tuple[dict[str, Any], Encoded] | None:
         description["null"] = nothing
         frame = frame.with_columns(pl.col(name).cast(pl.Boolean) for name in nothing)
     if not _survives(frame):
-        raise Unsupported("types that Arrow data does not bring back")
+        lost = [name for name in frame.columns if not _survives(frame.select(pl.col(name)))]
+        which = "".join(f"column {name!r} of type {frame.schema[name]}: " for name in lost[:1])
+        raise Unsupported(f"{which}Arrow data does not bring it back")
     handler, data_type = ("polars_series", "series") if kind == "Series" else ("polars_dataframes", "dataframe")
     stream = frame if frame.height else _core.Table.empty_like(frame)
     return description, Encoded(stream, "", handler, data_type, "", by_value=True, arrow_only=False)

@@ -10,6 +10,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
+/// What to do where NumPy cannot be imported, as for the packages of tables.
+pub(crate) const HINT: &str = "pip install 'cacheness[dataframes]'";
+
 /// NumPy, if the process has imported all of it: before that no value can be of it.
 pub(crate) fn loaded(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?.cast_into::<PyDict>()?;

@@ -152,7 +152,7 @@ impl Values {
         if let Some(encoded) = self.plain(value)? {
             return write(py, encoded);
         }
-        self.pickle(py, value, store, write).map_err(|error| tables::because(py, error, refused))
+        self.pickle(py, value, store, refused, write)
     }
 
     /// Asks the registry, which knows custom handlers, switches and priorities.
@@ -200,8 +200,7 @@ impl Values {
                     {
                         return write(py, encoded);
                     }
-                    let written = self.pickle(py, value, store, write);
-                    return written.map_err(|error| tables::because(py, error, refused));
+                    return self.pickle(py, value, store, refused, write);
                 }
                 _ => {}
             }
@@ -233,11 +232,25 @@ impl Values {
         encode_plain(payload, object_type(value)?, &self.compression).into_py_result().map(Some)
     }
 
+    /// Pickles what no other handler takes. `refused` says why those of tables do not, and is the cause of every error.
     fn pickle<'py, R>(
         &self,
         py: Python<'py>,
         value: &Bound<'py, PyAny>,
         store: &Store,
+        refused: Option<PyErr>,
+        write: impl FnOnce(Python<'py>, Encoded<'_>) -> PyResult<R>,
+    ) -> PyResult<R> {
+        let why = refused.as_ref().map(|refused| refused.value(py).to_string());
+        self.pickled(py, value, store, why, write).map_err(|error| tables::because(py, error, refused))
+    }
+
+    fn pickled<'py, R>(
+        &self,
+        py: Python<'py>,
+        value: &Bound<'py, PyAny>,
+        store: &Store,
+        why: Option<String>,
         write: impl FnOnce(Python<'py>, Encoded<'_>) -> PyResult<R>,
     ) -> PyResult<R> {
         let mut format = Format {
@@ -249,7 +262,7 @@ impl Values {
             handler_meta: Vec::new(),
             raw_size: None,
         };
-        store.refuse_code(&format).into_py_result()?;
+        store.refuse_code(&format).map_err(|error| only_pickled(value, why, error))?;
         let pickled = py.import(intern!(py, "cacheness._pickle"))?;
         let (kind, parts): (String, Vec<Bound<'py, PyAny>>) =
             pickled.call_method1(intern!(py, "dumps"), (value, self.dill_fallback))?.extract()?;
@@ -426,6 +439,22 @@ impl Values {
             .map_err(|e| to_py(Error::io("cannot write a temporary file for a handler", e)))?;
         read(file.path())
     }
+}
+
+/// The error of a store that takes no pickles, with the part of the value that needs one.
+#[cold]
+fn only_pickled(value: &Bound<'_, PyAny>, why: Option<String>, error: Error) -> PyErr {
+    let dtype = || value.getattr_opt(intern!(value.py(), "dtype")).ok().flatten();
+    let why = why.or_else(|| match has_own_format(value) {
+        Ok(true) => dtype().map(|dtype| format!("its dtype is {dtype}")),
+        _ => None,
+    });
+    let Some(why) = why else { return to_py(error) };
+    let told = Error::new(error.kind(), format!("{error}: {why}"));
+    to_py(match error.hint() {
+        Some(hint) => told.with_hint(hint.to_owned()),
+        None => told,
+    })
 }
 
 fn no_handler(value: &Bound<'_, PyAny>) -> PyErr {

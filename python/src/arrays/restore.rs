@@ -8,6 +8,7 @@ use cacheness_core::formats::array::{
 use cacheness_core::payload::Stored;
 use cacheness_core::{Error, ErrorKind, Result};
 use numpy::{PyArrayDescr, PyUntypedArray};
+use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -18,7 +19,8 @@ use super::meta::{Masked, Meta};
 use super::names::Numpy;
 #[cfg(target_os = "linux")]
 use super::pool;
-use crate::errors::IntoPyResult;
+use crate::errors::{IntoPyResult, to_py};
+use crate::numpy_api;
 
 /// A new array for what `header` says, its items not set yet.
 fn fresh<'py>(
@@ -60,9 +62,23 @@ fn filled<'py>(
     Ok(array.into_any())
 }
 
+/// NumPy, or the error that says what to install.
+fn needed(py: Python<'_>, stored: &Stored) -> PyResult<&'static Numpy> {
+    Numpy::import(py).map_err(|cause| {
+        if !cause.is_instance_of::<PyImportError>(py) {
+            return cause;
+        }
+        let what =
+            format!("entry {}: NumPy arrays need numpy, which cannot be imported: {}", stored.key(), cause.value(py));
+        let error = to_py(Error::new(ErrorKind::Unsupported, what).with_hint(numpy_api::HINT));
+        error.set_cause(py, Some(cause));
+        error
+    })
+}
+
 /// Decodes a stored array, masked array or array scalar into memory of its own, writable.
 pub(crate) fn decode<'py>(py: Python<'py>, stored: Stored) -> PyResult<Bound<'py, PyAny>> {
-    let numpy = Numpy::import(py)?;
+    let numpy = needed(py, &stored)?;
     let meta = Meta::parse(&stored.format().handler_meta).into_py_result()?;
     if let Some(masked) = &meta.masked {
         return decode_masked(numpy, py, stored, masked, &meta);
@@ -123,7 +139,7 @@ pub(crate) fn decode_mmap<'py>(py: Python<'py>, stored: Stored, mode: &str) -> P
             return Err(error.with_hint("give \"r\" for reading, or \"c\" for private writes")).into_py_result();
         }
     };
-    let numpy = Numpy::import(py)?;
+    let numpy = needed(py, &stored)?;
     let meta = Meta::parse(&stored.format().handler_meta).into_py_result()?;
     if !meta.scalar && meta.masked.is_none() {
         let map = py.detach(|| map_npy(&stored, mode)).into_py_result()?;
@@ -156,7 +172,7 @@ pub(crate) fn decode_slice<'py>(
     index: &Bound<'py, PyAny>,
     verify: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let numpy = Numpy::import(py)?;
+    let numpy = needed(py, &stored)?;
     let meta = Meta::parse(&stored.format().handler_meta).into_py_result()?;
     if meta.masked.is_some() || meta.scalar {
         return decode(py, stored)?.get_item(index)?.call_method0("copy");

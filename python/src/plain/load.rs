@@ -15,6 +15,7 @@ use super::names::name;
 use super::numpy;
 use super::types::{DateTimes, Decimals, Module, Paths, Uuids, Zones};
 use crate::errors::{IntoPyResult, to_py};
+use crate::numpy_api;
 
 /// Decodes one value, which takes all of `bytes`; every object of it is new.
 pub(crate) fn load<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
@@ -33,7 +34,8 @@ fn refused(py: Python<'_>, offset: usize, what: &str, cause: PyErr) -> PyErr {
     }
     let mut error = Reader::error_at(offset, format_args!("{what}: {}", cause.value(py)));
     if cause.is_instance_of::<PyImportError>(py) {
-        error = error.with_kind(cacheness_core::ErrorKind::Unsupported).with_hint("install the package that it needs");
+        let hint = if what.contains("NumPy") { numpy_api::HINT } else { "install the package that it needs" };
+        error = error.with_kind(cacheness_core::ErrorKind::Unsupported).with_hint(hint);
     }
     if cause.get_type(py).name().is_ok_and(|name| name == "ZoneInfoNotFoundError") {
         error = error.with_kind(cacheness_core::ErrorKind::Unsupported).with_hint("install the package tzdata");
