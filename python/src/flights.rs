@@ -220,8 +220,8 @@ impl CallSite {
 
     /// Says once that other code has computed an entry that is served, where that is to be said.
     fn warn_of_other_code(&self, entry: &Entry) {
-        let code = entry.code();
-        if self.on_code_change != OnCodeChange::Warn || code.is_none() || code == self.known_code() {
+        let is_other = self.known_code().is_some_and(|code| entry.is_of_other_code(code));
+        if self.on_code_change != OnCodeChange::Warn || !is_other {
             return;
         }
         let mut warned = self.warned.lock();

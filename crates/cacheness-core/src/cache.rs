@@ -503,7 +503,7 @@ impl Serving {
     fn admits(self, entry: &Entry) -> bool {
         !is_expired(entry, self.unexpired_at)
             && self.oldest.is_none_or(|oldest| entry.created_at >= oldest)
-            && self.code.is_none_or(|code| entry.code().is_none_or(|known| known == code))
+            && self.code.is_none_or(|code| !entry.is_of_other_code(code))
     }
 }
 

@@ -90,6 +90,9 @@ pub type Signature = [u8; 32];
 /// A hash of the code that computed a value. What it covers decides the language of the code.
 pub type Code = [u8; 16];
 
+/// How the code of a function in Rust begins; no code of Python's does but by a chance of 1 to 2^32.
+pub const RUST_CODE: &[u8] = b"rust";
+
 /// How the value of an entry was computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Computed {
@@ -172,6 +175,14 @@ impl Entry {
     #[must_use]
     pub fn code(&self) -> Option<Code> {
         self.computed.and_then(|computed| computed.code)
+    }
+
+    /// Whether other code than this has computed the value, as far as that is known: the codes of two languages cannot be
+    /// compared.
+    #[must_use]
+    pub fn is_of_other_code(&self, code: Code) -> bool {
+        let language = |code: &Code| code.starts_with(RUST_CODE);
+        self.code().is_some_and(|known| known != code && language(&known) == language(&code))
     }
 
     /// The entry as it is now.

@@ -5,7 +5,8 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{FnArg, GenericParam, Ident, ItemFn, Pat, ReceiverKind, ReturnType, Type};
 
-use crate::options::Options;
+use crate::code;
+use crate::options::{CodeChange, Options};
 
 /// An argument that is part of the key.
 struct Argument {
@@ -139,6 +140,12 @@ pub(crate) fn cached(options: &Options, function: &ItemFn) -> syn::Result<TokenS
         Some(version) => quote!(::core::option::Option::Some(#version)),
         None => quote!(::core::option::Option::None),
     };
+    let code = code::hash(function);
+    let on_code_change = match options.on_code_change.unwrap_or_default() {
+        CodeChange::Recompute => quote!(Recompute),
+        CodeChange::Warn => quote!(Warn),
+        CodeChange::Ignore => quote!(Ignore),
+    };
     let (ttl, stale) = (optional_seconds(options.ttl), optional_seconds(options.stale));
     let call = quote! {
         ::cacheness::calls::Call::new(
@@ -148,6 +155,11 @@ pub(crate) fn cached(options: &Options, function: &ItemFn) -> syn::Result<TokenS
             &[#((#names, &#values as &dyn ::cacheness::ToKey)),*],
             #ttl,
             #stale,
+            {
+                static CODE: ::cacheness::calls::Code =
+                    ::cacheness::calls::Code::new([#(#code),*], ::cacheness::calls::OnCodeChange::#on_code_change);
+                &CODE
+            },
         )
     };
     let run = match (sig.asyncness.is_some(), returns_result(function)) {

@@ -1,6 +1,7 @@
 //! The attribute `#[cached]` and the derives of `Plain` and `ToKey` of the crate `cacheness`, which re-exports them. It
 //! depends on nothing of ours.
 
+mod code;
 mod derive;
 mod expand;
 mod options;
@@ -26,11 +27,16 @@ use syn::{DeriveInput, ItemFn, parse_macro_input};
 /// | `stale = "…"` | for so long after that it is served while one caller computes it anew |
 /// | `key_prefix = "…"` | stands in the key in place of the function's path, its type, and what its generic parameters stand for |
 /// | `version = "…"` | is part of the key: change it when the function changes its results |
+/// | `on_code_change = "…"` | what becomes of a result that other code of the function computed: `"recompute"` (the default) computes it anew, `"warn"` serves it with a warning in the log, `"ignore"` serves it |
 /// | `ignore(a, b)` | arguments that are not part of the key |
 ///
 /// Arguments are part of the key by their names and values (`ToKey`); `self` is, where its type is. Results are
 /// `Storable`. Of a `Result` only `Ok` is kept, and errors pass through. One of all callers computes, also across
 /// processes. Where the cache fails the function is called as if there were none, with a warning in the log.
+///
+/// A hash of the function's code is compiled in and kept beside each result: of its arguments, its result type and its body,
+/// without comments, documentation, attributes and layout. A macro sees nothing else: where the results change because of
+/// a constant, or of another function that this one calls, change `version`.
 ///
 /// Python's `@cached` makes the same key if `key_prefix` and the names and values of the arguments are the same.
 #[proc_macro_attribute]

@@ -15,10 +15,20 @@ pub(crate) struct Options {
     pub(crate) stale: Option<f64>,
     pub(crate) key_prefix: Option<LitStr>,
     pub(crate) version: Option<LitStr>,
+    pub(crate) on_code_change: Option<CodeChange>,
     pub(crate) ignore: Vec<Ident>,
 }
 
-const NAMES: &str = "dir, cache, ttl, stale, key_prefix, version and ignore(…)";
+/// What becomes of a result that other code of the function has computed.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub(crate) enum CodeChange {
+    #[default]
+    Recompute,
+    Warn,
+    Ignore,
+}
+
+const NAMES: &str = "dir, cache, ttl, stale, key_prefix, version, on_code_change and ignore(…)";
 
 impl Parse for Options {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
@@ -41,6 +51,7 @@ impl Parse for Options {
                 "stale" => set!(stale, duration(&input.parse()?)?),
                 "key_prefix" => set!(key_prefix, input.parse()?),
                 "version" => set!(version, input.parse()?),
+                "on_code_change" => set!(on_code_change, code_change(&input.parse()?)?),
                 "ignore" => {
                     let names;
                     parenthesized!(names in input);
@@ -72,6 +83,15 @@ fn as_in_python(name: &str) -> &'static str {
         "cache_instance" => ": it is called `cache = …` here",
         "cache_dir" | "directory" => ": it is called `dir = \"…\"` here",
         _ => "",
+    }
+}
+
+fn code_change(text: &LitStr) -> syn::Result<CodeChange> {
+    match &*text.value() {
+        "recompute" => Ok(CodeChange::Recompute),
+        "warn" => Ok(CodeChange::Warn),
+        "ignore" => Ok(CodeChange::Ignore),
+        _ => Err(syn::Error::new(text.span(), "one of \"recompute\", \"warn\" and \"ignore\"")),
     }
 }
 

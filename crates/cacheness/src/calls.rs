@@ -1,7 +1,9 @@
 //! What `#[cached]` turns a function into. The attribute writes calls of this module; nobody else needs it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use cacheness_core::entry::Entry;
 use cacheness_core::handler::{Loadable, Storable};
 use cacheness_core::key::{Params, ToKey};
 use cacheness_core::store::EntryKey;
@@ -17,6 +19,51 @@ pub struct Call {
     /// `None` where the cache has failed: then the function is called as if there were none.
     ready: Option<(Cache, EntryKey)>,
     options: ComputeOptions,
+}
+
+/// What becomes of a result that other code of the function has computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnCodeChange {
+    /// It is computed anew.
+    Recompute,
+    /// It is served with a warning, once in a process.
+    Warn,
+    /// It is served.
+    Ignore,
+}
+
+/// The code of a function.
+#[derive(Debug)]
+pub struct Code {
+    pub(crate) hash: [u8; 16],
+    on_change: OnCodeChange,
+    warned: AtomicBool,
+}
+
+impl Code {
+    /// A function whose code has this hash.
+    #[must_use]
+    pub const fn new(hash: [u8; 16], on_change: OnCodeChange) -> Self {
+        Self { hash, on_change, warned: AtomicBool::new(false) }
+    }
+
+    /// The code that must have computed a result for it to be served.
+    pub(crate) fn required(&self) -> Option<[u8; 16]> {
+        (self.on_change == OnCodeChange::Recompute).then_some(self.hash)
+    }
+
+    /// Says once that a result of other code is served, where that is asked for.
+    pub(crate) fn served(&self, entry: &Entry) {
+        if self.on_change == OnCodeChange::Warn
+            && entry.is_of_other_code(self.hash)
+            && !self.warned.swap(true, Ordering::Relaxed)
+        {
+            log::warn!(
+                "{}: the function has changed since it computed this result, which is served all the same (said once)",
+                entry.caption().call
+            );
+        }
+    }
 }
 
 /// An error of the function, or of the cache.
@@ -60,6 +107,7 @@ impl Call {
         arguments: &[(&str, &dyn ToKey)],
         ttl: Option<Duration>,
         stale: Option<Duration>,
+        code: &'static Code,
     ) -> Self {
         let key = |cache: Cache| {
             let arguments = Params { borrowed: arguments, owned: Vec::new() };
@@ -73,7 +121,7 @@ impl Call {
         };
         let ready = cache.and_then(key).map_err(|error| log::warn!("{name} is called without its cache: {error}"));
         let put = ttl.map_or_else(PutOptions::new, |ttl| PutOptions::new().ttl(ttl));
-        let options = ComputeOptions::new().put(put).ignore_errors(true);
+        let options = ComputeOptions::new().put(put).ignore_errors(true).code(code);
         Self { ready: ready.ok(), options: stale.into_iter().fold(options, ComputeOptions::stale) }
     }
 

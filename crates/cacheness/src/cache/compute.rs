@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use cacheness_core::Result;
 use cacheness_core::cache::{COMPUTE_SECONDS, Freshness, Served};
+use cacheness_core::entry::Computed;
 use cacheness_core::error::HoldsError;
 use cacheness_core::flight::{Flight, Scope, Step, Turn};
 use cacheness_core::handler::{Loadable, Storable};
 use cacheness_core::store::EntryKey;
 
 use super::{Cache, PutOptions, counts_as_miss};
+use crate::calls::Code;
 use crate::key::IntoEntryKey;
 
 /// The longest time between two looks of a thread that waits.
@@ -31,6 +33,7 @@ pub struct ComputeOptions {
     put: PutOptions,
     freshness: Freshness,
     ignore_errors: bool,
+    code: Option<&'static Code>,
 }
 
 impl ComputeOptions {
@@ -73,9 +76,20 @@ impl ComputeOptions {
         self
     }
 
+    /// The code of the function that computes the value.
+    pub(crate) fn code(mut self, code: &'static Code) -> Self {
+        self.freshness.code = code.required();
+        self.code = Some(code);
+        self
+    }
+
     /// What is put beside a value that took so long.
     fn put_options(self, spent: Duration) -> PutOptions {
-        let Self { mut put, freshness, .. } = self;
+        let Self { mut put, freshness, code, .. } = self;
+        put.computed = code.map(|code| Computed {
+            code: Some(code.hash),
+            micros: u64::try_from(spent.as_micros()).unwrap_or(u64::MAX),
+        });
         if freshness.early_recompute.is_some() {
             let metadata = put.metadata.get_or_insert_with(|| Ok(serde_json::Map::new().into()));
             if let Ok(serde_json::Value::Object(metadata)) = metadata {
@@ -182,11 +196,11 @@ impl Cache {
         compute: impl FnOnce() -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
         let key = self.entry_key(key)?;
-        let flight = match self.find(&key, options.freshness)? {
+        let flight = match self.find(&key, &options)? {
             Found::Value(value) => return Ok(value),
             Found::Due(flight) => flight,
             Found::Nothing(mut turn) => loop {
-                match self.advance(&mut turn, &key)? {
+                match self.advance(&mut turn, &key, &options)? {
                     Turned::Value(value) => return Ok(value),
                     Turned::Compute(flight) => break flight,
                     Turned::Wait => turn.pause(PAUSE),
@@ -220,11 +234,11 @@ impl Cache {
         F: Future<Output = std::result::Result<T, E>>,
     {
         let key = self.entry_key(key)?;
-        let flight = match self.find(&key, options.freshness)? {
+        let flight = match self.find(&key, &options)? {
             Found::Value(value) => return Ok(value),
             Found::Due(flight) => flight,
             Found::Nothing(mut turn) => loop {
-                match self.advance(&mut turn, &key)? {
+                match self.advance(&mut turn, &key, &options)? {
                     Turned::Value(value) => return Ok(value),
                     Turned::Compute(flight) => break flight,
                     Turned::Wait => futures_timer::Delay::new(turn.delay()).await,
@@ -236,7 +250,8 @@ impl Cache {
         self.finish(flight, key, options, begun, computed)
     }
 
-    fn find<T: Loadable>(&self, key: &EntryKey, freshness: Freshness) -> Result<Found<T>> {
+    fn find<T: Loadable>(&self, key: &EntryKey, options: &ComputeOptions) -> Result<Found<T>> {
+        let freshness = options.freshness;
         freshness.check()?;
         let engine = &self.engine;
         let served = match engine.get_or_due(key, freshness, engine.store().read_options()) {
@@ -249,6 +264,9 @@ impl Cache {
         let turn = || engine.turn(key, Scope::current());
         let Some(Served { stored, due }) = served else { return turn().map(Found::Nothing) };
         let created_at = stored.entry().created_at;
+        if let Some(code) = options.code {
+            code.served(stored.entry());
+        }
         let Some(value) = self.decode(*stored, T::decode)? else { return turn().map(Found::Nothing) };
         if due && let Some(flight) = self.take_due(turn()?, key, created_at)? {
             return Ok(Found::Due(flight));
@@ -257,17 +275,17 @@ impl Cache {
     }
 
     /// Takes a turn as far as it goes without waiting.
-    fn advance<T: Loadable>(&self, turn: &mut Turn, key: &EntryKey) -> Result<Turned<T>> {
+    fn advance<T: Loadable>(&self, turn: &mut Turn, key: &EntryKey, options: &ComputeOptions) -> Result<Turned<T>> {
         loop {
             match turn.step() {
                 Step::Wait => return Ok(Turned::Wait),
                 Step::LookAgain => {
-                    if let Some(value) = self.look_again(key)? {
+                    if let Some(value) = self.look_again(key, options)? {
                         return Ok(Turned::Value(value));
                     }
                 }
                 Step::Compute(flight) => {
-                    let Some(value) = self.look_again(key)? else { return Ok(Turned::Compute(flight)) };
+                    let Some(value) = self.look_again(key, options)? else { return Ok(Turned::Compute(flight)) };
                     flight.stored();
                     return Ok(Turned::Value(value));
                 }
@@ -294,8 +312,8 @@ impl Cache {
     }
 
     /// The value, if there is one by now. Nothing is counted if there is none.
-    fn look_again<T: Loadable>(&self, key: &EntryKey) -> Result<Option<T>> {
-        if self.engine.exists(key)? { self.get(key.clone()) } else { Ok(None) }
+    fn look_again<T: Loadable>(&self, key: &EntryKey, options: &ComputeOptions) -> Result<Option<T>> {
+        if self.engine.exists_of(key, options.freshness.code)? { self.get(key) } else { Ok(None) }
     }
 
     fn finish<T: Storable, E: HoldsError>(

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cacheness_core::cache::{CacheAttributes, Ttl};
+use cacheness_core::entry::Computed;
 use cacheness_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 
@@ -21,6 +22,8 @@ pub struct PutOptions {
     pub(super) metadata: Option<std::result::Result<serde_json::Value, String>>,
     description: Option<String>,
     ttl: Ttl,
+    /// How a function computed the value.
+    pub(super) computed: Option<Computed>,
 }
 
 impl PutOptions {
@@ -61,7 +64,7 @@ impl PutOptions {
 
     pub(crate) fn into_attributes(self) -> Result<CacheAttributes> {
         let metadata = self.metadata.map(metadata_json).transpose()?;
-        Ok(CacheAttributes { description: self.description, metadata, ttl: self.ttl, computed: None })
+        Ok(CacheAttributes { description: self.description, metadata, ttl: self.ttl, computed: self.computed })
     }
 }
 

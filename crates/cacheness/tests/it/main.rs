@@ -6,6 +6,7 @@ mod blob_store;
 mod bombs;
 mod cache;
 mod cached;
+mod code;
 mod compute;
 mod damage;
 mod derive;
