@@ -43,8 +43,8 @@ impl Timestamp {
 /// use cacheness_core::clock::Timestamp;
 ///
 /// let time = Timestamp(1_790_000_000_000_001);
-/// assert_eq!(time.to_string(), "2026-09-21T13:33:20.000001+00:00");
-/// assert_eq!("2026-09-21T15:33:20.000001+02:00".parse::<Timestamp>()?, time);
+/// assert_eq!(time.to_string(), "2026-09-21T14:13:20.000001+00:00");
+/// assert_eq!("2026-09-21T16:13:20.000001+02:00".parse::<Timestamp>()?, time);
 /// # Ok::<(), cacheness_core::Error>(())
 /// ```
 impl fmt::Display for Timestamp {
