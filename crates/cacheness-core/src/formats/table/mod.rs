@@ -4,6 +4,7 @@
 //! the default; a table with a type that Parquet cannot bring back exactly ([`parquet_keeps`]), or without columns, is
 //! stored as an Arrow IPC file instead. The files are plain: any Arrow tool opens them. See `docs/formats/tables.md`.
 
+mod head;
 mod ipc;
 mod map;
 mod parquet_check;
@@ -17,6 +18,7 @@ use std::borrow::Cow;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+pub use head::{TableHead, head};
 pub use types::parquet_keeps;
 
 use crate::config::{CompressionConfig, TableCodec, TableFormat};
@@ -169,15 +171,20 @@ pub fn decode(stored: Stored) -> Result<Table> {
 /// dictionaries with 32-bit indices, under a schema that says so. `columns` is given the table's description and returns
 /// the indices of the columns that are wanted like this, whatever their types are.
 pub fn decode_with_dictionaries(stored: Stored, columns: impl FnOnce(&str) -> Vec<usize>) -> Result<Table> {
-    let parquet = match stored.format().storage_format.as_ref() {
-        "parquet" => true,
-        "arrow" => false,
-        other => return Err(stored.undecodable(format_args!("{other:?} is not a format of tables"))),
-    };
+    let parquet = is_parquet(&stored)?;
     let key = stored.key().to_owned();
     let bytes = bytes::Bytes::from_owner(Owned(stored.into_bytes()?));
     let read = catch(|| if parquet { parquet_read::read(bytes, columns) } else { ipc::read(bytes) });
     finish(read, &key)
+}
+
+/// Whether the file is Parquet; otherwise it is Arrow IPC.
+fn is_parquet(stored: &Stored) -> Result<bool> {
+    match stored.format().storage_format.as_ref() {
+        "parquet" => Ok(true),
+        "arrow" => Ok(false),
+        other => Err(stored.undecodable(format_args!("{other:?} is not a format of tables"))),
+    }
 }
 
 /// Maps an Arrow IPC file instead of reading it: uncompressed columns are views of the file. `None` where the payload

@@ -75,6 +75,27 @@ fn read_parts(
     Ok((schema, batches))
 }
 
+/// The schema of a Parquet file, its first `rows` rows, and how many it has.
+pub(super) fn head(file: Bytes, rows: usize) -> Result<(SchemaRef, Vec<RecordBatch>, u64)> {
+    let read = || {
+        parquet_check::check_footer(&file)?;
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+        let batch_rows = parquet_check::check(&file, metadata.metadata(), ROW_GROUP_ROWS)?;
+        let groups = metadata.metadata().row_groups();
+        let all = groups.iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).sum();
+        let schema = Arc::clone(metadata.schema());
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), metadata)
+            .with_limit(rows)
+            .with_batch_size(batch_rows.min(rows.max(1)))
+            .build()?;
+        let batches = reader.collect::<Result<_, _>>()?;
+        Ok((schema, batches, all))
+    };
+    read().map_err(|e: ParquetError| {
+        Error::new(ErrorKind::Serialization, "cannot decode the Parquet file").with_source(e)
+    })
+}
+
 /// Has those of the `wanted` columns read as dictionaries that are nothing else in the file. Of any other the reader
 /// would have to make a dictionary, which takes longer than it saves.
 fn with_dictionaries(metadata: ArrowReaderMetadata, wanted: Vec<usize>) -> Result<ArrowReaderMetadata, ParquetError> {
