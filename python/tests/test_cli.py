@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cacheness import Cache
+from cacheness import Cache, cached
 
 COMMAND = Path(sys.executable).parent / "cacheness"
 
@@ -104,3 +104,59 @@ def test_clear_asks_on_a_terminal(tmp_path: Path, answer: bytes, code: int, left
     assert b"Remove all 2 entries" in said
     with Cache(tmp_path / "cache") as cache:
         assert len(cache) == left
+
+
+def test_functions_tables_and_bulk_removal(tmp_path: Path) -> None:
+    @cached(cache_instance=(cache := Cache(tmp_path / "cache")))
+    def trips(origin: str, window: int) -> int:
+        return window
+
+    trips("EWR", 3)
+    trips("JFK", window=3)
+    trips("JFK", window=4)
+    frame = pd.DataFrame(
+        {
+            "id": range(100),
+            "at": pd.date_range("2024-01-01", periods=100, tz="UTC"),
+            "kind": pd.Categorical(["a", "b"] * 50),
+        }
+    )
+    cache.put(frame, cache_key="frame", metadata={"accuracy": np.float64(0.5)})
+    cache.put(np.arange("2024-01", "2024-03", dtype="datetime64[D]"), cache_key="days")
+    cache.put(ValueError("x"), cache_key="pickle")
+    cache.close()
+
+    listed = run("ls", "--function", "trips", cwd=tmp_path).stdout.decode()
+    assert listed.count('trips(origin="JFK", window=') == 2, listed
+    assert run("ls", "-q", "--where", "accuracy=0.5", cwd=tmp_path).stdout == b"frame\n"
+    table = json.loads(run("info", "frame", "--head", "2", "--json", cwd=tmp_path).stdout)["value"]
+    assert table["rows"] == 100
+    assert table["index"] == "range(0, 100, 1)"
+    assert table["columns"][0]["dtype"] == "int64"
+    assert [row["kind"] for row in table["head"]] == ["a", "b"]
+    assert [row["at"][:10] for row in table["head"]] == ["2024-01-01", "2024-01-02"]
+    days = json.loads(run("info", "days", "--head", "2", "--json", cwd=tmp_path).stdout)["value"]
+    assert days == {"shape": [60], "dtype": "<M8[D]", "head": ["2024-01-01", "2024-01-02"]}
+    assert json.loads(run("info", "pickle", "--json", cwd=tmp_path).stdout)["value"] is None
+    assert json.loads(run("verify", "--json", cwd=tmp_path).stdout)["valid"] == 6
+
+    refused = run("rm", "--function", "trips", cwd=tmp_path, code=2).stderr
+    assert b"3 entries (" in refused and b"--yes" in refused
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [COMMAND, "rm", "--function", "trips"], cwd=tmp_path, stdin=theirs, stderr=subprocess.PIPE
+    ) as rm:
+        os.write(ours, b"y\n")
+        assert rm.stderr is not None
+        said = rm.stderr.read()
+        assert rm.wait() == 0
+    os.close(ours)
+    os.close(theirs)
+    assert b"Remove 3 entries (" in said and said.endswith(b"removed 3 entries\n")
+    assert run("ls", "-q", "--sort", "key", cwd=tmp_path).stdout == b"days\nframe\npickle\n"
+
+
+def test_keys_are_completed(tmp_path: Path) -> None:
+    with Cache(tmp_path / "cache") as cache:
+        cache.put(1, cache_key="model_a")
+    assert run("__complete", "--", "cacheness", "get", "mod", cwd=tmp_path).stdout.split(b"\t")[0] == b"model_a"

@@ -1,11 +1,13 @@
 //! Why a command ends early: the one place where errors become words and exit codes.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
 use cacheness::{Error, ErrorKind};
 
 use crate::output::complain;
+use crate::place::holds_a_store;
 
 /// Something failed.
 const FAILED: u8 = 1;
@@ -21,18 +23,18 @@ pub(crate) enum Failure {
     /// Standard output cannot be written; if nobody reads it any more (`cacheness ls … | head`), that is no error.
     Output(io::Error),
     /// There is no entry of this key.
-    NoEntry(String),
+    NoEntry(OsString),
     /// The entry has expired.
     Expired(String),
     /// More than one key starts so: some of them.
     Ambiguous(String, Vec<String>),
     /// The command line asks for what cannot be: what, and what to do.
-    Usage(&'static str, &'static str),
+    Usage(String, String),
     /// What the command line says cannot be done, a key be made of it for one: the error says why.
     CommandLine(Error),
-    /// The user said no.
-    Declined,
-    /// The entry was read, and it is damaged: why.
+    /// The user said no: what has not been done.
+    Declined(&'static str),
+    /// Payloads were read, and one at least is damaged: which, and why.
     Damaged(String),
 }
 
@@ -71,7 +73,13 @@ impl Failure {
                 USAGE
             }
             Self::NoEntry(key) => {
-                complain(&format!("there is no entry {key:?}"), Some("cacheness ls shows the keys"));
+                let path = Path::new(&key);
+                let hint = if holds_a_store(path) {
+                    format!("{} is a store's directory: a key comes after it", path.display())
+                } else {
+                    "cacheness ls shows the keys".to_owned()
+                };
+                complain(&format!("there is no entry {key:?}"), Some(&hint));
                 NOT_FOUND
             }
             Self::Expired(key) => {
@@ -84,28 +92,33 @@ impl Failure {
                 NOT_FOUND
             }
             Self::Usage(message, hint) => {
-                complain(message, Some(hint));
+                complain(&message, Some(&hint));
                 USAGE
             }
-            Self::Declined => {
-                complain("nothing has been removed", None);
+            Self::Declined(what) => {
+                complain(what, None);
                 FAILED
             }
             Self::Damaged(problem) => {
-                complain(&problem, Some("put the value again, or remove the entry with cacheness rm"));
+                complain(&problem, Some("put the value again, or remove it with cacheness rm"));
                 FAILED
             }
         }
     }
 }
 
-/// Says what an error of the engine says, and what caused it.
+/// Says what an error of the engine says, and what can be done.
 fn explain(error: &Error) {
+    complain(&reasons(error), error.hint());
+}
+
+/// What an error says, and what caused it.
+pub(crate) fn reasons(error: &Error) -> String {
     let mut message = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {
         message.push_str(&format!(": {source}"));
         cause = source.source();
     }
-    complain(&message, error.hint());
+    message
 }

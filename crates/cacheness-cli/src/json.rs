@@ -19,6 +19,11 @@ pub(crate) fn pretty(value: &Value) -> serde_json::Result<String> {
     serde_json::to_string_pretty(&Json(value))
 }
 
+/// As [`pretty`], on one line.
+pub(crate) fn compact(value: &Value) -> serde_json::Result<String> {
+    serde_json::to_string(&Json(value))
+}
+
 /// The value that a JSON text holds. Integers have all their digits, and names come as often as they are there:
 /// [`name_given_twice`] finds one.
 pub(crate) fn parse(text: &str) -> serde_json::Result<Value> {

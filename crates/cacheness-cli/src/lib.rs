@@ -5,11 +5,17 @@
 
 mod args;
 mod commands;
+mod complete;
 mod failure;
 mod json;
 mod output;
 mod place;
+mod preview;
+mod progress;
+mod select;
 mod show;
+mod table;
+mod terminal;
 mod typed;
 
 use std::ffi::OsString;
@@ -18,10 +24,16 @@ use std::io::Write;
 use clap::Parser;
 
 use crate::args::Args;
+use crate::failure::Failure;
 use crate::output::Output;
 
 /// Runs the command with the arguments `args`, the first of which is the program's name, and returns its exit code.
 pub fn run(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> u8 {
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    if let Some(words) = complete::asked(&args) {
+        let mut out = Output::stdout();
+        return finish(complete::run(words, &mut out), out);
+    }
     let args = match Args::try_parse_from(args) {
         Ok(args) => args,
         Err(error) => {
@@ -29,13 +41,19 @@ pub fn run(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> u8 {
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
             return match error.print() {
                 Ok(()) => code,
-                Err(failed) if error.exit_code() == 0 => failure::Failure::Output(failed).report(),
+                Err(failed) if error.exit_code() == 0 => Failure::Output(failed).report(),
                 Err(_) => code,
             };
         }
     };
     let mut out = Output::stdout();
-    match commands::run(&args, &mut out).and_then(|()| Ok(out.flush()?)) {
+    let done = commands::run(&args, &mut out);
+    finish(done, out)
+}
+
+/// Writes what is left of the output, and says why it failed.
+fn finish(done: Result<(), Failure>, mut out: Output) -> u8 {
+    match done.and_then(|()| Ok(out.flush()?)) {
         Ok(()) => 0,
         Err(failure) => {
             // What was printed before it failed comes before the words about it, which say the rest where it cannot.

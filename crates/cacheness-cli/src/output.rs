@@ -54,11 +54,19 @@ pub(crate) fn complain(message: &str, hint: Option<&str>) {
     }
 }
 
-/// Text that cannot play tricks with a terminal: control characters and those that change the direction of writing are
-/// escaped.
+/// Text that cannot play tricks with a terminal: control characters, those that change the direction of writing, and
+/// those that nobody sees are escaped.
 pub(crate) fn printable(text: &str) -> String {
-    let tricky = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().flat_map(|c| if tricky(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    if !text.chars().any(is_tricky) {
+        return text.to_owned();
+    }
+    text.chars().flat_map(|c| if is_tricky(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+/// Joiners are no tricks: scripts and emoji need them.
+pub(crate) fn is_tricky(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }

@@ -6,9 +6,11 @@ use serde_json::{Map, Value, json};
 use crate::output::printable;
 
 /// Everything that is known of an entry.
-pub(crate) fn json(entry: &EntryInfo) -> Result<Value> {
-    Ok(json!({
+pub(crate) fn json(entry: &EntryInfo) -> Result<Map<String, Value>> {
+    let all = json!({
         "cache_key": entry.key(),
+        "function": entry.function(),
+        "call": entry.call(),
         "description": entry.description(),
         "data_type": entry.data_type(),
         "object_type": entry.object_type(),
@@ -26,15 +28,19 @@ pub(crate) fn json(entry: &EntryInfo) -> Result<Value> {
         "signed": entry.is_signed(),
         "cache_key_params": entry.params()?.unwrap_or(Value::Null),
         "metadata": entry.metadata(),
-    }))
+    });
+    let Value::Object(all) = all else { return Ok(Map::new()) };
+    Ok(all)
 }
 
 /// The storage format with its codec.
-pub(crate) fn format(entry: &EntryInfo) -> String {
-    match entry.compression() {
-        "none" => entry.storage_format().to_owned(),
-        codec => format!("{}+{codec}", entry.storage_format()),
-    }
+pub(crate) fn format(storage_format: &str, codec: &str) -> String {
+    if codec == "none" { storage_format.to_owned() } else { format!("{storage_format}+{codec}") }
+}
+
+/// `1 entry`, `2 entries`.
+pub(crate) fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
 }
 
 /// Bytes in the largest unit that leaves a number of at least one.
@@ -84,23 +90,14 @@ pub(crate) fn value(value: &Value) -> String {
     }
 }
 
-fn fields(map: &Map<String, Value>) -> String {
-    const WIDTH: usize = 60;
-    let all: Vec<String> = map.iter().map(|(name, v)| format!("{name}={}", value(v))).collect();
-    let text = all.join(" ");
-    if text.chars().count() <= WIDTH { text } else { text.chars().take(WIDTH - 1).chain(['…']).collect() }
-}
-
-/// The parameters of the key on one line.
-pub(crate) fn params(entry: &EntryInfo) -> Result<String> {
-    Ok(match entry.params()? {
-        Some(Value::Object(map)) => fields(&map),
-        Some(other) => value(&other),
-        None => String::new(),
-    })
+/// What the entry is, where its key does not say so: a call of a function, or parameters.
+pub(crate) fn call(entry: &EntryInfo) -> String {
+    // Without parameters it is the key.
+    if entry.entry().params.is_some() { printable(&entry.call()) } else { String::new() }
 }
 
 /// The user's metadata on one line.
 pub(crate) fn metadata(entry: &EntryInfo) -> String {
-    fields(&entry.metadata())
+    let all = entry.metadata();
+    all.iter().map(|(name, v)| format!("{}={}", printable(name), value(v))).collect::<Vec<_>>().join(" ")
 }

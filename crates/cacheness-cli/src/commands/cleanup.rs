@@ -1,16 +1,19 @@
-//! `cacheness cleanup`
+//! `cacheness cleanup [DIR]`
 
 use cacheness::CacheBuilder;
 use cacheness::core::cache::CacheEngine;
 
-use super::entries;
+use crate::args::Cleanup;
 use crate::failure::Failure;
 use crate::output::say;
 use crate::place::Directory;
+use crate::progress;
+use crate::show::entries;
 
-pub(crate) fn run(directory: &Directory) -> Result<(), Failure> {
+pub(crate) fn run(args: &Cleanup, directory: &Directory) -> Result<(), Failure> {
     let engine = CacheEngine::new(directory.write()?, CacheBuilder::default().unlimited().options())?;
-    let removed = engine.cleanup_expired()?;
+    let work = || engine.cleanup_expired();
+    let removed = progress::during(args.progress.progress, "removing what has expired", work)?;
     engine.close()?;
     say(format_args!("removed {} that had expired", entries(removed)));
     Ok(())

@@ -10,6 +10,8 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::place::Directory;
 use crate::show;
+use crate::table::{Column, Table};
+use crate::terminal;
 
 /// A setting, its value and where it comes from.
 type Setting = (String, Value, &'static str);
@@ -29,7 +31,7 @@ pub(crate) fn run(args: &Config, directory: &Directory, out: &mut Output) -> Res
     let absolute = std::path::absolute(&directory.path).map_err(|e| Failure::file("find", &directory.path, e))?;
     let manifest = "cacheness.toml";
     let mut settings: Vec<Setting> = vec![
-        ("cache_dir".into(), json!(absolute.display().to_string()), directory.source),
+        ("cache_dir".into(), json!(absolute.display().to_string()), directory.source.words()),
         ("format".into(), json!(recorded.format), manifest),
         ("written_by".into(), json!(recorded.written_by), manifest),
         ("metadata_backend".into(), json!(recorded.metadata_backend), manifest),
@@ -52,12 +54,12 @@ pub(crate) fn run(args: &Config, directory: &Directory, out: &mut Output) -> Res
         writeln!(out, "{:#}", Value::Object(map))?;
         return Ok(());
     }
-    let width = |text: fn(&Setting) -> String| settings.iter().map(|s| text(s).chars().count()).max().unwrap_or(0);
-    let (names, values) = (width(|s| s.0.clone()), width(|s| show::value(&s.1)));
-    out.heading(&format!("{:names$}  {:values$}  FROM", "SETTING", "VALUE"))?;
+    let columns = [Column::new("SETTING"), Column::new("VALUE").shortened_to(8), Column::new("FROM").left_out(1)];
+    let mut table = Table::new(columns.to_vec());
     for (name, value, source) in &settings {
-        writeln!(out, "{name:names$}  {:values$}  {source}", show::value(value))?;
+        table.push(vec![name.clone(), show::value(value), (*source).to_owned()]);
     }
+    table.print(terminal::width(), out)?;
     Ok(())
 }
 

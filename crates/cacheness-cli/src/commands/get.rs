@@ -1,7 +1,8 @@
 //! `cacheness get [DIR] KEY`
 
+use std::fs::Permissions;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cacheness::StoreConfig;
 use cacheness::core::cache::is_expired;
@@ -10,23 +11,26 @@ use cacheness::core::handler::decode_plain;
 use cacheness::core::payload::Stored;
 use cacheness::core::store::{EntryKey, Fetched};
 use cacheness::{Error, ErrorKind};
+use tempfile::NamedTempFile;
 
 use crate::args::Get;
 use crate::failure::Failure;
 use crate::json;
 use crate::output::{Output, printable, say};
-use crate::place::{Directory, resolve};
+use crate::place::{directory_and_key, resolve};
 use crate::show;
+use crate::terminal;
 
 /// More plain data than this is not printed on a terminal.
 const PRINTED: u64 = 1 << 20;
 
-pub(crate) fn run(args: &Get, directory: &Directory, out: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &Get, option: Option<&Path>, out: &mut Output) -> Result<(), Failure> {
+    let (directory, key) = directory_and_key(option, &args.which.words)?;
     let mut config = StoreConfig::default();
     // Nothing here decodes a pickle: its bytes are written into a file, which runs nothing.
     config.security.trust_unsigned_pickles = true;
     let store = directory.read_with(config)?;
-    let key = resolve(&store, args.which.key())?;
+    let key = resolve(&store, key)?;
     let (now, mut expired) = (store.clock().now(), false);
     let fetched = store.fetch(&EntryKey::Name(key.clone()), store.read_options(), |entry| {
         expired = is_expired(entry, now);
@@ -35,7 +39,7 @@ pub(crate) fn run(args: &Get, directory: &Directory, out: &mut Output) -> Result
     let stored = match fetched {
         Fetched::Found(stored) => *stored,
         _ if expired => return Err(Failure::Expired(key)),
-        _ => return Err(Failure::NoEntry(key)),
+        _ => return Err(Failure::NoEntry(key.into())),
     };
     match &args.output {
         None => print(stored, out),
@@ -45,13 +49,11 @@ pub(crate) fn run(args: &Get, directory: &Directory, out: &mut Output) -> Result
             Ok(())
         }
         Some(path) => {
-            let format = match &*stored.format().compression {
-                "none" => stored.format().storage_format.to_string(),
-                codec => format!("{}+{codec}", stored.format().storage_format),
-            };
+            let target = Target::of(path, args.force)?;
+            let format = show::format(&stored.format().storage_format, &stored.format().compression);
             let is_plain = is_plain(&stored);
             let content = content(stored)?;
-            write(path, &content).map_err(|e| Failure::file("write", path, e))?;
+            target.write(&content)?;
             let what = if is_plain { String::new() } else { format!(" of {format}") };
             let path = printable(&path.display().to_string());
             say(format_args!("wrote {}{what} to {path}", show::bytes(content.len() as u64)));
@@ -108,14 +110,76 @@ fn as_json(key: &str, value: &Value) -> Result<String, Failure> {
     })
 }
 
-/// Writes a file as a whole: whoever reads it sees the former one or the new one.
-fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    // A device or a pipe is written to, and what a link leads to.
-    let found = std::fs::symlink_metadata(path);
-    if found.is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-        return std::fs::write(path, content);
+/// What `-o` names.
+enum Target<'a> {
+    /// A device or a pipe: written to as it is.
+    Device(&'a Path),
+    /// Nothing is there; what comes there meanwhile is not overwritten.
+    New(&'a Path, PathBuf),
+    /// A file that may be replaced, behind all links, with these permissions.
+    Replaced(&'a Path, PathBuf, Permissions),
+}
+
+impl<'a> Target<'a> {
+    /// Asks before a file is overwritten, unless `force` says that it may be.
+    fn of(path: &'a Path, force: bool) -> Result<Self, Failure> {
+        let behind = |path: &Path| std::fs::canonicalize(path).map_err(|e| Failure::file("write", path, e));
+        let found = match std::fs::metadata(path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // A link that leads nowhere yet: what it names is made.
+                let target = std::fs::read_link(path).map(|link| path.parent().unwrap_or(Path::new("")).join(link));
+                return Ok(Self::New(path, target.unwrap_or_else(|_| path.to_owned())));
+            }
+            Err(error) => return Err(Failure::file("write", path, error)),
+        };
+        if found.is_dir() {
+            return Err(Failure::file("write", path, io::ErrorKind::IsADirectory.into()));
+        }
+        if !found.is_file() {
+            return Ok(Self::Device(path));
+        }
+        if !force {
+            let exists = format!("{} exists ({})", printable(&path.display().to_string()), show::bytes(found.len()));
+            if !terminal::may_ask() {
+                let what = format!("{exists}, and there is no terminal to ask on");
+                return Err(Failure::Usage(what, "--force overwrites it".into()));
+            }
+            if !terminal::ask(&format!("{exists}. Overwrite it?")) {
+                return Err(Failure::Declined("nothing has been written"));
+            }
+        }
+        Ok(Self::Replaced(path, behind(path)?, found.permissions()))
     }
-    let parent = match path.parent() {
+
+    /// Writes the file as a whole: whoever reads it sees the former one or the new one.
+    fn write(self, content: &[u8]) -> Result<(), Failure> {
+        match self {
+            Self::Device(path) => std::fs::write(path, content).map_err(|e| Failure::file("write", path, e)),
+            Self::New(path, target) => {
+                let written = temporary(&target, content).and_then(|file| Ok(file.persist_noclobber(&target)?));
+                match written {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Failure::Usage(
+                        format!("{} has been made by another program meanwhile", path.display()),
+                        "--force overwrites it".into(),
+                    )),
+                    written => written.map(drop).map_err(|e| Failure::file("write", path, e)),
+                }
+            }
+            Self::Replaced(path, target, permissions) => {
+                let written = temporary(&target, content).and_then(|file| {
+                    file.as_file().set_permissions(permissions)?;
+                    Ok(file.persist(&target)?)
+                });
+                written.map(drop).map_err(|e| Failure::file("write", path, e))
+            }
+        }
+    }
+}
+
+/// A file beside `target` that has the content.
+fn temporary(target: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
+    let parent = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
@@ -124,6 +188,5 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     let mut file = builder.prefix(".cacheness-").permissions(mode).tempfile_in(parent)?;
     file.write_all(content)?;
-    file.persist(path)?;
-    Ok(())
+    Ok(file)
 }

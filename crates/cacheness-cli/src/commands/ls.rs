@@ -1,30 +1,27 @@
-//! `cacheness ls`
+//! `cacheness ls [DIR]`
 
 use std::cmp::Reverse;
 use std::io::Write;
 
 use cacheness::core::cache::is_expired;
 use cacheness::{EntryInfo, Timestamp};
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::Value;
 
-use super::entries;
 use crate::args::{Ls, Sort};
 use crate::failure::Failure;
 use crate::output::{Output, printable, say};
 use crate::place::Directory;
-use crate::show;
-
-/// On a terminal of fewer columns lines are not broken by us.
-const NARROW: u16 = 60;
+use crate::show::{self, entries};
+use crate::table::{Column, Table};
+use crate::terminal;
 
 pub(crate) fn run(args: &Ls, directory: &Directory, out: &mut Output) -> Result<(), Failure> {
+    args.filters.check()?;
     let store = directory.read()?;
     let now = store.clock().now();
     let mut found: Vec<EntryInfo> = Vec::new();
-    store.for_each(&args.prefix, |summary| {
-        let entry = EntryInfo::from(summary);
-        if is_wanted(args, &entry, now)? {
+    args.filters.for_each(&store, |entry| {
+        if !args.expired || is_expired(entry.entry(), now) {
             found.push(entry);
         }
         Ok(())
@@ -41,9 +38,12 @@ pub(crate) fn run(args: &Ls, directory: &Directory, out: &mut Output) -> Result<
         found.reverse();
     }
     found.truncate(args.limit.unwrap_or(usize::MAX));
+    if args.quiet {
+        return print_keys(&found, args.null, out);
+    }
     if args.json {
         for entry in &found {
-            writeln!(out, "{}", show::json(entry)?)?;
+            writeln!(out, "{}", Value::Object(show::json(entry)?))?;
         }
         return Ok(());
     }
@@ -51,69 +51,57 @@ pub(crate) fn run(args: &Ls, directory: &Directory, out: &mut Output) -> Result<
         say(if count == 0 { "no entries" } else { "no entries shown" });
         return Ok(());
     }
-    print_table(&found, now, out)?;
+    let table = table(&found, now);
+    let missing = table.print(terminal::width(), out)?;
     let bytes = found.iter().map(EntryInfo::size).fold(0, u64::saturating_add);
     let shown = if found.len() < count { format!("{} of ", found.len()) } else { String::new() };
+    let missing = if missing.is_empty() {
+        String::new()
+    } else {
+        format!(" (too narrow for {})", missing.join(", ").to_lowercase())
+    };
     out.flush()?;
-    say(format_args!("{shown}{}, {}", entries(count as u64), show::bytes(bytes)));
+    say(format_args!("{shown}{}, {}{missing}", entries(count as u64), show::bytes(bytes)));
     Ok(())
 }
 
-fn is_wanted(args: &Ls, entry: &EntryInfo, now: Timestamp) -> cacheness::Result<bool> {
-    if args.data_type.as_deref().is_some_and(|wanted| wanted != entry.data_type())
-        || args.expired && !is_expired(entry.entry(), now)
-    {
-        return Ok(false);
+/// Whole keys. What a terminal might take for a command is escaped there; another program gets the keys as they are.
+fn print_keys(found: &[EntryInfo], null: bool, out: &mut Output) -> Result<(), Failure> {
+    let on_terminal = terminal::width().is_some();
+    for entry in found {
+        let key = if on_terminal { printable(entry.key()) } else { entry.key().to_owned() };
+        write!(out, "{key}{}", if null { '\0' } else { '\n' })?;
     }
-    if args.fields.is_empty() {
-        return Ok(true);
-    }
-    let metadata = entry.metadata();
-    let params = match entry.params()? {
-        Some(Value::Object(params)) => params,
-        _ => serde_json::Map::new(),
-    };
-    Ok(args.fields.iter().all(|field| field.is_in(&metadata) || field.is_in(&params)))
+    Ok(())
 }
 
-fn print_table(entries: &[EntryInfo], now: Timestamp, out: &mut Output) -> Result<(), Failure> {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    // A terminal that does not know its width says zero.
-    if table.width().is_some_and(|width| width > NARROW) {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-    }
+/// The entries as people read them.
+pub(crate) fn table(entries: &[EntryInfo], now: Timestamp) -> Table {
     let expires = entries.iter().any(|entry| entry.expires_at().is_some());
-    let mut header = vec!["KEY", "TYPE", "FORMAT", "SIZE", "CREATED"];
-    header.extend(expires.then_some("EXPIRES"));
-    header.extend(["PARAMETERS", "METADATA"]);
-    table.set_header(header);
+    let mut columns = vec![
+        Column::new("KEY").shortened_to(16),
+        Column::new("TYPE").left_out(5),
+        Column::new("FORMAT").left_out(1),
+        Column::new("SIZE").right().left_out(6),
+        Column::new("CREATED").left_out(4),
+    ];
+    columns.extend(expires.then_some(Column::new("EXPIRES").left_out(3)));
+    columns.push(Column::new("PARAMETERS").shortened_to(20).left_out(7));
+    columns.push(Column::new("METADATA").shortened_to(16).left_out(2));
+    let mut table = Table::new(columns);
     for entry in entries {
         let mut row = vec![
             printable(entry.key()),
             printable(entry.data_type()),
-            printable(&show::format(entry)),
+            printable(&show::format(entry.storage_format(), entry.compression())),
             show::bytes(entry.size()),
             show::age(now, entry.created_at()),
         ];
         if expires {
             row.push(entry.expires_at().map_or_else(String::new, |at| show::expiry(now, at)));
         }
-        row.extend([show::params(entry)?, show::metadata(entry)]);
-        table.add_row(row);
+        row.extend([show::call(entry), show::metadata(entry)]);
+        table.push(row);
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    // Keys are copied from here: they are not broken, however narrow the terminal is.
-    if let Some(key) = table.column_mut(0) {
-        key.set_constraint(ColumnConstraint::ContentWidth);
-    }
-    if let Some(size) = table.column_mut(3) {
-        size.set_cell_alignment(CellAlignment::Right);
-    }
-    for (i, line) in table.lines().enumerate() {
-        if i == 0 { out.heading(line.trim_end())? } else { writeln!(out, "{}", line.trim_end())? }
-    }
-    Ok(())
+    table
 }

@@ -10,32 +10,28 @@ mod ls;
 mod put;
 mod rm;
 mod stats;
+mod verify;
 
-use std::path::Path;
-
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Where};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::place::Directory;
 
 /// Runs the verb.
 pub(crate) fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
-    let directory = |argument: Option<&Path>| Directory::choose(args.dir.as_deref(), argument);
+    let option = args.dir.as_deref();
+    let directory = |place: &Where| Directory::choose(option, place.directory.as_deref());
     match &args.command {
-        Command::Ls(ls) => ls::run(ls, &directory(ls.directory.as_deref())?, out),
-        Command::Info(info) => info::run(info, &directory(info.which.directory())?, out),
-        Command::Stats(stats) => stats::run(stats, &directory(stats.directory.as_deref())?, out),
-        Command::Get(get) => get::run(get, &directory(get.which.directory())?, out),
-        Command::Put(put) => put::run(put, &directory(None)?, out),
-        Command::Rm(rm) => rm::run(rm, &directory(None)?),
-        Command::Cleanup(cleanup) => cleanup::run(&directory(cleanup.directory.as_deref())?),
-        Command::Clear(clear) => clear::run(clear, &directory(clear.directory.as_deref())?),
-        Command::Config(config) => config::run(config, &directory(config.directory.as_deref())?, out),
+        Command::Ls(ls) => ls::run(ls, &directory(&ls.place)?, out),
+        Command::Info(info) => info::run(info, option, out),
+        Command::Stats(stats) => stats::run(stats, &directory(&stats.place)?, out),
+        Command::Get(get) => get::run(get, option, out),
+        Command::Put(put) => put::run(put, option, out),
+        Command::Rm(rm) => rm::run(rm, option, out),
+        Command::Verify(verify) => verify::run(verify, &directory(&verify.place)?, out),
+        Command::Cleanup(cleanup) => cleanup::run(cleanup, &directory(&cleanup.place)?),
+        Command::Clear(clear) => clear::run(clear, &directory(&clear.place)?),
+        Command::Config(config) => config::run(config, &directory(&config.place)?, out),
         Command::Completions(completions) => completions::run(completions, out),
     }
-}
-
-/// `1 entry`, `2 entries`.
-fn entries(count: u64) -> String {
-    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
 }

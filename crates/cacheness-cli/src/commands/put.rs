@@ -1,6 +1,7 @@
-//! `cacheness put FILE k=v…`
+//! `cacheness put [DIR] FILE NAME=VALUE…`
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -15,20 +16,67 @@ use crate::args::Put;
 use crate::failure::Failure;
 use crate::json;
 use crate::output::{Output, printable, say};
-use crate::place::Directory;
-use crate::typed::{Field, Lifetime};
+use crate::place::{Directory, holds_a_store};
+use crate::typed::{Field, Lifetime, Parameter};
 
-pub(crate) fn run(args: &Put, directory: &Directory, out: &mut Output) -> Result<(), Failure> {
-    if args.key.is_none() && args.params.is_empty() {
-        return Err(Failure::Usage("there are no parameters to make a key from", "give some, as k=v, or --key NAME"));
+/// The words after the verb.
+struct Words<'a> {
+    directory: Option<&'a Path>,
+    file: &'a Path,
+    params: Vec<Parameter>,
+}
+
+impl<'a> Words<'a> {
+    /// A parameter has a `=`: of two words without one the first is the directory.
+    fn read(option: Option<&Path>, words: &'a [OsString]) -> Result<Self, Failure> {
+        let is_parameter = |word: &OsString| word.to_string_lossy().contains('=');
+        let (directory, file, params) = match words {
+            [directory, file, params @ ..] if option.is_none() && !is_parameter(file) => {
+                if Path::new(directory).is_file() {
+                    return Err(Failure::Usage(
+                        format!("{file:?} is no parameter, and {directory:?} is a file and no directory"),
+                        "parameters are written as model=ridge; the store's directory comes before the file".into(),
+                    ));
+                }
+                (Some(Path::new(directory)), Path::new(file), params)
+            }
+            [file, params @ ..] => (None, Path::new(file), params),
+            [] => (None, Path::new("-"), words),
+        };
+        let parameter = |word: &OsString| {
+            let wrong = |why: &str| {
+                Failure::Usage(
+                    format!("{word:?} is no parameter: {why}"),
+                    "parameters are written as model=ridge, in quotes where they have spaces".into(),
+                )
+            };
+            let text = word.to_str().ok_or_else(|| wrong("it is not valid UTF-8"))?;
+            text.parse().map_err(|why: String| wrong(&why))
+        };
+        Ok(Self { directory, file, params: params.iter().map(parameter).collect::<Result<_, _>>()? })
+    }
+}
+
+pub(crate) fn run(args: &Put, option: Option<&Path>, out: &mut Output) -> Result<(), Failure> {
+    let words = Words::read(option, &args.words)?;
+    let directory = Directory::choose(option, words.directory)?;
+    let usage = |what: &str, hint: &str| Err(Failure::Usage(what.into(), hint.into()));
+    match (&args.key, words.params.is_empty()) {
+        (None, true) => {
+            return usage("there are no parameters to make a key from", "give some, as k=v, or --key NAME");
+        }
+        (Some(_), false) => {
+            return usage("an entry has parameters or --key, not both", "--metadata takes other values");
+        }
+        _ => {}
     }
     // Before a store is made: a file or a key that is not what it should be leaves nothing behind.
-    let key = key(args)?;
+    let key = key(args, &words.params)?;
     given_once("metadata field", args.metadata.iter().map(|field| field.name.as_str()))?;
-    let value = read(args)?;
+    let value = read(args, words.file)?;
     let mut payload = Vec::new();
     value.encode(&mut payload)?;
-    let is_new = !directory.path.join("cacheness.toml").exists();
+    let is_new = !holds_a_store(&directory.path);
     // The limits of whoever owns the store are not known here: nothing is evicted.
     let cache = CacheBuilder::from_env()?.unlimited().directory(&directory.path).open()?;
     let engine: &CacheEngine = cache.engine();
@@ -62,12 +110,12 @@ fn given_once<'a>(what: &str, mut names: impl Iterator<Item = &'a str>) -> Resul
 }
 
 /// The key that the command line names.
-fn key(args: &Put) -> Result<EntryKey, Failure> {
+fn key(args: &Put, params: &[Parameter]) -> Result<EntryKey, Failure> {
     let key = match &args.key {
         Some(name) => EntryKey::from_name(name.as_str()),
         None => {
-            given_once("parameter", args.params.iter().map(|one| one.name.as_str()))?;
-            let params = args.params.iter().fold(Params::new(), |all, one| all.with(one.name.as_str(), one));
+            given_once("parameter", params.iter().map(|one| one.name.as_str()))?;
+            let params = params.iter().fold(Params::new(), |all, one| all.with(one.name.as_str(), one));
             params.into_entry_key(&SerializationConfig::default())
         }
     };
@@ -75,8 +123,7 @@ fn key(args: &Put) -> Result<EntryKey, Failure> {
 }
 
 /// The value that the file has in it.
-fn read(args: &Put) -> Result<Value, Failure> {
-    let path = args.file.as_path();
+fn read(args: &Put, path: &Path) -> Result<Value, Failure> {
     let bytes = if path == Path::new("-") {
         let mut bytes = Vec::new();
         let read = std::io::stdin().lock().read_to_end(&mut bytes);

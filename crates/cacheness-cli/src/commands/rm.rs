@@ -1,22 +1,161 @@
-//! `cacheness rm KEY…`
+//! `cacheness rm [DIR] KEY…`, and in bulk `cacheness rm [DIR] FILTER…`
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
 
-use super::entries;
+use cacheness::EntryInfo;
+use cacheness::core::entry::EntryVersion;
+use cacheness::core::store::Store;
+use serde_json::json;
+
+use super::ls;
 use crate::args::Rm;
 use crate::failure::Failure;
-use crate::output::say;
-use crate::place::{Directory, resolve};
+use crate::output::{Output, say};
+use crate::place::{Directory, directory_and_keys, resolve};
+use crate::progress::Progress;
+use crate::show::{self, entries};
+use crate::terminal;
 
-pub(crate) fn run(args: &Rm, directory: &Directory) -> Result<(), Failure> {
-    let store = directory.write()?;
+/// How many of the entries a preview shows.
+const PREVIEW: usize = 10;
+/// How many entries are removed at once.
+const BATCH: usize = 1024;
+
+/// What is to be removed.
+#[derive(Default)]
+struct Found {
+    versions: Vec<EntryVersion>,
+    bytes: u64,
+    /// The first of them.
+    first: Vec<EntryInfo>,
+}
+
+impl Found {
+    fn add(&mut self, entry: EntryInfo) {
+        self.bytes = self.bytes.saturating_add(entry.size());
+        self.versions.push(entry.entry().version());
+        if self.first.len() < PREVIEW {
+            self.first.push(entry);
+        }
+    }
+}
+
+pub(crate) fn run(args: &Rm, option: Option<&Path>, out: &mut Output) -> Result<(), Failure> {
+    let in_bulk = !args.filters.is_empty();
+    let (directory, keys) = if in_bulk {
+        args.filters.check()?;
+        let directory = match args.words.as_slice() {
+            [] => Directory::choose(option, None)?,
+            [one] => Directory::choose(option, Some(Path::new(one)))?,
+            _ => {
+                let what = "rm takes keys or filters, not both";
+                return Err(Failure::Usage(what.into(), "with filters the only word is the store's directory".into()));
+            }
+        };
+        (directory, &[][..])
+    } else if args.words.is_empty() {
+        let hint = "give keys, or filters such as --prefix, --where, --older-than; clear removes all entries";
+        return Err(Failure::Usage("nothing says what to remove".into(), hint.into()));
+    } else {
+        directory_and_keys(option, &args.words)?
+    };
+    let store = if args.dry_run { directory.read()? } else { directory.write()? };
+    let mut found = Found::default();
+    if in_bulk {
+        args.filters.for_each(&store, |entry| {
+            found.add(entry);
+            Ok(())
+        })?;
+    }
     // All keys first: a wrong one among them removes nothing.
-    let keys = args.keys.iter().map(|key| resolve(&store, key)).collect::<Result<BTreeSet<_>, _>>()?;
-    let mut removed = 0;
-    for key in &keys {
-        removed += u64::from(store.delete(key)?);
+    let keys = keys.iter().map(|key| resolve(&store, key)).collect::<Result<BTreeSet<_>, _>>()?;
+    for key in keys {
+        // What another process removes meanwhile is removed.
+        store.get_entry(&key)?.into_iter().for_each(|summary| found.add(summary.into()));
+    }
+    if args.dry_run {
+        return preview(args, &found, &store, out);
+    }
+    if in_bulk && !args.removing.yes && !found.versions.is_empty() {
+        if !terminal::may_ask() {
+            let what = format!("{} would be removed, and there is no terminal to ask on", summary(&found));
+            return Err(Failure::Usage(what, "--yes removes without asking, --dry-run shows them".into()));
+        }
+        show_first(&found, &store, |line| say(line));
+        if !terminal::ask(&format!("Remove {}?", summary(&found))) {
+            return Err(Failure::Declined("nothing has been removed"));
+        }
+    }
+    let changed = if in_bulk { remove(args, &store, &found)? } else { BTreeSet::new() };
+    if !in_bulk {
+        for version in &found.versions {
+            store.delete(&version.key)?;
+        }
     }
     store.close()?;
-    say(format_args!("removed {}", entries(removed)));
+    let removed = found.versions.len() as u64 - changed.len() as u64;
+    if args.json {
+        let keys: Vec<&str> = found.versions.iter().filter(|v| !changed.contains(&v.key)).map(|v| &*v.key).collect();
+        let report = json!({ "dry_run": false, "entries": removed, "changed": changed, "keys": keys });
+        writeln!(out, "{report:#}")?;
+    } else {
+        say(format_args!("removed {}", entries(removed)));
+    }
+    if !changed.is_empty() {
+        let stay = entries(changed.len() as u64);
+        say(format_args!("{stay} changed meanwhile and stayed"));
+    }
     Ok(())
+}
+
+fn summary(found: &Found) -> String {
+    format!("{} ({})", entries(found.versions.len() as u64), show::bytes(found.bytes))
+}
+
+/// Removes them, in the state in which they were found; returns the keys of those that are there in another one.
+fn remove(args: &Rm, store: &Store, found: &Found) -> Result<BTreeSet<String>, Failure> {
+    let mut progress = Progress::entries(args.removing.progress.progress, found.versions.len() as u64).says("removing");
+    let mut changed = BTreeSet::new();
+    for batch in found.versions.chunks(BATCH) {
+        for version in store.delete_batch(batch)? {
+            if store.get_entry(&version.key)?.is_some() {
+                changed.insert(version.key.clone());
+            }
+        }
+        progress.advance(batch.len() as u64);
+    }
+    Ok(changed)
+}
+
+/// Says what would be removed.
+fn preview(args: &Rm, found: &Found, store: &Store, out: &mut Output) -> Result<(), Failure> {
+    if args.json {
+        let keys: Vec<&str> = found.versions.iter().map(|version| &*version.key).collect();
+        let report = json!({ "dry_run": true, "entries": keys.len(), "bytes": found.bytes, "keys": keys });
+        writeln!(out, "{report:#}")?;
+        return Ok(());
+    }
+    let mut lines = Vec::new();
+    show_first(found, store, |line| lines.push(line));
+    for line in lines {
+        writeln!(out, "{line}")?;
+    }
+    out.flush()?;
+    say(format_args!("{} would be removed", summary(found)));
+    Ok(())
+}
+
+/// The first of the entries, line by line.
+fn show_first(found: &Found, store: &Store, mut line: impl FnMut(String)) {
+    if found.first.is_empty() {
+        return;
+    }
+    let table = ls::table(&found.first, store.clock().now());
+    table.lines(terminal::width()).0.into_iter().for_each(&mut line);
+    let more = found.versions.len() - found.first.len();
+    if more > 0 {
+        line(format!("… and {more} more"));
+    }
 }

@@ -7,12 +7,13 @@ use cacheness::EntryInfo;
 use cacheness::core::cache::is_expired;
 use serde::Serialize;
 
-use super::entries;
 use crate::args::Stats;
 use crate::failure::Failure;
 use crate::output::{Output, printable};
 use crate::place::Directory;
-use crate::show;
+use crate::show::{self, entries};
+use crate::table::{Column, Table};
+use crate::terminal;
 
 /// Entries, and the sum of their bytes.
 #[derive(Default, Serialize)]
@@ -91,11 +92,14 @@ pub(crate) fn run(args: &Stats, directory: &Directory, out: &mut Output) -> Resu
     if let (Some(oldest), Some(newest)) = (&report.oldest, &report.newest) {
         writeln!(out, "oldest     {oldest}")?;
         writeln!(out, "newest     {newest}")?;
-        out.heading("types:")?;
-        let width = report.types.keys().map(|name| name.chars().count()).max().unwrap_or(0);
+        writeln!(out)?;
+        let columns =
+            [Column::new("TYPE").shortened_to(8), Column::new("ENTRIES").right(), Column::new("SIZE").right()];
+        let mut table = Table::new(columns.to_vec());
         for (name, sum) in &report.types {
-            writeln!(out, "    {:width$}  {}", printable(name), line(sum))?;
+            table.push(vec![printable(name), sum.entries.to_string(), show::bytes(sum.bytes)]);
         }
+        table.print(terminal::width(), out)?;
     }
     Ok(())
 }

@@ -106,7 +106,7 @@ fn names_play_no_tricks_with_a_terminal() {
         place.run(&["-d", "cache\u{1b}[2J", "put", "missing\u{1b}", "a=1"]).err,
         place.run(&["-d", "cache\u{1b}[2J", "get", "nothing\u{1b}"]).err,
         place.run(&["-d", "cache\u{1b}[2J", "put", name, "--json", "--key", "k\u{1b}"]).done().err,
-        place.run(&["-d", "cache\u{1b}[2J", "get", "k\u{1b}", "-o", name]).done().err,
+        place.run(&["-d", "cache\u{1b}[2J", "get", "k\u{1b}", "-o", name, "-f"]).done().err,
         place.run(&["-d", "cache\u{1b}[2J", "ls"]).done().out,
         place.run(&["-d", "cache\u{1b}[2J", "stats"]).done().out,
         place.run(&["-d", "cache\u{1b}[2J", "config"]).done().out,
@@ -140,7 +140,7 @@ fn a_value_is_printed_or_written() {
     let ran = place.run(&["get", "bytes", "-o", "out.bin"]).done();
     assert!(ran.out.is_empty() && ran.err.contains("wrote 3 B to out.bin"), "{ran:?}");
     assert_eq!(std::fs::read(place.path("out.bin")).expect("read"), b"\x00\x01\n");
-    place.run(&["get", "map", "-o", "out.bin"]).done();
+    place.run(&["get", "map", "-o", "out.bin", "--force"]).done();
     let written: Value = serde_json::from_slice(&std::fs::read(place.path("out.bin")).expect("read")).expect("JSON");
     assert_eq!(written["a"], 1.5);
     place.run(&["get", "map", "-o", "no/such/dir"]).failed(1, "cannot write no/such/dir");

@@ -1,0 +1,66 @@
+//! What `--help` shows below the options.
+
+pub(super) const ALL: &str = "\
+To begin with: cacheness ls DIR shows the keys, cacheness info DIR KEY all about one.
+The directory is the first word after the verb, or --dir, or CACHENESS_DIR, or ./cache.
+
+Exit codes: 0 done, 1 it failed, 2 the command line is wrong, 3 there is no such entry.
+Data goes to standard output, words go to standard error. NO_COLOR turns colour off.";
+
+pub(super) const LS: &str = "\
+Examples:
+  cacheness ls results --sort size -n 10
+  cacheness ls --where model=ridge --where stage=prod --older-than 7d
+  cacheness ls --function trips -q | xargs cacheness rm";
+
+pub(super) const INFO: &str = "\
+Examples:
+  cacheness info 3f2a
+  cacheness info results 3f2a --head 20
+  cacheness info 3f2a --verify --json";
+
+pub(super) const STATS: &str = "\
+Examples:
+  cacheness stats results
+  cacheness stats --json";
+
+pub(super) const GET: &str = "\
+Examples:
+  cacheness get 3f2a
+  cacheness get results 3f2a -o table.parquet";
+
+pub(super) const PUT: &str = "\
+Examples:
+  cacheness put notes.txt --text model=ridge fold=3
+  cacheness put results report.pdf --key report --metadata stage=prod --ttl 7d";
+
+pub(super) const RM: &str = "\
+Examples:
+  cacheness rm 3f2a 51f1
+  cacheness rm results --where model=ridge --older-than 7d --dry-run
+  cacheness rm results --function trips --yes";
+
+pub(super) const VERIFY: &str = "\
+Examples:
+  cacheness verify results
+  cacheness verify results --type array --json";
+
+pub(super) const CLEANUP: &str = "\
+Example:
+  cacheness cleanup results";
+
+pub(super) const CLEAR: &str = "\
+Examples:
+  cacheness clear results
+  cacheness clear results --yes";
+
+pub(super) const CONFIG: &str = "\
+Examples:
+  cacheness config results
+  CACHENESS_DEFAULT_TTL_SECONDS=3600 cacheness config --json";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  cacheness completions bash > ~/.local/share/bash-completion/completions/cacheness
+  cacheness completions zsh > \"${fpath[1]}/_cacheness\"
+  cacheness completions fish > ~/.config/fish/completions/cacheness.fish";

@@ -1,0 +1,156 @@
+//! What a word on the command line may become: verbs and options as the command line has them, and keys of the store that
+//! the words before name.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use cacheness::EntryInfo;
+use cacheness::core::metadata::Scan;
+use clap::{ArgMatches, CommandFactory};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter, complete};
+
+use crate::args::Args;
+use crate::failure::Failure;
+use crate::output::{Output, is_tricky};
+use crate::place::{Directory, directory_and_keys, holds_a_store};
+use crate::show;
+use crate::table::shorten;
+
+/// No more keys than this are shown.
+const KEYS: usize = 200;
+/// How many entries are looked at for the names of functions.
+const LOOKED_AT: usize = 2_000;
+/// Words about a candidate are not longer.
+const HELP: usize = 80;
+const TYPES: [&str; 6] = ["array", "dataframe", "object", "plain", "series", "table"];
+
+/// The verb of the scripts that [`completions`](crate::commands) prints: `cacheness __complete -- WORD…`. It is no part of
+/// the command line that people see.
+const VERB: &str = "__complete";
+
+/// The words that are to be completed, if that is what the arguments ask for.
+pub(crate) fn asked(args: &[OsString]) -> Option<&[OsString]> {
+    match args {
+        [_, verb, dashes, words @ ..] if verb == VERB && dashes == "--" => Some(words),
+        _ => None,
+    }
+}
+
+/// Prints the candidates for the last of `words`, each with a tab and some words about it.
+pub(crate) fn run(words: &[OsString], out: &mut Output) -> Result<(), Failure> {
+    let Some(last) = words.len().checked_sub(1) else { return Ok(()) };
+    let mut command = command(&words[..last]);
+    let current = std::env::current_dir().ok();
+    // Words that make no sense have no candidates.
+    let candidates = complete(&mut command, words.to_vec(), last, current.as_deref()).unwrap_or_default();
+    for candidate in candidates.iter().filter(|candidate| !candidate.is_hide_set()) {
+        let Some(value) = candidate.get_value().to_str().filter(|value| !value.contains(is_tricky)) else { continue };
+        let help = candidate.get_help().map(ToString::to_string).unwrap_or_default();
+        let help = help.lines().next().unwrap_or_default();
+        writeln!(out, "{value}\t{}", shorten(help, HELP))?;
+    }
+    Ok(())
+}
+
+/// The command line, and what its words may become after the words `before`.
+fn command(before: &[OsString]) -> clap::Command {
+    let command = Args::command();
+    let found = command.clone().ignore_errors(true).try_get_matches_from(before).ok();
+    let verb = found.as_ref().and_then(ArgMatches::subcommand);
+    let Some((verb, matches)) = verb else { return command };
+    let option = matches.try_get_one::<PathBuf>("dir").ok().flatten().cloned();
+    let words: Vec<OsString> = match matches.try_get_many::<OsString>("words") {
+        Ok(Some(words)) => words.cloned().collect(),
+        _ => Vec::new(),
+    };
+    let place = matches.try_get_one::<PathBuf>("directory").ok().flatten().cloned();
+    let position = Position { option, words, place };
+    let add = |command: clap::Command, name: &'static str, completer: ArgValueCompleter| {
+        if command.get_arguments().any(|arg| arg.get_id() == name) {
+            command.mut_arg(name, |arg| arg.add(completer))
+        } else {
+            command
+        }
+    };
+    let keys = matches!(verb, "get" | "info" | "rm").then(|| position.clone());
+    command.mut_subcommand(verb, |command| {
+        let command = match keys {
+            None => command,
+            Some(position) => add(command, "words", ArgValueCompleter::new(Keys(position))),
+        };
+        let types = |current: &OsStr| {
+            let matching = TYPES.iter().filter(|name| name.starts_with(&*current.to_string_lossy()));
+            matching.map(CompletionCandidate::new).collect()
+        };
+        let command = add(command, "data_type", ArgValueCompleter::new(types));
+        add(command, "function", ArgValueCompleter::new(Functions(position)))
+    })
+}
+
+/// What the words before the cursor say of the store.
+#[derive(Clone)]
+struct Position {
+    option: Option<PathBuf>,
+    words: Vec<OsString>,
+    place: Option<PathBuf>,
+}
+
+impl Position {
+    /// The entries whose keys start with `prefix`.
+    fn entries(&self, prefix: &str, limit: usize) -> Vec<EntryInfo> {
+        let found = || {
+            let store = self.directory()?.read()?;
+            let found = store.metadata().scan(&Scan { prefix, limit, ..Scan::default() })?;
+            Ok::<_, Failure>(found.into_iter().map(EntryInfo::from).collect())
+        };
+        // A store that cannot be read has no candidates.
+        found().unwrap_or_default()
+    }
+
+    fn directory(&self) -> Result<Directory, Failure> {
+        let word = self.place.as_deref();
+        // The word under the cursor is the one that follows: what is there alone may be the directory.
+        match (&self.option, self.words.as_slice()) {
+            (None, [first]) if holds_a_store(Path::new(first)) => Directory::choose(None, Some(Path::new(first))),
+            (option, words) if word.is_none() => Ok(directory_and_keys(option.as_deref(), words)?.0),
+            (option, _) => Directory::choose(option.as_deref(), word),
+        }
+    }
+}
+
+/// Keys, and where the first word is completed directories that hold stores.
+struct Keys(Position);
+
+impl ValueCompleter for Keys {
+    fn complete(&self, current: &OsStr) -> Vec<CompletionCandidate> {
+        let text = current.to_string_lossy();
+        let describe = |entry: EntryInfo| {
+            let call = Some(show::call(&entry)).filter(|call| !call.is_empty());
+            let words = call.unwrap_or_else(|| format!("{}, {}", entry.data_type(), show::bytes(entry.size())));
+            CompletionCandidate::new(entry.key()).help(Some(words.into()))
+        };
+        let mut all: Vec<_> = self.0.entries(&text, KEYS).into_iter().map(describe).collect();
+        if self.0.words.is_empty() && self.0.option.is_none() {
+            let is_wanted =
+                |found: &CompletionCandidate| text.contains('/') || holds_a_store(Path::new(found.get_value()));
+            all.extend(PathCompleter::dir().complete(current).into_iter().filter(is_wanted));
+        }
+        all
+    }
+}
+
+/// Names of functions whose results are in the store.
+struct Functions(Position);
+
+impl ValueCompleter for Functions {
+    fn complete(&self, current: &OsStr) -> Vec<CompletionCandidate> {
+        let text = current.to_string_lossy();
+        let entries = self.0.entries("", LOOKED_AT);
+        let mut names: Vec<String> = entries.iter().filter_map(EntryInfo::function).collect();
+        names.retain(|name| name.starts_with(&*text));
+        names.sort_unstable();
+        names.dedup();
+        names.into_iter().map(CompletionCandidate::new).collect()
+    }
+}

@@ -1,0 +1,109 @@
+//! Which entries the filters of a command line select.
+
+use std::collections::HashSet;
+
+use cacheness::core::entry::{EntrySummary, Glimpse};
+use cacheness::core::formats::plain::Value;
+use cacheness::core::pattern::Pattern;
+use cacheness::core::store::Store;
+use cacheness::{EntryInfo, Timestamp};
+
+use crate::args::Filters;
+use crate::failure::Failure;
+use crate::typed::Lifetime;
+
+impl Filters {
+    /// Whether every entry is selected.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { prefix, data_type, function, conditions, older_than } = self;
+        prefix.is_none() && data_type.is_none() && function.is_none() && conditions.is_empty() && older_than.is_none()
+    }
+
+    /// Refuses filters that no entry can meet because of a mistake in them.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let mut seen = HashSet::new();
+        match self.conditions.iter().find(|condition| !seen.insert(condition.name.as_str())) {
+            None => Ok(()),
+            Some(twice) => Err(Failure::Usage(
+                format!("--where {} is given twice, and no entry has two values of one name", twice.name),
+                "several --where are joined by and; run the command once for each value".into(),
+            )),
+        }
+    }
+
+    /// Calls `visit` with every selected entry, in the order of the keys.
+    pub(crate) fn for_each(
+        &self,
+        store: &Store,
+        mut visit: impl FnMut(EntryInfo) -> cacheness::Result<()>,
+    ) -> cacheness::Result<()> {
+        let now = store.clock().now();
+        let pattern = self.conditions.iter().map(|c| (c.name.clone(), c.value.clone())).collect::<Pattern>();
+        store.for_each(self.prefix.as_deref().unwrap_or(""), |summary: EntrySummary| {
+            let entry = EntryInfo::from(summary);
+            if self.takes(&entry, &pattern, now)? { visit(entry) } else { Ok(()) }
+        })
+    }
+
+    fn takes(&self, entry: &EntryInfo, pattern: &Pattern, now: Timestamp) -> cacheness::Result<bool> {
+        if self.data_type.as_deref().is_some_and(|wanted| wanted != entry.data_type())
+            || self.older_than.is_some_and(|age| !is_older(entry.created_at(), age, now))
+        {
+            return Ok(false);
+        }
+        if let Some(wanted) = &self.function
+            && !entry.function().is_some_and(|name| is_named(&name, wanted))
+        {
+            return Ok(false);
+        }
+        Ok(pattern.is_empty() || pattern.judge(&Glimpse::from(entry.entry()), is_equal)? == Some(true))
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn is_older(then: Timestamp, Lifetime(seconds): Lifetime, now: Timestamp) -> bool {
+    now.0.saturating_sub(then.0) as f64 > seconds * 1e6
+}
+
+/// Whether a function is meant by `wanted`: its whole name, or the end of it behind the name of a module or a type.
+fn is_named(name: &str, wanted: &str) -> bool {
+    name == wanted || name.strip_suffix(wanted).is_some_and(|module| module.ends_with('.') || module.ends_with("::"))
+}
+
+/// Values that it would take Python to compare are equal if they are shown as the same.
+fn is_equal(found: &Value, wanted: &Value) -> Option<bool> {
+    let same = || found == wanted || found.to_display_json() == wanted.to_display_json();
+    Some(found.equals(wanted).unwrap_or_else(same))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_named_by_the_end_of_its_name() {
+        for (name, wanted, is) in [
+            ("taxi.data.trips", "taxi.data.trips", true),
+            ("taxi.data.trips", "data.trips", true),
+            ("taxi.data.trips", "trips", true),
+            ("taxi.data.trips", "rips", false),
+            ("taxi.data.trips", "taxi", false),
+            ("trips", "trips", true),
+            ("trips", "", false),
+            ("taxi::data::trips", "data::trips", true),
+            ("taxi::data::trips", "trips", true),
+            ("taxi::data::trips", ":trips", false),
+        ] {
+            assert_eq!(is_named(name, wanted), is, "{name} {wanted}");
+        }
+    }
+
+    #[test]
+    fn older_is_longer_ago() {
+        let at = |seconds: i64| Timestamp(seconds * 1_000_000);
+        assert!(is_older(at(0), Lifetime(9.0), at(10)));
+        assert!(!is_older(at(0), Lifetime(10.0), at(10)));
+        assert!(!is_older(at(11), Lifetime(0.0), at(10)), "a clock that was set back");
+        assert!(!is_older(Timestamp(i64::MIN), Lifetime(1e300), Timestamp(i64::MAX)));
+    }
+}

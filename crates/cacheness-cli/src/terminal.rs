@@ -1,0 +1,36 @@
+//! The terminal: how wide it is, and questions to the person in front of it.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+/// The width of a terminal that does not say one.
+const USUAL: usize = 80;
+
+/// Columns that standard output has; `None` where it is no terminal, and nothing is shortened. `COLUMNS` counts on a
+/// terminal only: what a program reads is complete, whatever the environment says.
+pub(crate) fn width() -> Option<usize> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let wanted = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
+    let actual = || terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
+    Some(wanted.filter(|&width| width > 0).or_else(actual).filter(|&width| width > 0).unwrap_or(USUAL))
+}
+
+/// Whether there is a terminal to ask on.
+pub(crate) fn may_ask() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Whether the answer to a question is yes.
+pub(crate) fn ask(question: &str) -> bool {
+    let mut err = io::stderr().lock();
+    // A question that cannot be shown is not answered with yes.
+    if write!(err, "{question} [y/N] ").and_then(|()| err.flush()).is_err() {
+        return false;
+    }
+    drop(err);
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
