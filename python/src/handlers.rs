@@ -44,9 +44,14 @@ fn encode_value<'py>(
             None
         };
         let Format { handler, data_type, storage_format, compression, object_type, handler_meta, .. } = encoded.format;
-        let text = |name: Name| name.into_owned();
-        let description =
-            (text(handler), text(data_type), text(storage_format), text(compression), text(object_type), handler_meta);
+        let description = (
+            handler.into_owned(),
+            data_type.into_owned(),
+            storage_format.into_owned(),
+            compression.into_owned(),
+            object_type.into_owned(),
+            handler_meta,
+        );
         Ok((description, encoded.extension.into_owned(), bytes))
     })
 }

@@ -1,0 +1,85 @@
+# ruff: noqa: F401, F403, RUF012 - blocks use the names, whatever they need
+"""The names that blocks take for granted. Run before each of them, in a fresh directory."""
+
+import os
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cacheness import *
+from cacheness import cacheness
+from cacheness.custom_metadata import *
+from cacheness.metadata import Base
+from cacheness.storage import BlobStore
+
+data = np.arange(10)
+model = trained_model = {"weights": [1.0, 2.0]}
+frame = new_df = pd.DataFrame({"amount": [1.5, 2.5, 2.5], "shop": ["a", "b", "b"]})
+new_data = {"rows": 3}
+
+
+def process_chunk(i):
+    pass
+
+
+def expensive_computation():
+    return 42
+
+
+def hours(count):
+    return count * 3600
+
+
+class Response:
+    """What a web service answers."""
+
+    status_code = 200
+    content = b"{}"
+    headers = {"content-type": "application/json", "x-ratelimit-remaining": "9"}
+    request = SimpleNamespace(headers={"accept": "*/*"})
+
+    def json(self):
+        return {"status": "success"}
+
+
+requests = SimpleNamespace(get=lambda url, params=None: Response())
+
+
+def Column(*arguments, **options):
+    """Stands for a column of a table of typed metadata, which is not read as long as there are none."""
+
+
+String = Float = Integer = Boolean = DateTime = Text = Date = Column
+
+
+class Model:
+    """Stands for a row of typed metadata."""
+
+    def __init__(self, **columns):
+        vars(self).update(columns)
+
+
+experiment = Model(experiment_id="exp_001", accuracy=0.95)
+performance = Model(run_id="run_001")
+
+cache = cacheness("prepared")
+cache.put(
+    model,
+    project="fraud",
+    model_type="xgboost",
+    version="v2.1",
+    metadata={
+        "accuracy": 0.94,
+        "training_time_minutes": 45,
+        "author": "ada",
+        "environment": "development",
+        "config": {"model_type": "xgboost"},
+        "validation_passed": False,
+        "missing_value_percentage": 60,
+    },
+)
