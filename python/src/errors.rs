@@ -31,13 +31,7 @@ fn class_name(kind: ErrorKind) -> &'static str {
 /// The Python exception for `error`: its sentence with the sentences of its causes, and its hint.
 pub(crate) fn to_py(error: Error) -> PyErr {
     Python::attach(|py| {
-        let mut message = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(source) = cause {
-            message.push_str(": ");
-            message.push_str(&source.to_string());
-            cause = source.source();
-        }
+        let message = error.with_causes().to_string();
         let module = MODULE.get_or_try_init(py, || PyResult::Ok(py.import("cacheness.errors")?.into_any().unbind()));
         let class = match module.and_then(|m| m.bind(py).getattr(class_name(error.kind()))) {
             Ok(class) => class,

@@ -114,11 +114,5 @@ fn explain(error: &Error) {
 
 /// What an error says, and what caused it.
 pub(crate) fn reasons(error: &Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        message.push_str(&format!(": {source}"));
-        cause = source.source();
-    }
-    message
+    error.with_causes().to_string()
 }

@@ -71,12 +71,22 @@ struct Inner {
     hint: Option<Cow<'static, str>>,
     source: Option<Source>,
     uncertain: bool,
+    no_space: bool,
 }
 
 impl Error {
     /// An error of `kind` whose sentence is `message`.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { inner: Box::new(Inner { kind, message: message.into(), hint: None, source: None, uncertain: false }) }
+        Self {
+            inner: Box::new(Inner {
+                kind,
+                message: message.into(),
+                hint: None,
+                source: None,
+                uncertain: false,
+                no_space: false,
+            }),
+        }
     }
 
     /// Adds what to do about it.
@@ -98,6 +108,14 @@ impl Error {
     pub fn uncertain(mut self) -> Self {
         self.inner.uncertain = true;
         self
+    }
+
+    /// The same error of a change for which there was no room: see [`Error::is_no_space`].
+    #[must_use]
+    pub fn for_want_of_space(mut self) -> Self {
+        self.inner.no_space = true;
+        self.with_kind(ErrorKind::Storage)
+            .with_hint("free some space on this file system, or move the store to another one")
     }
 
     /// The same error under another kind.
@@ -126,6 +144,12 @@ impl Error {
         self.inner.hint.as_deref()
     }
 
+    /// Shows the sentence and those of its causes, with a colon between them: for a line of a log, or of a terminal.
+    #[must_use]
+    pub fn with_causes(&self) -> WithCauses<'_> {
+        WithCauses(self)
+    }
+
     /// Whether trying the same call again may succeed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -137,6 +161,12 @@ impl Error {
     #[must_use]
     pub fn is_uncertain(&self) -> bool {
         self.inner.uncertain
+    }
+
+    /// Whether the file system is full, or the user's share of it.
+    #[must_use]
+    pub fn is_no_space(&self) -> bool {
+        self.inner.no_space
     }
 
     /// An I/O failure while doing `action` (a phrase such as `"cannot write blobs/ab/…"`).
@@ -163,9 +193,7 @@ impl Error {
     pub fn named_by_system(self, cause: &std::io::Error) -> Self {
         use rustix::io::Errno;
         let (kind, hint) = match Errno::from_io_error(cause) {
-            Some(Errno::NOSPC | Errno::DQUOT) => {
-                (ErrorKind::Storage, "free some space on this file system, or move the store to another one")
-            }
+            Some(Errno::NOSPC | Errno::DQUOT) => return self.for_want_of_space(),
             Some(Errno::ACCESS | Errno::PERM) => {
                 (ErrorKind::ReadOnly, "check who owns the directory and its permissions")
             }
@@ -180,6 +208,22 @@ impl Error {
             _ => return self,
         };
         self.with_kind(kind).with_hint(hint)
+    }
+}
+
+/// See [`Error::with_causes`].
+#[derive(Clone, Copy, Debug)]
+pub struct WithCauses<'a>(&'a Error);
+
+impl fmt::Display for WithCauses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = std::error::Error::source(self.0);
+        while let Some(source) = cause {
+            write!(f, ": {source}")?;
+            cause = source.source();
+        }
+        Ok(())
     }
 }
 

@@ -234,7 +234,7 @@ impl Signer {
         // now, who has its keys goes on reading.
         match self.refresh() {
             Ok(()) => {}
-            Err(error) if !self.complained.swap(true, Ordering::Relaxed) => log::warn!("{error}"),
+            Err(error) if !self.complained.swap(true, Ordering::Relaxed) => log::warn!("{}", error.with_causes()),
             Err(_) => {}
         }
         let digest = self.fields_digest(entry);

@@ -265,7 +265,7 @@ impl Cache {
         let key = key.into_entry_key(&store.config().serialization)?;
         match self.engine.get(&key, options.max_age_seconds(), store.read_options()) {
             Err(error) if counts_as_miss(&error) => {
-                log::warn!("{error}; counts as a miss");
+                log::warn!("{}; counts as a miss", error.with_causes());
                 Ok(None)
             }
             other => other,
@@ -277,7 +277,7 @@ impl Cache {
             Ok(value) => Ok(Some(value)),
             Err(error) if counts_as_miss(&error) => {
                 self.engine.hit_failed();
-                log::warn!("{error}; counts as a miss");
+                log::warn!("{}; counts as a miss", error.with_causes());
                 Ok(None)
             }
             Err(error) => Err(error),

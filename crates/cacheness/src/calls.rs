@@ -119,7 +119,9 @@ impl Call {
             };
             key.map(|key| (cache, key))
         };
-        let ready = cache.and_then(key).map_err(|error| log::warn!("{name} is called without its cache: {error}"));
+        let ready = cache
+            .and_then(key)
+            .map_err(|error| log::warn!("{name} is called without its cache: {}", error.with_causes()));
         let put = ttl.map_or_else(PutOptions::new, |ttl| PutOptions::new().ttl(ttl));
         let options = ComputeOptions::new().put(put).ignore_errors(true).code(code);
         Self { ready: ready.ok(), options: stale.into_iter().fold(options, ComputeOptions::stale) }
@@ -148,7 +150,7 @@ impl Call {
             (Ok(value), _) => Ok(value),
             (Err(Failed::Function(error)), _) => Err(error),
             (Err(Failed::Cache(error)), Some(function)) => {
-                log::warn!("called without the cache: {error}");
+                log::warn!("called without the cache: {}", error.with_causes());
                 function()
             }
             (Err(Failed::Cache(error)), None) => unreachable!("errors behind the computation are ignored: {error}"),
@@ -182,7 +184,7 @@ impl Call {
             (Ok(value), _) => Ok(value),
             (Err(Failed::Function(error)), _) => Err(error),
             (Err(Failed::Cache(error)), Some(function)) => {
-                log::warn!("called without the cache: {error}");
+                log::warn!("called without the cache: {}", error.with_causes());
                 function().await
             }
             (Err(Failed::Cache(error)), None) => unreachable!("errors behind the computation are ignored: {error}"),

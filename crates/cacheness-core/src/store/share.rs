@@ -30,11 +30,11 @@ impl Store {
         match self.compare(entry, &locator) {
             Ok(()) => Ok(Some(EqualBlob { locator, is_whole: true })),
             Err(error) if error.kind() == ErrorKind::Integrity => {
-                log::warn!("the blob {locator} is damaged, and replaced by an equal one: {error}");
+                log::warn!("the blob {locator} is damaged, and replaced by an equal one: {}", error.with_causes());
                 Ok(Some(EqualBlob { locator, is_whole: false }))
             }
             Err(error) => {
-                log::warn!("the blob {locator} cannot be read, and is not shared: {error}");
+                log::warn!("the blob {locator} cannot be read, and is not shared: {}", error.with_causes());
                 Ok(None)
             }
         }

@@ -256,7 +256,7 @@ impl Cache {
         let engine = &self.engine;
         let served = match engine.get_or_due(key, freshness, engine.store().read_options()) {
             Err(error) if counts_as_miss(&error) => {
-                log::warn!("{error}; counts as a miss");
+                log::warn!("{}; counts as a miss", error.with_causes());
                 None
             }
             other => other?,
@@ -339,7 +339,7 @@ impl Cache {
                 if !ignore_errors {
                     return Err(error.into());
                 }
-                log::warn!("a value that was computed is not stored: {error}");
+                log::warn!("a value that was computed is not stored: {}", error.with_causes());
             }
         }
         Ok(value)
