@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _core
@@ -298,14 +299,16 @@ class _CacheRegistry(HandlerRegistry):
     """The registry of one cache, which tells the engine when it changes."""
 
     def __init__(self, config: CacheConfig, owner: _core.CacheBase | _core.StoreBase) -> None:
-        self._owner: _core.CacheBase | _core.StoreBase | None = None
+        self._owner: weakref.ref[_core.CacheBase | _core.StoreBase] | None = None
         self._compression = config.compression
         super().__init__(config.handlers, default_registry)
-        self._owner = owner
+        # The owner has this registry: a reference back would keep a cache that nobody closes until the collector runs.
+        self._owner = weakref.ref(owner)
 
     def _changed(self) -> None:
-        if self._owner is not None:
-            self._owner._set_handlers_changed(not self._is_plain())
+        owner = None if self._owner is None else self._owner()
+        if owner is not None:
+            owner._set_handlers_changed(not self._is_plain())
 
 
 #: The names under which the documentation speaks of :class:`Cache`.

@@ -9,6 +9,7 @@ use cacheness_core::payload::Stored;
 use cacheness_core::store::{EntryKey, ReadOptions};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::clock::PyClock;
 use crate::entries::{self, Detail};
@@ -85,7 +86,7 @@ impl PyCache {
 }
 
 pub(crate) fn warn_miss(py: Python<'_>, error: &Error) -> PyResult<()> {
-    py.import("cacheness._log")?.call_method1("miss", (error.to_string(),)).map(drop)
+    py.import("cacheness._log")?.call_method1("miss", (error.with_causes().to_string(),)).map(drop)
 }
 
 #[pymethods]
@@ -94,6 +95,10 @@ impl PyCache {
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self { handle: Handle::new("cache") }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.handle.traverse(&visit)
     }
 
     /// Opens the store; called once, by `__init__`.

@@ -15,9 +15,10 @@ use cacheness_core::payload::Stored;
 use cacheness_core::store::EntryKey;
 use cacheness_core::{Error, ErrorKind};
 use parking_lot::Mutex;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::engine::{PyCache, warn_miss};
 use crate::errors::{IntoPyResult, to_py};
@@ -34,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct CallKey {
     key: EntryKey,
     /// Why the cache could not be read.
-    error: Option<PyErr>,
+    error: Option<Py<PyBaseException>>,
     /// A value to be served, and when it was put: it is to be computed anew.
     due: Option<(Py<PyAny>, Timestamp)>,
     /// A value that is to be read where reading may take long.
@@ -49,6 +50,11 @@ impl CallKey {
 
 #[pymethods]
 impl CallKey {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.error)?;
+        visit.call(self.due.as_ref().map(|(value, _)| value))
+    }
+
     /// The key as text.
     #[getter]
     fn key(&self) -> &str {
@@ -68,7 +74,7 @@ impl CallKey {
     /// Why the cache could not be read.
     #[getter]
     fn error<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.error.as_ref().map(|error| error.value(py).clone().into_any())
+        self.error.as_ref().map(|error| error.bind(py).clone().into_any())
     }
 
     /// Whether `value` is to be served, and computed anew by somebody.
@@ -136,6 +142,12 @@ pub(crate) struct PyTurn {
 
 #[pymethods]
 impl PyTurn {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.site)?;
+        visit.call(&self.cache)?;
+        visit.call(&self.key)
+    }
+
     /// A `Flight` to compute with, a value or a `CallKey` whose value is to be read; `None` to ask again after `delay()`.
     /// Without `look` the entry is known to be damaged.
     #[pyo3(signature = (look=true))]
@@ -295,7 +307,7 @@ impl CallSite {
         let missing = match self.find(py, cache.opened()?, cache, &key) {
             Ok(Some(found)) => return Ok(found),
             Ok(None) => CallKey::new(key),
-            Err(error) => CallKey { error: Some(error), ..CallKey::new(key) },
+            Err(error) => CallKey { error: Some(error.into_value(py)), ..CallKey::new(key) },
         };
         Ok(Bound::new(py, missing)?.into_any())
     }
@@ -524,7 +536,7 @@ impl CallSite {
                     missing.due = Some((value.unbind(), created_at));
                 }
                 Ok(None) => {}
-                Err(error) => missing.error = Some(error),
+                Err(error) => missing.error = Some(error.into_value(py)),
             }
         }
         Ok(Bound::new(py, missing)?.into_any())

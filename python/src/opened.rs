@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use cacheness::{Access, Clock, Place, open_store};
-use cacheness_core::Result;
 use cacheness_core::config::{CacheConfig, StoreConfig};
 use cacheness_core::store::Store;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::errors::IntoPyResult;
 use crate::values::Values;
@@ -20,7 +20,7 @@ pub(crate) struct Opened<E> {
 }
 
 /// What a Python object holds of it: nothing, until `__init__` has opened it.
-pub(crate) struct Handle<E> {
+pub(crate) struct Handle<E: Send> {
     opened: OnceLock<Opened<E>>,
     /// `cache` or `store`, for sentences.
     kind: &'static str,
@@ -37,7 +37,7 @@ impl<E: Send> Handle<E> {
         py: Python<'_>,
         config: &StoreConfig,
         registry: Py<PyAny>,
-        open: impl FnOnce() -> Result<E> + Send,
+        open: impl FnOnce() -> cacheness_core::Result<E> + Send,
     ) -> PyResult<()> {
         // What a warning needs: when that comes, no file may be opened any more.
         py.import("cacheness._log")?;
@@ -57,6 +57,20 @@ impl<E: Send> Handle<E> {
     pub(crate) fn if_opened(&self) -> Option<&Opened<E>> {
         self.opened.get()
     }
+
+    /// Shows the collector of cycles what the object refers to. Each cycle passes through the registry, which is cleared.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.if_opened().map_or(Ok(()), |opened| opened.values.traverse(visit))
+    }
+}
+
+/// Nobody has closed it: what is written down then may take a while, and others run meanwhile.
+impl<E: Send> Drop for Handle<E> {
+    fn drop(&mut self) {
+        let Some(Opened { engine, values }) = self.opened.take() else { return };
+        drop(values);
+        Python::attach(|py| py.detach(|| drop(engine)));
+    }
 }
 
 /// Reads a configuration as `CacheConfig._to_json` writes it.
@@ -71,7 +85,12 @@ pub(crate) fn check_config(json: &str) -> PyResult<()> {
 }
 
 /// Opens the store in `directory`; `:memory:` is one in memory.
-pub(crate) fn open(directory: PathBuf, config: StoreConfig, read_only: bool, clock: Clock) -> Result<Store> {
+pub(crate) fn open(
+    directory: PathBuf,
+    config: StoreConfig,
+    read_only: bool,
+    clock: Clock,
+) -> cacheness_core::Result<Store> {
     let place = if directory.as_os_str() == ":memory:" { Place::Memory } else { Place::Directory(directory) };
     let access = if read_only { Access::ReadOnly } else { Access::CreateOrOpen };
     open_store(&place, config, access, clock)

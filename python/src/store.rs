@@ -9,6 +9,7 @@ use cacheness_core::sign::SignatureState;
 use cacheness_core::store::{EntryKey, Fetched, PutAttributes, Store};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::entries::{self, Detail};
 use crate::errors::IntoPyResult;
@@ -34,6 +35,10 @@ impl PyStore {
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self { handle: Handle::new("store") }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.handle.traverse(&visit)
     }
 
     /// Opens the store; called once, by `__init__`.

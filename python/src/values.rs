@@ -18,6 +18,7 @@ use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::errors::{IntoPyResult, to_py};
 use crate::{arrays, plain, tables};
@@ -121,6 +122,11 @@ impl Values {
             dill_fallback: self.dill_fallback,
             handlers_changed: AtomicBool::new(self.handlers_changed.load(Ordering::Relaxed)),
         }
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.registry)?;
+        visit.call(&self.python_config)
     }
 
     pub(crate) fn set_handlers_changed(&self, changed: bool) {

@@ -82,4 +82,15 @@ pub trait BlobBackend: Send + Sync + fmt::Debug {
 
     /// Calls `visit` with the locator and size of every blob, in no order.
     fn list(&self, visit: &mut dyn FnMut(&str, u64) -> Result<()>) -> Result<()>;
+
+    /// Releases what the backend holds between calls: descriptors, connections, payloads in memory.
+    ///
+    /// # Behavior
+    /// - Closing twice is no error.
+    /// - Blobs that are open stay readable.
+    /// - A put that is under way finds no blob of its own left over: [`BlobBackend::delete`] still deletes, or finds that
+    ///   there is nothing. Any other later call may fail with `Closed`.
+    fn close(&self) -> Result<()> {
+        Ok(())
+    }
 }

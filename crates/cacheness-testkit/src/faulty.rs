@@ -141,6 +141,10 @@ impl<B: BlobBackend> BlobBackend for FaultyBlobs<B> {
     fn list(&self, visit: &mut dyn FnMut(&str, u64) -> Result<()>) -> Result<()> {
         self.inner.list(visit)
     }
+
+    fn close(&self) -> Result<()> {
+        self.inner.close()
+    }
 }
 
 /// A metadata backend of which any call may fail.

@@ -12,6 +12,8 @@
 //! All paths are resolved below an open descriptor of the directory without following a symbolic link, so that no
 //! locator and no link makes the store touch a file elsewhere. Several processes may use the same directory.
 
+mod root;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
@@ -19,18 +21,21 @@ use std::io::{self, BufWriter, IoSlice, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use self::root::Root;
 use super::locator::{BLOBS, Locator, new_name, shard_of};
 use super::sweep;
 use crate::blob::{BlobBackend, BlobHint, BlobReader, BlobWriter};
 use crate::config::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
+use crate::process::PerProcess;
+use crate::sync::Mutex;
 
 /// Where blobs are while they are written, relative to the store's directory.
 const TMP: &str = "tmp";
@@ -66,12 +71,10 @@ pub struct FilesystemBlobs {
 }
 
 struct Shared {
-    root: PathBuf,
+    root: Root,
     options: FilesystemOptions,
-    /// The directory, opened when it is first needed and found.
-    directory: OnceLock<OwnedFd>,
     /// Directories whose own entry in their parent has been synced by this process.
-    synced: Mutex<HashSet<String>>,
+    synced: PerProcess<Mutex<HashSet<String>>>,
 }
 
 impl FilesystemBlobs {
@@ -82,21 +85,20 @@ impl FilesystemBlobs {
                 .with_hint("shard_chars is a number from 0 to 4"));
         }
         let root = std::path::absolute(root.into()).map_err(|e| Error::io("cannot find the current directory", e))?;
-        let (directory, synced) = (OnceLock::new(), Mutex::default());
-        Ok(Self { shared: Arc::new(Shared { root, options, directory, synced }) })
+        Ok(Self { shared: Arc::new(Shared { root: Root::new(root), options, synced: PerProcess::new() }) })
     }
 
     /// The store's directory.
     #[must_use]
     pub fn root(&self) -> &Path {
-        &self.shared.root
+        self.shared.root.path()
     }
 
     /// Removes temporary files whose writers have died; returns how many. Files that are being written, by this or any
     /// other process, stay.
     pub fn sweep(&self) -> Result<u64> {
-        let Some(root) = self.shared.open_root()? else { return Ok(0) };
-        match open_beneath(root, TMP, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
+        let Some(root) = self.shared.root.open()? else { return Ok(0) };
+        match open_beneath(&*root, TMP, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
             Ok(directory) => sweep::sweep(directory.as_fd()),
             Err(error) if is_missing(error) => Ok(0),
             Err(Errno::LOOP) => Err(refused_link(TMP)),
@@ -107,7 +109,7 @@ impl FilesystemBlobs {
 
 impl fmt::Debug for FilesystemBlobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FilesystemBlobs").field("root", &self.shared.root).finish_non_exhaustive()
+        f.debug_struct("FilesystemBlobs").field("root", &self.root()).finish_non_exhaustive()
     }
 }
 
@@ -163,35 +165,6 @@ fn reserve(file: &File, size: u64) {
 }
 
 impl Shared {
-    /// The store's directory, or `None` where there is none.
-    fn open_root(&self) -> Result<Option<&OwnedFd>> {
-        if let Some(directory) = self.directory.get() {
-            return Ok(Some(directory));
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match rustix::fs::open(&self.root, flags, Mode::empty()) {
-            Ok(directory) => Ok(Some(self.directory.get_or_init(|| directory))),
-            Err(Errno::NOENT) => Ok(None),
-            Err(Errno::NOTDIR) => {
-                Err(Error::new(ErrorKind::NotAStore, format!("{} is not a directory", self.root.display()))
-                    .with_hint("give the directory of a store, or one that does not exist yet"))
-            }
-            Err(error) => Err(Error::io(format_args!("cannot open {}", self.root.display()), error.into())),
-        }
-    }
-
-    /// The store's directory, made if it is not there.
-    fn make_root(&self) -> Result<&OwnedFd> {
-        if let Some(directory) = self.open_root()? {
-            return Ok(directory);
-        }
-        use std::os::unix::fs::DirBuilderExt;
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root);
-        made.map_err(|e| Error::io(format_args!("cannot make the directory {}", self.root.display()), e))?;
-        let gone = || Error::new(ErrorKind::Storage, format!("{} has just been removed", self.root.display()));
-        self.open_root()?.ok_or_else(gone)
-    }
-
     /// Makes `path` and what is above it, below the store's directory, and opens it. What is there already has to be a
     /// directory and no link.
     fn make_directory(&self, directory: &OwnedFd, path: &str) -> Result<OwnedFd> {
@@ -229,8 +202,7 @@ impl Shared {
     /// another process may have made them and not synced them yet.
     fn sync_up(&self, directory: &OwnedFd, path: &str) -> Result<()> {
         self.sync_directory(directory, path)?;
-        let known = self.synced.lock().unwrap_or_else(PoisonError::into_inner).contains(path);
-        if known {
+        if self.synced().lock().contains(path) {
             return Ok(());
         }
         let mut above = path;
@@ -238,12 +210,16 @@ impl Shared {
             above = above.rsplit_once('/').map_or("", |(parent, _)| parent);
             self.sync_directory(directory, above)?;
         }
-        if let Some(parent) = self.root.parent() {
+        if let Some(parent) = self.root.path().parent() {
             let synced = File::open(parent).and_then(|parent| parent.sync_all());
             synced.map_err(|e| Error::io(format_args!("cannot sync the directory {}", parent.display()), e))?;
         }
-        self.synced.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        self.synced().lock().insert(path.to_owned());
         Ok(())
+    }
+
+    fn synced(&self) -> &Mutex<HashSet<String>> {
+        self.synced.get_or_make(Mutex::default)
     }
 }
 
@@ -253,6 +229,8 @@ const OPEN: &str = "open until it is dropped";
 /// A blob being written under `tmp/`.
 struct FileWriter {
     shared: Arc<Shared>,
+    /// The store's directory.
+    directory: Arc<OwnedFd>,
     /// Its name, under `tmp/` and later in its shard.
     name: String,
     extension: String,
@@ -277,7 +255,7 @@ impl FileWriter {
     }
 
     fn directory(&self) -> &OwnedFd {
-        self.shared.directory.get().expect("opened when the writer was made")
+        &self.directory
     }
 
     fn temporary(&self) -> String {
@@ -460,9 +438,9 @@ impl BlobReader for FileReader {
 
 impl BlobBackend for FilesystemBlobs {
     fn temp_dir(&self) -> Result<Option<PathBuf>> {
-        let directory = self.shared.make_root()?;
-        self.shared.make_directory(directory, TMP)?;
-        Ok(Some(self.shared.root.join(TMP)))
+        let directory = self.shared.root.make()?;
+        self.shared.make_directory(&directory, TMP)?;
+        Ok(Some(self.root().join(TMP)))
     }
 
     fn name(&self) -> &'static str {
@@ -470,15 +448,15 @@ impl BlobBackend for FilesystemBlobs {
     }
 
     fn create(&self, hint: BlobHint<'_>) -> Result<Box<dyn BlobWriter>> {
-        let directory = self.shared.make_root()?;
+        let directory = self.shared.root.make()?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         for _ in 0..ATTEMPTS {
             let name = new_name(hint.stem, hint.extension)?;
             let temporary = format!("{TMP}/{name}");
-            let opened = match open_beneath(directory, &temporary, flags, FILE_MODE) {
+            let opened = match open_beneath(&*directory, &temporary, flags, FILE_MODE) {
                 Err(Errno::NOENT) => {
-                    self.shared.make_directory(directory, TMP)?;
-                    open_beneath(directory, &temporary, flags, FILE_MODE)
+                    self.shared.make_directory(&directory, TMP)?;
+                    open_beneath(&*directory, &temporary, flags, FILE_MODE)
                 }
                 result => result,
             };
@@ -493,7 +471,8 @@ impl BlobBackend for FilesystemBlobs {
             reserve(&file, hint.size.unwrap_or(0));
             return Ok(Box::new(FileWriter {
                 shared: Arc::clone(&self.shared),
-                path: self.shared.root.join(TMP).join(&name),
+                directory,
+                path: self.root().join(TMP).join(&name),
                 path_taken: AtomicBool::new(false),
                 name,
                 extension: hint.extension.to_owned(),
@@ -508,9 +487,9 @@ impl BlobBackend for FilesystemBlobs {
 
     fn open(&self, locator: &str) -> Result<Option<Box<dyn BlobReader>>> {
         Locator::parse(locator)?;
-        let Some(directory) = self.shared.open_root()? else { return Ok(None) };
+        let Some(directory) = self.shared.root.open()? else { return Ok(None) };
         // Without NONBLOCK, opening a pipe that somebody put here would wait for ever.
-        let file = match open_beneath(directory, locator, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()) {
+        let file = match open_beneath(&*directory, locator, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(error) if is_missing(error) => return Ok(None),
             Err(Errno::LOOP) => return Err(refused_link(locator)),
@@ -520,7 +499,7 @@ impl BlobBackend for FilesystemBlobs {
         if !found.is_file() {
             return Err(Error::new(ErrorKind::Integrity, format!("{locator} is not a regular file")));
         }
-        let path = self.shared.root.join(locator);
+        let path = self.root().join(locator);
         Ok(Some(Box::new(FileReader { file, size: found.len(), path })))
     }
 
@@ -529,18 +508,18 @@ impl BlobBackend for FilesystemBlobs {
             return Ok(());
         }
         let directory = Locator::parse(locator)?.directory();
-        let root = self.shared.make_root()?;
-        open_beneath(root, locator, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())
+        let root = self.shared.root.make()?;
+        open_beneath(&*root, locator, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())
             .and_then(rustix::fs::fsync)
             .map_err(|e| Error::io(format_args!("cannot sync {locator}"), e.into()))?;
-        self.shared.sync_up(root, &directory)
+        self.shared.sync_up(&root, &directory)
     }
 
     fn delete(&self, locator: &str) -> Result<bool> {
         let parsed = Locator::parse(locator)?;
-        let Some(directory) = self.shared.open_root()? else { return Ok(false) };
+        let Some(directory) = self.shared.root.open()? else { return Ok(false) };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let parent = match open_beneath(directory, &parsed.directory(), flags, Mode::empty()) {
+        let parent = match open_beneath(&*directory, &parsed.directory(), flags, Mode::empty()) {
             Ok(parent) => parent,
             Err(Errno::LOOP | Errno::NOTDIR) => return Err(refused_link(&parsed.directory())),
             Err(Errno::NOENT) => return Ok(false),
@@ -554,10 +533,16 @@ impl BlobBackend for FilesystemBlobs {
     }
 
     fn list(&self, visit: &mut dyn FnMut(&str, u64) -> Result<()>) -> Result<()> {
-        match self.shared.open_root()? {
-            Some(root) => list_directory(root, "", visit),
+        match self.shared.root.open()? {
+            Some(root) => list_directory(&root, "", visit),
             None => Ok(()),
         }
+    }
+
+    fn close(&self) -> Result<()> {
+        self.shared.root.close();
+        *self.shared.synced().lock() = HashSet::new();
+        Ok(())
     }
 }
 

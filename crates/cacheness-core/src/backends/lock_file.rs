@@ -11,7 +11,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use crate::flight::{KeyLocks, Lock};
 use crate::process::in_children;
@@ -23,6 +23,9 @@ const NAME: &str = "flights.lock";
 const MOST: usize = 1024;
 const FREE: i32 = -1;
 const CLOSED: i32 = -2;
+
+/// Set in [`LockFile::users`] once the handle is closed. The bits below count the calls that use the descriptor.
+const OVER: u32 = 1 << 31;
 
 /// The descriptor of every lock file: [`FREE`] for nobody's place, [`CLOSED`] for one whose file is not open.
 ///
@@ -37,6 +40,22 @@ pub struct LockFile {
     place: Option<usize>,
     /// The file cannot be locked, which has been logged.
     unusable: AtomicBool,
+    /// How many calls use the descriptor, and whether it is closed for all later ones: see [`OVER`].
+    users: AtomicU32,
+    /// Its place is somebody else's by now.
+    left: AtomicBool,
+}
+
+/// A call that uses the descriptor. It is closed by the last of them, so that no number of a descriptor is used that has
+/// become another file's.
+struct Use<'a>(&'a LockFile);
+
+impl Drop for Use<'_> {
+    fn drop(&mut self) {
+        if self.0.users.fetch_sub(1, Ordering::AcqRel) == OVER | 1 {
+            self.0.leave();
+        }
+    }
 }
 
 impl std::fmt::Debug for LockFile {
@@ -60,7 +79,31 @@ impl LockFile {
             identity,
             place: OPEN.iter().position(free),
             unusable: AtomicBool::new(false),
+            users: AtomicU32::new(0),
+            left: AtomicBool::new(false),
         }
+    }
+
+    /// Begins to use the descriptor; `None` once the handle is closed.
+    fn begin(&self) -> Option<Use<'_>> {
+        let over = self.users.fetch_add(1, Ordering::AcqRel) & OVER != 0;
+        let using = Use(self);
+        (!over).then_some(using)
+    }
+
+    /// Closes the descriptor, which releases its locks, and gives its place away.
+    fn leave(&self) {
+        let Some(place) = self.place else { return };
+        if self.left.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let descriptor = OPEN[place].swap(CLOSED, Ordering::AcqRel);
+        if descriptor >= 0 {
+            // A child that is being forked at this moment has the same locks until it closes its descriptor.
+            system::unlock_all(descriptor);
+            system::close(descriptor);
+        }
+        OPEN[place].store(FREE, Ordering::Release);
     }
 
     fn give_up(&self, why: &dyn std::fmt::Display) -> Lock {
@@ -101,16 +144,21 @@ impl KeyLocks for LockFile {
             return Lock::Unavailable;
         }
         let Some(place) = self.place else { return self.give_up(&format_args!("more than {MOST} stores are open")) };
+        let Some(_using) = self.begin() else { return Lock::Unavailable };
         let locked = self.descriptor(&OPEN[place]).and_then(|descriptor| system::lock(descriptor, offset(number)));
         match locked {
             Ok(true) => Lock::Taken,
             Ok(false) => Lock::Held,
+            // What is short now is there again later, and the lock with it.
+            Err(error) if is_passing(&error) => Lock::Unavailable,
             Err(error) => self.give_up(&error),
         }
     }
 
     fn unlock(&self, number: u64) {
         let Some(place) = self.place else { return };
+        // Closing has released it.
+        let Some(_using) = self.begin() else { return };
         let descriptor = OPEN[place].load(Ordering::Acquire);
         if descriptor >= 0
             && let Err(error) = system::unlock(descriptor, offset(number))
@@ -118,22 +166,31 @@ impl KeyLocks for LockFile {
             log::warn!("{} cannot be unlocked: {error}", self.path.display());
         }
     }
+
+    fn close(&self) {
+        if self.users.fetch_or(OVER, Ordering::AcqRel) == 0 {
+            self.leave();
+        }
+    }
 }
 
 impl Drop for LockFile {
     fn drop(&mut self) {
-        let Some(place) = self.place else { return };
-        let descriptor = OPEN[place].swap(CLOSED, Ordering::AcqRel);
-        if descriptor >= 0 {
-            system::close(descriptor);
-        }
-        OPEN[place].store(FREE, Ordering::Release);
+        // Also in a forked child, where calls of threads that do not exist there seem to go on.
+        self.leave();
     }
 }
 
 /// Offsets of files are signed, and the last of them may not be locked: 62 bits are left.
 fn offset(number: u64) -> i64 {
     i64::try_from(number >> 2).expect("62 bits fit")
+}
+
+/// Whether there is too little of something that is given back: descriptors, memory, room for a new file.
+fn is_passing(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let passing = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOSPC, Errno::DQUOT];
+    Errno::from_io_error(error).is_some_and(|errno| passing.contains(&errno))
 }
 
 fn close_in_children() {
@@ -163,6 +220,9 @@ mod system {
     use std::os::unix::ffi::OsStrExt;
     use std::path::Path;
 
+    /// A length of a range of a file.
+    const TO_THE_END: i64 = 0;
+
     pub(super) fn open(path: &Path) -> io::Result<i32> {
         let path = CString::new(path.as_os_str().as_bytes())?;
         // A pipe that somebody put here cannot be locked; without NONBLOCK opening a device may wait for ever.
@@ -180,7 +240,7 @@ mod system {
 
     /// `false` if another open file description has the byte.
     pub(super) fn lock(descriptor: i32, offset: i64) -> io::Result<bool> {
-        match set(descriptor, offset, libc::F_WRLCK as _) {
+        match set(descriptor, offset, 1, libc::F_WRLCK as _) {
             Ok(()) => Ok(true),
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
             Err(error) => Err(error),
@@ -188,17 +248,22 @@ mod system {
     }
 
     pub(super) fn unlock(descriptor: i32, offset: i64) -> io::Result<()> {
-        set(descriptor, offset, libc::F_UNLCK as _)
+        set(descriptor, offset, 1, libc::F_UNLCK as _)
+    }
+
+    /// Closing the descriptor unlocks as well, where this cannot.
+    pub(super) fn unlock_all(descriptor: i32) {
+        let _ = set(descriptor, 0, TO_THE_END, libc::F_UNLCK as _);
     }
 
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-    fn set(descriptor: i32, offset: i64, kind: libc::c_short) -> io::Result<()> {
+    fn set(descriptor: i32, offset: i64, length: i64, kind: libc::c_short) -> io::Result<()> {
         // SAFETY: `flock` is plain data for which all zeros are a value: `l_pid` must be zero, the rest is set below.
         let mut lock: libc::flock = unsafe { std::mem::zeroed() };
         lock.l_type = kind;
         lock.l_whence = libc::SEEK_SET as _;
         lock.l_start = offset as libc::off_t;
-        lock.l_len = 1;
+        lock.l_len = length as libc::off_t;
         loop {
             // SAFETY: the descriptor is open, and the kernel only reads the struct.
             if unsafe { libc::fcntl(descriptor, libc::F_OFD_SETLK, &raw const lock) } == 0 {
@@ -212,7 +277,64 @@ mod system {
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-    fn set(_descriptor: i32, _offset: i64, _kind: libc::c_short) -> io::Result<()> {
+    fn set(_descriptor: i32, _offset: i64, _length: i64, _kind: libc::c_short) -> io::Result<()> {
         Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_free(directory: &Path, number: u64) -> bool {
+        LockFile::new(directory).try_lock(number) == Lock::Taken
+    }
+
+    #[test]
+    fn a_closed_handle_has_no_locks_and_no_place() {
+        let dir = tempfile::tempdir().expect("a directory");
+        // More than there are places, all of them alive.
+        let handles: Vec<_> = (0..3 * MOST as u64)
+            .map(|number| {
+                let locks = LockFile::new(dir.path());
+                assert_eq!(locks.try_lock(number << 2), Lock::Taken, "{number}");
+                locks.close();
+                locks.close();
+                locks
+            })
+            .collect();
+        for (number, locks) in handles.iter().enumerate() {
+            assert_eq!(locks.try_lock(7), Lock::Unavailable);
+            locks.unlock(7);
+            assert!(number % 100 > 0 || is_free(dir.path(), (number as u64) << 2), "{number}");
+        }
+    }
+
+    #[test]
+    fn closing_waits_for_nobody_and_closes_nothing_that_is_in_use() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path();
+        for _ in 0..200 {
+            let locks = LockFile::new(path);
+            std::thread::scope(|scope| {
+                for thread in 0..4_u64 {
+                    let locks = &locks;
+                    scope.spawn(move || {
+                        for number in 0..20 {
+                            let number = (thread * 1000 + number) << 2;
+                            if locks.try_lock(number) == Lock::Taken {
+                                locks.unlock(number);
+                            }
+                            // One that takes the number of a descriptor that is closed too early cannot be locked.
+                            drop(std::fs::File::open("/dev/null").expect("opened"));
+                        }
+                    });
+                }
+                locks.close();
+            });
+            assert_eq!(locks.try_lock(0), Lock::Unavailable);
+            assert!(!locks.unusable.load(Ordering::Relaxed), "no call has failed");
+            assert!(locks.left.load(Ordering::Relaxed));
+        }
     }
 }

@@ -129,12 +129,19 @@ impl MetadataBackend for MemoryMetadata {
     }
 }
 
-type Blobs = Arc<RwLock<HashMap<String, Arc<[u8]>>>>;
+/// `None` once they are closed.
+type Blobs = Arc<RwLock<Option<HashMap<String, Arc<[u8]>>>>>;
 
 /// Keeps blobs in memory.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct MemoryBlobs {
     blobs: Blobs,
+}
+
+impl Default for MemoryBlobs {
+    fn default() -> Self {
+        Self { blobs: Arc::new(RwLock::new(Some(HashMap::new()))) }
+    }
 }
 
 impl MemoryBlobs {
@@ -171,7 +178,7 @@ impl io::Write for MemoryWriter {
 impl BlobWriter for MemoryWriter {
     fn commit(self: Box<Self>) -> Result<String> {
         let Self { blobs, locator, bytes } = *self;
-        blobs.write().insert(locator.clone(), bytes.into());
+        blobs.write().as_mut().ok_or_else(closed)?.insert(locator.clone(), bytes.into());
         Ok(locator)
     }
 }
@@ -207,17 +214,23 @@ impl BlobBackend for MemoryBlobs {
 
     fn open(&self, locator: &str) -> Result<Option<Box<dyn BlobReader>>> {
         Locator::parse(locator)?;
-        let bytes = self.blobs.read().get(locator).cloned();
+        let bytes = self.blobs.read().as_ref().ok_or_else(closed)?.get(locator).cloned();
         Ok(bytes.map(|bytes| Box::new(MemoryReader { bytes }) as Box<dyn BlobReader>))
     }
 
     fn delete(&self, locator: &str) -> Result<bool> {
         Locator::parse(locator)?;
-        Ok(self.blobs.write().remove(locator).is_some())
+        Ok(self.blobs.write().as_mut().is_some_and(|blobs| blobs.remove(locator).is_some()))
     }
 
     fn list(&self, visit: &mut dyn FnMut(&str, u64) -> Result<()>) -> Result<()> {
-        let blobs: Vec<_> = self.blobs.read().iter().map(|(name, bytes)| (name.clone(), bytes.len() as u64)).collect();
+        let size = |(name, bytes): (&String, &Arc<[u8]>)| (name.clone(), bytes.len() as u64);
+        let blobs: Vec<_> = self.blobs.read().as_ref().ok_or_else(closed)?.iter().map(size).collect();
         blobs.iter().try_for_each(|(locator, size)| visit(locator, *size))
+    }
+
+    fn close(&self) -> Result<()> {
+        *self.blobs.write() = None;
+        Ok(())
     }
 }

@@ -55,6 +55,10 @@ pub trait KeyLocks: fmt::Debug + Send + Sync {
 
     /// Releases a lock that this handle has taken.
     fn unlock(&self, number: u64);
+
+    /// Releases all locks that this handle has taken, and what it holds to take them. Later locks are
+    /// [`Lock::Unavailable`].
+    fn close(&self) {}
 }
 
 /// What became of [`KeyLocks::try_lock`].

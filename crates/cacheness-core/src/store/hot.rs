@@ -235,7 +235,8 @@ impl Shard {
     }
 
     fn clear(&mut self) {
-        self.entries.clear();
+        // Clearing the map would keep its memory.
+        self.entries = LruCache::new_unbounded();
         self.bytes = 0;
     }
 

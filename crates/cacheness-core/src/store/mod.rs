@@ -496,7 +496,10 @@ impl Store {
         if let Some(hot) = &self.hot {
             hot.all_gone();
         }
-        closed
+        if let Some(locks) = &self.locks {
+            locks.close();
+        }
+        self.blobs.close().and(closed)
     }
 }
 

@@ -22,6 +22,7 @@ pub const CHECKS: &[Check<BlobFixture>] = &[
     ("a hostile locator is refused", hostile_locators),
     ("a hostile hint is refused", hostile_hints),
     ("many blobs from many threads", many),
+    ("a closed backend leaves what is open, and nothing of a put under way", closed),
 ];
 
 const HINT: BlobHint<'static> = BlobHint { stem: "0123456789abcdef", extension: "bin", size: None };
@@ -216,5 +217,27 @@ fn many(fixture: &BlobFixture) {
     let listed = list(backend);
     assert_eq!(listed.len(), locators.len());
     assert!(locators.iter().all(|locator| listed.contains_key(locator)));
+    (fixture.assert_no_leftovers)();
+}
+
+fn closed(fixture: &BlobFixture) {
+    let backend = &*fixture.backend;
+    let locator = put(backend, b"abc");
+    let reader = backend.open(&locator).expect("opened").expect("there");
+    let (mut written, given_up) = (backend.create(HINT).expect("a writer"), backend.create(HINT).expect("a writer"));
+    written.write_all(b"xyz").expect("written");
+    backend.close().expect("closed");
+    backend.close().expect("closing twice is no error");
+    assert_eq!(read(&*reader), b"abc");
+    match written.commit() {
+        Ok(late) => assert!(backend.delete(&late).expect("deleted"), "its own blob is found"),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Closed),
+    }
+    drop(given_up);
+    match backend.open(&locator) {
+        Ok(found) => assert_eq!(found.map(|reader| read(&*reader)).as_deref(), Some(&b"abc"[..])),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Closed),
+    }
+    backend.delete(&locator).expect("deleted, or there is nothing");
     (fixture.assert_no_leftovers)();
 }

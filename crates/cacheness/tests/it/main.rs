@@ -35,6 +35,8 @@ mod pages;
 mod power;
 mod processes;
 mod python;
+#[cfg(target_os = "linux")]
+mod resources;
 mod rotation;
 mod scale;
 mod security;

@@ -123,6 +123,7 @@ fn a_full_disk_is_a_typed_error_and_leaves_nothing() {
         name: new_name("ab", "bin").expect("valid"),
         path: PathBuf::new(),
         path_taken: AtomicBool::new(false),
+        directory: shared.root.make().expect("there"),
         shared,
         extension: "bin".into(),
         stem: "ab".into(),
@@ -230,9 +231,47 @@ fn a_directory_is_not_made_through_a_link() {
     let elsewhere = elsewhere(&dir);
     std::fs::remove_dir_all(blobs.root().join("blobs")).expect("removed");
     std::os::unix::fs::symlink(&elsewhere, blobs.root().join("blobs")).expect("linked");
-    let root = blobs.shared.open_root().expect("opened").expect("there");
+    let root = blobs.shared.root.open().expect("opened").expect("there");
     // As it happens when the link comes between the look and the making.
-    let error = blobs.shared.make_directory(root, "blobs/00").expect_err("refused");
+    let error = blobs.shared.make_directory(&root, "blobs/00").expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Integrity);
     assert_eq!(names(&elsewhere), ["00c0ffee-0123456789ab.bin"]);
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("Linux has it").count()
+}
+
+/// In a process of its own under nextest; under `cargo test` other tests open files meanwhile, so it asks again.
+fn eventually(what: impl Fn() -> bool) -> bool {
+    (0..200).any(|_| {
+        what() || {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            false
+        }
+    })
+}
+
+#[test]
+fn closing_releases_the_directory_and_leaves_what_is_open() {
+    let (_dir, blobs) = blobs(2, Durability::Full);
+    let before = descriptors();
+    let locator = put(&blobs, b"abcd");
+    let reader = blobs.open(&locator).expect("opened").expect("there");
+    let hint = BlobHint { stem: "ab", extension: "bin", size: None };
+    let mut writer = blobs.create(hint).expect("a writer");
+    blobs.close().expect("closed");
+    blobs.close().expect("closed twice");
+    let mut content = [0; 4];
+    reader.read_exact_at(&mut content, 0).expect("still readable");
+    assert_eq!(&content, b"abcd");
+    // A put that was under way ends, and finds its own blob when it has come to nothing.
+    writer.write_all(b"xyz").expect("written");
+    let late = writer.commit().expect("committed");
+    assert!(blobs.delete(&late).expect("deleted"));
+    assert!(!blobs.delete(&late).expect("there is none"));
+    drop(reader);
+    assert!(eventually(|| descriptors() <= before), "{} descriptors, {before} before", descriptors());
+    drop(blobs);
+    assert!(eventually(|| descriptors() <= before));
 }
