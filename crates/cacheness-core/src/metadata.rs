@@ -298,6 +298,12 @@ pub trait MetadataBackend: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Gives room on the disk back that holds nothing any more, where that takes little room and time: called when the disk
+    /// is full. What cannot be given back now is no error.
+    fn shrink(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether entries can be written.
     fn is_read_only(&self) -> bool {
         false

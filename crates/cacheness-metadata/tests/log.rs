@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cacheness_core::metadata::MetadataBackend;
-use cacheness_metadata::{SqliteMetadata, SqliteOptions};
+use cacheness_metadata::{SqliteAccess as Access, SqliteMetadata, SqliteOptions};
 use common::{Child, Pipe, examine, get, place, put};
 
 /// A log that is moved this often is moved many times in a short test.
@@ -194,4 +194,57 @@ fn a_directory_that_goes_meanwhile_is_no_end() {
     let entry = cacheness_testkit::sample::inline("late", b"x");
     store.put(&entry, cacheness_core::metadata::PutOptions::default()).expect_err("gone");
     store.close().expect("closed");
+}
+
+/// Whoever only reads could not remove it: the last who writes does as much as can be done.
+#[test]
+fn a_writer_leaves_no_long_log_to_readers() {
+    let (_dir, path) = place();
+    let never = SqliteOptions::new(&path).log_pages(u32::MAX);
+    let writer = SqliteMetadata::open(never).expect("opened");
+    put(&writer, "first", "x");
+    let reader = SqliteMetadata::open(SqliteOptions::new(&path).access(Access::ReadOnly)).expect("opened");
+    let text = "x".repeat(20_000);
+    for i in 0..1_000 {
+        put(&writer, &key(i), &text);
+    }
+    assert!(length(&path, "-wal") > 16 << 20, "it is long");
+    assert_eq!(get(&reader, &key(7)).as_deref(), Some(text.as_str()));
+    writer.close().expect("closed");
+    assert_eq!(length(&path, "-wal"), 0);
+    assert!(length(&path, "") > 16 << 20, "the database has what the log had");
+    for i in 0..1_000 {
+        assert_eq!(get(&reader, &key(i)).as_deref(), Some(text.as_str()));
+    }
+    reader.close().expect("closed");
+    drop((reader, writer));
+    assert_eq!(length(&path, "-wal"), 0);
+    assert_eq!(examine(&path).len(), 1_001);
+}
+
+/// Other writers go on while one after the other closes the store.
+#[test]
+fn writers_that_close_beside_others() {
+    let (_dir, path) = place();
+    let last = open(&path);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let path = &path;
+            scope.spawn(move || {
+                for round in 0..5 {
+                    let store = SqliteMetadata::open(SqliteOptions::new(path).log_pages(u32::MAX)).expect("opened");
+                    for i in 0..100 {
+                        let name = format!("{thread}/{round}/{i}");
+                        put(&store, &name, &name.repeat(2_000));
+                    }
+                    store.close().expect("closed");
+                }
+            });
+        }
+        for i in 0..500 {
+            put(&last, &key(i), &key(i));
+        }
+    });
+    last.close().expect("closed");
+    assert_eq!(examine(&path).len(), 4 * 5 * 100 + 500);
 }

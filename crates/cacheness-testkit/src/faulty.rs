@@ -232,6 +232,10 @@ impl<M: MetadataBackend> MetadataBackend for FaultyMetadata<M> {
         self.inner.outside_changes()
     }
 
+    fn shrink(&self) -> Result<()> {
+        self.inner()?.shrink()
+    }
+
     fn is_read_only(&self) -> bool {
         self.inner.is_read_only()
     }

@@ -21,6 +21,7 @@ use rusqlite::wal::CheckpointMode;
 
 use super::connect::Target;
 use super::error::translate;
+use super::totals;
 use super::turn::Turn;
 use crate::fork;
 
@@ -52,6 +53,30 @@ pub(super) fn note_commits(connection: &mut Connection) -> rusqlite::Result<()> 
 /// How many pages the log had after the last commit of this thread, once; 0 if it has written nothing since.
 pub(super) fn length_after_commit() -> i32 {
     LENGTH.take()
+}
+
+/// Gives the pages of a database back to the file system that has no entries any more. What has some keeps its free pages: it
+/// would have to be written anew.
+pub(super) fn shrink(connection: &Connection) -> Result<()> {
+    let failed = |e| translate("cannot shrink the database", e);
+    let pages: i64 = connection.query_row("PRAGMA freelist_count", (), |row| row.get(0)).map_err(failed)?;
+    if pages > 0 && totals::get(connection)?.entries == 0 {
+        connection.execute_batch("PRAGMA temp_store = MEMORY; VACUUM").map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Moves the log of a database that others have open into it, and cuts it to nothing, as far as they let it: what they read
+/// out of it stays. Call it after [`fork::enter`].
+#[cold]
+pub(super) fn cut(target: &Target) {
+    // What is not moved stays in the log, where it is read: an error is none of anybody's.
+    if let Ok(connection) = target.open() {
+        // First without keeping writers waiting.
+        let _ = connection.wal_checkpoint_v2(Some("main"), CheckpointMode::PASSIVE);
+        let _ = connection.busy_timeout(READERS);
+        let _ = connection.wal_checkpoint_v2(Some("main"), CheckpointMode::TRUNCATE);
+    }
 }
 
 /// Who moves the log, and when: one for all threads of a process.

@@ -31,6 +31,9 @@ const CACHE_KIB: i64 = 8 * 1024;
 /// A log that is longer is moved into the database when the store is closed, whoever has written it: whoever opens the
 /// store next reads all of it. 32 pages.
 const LEFT_LOG_BYTES: u64 = 32 * 4120;
+/// A log of more bytes is moved and cut when a writer closes the store while others have it open: who closes it last may only
+/// read, and could not.
+const SHARED_LOG_BYTES: u64 = 4 << 20;
 /// What the log is cut back to after it has grown beyond, in bytes.
 const LOG_LIMIT_BYTES: i64 = 64 << 20;
 
@@ -139,9 +142,9 @@ pub(super) fn open(options: &SqliteOptions, kind_seen: &mut Option<FilesystemKin
         target.mode = Mode::Rollback;
     }
     let mut connection = target.connect()?;
-    if !is_current(&connection, &target)? {
-        set_up(&target, &mut connection, &parent)?;
-    }
+    let ready = is_current(&connection, &target)
+        .and_then(|current| if current { Ok(()) } else { set_up(&target, &mut connection, &parent) });
+    ready.map_err(|error| errno::named(error, &connection))?;
     let pooled = target.register(connection)?;
     Ok((target, pooled))
 }
@@ -225,6 +228,12 @@ impl Target {
     /// Whether the log is so long that the next who opens the database would wait for it.
     pub(super) fn is_log_long(&self) -> bool {
         self.mode == Mode::Wal && length_beside(&self.path, "-wal") > LEFT_LOG_BYTES
+    }
+
+    /// Whether somebody else has the database open, and its log is long. Asked when this handle's connections are closed:
+    /// the last of all would have removed the log.
+    pub(super) fn has_others_with_long_log(&self) -> bool {
+        self.mode == Mode::Wal && length_beside(&self.path, "-wal") > SHARED_LOG_BYTES
     }
 
     /// Whether what is about to be written will be found: the file that is open is the one in the directory, and no later

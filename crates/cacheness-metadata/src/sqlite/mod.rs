@@ -222,7 +222,11 @@ impl SqliteMetadata {
         let _passage = fork::enter();
         let pool = self.pool();
         pool.tracker().close();
-        pool.close_idle(self.changed.load(Ordering::Acquire) || self.target.is_log_long());
+        let changed = self.changed.load(Ordering::Acquire);
+        pool.close_idle(changed || self.target.is_log_long());
+        if changed && self.target.has_others_with_long_log() {
+            checkpoint::cut(&self.target);
+        }
     }
 
     /// Makes the database that of the store `id`, for ever, or finds that it already is: a database outside of its store's
@@ -442,7 +446,7 @@ impl MetadataBackend for SqliteMetadata {
         let (removed, spool) = self.write(write::clear)?;
         // The entries are gone: what is left of their blobs is no error of theirs.
         if let Err(error) = spool.for_each(orphaned) {
-            log::warn!("not all blobs of a cleared store are deleted: {error}");
+            log::warn!("not all blobs of a cleared store are deleted: {}", error.with_causes());
         }
         Ok(removed)
     }
@@ -528,6 +532,19 @@ impl MetadataBackend for SqliteMetadata {
             return None;
         }
         self.pool().tracker().look(&self.target)
+    }
+
+    fn shrink(&self) -> Result<()> {
+        if self.target.mode.is_read_only() {
+            return Ok(());
+        }
+        self.run(true, |_, connection| checkpoint::shrink(connection))?;
+        if self.target.mode == Mode::Wal {
+            let _passage = fork::enter();
+            let _turn = self.pool().turn().take();
+            checkpoint::cut(&self.target);
+        }
+        Ok(())
     }
 
     fn is_read_only(&self) -> bool {

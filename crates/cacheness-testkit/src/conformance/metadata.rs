@@ -40,6 +40,7 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
     ("evicted blobs are orphaned, bytes are counted", eviction::blobs_and_bytes),
     ("of many entries cold ones go", eviction::many),
     ("clear names every blob once", clear),
+    ("room is given back and nothing else", shrink),
     ("a large payload travels inside the entry", large_payload),
     ("totals stay true over many puts and deletes", many_totals),
     ("threads at once", threads),
@@ -436,6 +437,24 @@ fn clear(fixture: &MetadataFixture) {
     put(backend, &blob("k", "blobs/a-000000000001", None, 5));
     let count = backend.clear(&mut |_| assert_eq!(backend.totals().expect("totals").entries, 0)).expect("cleared");
     assert_eq!(count, 1);
+}
+
+fn shrink(fixture: &MetadataFixture) {
+    let backend = &*fixture.backend;
+    let entries: Vec<_> = (0..50).map(|i| inline(&format!("{i}"), &[7; 9000])).collect();
+    for _ in 0..2 {
+        backend.shrink().expect("shrunk");
+        entries.iter().for_each(|entry| drop(put(backend, entry)));
+        backend.delete("7").expect("deleted");
+        backend.shrink().expect("shrunk");
+        for entry in &entries {
+            assert_eq!(get(backend, &entry.key).as_ref(), Some(entry).filter(|entry| entry.key != "7"));
+        }
+        assert_eq!(totals(backend), (49, 49 * 9000));
+        backend.clear(&mut |_| {}).expect("cleared");
+        backend.shrink().expect("shrunk");
+        assert_eq!(totals(backend), (0, 0));
+    }
 }
 
 fn large_payload(fixture: &MetadataFixture) {
