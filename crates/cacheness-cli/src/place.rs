@@ -111,7 +111,8 @@ impl Directory {
     /// Opens the store, which must be there, for writing.
     pub(crate) fn write(&self) -> Result<Store, Failure> {
         let opened = cacheness::open_store(&self.place(), StoreConfig::default(), Access::Existing, Clock::system());
-        Ok(opened.map_err(|e| self.explain(e))?)
+        // Of a cache's entries, what is to go may be a miss before it is gone; a store's are pinned.
+        Ok(opened.map_err(|e| self.explain(e))?.that_forgets())
     }
 }
 

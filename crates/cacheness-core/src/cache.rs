@@ -110,6 +110,7 @@ impl CacheEngine {
         config.check()?;
         let now = store.clock().now();
         let flights = Arc::new(Flights::new(store.locks().cloned(), config.flight_patience()?));
+        let store = if config.storage_mode { store } else { store.that_forgets() };
         let (default_ttl, limits) = config.lifetimes();
         Ok(Self {
             store,
@@ -209,7 +210,10 @@ impl CacheEngine {
     /// The value is stored already: what fails behind it is tried again with the next put, and is no error of this one.
     fn warn_after_put(done: Result<()>) {
         if let Err(error) = done {
-            log::warn!("a value is stored, but making room or noting accesses behind it failed: {error}");
+            log::warn!(
+                "a value is stored, but making room or noting accesses behind it failed: {}",
+                error.with_causes()
+            );
         }
     }
 
@@ -418,19 +422,24 @@ impl CacheEngine {
     }
 
     /// Calls `visit` with every entry, expired ones too, in the order of the keys; accesses are up to date.
-    pub fn for_each(&self, visit: impl FnMut(EntrySummary) -> Result<()>) -> Result<()> {
+    pub fn for_each(&self, mut visit: impl FnMut(EntrySummary) -> Result<()>) -> Result<()> {
         self.refuse_if_closed()?;
-        self.flush_accesses()?;
-        self.store.for_each("", visit)
+        self.flush_before_reading()?;
+        self.store.for_each("", |mut found| {
+            self.accesses.add_to(&mut found.entry);
+            visit(found)
+        })
     }
 
     /// At most `limit` entries whose keys come after `after`, expired ones too, in the order of the keys.
     pub fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<EntrySummary>> {
         self.refuse_if_closed()?;
         if after.is_none() {
-            self.flush_accesses()?;
+            self.flush_before_reading()?;
         }
-        self.store.metadata().scan(&Scan { after, limit, ..Scan::default() })
+        let mut page = self.store.metadata().scan(&Scan { after, limit, ..Scan::default() })?;
+        page.iter_mut().for_each(|found| self.accesses.add_to(&mut found.entry));
+        Ok(page)
     }
 
     /// Removes those of the entries that have been neither replaced nor touched since.
@@ -468,7 +477,15 @@ impl CacheEngine {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let flushed = self.flush_accesses();
+        let mut flushed = self.flush_accesses();
+        if let Err(error) = flushed.as_ref()
+            && error.is_no_space()
+        {
+            // Nothing is lost that anybody has put.
+            log::warn!("the cache is closed without writing down when values were read: {}", error.with_causes());
+            flushed = Ok(());
+        }
+        self.accesses.clear();
         self.store.close()?;
         flushed
     }
@@ -483,7 +500,7 @@ impl CacheEngine {
 impl Drop for CacheEngine {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
-            log::warn!("while closing the cache: {error}");
+            log::warn!("while closing the cache: {}", error.with_causes());
         }
     }
 }

@@ -8,35 +8,33 @@
 //!   blobs/                  payloads that are too large to travel inside an entry
 //!   tmp/                    blobs being written
 //!   flights.lock            empty; its bytes are locked while values are computed
+//!   reserve                 room that is given up to remove entries when the disk is full
 //!   cache_signing_key.bin   0600
 //! ```
 
+mod manifest;
+
 use std::fs;
-use std::io::{ErrorKind as IoKind, Read, Write};
+use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cacheness_core::backends::{
-    FilesystemBlobs, FilesystemOptions, JsonMetadata, JsonOptions, LockFile, MemoryBlobs, MemoryMetadata,
+    FilesystemBlobs, FilesystemOptions, JsonMetadata, JsonOptions, LockFile, MemoryBlobs, MemoryMetadata, Reserve,
 };
 use cacheness_core::blob::BlobBackend;
 use cacheness_core::clock::Clock;
 use cacheness_core::config::{Durability, StoreConfig};
-use cacheness_core::metadata::MetadataBackend;
+use cacheness_core::metadata::{MetadataBackend, Scan};
 use cacheness_core::sign::{SignedFields, Signer};
 use cacheness_core::store::Store;
 use cacheness_core::{Error, ErrorKind, Result};
 use cacheness_metadata::{FilesystemKind, SqliteAccess, SqliteMetadata, SqliteOptions};
-use serde::{Deserialize, Serialize};
 
+pub use self::manifest::FORMAT;
+use self::manifest::Manifest;
 use crate::database::{Database, refuse_other};
 
-/// The version of the directory's format that this release writes, and the newest it reads.
-pub const FORMAT: u32 = 1;
-
-const MANIFEST: &str = "cacheness.toml";
-/// Bytes of a manifest at most.
-const MAX_MANIFEST: u64 = 64 << 10;
 const DATABASE: &str = "cache_metadata.db";
 const JSON_FILE: &str = "cache_metadata.json";
 
@@ -68,26 +66,6 @@ pub enum Access {
     ReadOnly,
 }
 
-/// The file that makes a directory a store: its format and the backends in use.
-#[derive(Debug, Serialize, Deserialize)]
-struct Manifest {
-    format: u32,
-    #[serde(default)]
-    written_by: String,
-    #[serde(default)]
-    metadata: Backend,
-    #[serde(default)]
-    blobs: Backend,
-    /// Where the database is, if not here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    database: Option<Database>,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Backend {
-    backend: String,
-}
-
 /// Refuses a database that has been emptied or removed: to SQLite it is a new one, and the payloads beside it would be
 /// lost without a word. There are none before there is a database.
 fn refuse_lost(root: &Path) -> Result<()> {
@@ -103,7 +81,8 @@ fn refuse_lost(root: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Integrity, format!("{} {lost}, but there are payloads", database.display())).with_hint(
-        "put the database back from a copy; to begin with an empty store, remove it and the directory blobs",
+        "put the database back from a copy; to begin with an empty store, remove it, the files beside it whose names begin \
+         with its own, and the directory blobs: all entries are lost then",
     ))
 }
 
@@ -115,13 +94,6 @@ fn has_files(directory: &Path, levels: u8) -> bool {
         Ok(kind) => kind.is_file(),
         Err(_) => false,
     })
-}
-
-/// The backend of a directory whose manifest was removed, where its file says which it was.
-fn backend_by_file(root: &Path) -> Option<&'static str> {
-    [("sqlite", DATABASE), ("json", JSON_FILE)]
-        .into_iter()
-        .find_map(|(name, file)| root.join(file).is_file().then_some(name))
 }
 
 /// Opens the store at `place`.
@@ -186,13 +158,9 @@ pub struct Description {
 pub fn describe(path: impl AsRef<Path>) -> Result<Description> {
     let path = path.as_ref();
     prepare_directory(path, Access::ReadOnly)?;
-    let Manifest { format, written_by, metadata, blobs, .. } = read_manifest(path)?.ok_or_else(|| no_store(path))?;
+    let Manifest { format, written_by, metadata, blobs, .. } =
+        manifest::read(path)?.ok_or_else(|| manifest::no_store(path))?;
     Ok(Description { format, written_by, metadata_backend: metadata.backend, blob_backend: blobs.backend })
-}
-
-fn no_store(root: &Path) -> Error {
-    Error::new(ErrorKind::NotAStore, format!("{} holds no cacheness store", root.display()))
-        .with_hint(format!("a store's directory has a file {MANIFEST} in it"))
 }
 
 fn signed_fields(config: &StoreConfig) -> Result<SignedFields> {
@@ -212,20 +180,22 @@ fn open_directory(
     access: Access,
     clock: Clock,
 ) -> Result<Store> {
-    let fields = signed_fields(&config)?;
+    signed_fields(&config)?;
     refuse_other_places(path)?;
     // A path that depends on the working directory would lead elsewhere after a chdir.
     let root = std::path::absolute(path).map_err(|e| Error::io(format_args!("cannot use {}", path.display()), e))?;
     prepare_directory(&root, access)?;
-    let manifest = match read_manifest(&root)? {
+    let manifest = match manifest::read(&root)? {
         Some(manifest) => manifest,
         None if access == Access::CreateOrOpen => {
-            let is_made = || read_manifest(&root).map(|manifest| manifest.is_some());
+            manifest::warn_of_strangers(&root);
+            let is_made = || manifest::read(&root).map(|manifest| manifest.is_some());
             let database = Database::create(&config, &root.join(DATABASE), is_made)?;
             let default = if database.is_some() { "sqlite" } else { &config.default_metadata_backend };
-            write_manifest(&root, wanted.or_else(|| backend_by_file(&root)).unwrap_or(default), database)?
+            let found = wanted.or_else(|| manifest::backend_by_file(&root));
+            manifest::write(&root, found.unwrap_or(default), database)?
         }
-        None => return Err(no_store(&root)),
+        None => return Err(manifest::no_store(&root)),
     };
     let recorded = manifest.metadata.backend.as_str();
     if let Some(wanted) = wanted.filter(|wanted| *wanted != recorded) {
@@ -240,33 +210,62 @@ fn open_directory(
         refuse_lost(&root)?;
     }
     let read_only = access == Access::ReadOnly;
+    let reserve = Reserve::new(&root);
+    match assemble(&root, &manifest, &config, read_only, clock.clone()) {
+        // Whoever opens a store on a disk that is full wants to remove something.
+        Err(error) if error.is_no_space() && !read_only => {
+            let opened = if reserve.give_up() { assemble(&root, &manifest, &config, false, clock) } else { Err(error) };
+            Ok(opened.map_err(want_of_space)?.with_reserve(reserve))
+        }
+        Ok(store) if store.is_read_only() => Ok(store),
+        opened => {
+            let store = opened?;
+            reserve.fill();
+            Ok(store.with_reserve(reserve))
+        }
+    }
+}
+
+/// The error of a store that cannot be opened for writing, because the disk is full and nothing has been set aside.
+fn want_of_space(error: Error) -> Error {
+    if !error.is_no_space() {
+        return error;
+    }
+    error.with_hint(
+        "free some space elsewhere on this file system, a megabyte is enough to open the store and to clear it; or delete \
+         files below tmp in the store's directory, or below blobs, each of them the payload of one entry, which is lost",
+    )
+}
+
+/// Opens the parts of the store in `root`.
+fn assemble(root: &Path, manifest: &Manifest, config: &StoreConfig, read_only: bool, clock: Clock) -> Result<Store> {
     let metadata = match &manifest.database {
-        Some(database) => Box::new(database.open_existing(&config, sqlite_access(read_only))?),
-        None => open_metadata(&root, recorded, &config, read_only)?,
+        Some(database) => Box::new(database.open_existing(config, sqlite_access(read_only))?),
+        None => open_metadata(root, &manifest.metadata.backend, config, read_only)?,
     };
+    let read_only = metadata.is_read_only();
     let blobs: Arc<dyn BlobBackend> = match manifest.blobs.backend.as_str() {
         "filesystem" => {
             let options = FilesystemOptions { shard_chars: config.shard_chars, durability: config.durability };
-            let blobs = FilesystemBlobs::new(root.clone(), options)?;
-            if !metadata.is_read_only() {
+            let blobs = FilesystemBlobs::new(root, options)?;
+            if !read_only {
                 match blobs.sweep() {
                     Ok(0) => {}
                     Ok(count) => log::info!("removed {count} temporary files of processes that died"),
-                    Err(error) => log::warn!("cannot look for left temporary files: {error}"),
+                    Err(error) => log::warn!("cannot look for left temporary files: {}", error.with_causes()),
                 }
             }
             Arc::new(blobs)
         }
-        other => return Err(unknown_backend(&root, "blob", other)),
+        other => return Err(unknown_backend(root, "blob", other)),
     };
-    let read_only = metadata.is_read_only();
-    let signer = open_signer(&root, &config, fields, read_only)?;
+    let signer = open_signer(root, config, &*metadata)?;
     if config.durability == Durability::Full && !read_only {
-        sync_upwards(&root)?;
+        sync_upwards(root)?;
     }
-    let store = Store::new(metadata, blobs, signer, config, clock);
+    let store = Store::new(metadata, blobs, signer, config.clone(), clock);
     // Where nothing can be stored, waiting for another process to do so would be in vain.
-    Ok(if read_only { store } else { store.with_locks(Arc::new(LockFile::new(&root))) })
+    Ok(if read_only { store } else { store.with_locks(Arc::new(LockFile::new(root))) })
 }
 
 /// Refuses what means another place to the user, and would become a directory with a strange name.
@@ -310,16 +309,40 @@ fn sqlite_access(read_only: bool) -> SqliteAccess {
     if read_only { SqliteAccess::ReadOnly } else { SqliteAccess::Auto }
 }
 
-fn open_signer(root: &Path, config: &StoreConfig, fields: SignedFields, read_only: bool) -> Result<Option<Signer>> {
+fn open_signer(root: &Path, config: &StoreConfig, metadata: &dyn MetadataBackend) -> Result<Option<Signer>> {
     let security = &config.security;
     if !security.enable_entry_signing {
         return Ok(None);
     }
+    let fields = signed_fields(config)?;
     if security.use_in_memory_key {
         return Signer::in_memory(fields).map(Some);
     }
     let path = root.join(&security.signing_key_file);
-    if read_only { Signer::from_existing_file(&path, fields) } else { Signer::from_file(&path, fields).map(Some) }
+    let found = Signer::from_existing_file(&path, fields)?;
+    if found.is_none() {
+        warn_of_lost_key(&path, metadata)?;
+    }
+    if found.is_some() || metadata.is_read_only() { Ok(found) } else { Signer::from_file(&path, fields).map(Some) }
+}
+
+/// Says so where entries have been signed and the key is gone.
+fn warn_of_lost_key(path: &Path, metadata: &dyn MetadataBackend) -> Result<()> {
+    let first = metadata.scan(&Scan { limit: 1, ..Scan::default() })?;
+    if first.first().is_none_or(|found| found.entry.signature.is_none()) {
+        return Ok(());
+    }
+    let (entries, path) = (metadata.totals()?.entries, path.display());
+    let then = if metadata.is_read_only() {
+        "nothing counts as signed, and pickles are not read"
+    } else {
+        "a new one is made, with which none of their signatures is right: a cache misses them, a store refuses them"
+    };
+    log::warn!(
+        "the signing key {path} is gone, and the store has {entries} entries that were signed with it: {then}. Put the file \
+         back from a copy and open the store again; if it is lost, put the values again, or clear the store"
+    );
+    Ok(())
 }
 
 fn unknown_backend(root: &Path, kind: &str, name: &str) -> Error {
@@ -349,38 +372,6 @@ fn prepare_directory(root: &Path, access: Access) -> Result<()> {
     }
 }
 
-/// The manifest's text: of a regular file that is no link and no longer than a manifest can be, which is not waited for.
-fn read_manifest_text(path: &Path) -> Result<Option<String>> {
-    let failed = |e| Error::io(format_args!("cannot read {}", path.display()), e);
-    let refused = |what: &str| {
-        Error::new(ErrorKind::NotAStore, format!("{} is {what}", path.display()))
-            .with_hint("the manifest is a small file that the store makes; remove what is there if you did not put it")
-    };
-    let mut options = fs::OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.custom_flags(flags.bits().cast_signed());
-    }
-    let file = match options.open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == IoKind::NotFound => return Ok(None),
-        Err(_) if path.is_symlink() => return Err(refused("a symbolic link")),
-        Err(error) => return Err(failed(error)),
-    };
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(refused("no regular file"));
-    }
-    let mut text = String::new();
-    file.take(MAX_MANIFEST + 1).read_to_string(&mut text).map_err(|error| match error.kind() {
-        IoKind::InvalidData => refused("no text"),
-        _ => failed(error),
-    })?;
-    if text.len() as u64 > MAX_MANIFEST { Err(refused("too long")) } else { Ok(Some(text)) }
-}
-
 /// Makes the names of the files in `root` durable, and those of the directories that lead there, whoever has made them: a
 /// process before may have had less durability to keep, or have been killed.
 fn sync_upwards(root: &Path) -> Result<()> {
@@ -404,59 +395,4 @@ fn sync_upwards(root: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn read_manifest(root: &Path) -> Result<Option<Manifest>> {
-    let path = root.join(MANIFEST);
-    let Some(text) = read_manifest_text(&path)? else { return Ok(None) };
-    // The version is read by itself first: a newer format may have changed everything else.
-    #[derive(Deserialize)]
-    struct Version {
-        format: u32,
-        #[serde(default)]
-        written_by: String,
-    }
-    let damaged = |e: toml::de::Error| {
-        Error::new(ErrorKind::NotAStore, format!("{} is damaged: {}", path.display(), e.message())).with_hint(
-            "it should say `format = 1`, and name the backends: see docs/formats/store.md for what belongs into it",
-        )
-    };
-    let version: Version = toml::from_str(&text).map_err(damaged)?;
-    if version.format > FORMAT {
-        return Err(Error::new(
-            ErrorKind::NewerFormat,
-            format!(
-                "{} has format {}, written by cacheness {}; this is cacheness {} and reads format {FORMAT}",
-                root.display(),
-                version.format,
-                if version.written_by.is_empty() { "of a later version" } else { &version.written_by },
-                env!("CARGO_PKG_VERSION"),
-            ),
-        )
-        .with_hint(format!("upgrade cacheness to {} or later", version.written_by)));
-    }
-    toml::from_str(&text).map(Some).map_err(damaged)
-}
-
-fn write_manifest(root: &Path, metadata: &str, database: Option<Database>) -> Result<Manifest> {
-    let manifest = Manifest {
-        format: FORMAT,
-        written_by: env!("CARGO_PKG_VERSION").into(),
-        metadata: Backend { backend: metadata.into() },
-        blobs: Backend { backend: "filesystem".into() },
-        database,
-    };
-    let failed = |e| Error::io(format_args!("cannot make a store in {}", root.display()), e);
-    let body = toml::to_string(&manifest).expect("a manifest is always valid TOML");
-    let text = format!("# A cacheness store. This file says how to open it; do not edit it.\n{body}");
-    let mut file = tempfile::Builder::new().prefix(".cacheness-").tempfile_in(root).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    match file.persist_noclobber(root.join(MANIFEST)) {
-        Ok(_) => Ok(manifest),
-        // Another process was faster: what it wrote counts.
-        Err(error) if error.error.kind() == IoKind::AlreadyExists => read_manifest(root)?
-            .ok_or_else(|| Error::new(ErrorKind::NotAStore, format!("{} was removed meanwhile", root.display()))),
-        Err(error) => Err(failed(error.error)),
-    }
 }

@@ -9,12 +9,14 @@ mod json;
 mod locator;
 mod lock_file;
 mod memory;
+mod reserve;
 mod sweep;
 
 pub use filesystem::{FilesystemBlobs, FilesystemOptions};
 pub use json::{JsonMetadata, JsonOptions};
 pub use lock_file::LockFile;
 pub use memory::{MemoryBlobs, MemoryMetadata};
+pub use reserve::Reserve;
 
 /// Whether permissions and the file system allow writing to `path`. What else goes wrong is for the first write to say: a
 /// store must not become one that is only read because the disk has failed once.

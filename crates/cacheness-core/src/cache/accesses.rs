@@ -109,7 +109,8 @@ impl Accesses {
     /// Forgets everything.
     pub(super) fn clear(&self) {
         if let Some(mut noted) = self.lock() {
-            noted.clear();
+            // Clearing the map would keep its memory.
+            *noted = HashMap::new();
         }
     }
 
@@ -132,7 +133,7 @@ impl CacheEngine {
     pub(super) fn note_access_and_flush(&self, key: &str, now: Timestamp) {
         if !self.note_access(key, now) {
             if let Err(error) = self.flush_accesses() {
-                log::warn!("a value was read, but writing down when values were read failed: {error}");
+                log::warn!("a value was read, but writing down when values were read failed: {}", error.with_causes());
             }
             self.note_access(key, now);
         }
@@ -141,6 +142,11 @@ impl CacheEngine {
     /// Writes down accesses after a put, if that is due.
     pub(super) fn flush_after_put(&self, now: Timestamp) -> Result<()> {
         if self.accesses.is_older(now, PUT_AFTER) { self.flush_accesses() } else { Ok(()) }
+    }
+
+    /// Writes accesses down for who reads entries then. On a disk that is full they stay noted, and are added to what is read.
+    pub(super) fn flush_before_reading(&self) -> Result<()> {
+        self.flush_accesses().or_else(|error| if error.is_no_space() { Ok(()) } else { Err(error) })
     }
 
     /// Writes down how often and when entries were read since the last time.

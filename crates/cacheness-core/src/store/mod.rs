@@ -15,6 +15,7 @@ mod key;
 #[cfg(all(test, loom))]
 mod model;
 mod read;
+mod room;
 mod share;
 mod trust;
 mod write;
@@ -23,6 +24,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backends::Reserve;
 use crate::blob::{BlobBackend, BlobHint};
 use crate::clock::{Clock, Timestamp};
 use crate::config::StoreConfig;
@@ -36,6 +38,7 @@ use crate::sign::{SignatureState, Signer};
 
 use hot::{HotEntries, Writing};
 pub use key::{EntryKey, MAX_NAME};
+use room::{Doomed, Removal};
 use share::EqualBlob;
 pub use trust::IntegrityReport;
 
@@ -104,6 +107,9 @@ pub struct Store {
     blobs: Arc<dyn BlobBackend>,
     signer: Option<Signer>,
     locks: Option<Arc<dyn KeyLocks>>,
+    reserve: Option<Reserve>,
+    /// Whether an entry may become a miss before it is removed: see [`Store::that_forgets`].
+    forgets: bool,
     config: StoreConfig,
     clock: Clock,
     hot: Option<HotEntries>,
@@ -126,13 +132,28 @@ impl Store {
         clock: Clock,
     ) -> Self {
         let hot = HotEntries::new(&config.memory);
-        Self { metadata, blobs, signer, locks: None, config, clock, hot }
+        Self { metadata, blobs, signer, locks: None, reserve: None, forgets: false, config, clock, hot }
     }
 
     /// Adds what keeps computations apart between the processes that use the store.
     #[must_use]
     pub fn with_locks(mut self, locks: Arc<dyn KeyLocks>) -> Self {
         self.locks = Some(locks);
+        self
+    }
+
+    /// Adds room on the disk that is given up to remove entries when there is no other.
+    #[must_use]
+    pub fn with_reserve(mut self, reserve: Reserve) -> Self {
+        self.reserve = Some(reserve);
+        self
+    }
+
+    /// The store of a cache, whose entries may become misses: where the disk is full, the payload of an entry that is to
+    /// be removed may go first, unless it is pinned.
+    #[must_use]
+    pub fn that_forgets(mut self) -> Self {
+        self.forgets = true;
         self
     }
 
@@ -366,8 +387,9 @@ impl Store {
     /// Removes the entry of `key` and its payload; `false` if there was none.
     pub fn delete(&self, key: &str) -> Result<bool> {
         self.refuse_if_read_only()?;
+        let mut removal = Removal::of(self);
         let writing = self.writing(key);
-        let outcome = self.metadata.delete(key);
+        let outcome = removal.run(Doomed::One(key), || self.metadata.delete(key));
         drop(writing);
         let outcome = outcome?;
         failpoint::reached("delete/committed");
@@ -392,8 +414,9 @@ impl Store {
             if i > 0 {
                 std::thread::sleep(OTHERS_TURN);
             }
+            let mut removal = Removal::of(self);
             let writing: Vec<_> = batch.iter().map(|version| self.writing(&version.key)).collect();
-            let outcomes = self.metadata.delete_batch(batch);
+            let outcomes = removal.run(Doomed::Versions(batch), || self.metadata.delete_batch(batch));
             drop(writing);
             failpoint::reached("delete/committed");
             for (version, outcome) in batch.iter().zip(outcomes?) {
@@ -420,7 +443,8 @@ impl Store {
     /// Removes entries to make room.
     pub fn evict(&self, eviction: &Eviction<'_>) -> Result<EvictionStep> {
         self.refuse_if_read_only()?;
-        let evicted = self.metadata.evict(eviction);
+        let mut removal = Removal::of(self);
+        let evicted = removal.run(Doomed::Chosen, || self.metadata.evict(eviction));
         if evicted.is_err()
             && let Some(hot) = &self.hot
         {
@@ -440,10 +464,13 @@ impl Store {
     /// Removes everything and returns how many entries there were.
     pub fn clear(&self) -> Result<u64> {
         self.refuse_if_read_only()?;
+        let mut removal = Removal::of(self);
         let writing = self.hot.as_ref().map(HotEntries::write_all);
-        let cleared = self.metadata.clear(&mut |locator| {
-            failpoint::reached("clear/committed");
-            self.delete_blob(locator);
+        let cleared = removal.run(Doomed::All, || {
+            self.metadata.clear(&mut |locator| {
+                failpoint::reached("clear/committed");
+                self.delete_blob(locator);
+            })
         });
         drop(writing);
         cleared
@@ -458,7 +485,7 @@ impl Store {
     /// A blob that cannot be deleted is left for `repair`: nobody names it, so nothing is wrong with any value.
     fn delete_blob(&self, locator: &str) {
         if let Err(error) = self.blobs.delete(locator) {
-            log::warn!("cannot delete the blob {locator}: {error}");
+            log::warn!("cannot delete the blob {locator}: {}", error.with_causes());
         }
         failpoint::reached("blob/deleted");
     }
@@ -492,6 +519,7 @@ impl Store {
 
     /// Releases the resources; later calls fail with [`ErrorKind::Closed`].
     pub fn close(&self) -> Result<()> {
+        // First the entries: who finds none opens no blob.
         let closed = self.metadata.close();
         if let Some(hot) = &self.hot {
             hot.all_gone();

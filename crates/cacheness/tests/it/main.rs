@@ -16,6 +16,8 @@ mod disks;
 #[cfg(target_os = "linux")]
 mod faults;
 #[cfg(target_os = "linux")]
+mod full_disk;
+#[cfg(target_os = "linux")]
 mod hazards;
 mod heads;
 mod json;
