@@ -79,7 +79,8 @@ impl Directory {
 
     /// Says how a directory is named, if this one is no store.
     fn explain(&self, error: Error) -> Error {
-        if error.kind() != ErrorKind::NotAStore {
+        // Of a store that is damaged, the error itself says what to do.
+        if error.kind() != ErrorKind::NotAStore || self.path.join("cacheness.toml").exists() {
             return error;
         }
         match self.source {

@@ -61,7 +61,8 @@ impl Database {
         if !self.path.exists() {
             return Err(Error::new(ErrorKind::Integrity, format!("the database {} is gone", self.path.display()))
                 .with_hint(
-                    "put it back; to begin with an empty store, remove cacheness.toml and the directory blobs",
+                    "put it back; to begin with an empty store, remove cacheness.toml and the directory blobs: all entries are \
+                     lost then",
                 ));
         }
         self.open(config, access)

@@ -239,7 +239,7 @@ fn want_of_space(error: Error) -> Error {
 
 /// Opens the parts of the store in `root`.
 fn assemble(root: &Path, manifest: &Manifest, config: &StoreConfig, read_only: bool, clock: Clock) -> Result<Store> {
-    let metadata = match &manifest.database {
+    let metadata: Box<dyn MetadataBackend> = match &manifest.database {
         Some(database) => Box::new(database.open_existing(config, sqlite_access(read_only))?),
         None => open_metadata(root, &manifest.metadata.backend, config, read_only)?,
     };

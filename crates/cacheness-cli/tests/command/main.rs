@@ -8,6 +8,7 @@ mod preview;
 mod terminal;
 mod values;
 mod verify;
+mod ways_out;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -48,7 +48,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<Key>>> {
             format!("the signing key {shown} has {} bytes, not {KEY_SIZE} for each of 1 to {MOST} keys", bytes.len()),
         )
         .with_hint(
-            "put the right file back; if it is lost, remove it, and entries signed with it will count as invalid",
+            "put the right file back from a copy; if it is lost, remove what is left of it: the entries that were signed \
+             with it are lost then, a cache misses them, a store refuses them, and a new key is made",
         ));
     }
     let keys = bytes.chunks_exact(KEY_SIZE).map(|key| Key::new(key.try_into().expect("chunks have the key's size")));

@@ -92,10 +92,11 @@ impl Store {
                     log::warn!("entry {key} is deleted: its signature is wrong");
                     self.delete_entry(entry)?;
                 }
-                Err(Error::new(ErrorKind::Signature, format!("entry {key}: its signature is wrong")).with_hint(
-                    "it was signed with another key or changed since; put the value again, or read it with \
-                     strict_verification=False if you know why",
-                ))
+                Err(Error::new(ErrorKind::Signature, format!("entry {key}: its signature is wrong")).with_hint(format!(
+                    "it was changed since it was put, or signed with another key: if {} was lost or replaced, put it back \
+                     from a copy; else put the value again, or read it with strict_verification=False if you know why",
+                    security.signing_key_file
+                )))
             }
         }
     }

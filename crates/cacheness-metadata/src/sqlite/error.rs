@@ -3,6 +3,13 @@
 use cacheness_core::{Error, ErrorKind};
 use rusqlite::ffi::ErrorCode;
 
+const NO_DATABASE: &str = "the file is no SQLite database, it is damaged or another program's: give another directory, or \
+    put the file back from a copy; to begin with an empty store, remove it, the files beside it whose names begin with its \
+    own, and blobs: all entries are lost then";
+const DAMAGED: &str = "the metadata database is damaged: put it back from a copy, or copy the directory and let \
+    `sqlite3 FILE .recover` save what it can, the blobs are not affected; to begin with an empty store, remove it, the files \
+    beside it whose names begin with its own, and blobs: all entries are lost then";
+
 /// Turns an error of SQLite, met while doing `action` (`"cannot read an entry"`), into one of the engine.
 pub(super) fn translate(action: &str, error: rusqlite::Error) -> Error {
     let (kind, hint) = match error.sqlite_error_code() {
@@ -13,19 +20,8 @@ pub(super) fn translate(action: &str, error: rusqlite::Error) -> Error {
         Some(ErrorCode::ReadOnly) => {
             (ErrorKind::ReadOnly, Some("check who owns the store's directory, its permissions and its file system"))
         }
-        Some(ErrorCode::DiskFull) => {
-            (ErrorKind::Storage, Some("free some space on this file system, or move the store to another one"))
-        }
-        Some(ErrorCode::NotADatabase) => {
-            (ErrorKind::NotAStore, Some("the file is no SQLite database: give another directory"))
-        }
-        Some(ErrorCode::DatabaseCorrupt) => (
-            ErrorKind::Metadata,
-            Some(
-                "the metadata database is damaged: copy the directory, then let `sqlite3 FILE .recover` save what it \
-                 can, or restore a backup; the blobs are not affected",
-            ),
-        ),
+        Some(ErrorCode::NotADatabase) => (ErrorKind::NotAStore, Some(NO_DATABASE)),
+        Some(ErrorCode::DatabaseCorrupt) => (ErrorKind::Metadata, Some(DAMAGED)),
         Some(ErrorCode::CannotOpen) => {
             (ErrorKind::Metadata, Some("check that the store's directory exists and its permissions"))
         }
@@ -35,8 +31,10 @@ pub(super) fn translate(action: &str, error: rusqlite::Error) -> Error {
         ),
         _ => (ErrorKind::Metadata, None),
     };
+    let is_full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
     let result = Error::new(kind, format!("{action} in the metadata database")).with_source(error);
     match hint {
+        _ if is_full => result.for_want_of_space(),
         Some(hint) => result.with_hint(hint),
         None => result,
     }

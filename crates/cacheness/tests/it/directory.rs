@@ -186,3 +186,127 @@ fn a_database_may_lie_elsewhere_and_belongs_to_one_store() {
     assert_eq!(opened(&store, None).unwrap_err().kind(), ErrorKind::Integrity);
     assert!(!database.exists());
 }
+
+/// The error of opening `dir`, whose sentence and hint together have all of `words`.
+fn check_way_out(result: cacheness::Result<Cache>, kind: ErrorKind, words: &[&str]) {
+    let error = result.map(drop).unwrap_err();
+    assert_eq!(error.kind(), kind, "{error:?}");
+    let text = format!("{}\n{}", error.with_causes(), error.hint().unwrap_or_default());
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in:\n{text}");
+    }
+}
+
+/// A store with an entry that is inline and one that is not.
+fn small_store(backend: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::builder().directory(dir.path()).metadata_backend(backend).open().unwrap();
+    cache.put(&1, params! { x: 1 }).unwrap();
+    cache.put(&crate::noise(1), params! { x: 2 }).unwrap();
+    cache.close().unwrap();
+    dir
+}
+
+#[test]
+fn what_is_damaged_says_what_is_lost_and_what_to_do() {
+    type Damage = fn(&Path);
+    let lost = ["all entries are lost", "blobs", "copy"];
+    let cases: [(&str, ErrorKind, &str, Damage); 7] = [
+        ("sqlite", ErrorKind::NotAStore, "no SQLite database", |dir| {
+            fs::write(dir.join("cache_metadata.db"), vec![b'x'; 8192]).unwrap();
+        }),
+        ("sqlite", ErrorKind::Metadata, "damaged", |dir| {
+            let path = dir.join("cache_metadata.db");
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[100..4096].fill(0xa5);
+            fs::write(&path, bytes).unwrap();
+        }),
+        ("sqlite", ErrorKind::Metadata, "damaged", |dir| {
+            let path = dir.join("cache_metadata.db");
+            let bytes = fs::read(&path).unwrap();
+            fs::write(&path, &bytes[..4096]).unwrap();
+        }),
+        ("sqlite", ErrorKind::Integrity, "is empty", |dir| {
+            fs::write(dir.join("cache_metadata.db"), "").unwrap();
+        }),
+        ("sqlite", ErrorKind::Integrity, "is gone", |dir| {
+            fs::remove_file(dir.join("cache_metadata.db")).unwrap();
+        }),
+        ("json", ErrorKind::Metadata, "is damaged", |dir| {
+            fs::write(dir.join("cache_metadata.json"), "{").unwrap();
+        }),
+        ("json", ErrorKind::Metadata, "is damaged", |dir| {
+            let path = dir.join("cache_metadata.json");
+            let bytes = fs::read(&path).unwrap();
+            fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        }),
+    ];
+    for (backend, kind, what, damage) in cases {
+        let dir = small_store(backend);
+        damage(dir.path());
+        let used = || {
+            let cache = Cache::open(dir.path())?;
+            cache.get::<i32>(params! { x: 1 })?;
+            cache.list_entries()?;
+            Ok(cache)
+        };
+        let words: Vec<_> = lost.iter().copied().chain([what, "cache_metadata"]).collect();
+        check_way_out(used(), kind, &words);
+        // As it says.
+        for entry in fs::read_dir(dir.path()).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_name().to_string_lossy().starts_with("cache_metadata") {
+                fs::remove_file(entry.path()).unwrap();
+            }
+        }
+        fs::remove_dir_all(dir.path().join("blobs")).unwrap();
+        let cache = used().unwrap_or_else(|error| panic!("{backend}, {what}: {error:?}"));
+        assert_eq!(cache.list_entries().unwrap().len(), 0);
+        cache.put(&2, params! { x: 1 }).unwrap();
+    }
+}
+
+#[test]
+fn a_manifest_that_is_damaged_or_gone_is_made_again() {
+    for backend in ["sqlite", "json"] {
+        let dir = small_store(backend);
+        let manifest = dir.path().join("cacheness.toml");
+        fs::write(&manifest, "format = [").unwrap();
+        check_way_out(
+            Cache::open(dir.path()),
+            ErrorKind::NotAStore,
+            &["cacheness.toml", "remove it", "nothing is lost"],
+        );
+        fs::remove_file(&manifest).unwrap();
+        for existing in [Cache::builder().existing(), Cache::builder().read_only()] {
+            let opened = existing.directory(dir.path()).open();
+            check_way_out(opened, ErrorKind::NotAStore, &["cacheness.toml", "is gone", "nothing is lost"]);
+        }
+        let cache = Cache::open(dir.path()).unwrap();
+        assert_eq!(cache.engine().store().metadata().name(), backend);
+        assert_eq!(cache.get::<i32>(params! { x: 1 }).unwrap(), Some(1));
+    }
+}
+
+#[test]
+fn a_directory_of_somebody_else_is_described() {
+    let dir = tempfile::tempdir().unwrap();
+    let existing = || Cache::builder().existing().directory(dir.path()).open();
+    check_way_out(existing(), ErrorKind::NotAStore, &["it is empty", "cacheness.toml"]);
+    for name in ["letter.txt", "photo.png"] {
+        fs::write(dir.path().join(name), "x").unwrap();
+    }
+    check_way_out(existing(), ErrorKind::NotAStore, &["letter.txt", "photo.png", "cacheness.toml"]);
+    for number in 0..20 {
+        fs::write(dir.path().join(format!("{number}.dat")), "x").unwrap();
+    }
+    check_way_out(existing(), ErrorKind::NotAStore, &["and 19 more", "cacheness.toml"]);
+    // A database of another program is left as it is.
+    let database = dir.path().join("cache_metadata.db");
+    let connection = rusqlite::Connection::open(&database).unwrap();
+    connection.execute_batch("CREATE TABLE letters (text TEXT)").unwrap();
+    drop(connection);
+    let before = fs::read(&database).unwrap();
+    check_way_out(Cache::open(dir.path()), ErrorKind::NotAStore, &["another program", "another directory"]);
+    assert_eq!(fs::read(&database).unwrap(), before);
+}

@@ -215,8 +215,10 @@ pub(super) fn write(entries: &Entries, out: impl Write) -> std::io::Result<()> {
 /// `NotAStore` for JSON of another program, `NewerFormat`, `Metadata` for what is damaged.
 pub(super) fn read(content: &[u8], path: &Path) -> Result<Entries> {
     let damaged = |problem: &dyn std::fmt::Display| {
-        Error::new(ErrorKind::Metadata, format!("{} is damaged: {problem}", path.display()))
-            .with_hint("nothing has been changed; restore the file from a copy, or give another directory")
+        Error::new(ErrorKind::Metadata, format!("{} is damaged: {problem}", path.display())).with_hint(
+            "nothing has been changed; put the file back from a copy. To begin with an empty store, remove it and the \
+                 directory blobs: all entries are lost then",
+        )
     };
     let document = match serde_json::from_slice::<Read<'_>>(content) {
         Ok(document) if document.application == APPLICATION && document.format == FORMAT => document,
