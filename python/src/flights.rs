@@ -376,6 +376,7 @@ impl CallSite {
     #[new]
     #[pyo3(signature = (*, ttl_seconds=None, metadata=None, stale_ttl_seconds=None, early_recompute=None,
                         codec=None, inline_only=false, on_code_change=None, collected=None))]
+    #[allow(clippy::too_many_arguments)] // they are keywords
     fn new(
         ttl_seconds: Option<Bound<'_, PyAny>>,
         metadata: Option<Bound<'_, PyAny>>,

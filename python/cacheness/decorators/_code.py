@@ -20,7 +20,7 @@ _STARTED = time.time() - 2
 #: The first constant of a function with this flag is its docstring; before Python 3.14 it is that or ``None`` in all.
 _HAS_DOCSTRING = 0x4000000
 #: Files whose syntax trees are kept: those of one package, of which the functions are looked at one after the other.
-_FILES = 8
+_FILES = 64
 
 
 @dataclasses.dataclass
@@ -28,6 +28,8 @@ class _Source:
     """The parts of a file."""
 
     file: str
+    #: As ``linecache`` has them: other lines are another list.
+    lines: list[str]
     text: str
     tree: ast.Module
     #: The functions, by the line and name that their code objects have.
@@ -111,10 +113,10 @@ def _source(file: str, names: dict[str, Any] | None) -> _Source | None:
     lines = linecache.getlines(file, names)
     if not lines:
         return None
-    text = "".join(lines)
     known = _sources.get(file)
-    if known is not None and known.text == text:
+    if known is not None and known.lines is lines:
         return known
+    text = "".join(lines)
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
@@ -140,7 +142,7 @@ def _source(file: str, names: dict[str, Any] | None) -> _Source | None:
             inside.append((node, name))
     while len(_sources) >= _FILES:
         _sources.pop(next(iter(_sources)), None)
-    found = _sources[file] = _Source(file, text, tree, functions, classes)
+    found = _sources[file] = _Source(file, lines, text, tree, functions, classes)
     return found
 
 

@@ -28,10 +28,12 @@ from ._home import Home, file_of, resolve
 from ._target import functions as consists_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 #: Functions, classes and modules that are looked at; more are not, so that a first call does not take seconds.
-_PARTS = 2000
+_PARTS = 500
+#: Modules that are imported by a call, and by these, whose files are read.
+_MODULES = 20
 #: Members of containers that are looked at one by one, in all; of others only their number counts.
 _MEMBERS = 20_000
 #: Bytes of an array or a table that are hashed; of a larger one the type and shape count.
@@ -109,10 +111,11 @@ class _Reach:
         """Looks at everything that can be reached."""
         while self._pending:
             found = self._pending.pop()
-            if isinstance(found, type):
-                self._look_at_class(found)
-            else:
-                self._look_at(found)
+            look: Callable[[Any], None] = self._look_at_class if isinstance(found, type) else self._look_at
+            try:
+                look(found)
+            except Exception:  # noqa: BLE001 - one odd part must not keep the others from being seen
+                self._texts.add(self._label(found))
 
     def digest(self) -> bytes:
         values = {f"{label} = {text}" for place, (label, text) in self._values.items() if place not in self._changed}
@@ -184,7 +187,7 @@ class _Reach:
                     # Its text is a part of the class's.
                     self._names(function)
             if text is None and is_plain(member) and not name.startswith("__"):
-                self._texts.add(f"{self._label(kind)}.{name} = {self._constant(member)}")
+                self._place((id(kind), name), f"{self._label(kind)}.{name}", member)
 
     def _names(self, function: types.FunctionType) -> None:
         """Follows what a function reads."""
@@ -248,7 +251,7 @@ class _Reach:
     def _module(self, name: str, wanted: Iterable[str]) -> None:
         pending = [name, *(f"{name}.{part}" for part in wanted)]
         for module in pending:
-            if module in self._modules or len(self._modules) >= _PARTS or not self._home.has_importable(module):
+            if module in self._modules or len(self._modules) >= _MODULES or not self._home.has_importable(module):
                 continue
             self._modules.add(module)
             file = file_of(module)
