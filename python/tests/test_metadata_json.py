@@ -8,13 +8,15 @@ import sqlite3
 import threading
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from soak import times
 from test_plain import VECTORS, evaluate, same, values
 
-from cacheness import _core
+from cacheness import Cache, _core
 from cacheness.errors import CacheConfigurationError, CacheSerializationError
 
 keys = st.one_of(st.text(), st.sampled_from(["$", "$$", "$tuple", "$$x", "value", "fold"]))
@@ -107,3 +109,64 @@ def test_other_text_is_refused(text: str) -> None:
 def test_json_of_other_tools_is_read() -> None:
     text = '{"a": 1, "b": [1.5, null, {"c": "\\ud83e\\udd80"}], "d": 12345678901234567890}'
     assert _core.metadata_loads(text) == {"a": 1, "b": [1.5, None, {"c": "🦀"}], "d": 12345678901234567890}
+
+
+DTYPES = [
+    *(np.dtype(text) for text in ("f8", ">f4", "i1", "?", "c16", "M8[ns]", "m8[25s]", "U5", "S3", "V4", "O", "q")),
+    np.dtype([("a", "<i4"), ("b", "|S3", (2, 2))]),
+    pd.Int64Dtype(),
+    pd.BooleanDtype(),
+    pd.Float32Dtype(),
+    pd.StringDtype(),
+    pd.StringDtype("python"),
+    pd.StringDtype("pyarrow"),
+    pd.StringDtype("python", na_value=np.nan),
+    pd.DatetimeTZDtype("ns", "Europe/Berlin"),
+    pd.DatetimeTZDtype("us", dt.UTC),
+    pd.PeriodDtype("M"),
+    pd.IntervalDtype("int64", "left"),
+    pd.SparseDtype("float64"),
+    pd.ArrowDtype(pa.timestamp("us", "UTC")),
+    pd.ArrowDtype(pa.int32()),
+    pd.CategoricalDtype(),
+    pd.CategoricalDtype(["b", "a"]),
+    pd.CategoricalDtype([3, 1, 2], ordered=True),
+    pd.CategoricalDtype(pd.Index([3, 1], dtype="int8")),
+    pd.CategoricalDtype(pd.Index(["x", None, 1.5], dtype=object).dropna()),
+    pd.CategoricalDtype([(1, 2), (3, 4)]),
+    pd.CategoricalDtype([]),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=repr)
+def test_dtypes_come_back_equal(dtype: object) -> None:
+    back = _core.metadata_loads(_core.metadata_dumps({"v": dtype, "nested": [{"w": (dtype,)}]}))
+    for found in (back["v"], back["nested"][0]["w"][0], _core.plain_loads(_core.plain_dumps(dtype))):
+        assert found == dtype and type(found) is type(dtype) and repr(found) == repr(dtype)
+        if isinstance(dtype, pd.CategoricalDtype) and dtype.categories is not None:
+            assert found.categories.dtype == dtype.categories.dtype
+            assert found.categories.equals(dtype.categories) and found.ordered == dtype.ordered
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        np.dtype("f8", metadata={"unit": "m"}),
+        np.dtype("g"),
+        np.dtype([("a", "i1"), ("b", "i8")], align=True),
+        pd.CategoricalDtype(pd.to_datetime(["2026-01-01"])),
+    ],
+    ids=repr,
+)
+def test_a_dtype_that_would_come_back_as_another_is_refused(dtype: object) -> None:
+    with pytest.raises(CacheSerializationError, match=r"metadata\['v'\]"):
+        _core.metadata_dumps({"v": dtype})
+
+
+def test_dtypes_of_a_frame_are_metadata(cache: Cache) -> None:
+    frame = pd.DataFrame({"a": [1.5], "b": ["x"], "c": pd.Categorical(["u"]), "d": pd.array([1], dtype="Int64")})
+    frame["e"] = pd.to_datetime(["2026-01-01"]).tz_localize("Europe/Berlin")
+    cache.put(frame, x=1, metadata={"data_types": frame.dtypes.to_dict()})
+    found = cache.get_with_metadata(x=1)[1]["data_types"]
+    assert found == frame.dtypes.to_dict()
+    assert [type(dtype) for dtype in found.values()] == [type(dtype) for dtype in frame.dtypes]

@@ -290,6 +290,8 @@ impl<'py> Dumper<'_, 'py> {
                 return numpy::put_array(self.out, value, types);
             } else if value.is_instance(types.generic.bind(py))? {
                 return numpy::put_scalar(self.out, value, types);
+            } else if value.is_instance(types.dtype.bind(py))? {
+                return Ok(ext::put_dtype(self.out, &numpy::dtype_name(value, types)?)?);
             }
         }
         if let Some(types) = Decimals::loaded(py)?
@@ -316,8 +318,19 @@ impl<'py> Dumper<'_, 'py> {
             let text = text.to_str().map_err(surrogates(py))?;
             return Ok(wire::put_ext(self.out, kind::PATH, text.as_bytes())?);
         }
+        if is_of_pandas(value) {
+            let text = py.import(intern!(py, "cacheness._dtypes"))?.call_method1(intern!(py, "to_text"), (value,))?;
+            let text: Option<String> = text.extract()?;
+            return Ok(ext::put_dtype(self.out, &format!("pandas:{}", text.ok_or(Stop::NotPlain)?))?);
+        }
         Err(Stop::NotPlain)
     }
+}
+
+/// Whether the class of a value is one of pandas. A class may have no module, or raise where it is asked for it.
+fn is_of_pandas(value: &Bound<'_, PyAny>) -> bool {
+    let module = value.get_type().module();
+    module.is_ok_and(|module| module.to_str().is_ok_and(|module| module.split('.').next() == Some("pandas")))
 }
 
 /// A str that is no Unicode text (lone surrogates) is not plain.

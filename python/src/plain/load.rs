@@ -160,6 +160,7 @@ fn read_ext<'py>(py: Python<'py>, ext: Ext<'_>, at: usize, depth: usize) -> PyRe
             options.set_item(intern!(py, "bytes"), PyBytes::new(py, &bytes))?;
             Uuids::import(py)?.uuid.bind(py).call((), Some(&options))?
         }
+        Ext::Dtype(text) => numpy::read_dtype_name(py, text).map_err(refuse("a dtype"))?,
         Ext::Path(text) => Paths::import(py)?.path.bind(py).call1((text,)).map_err(refuse("a path"))?,
         Ext::Range(parts) => {
             let [start, stop, step] = parts.map(|part| read_integer(py, part));

@@ -53,7 +53,7 @@ fn not_plain(metadata: &Bound<'_, PyDict>) -> PyResult<PyErr> {
                 let class = value.get_type().fully_qualified_name()?;
                 return Ok(to_py(
                     Error::new(ErrorKind::Serialization, format!("{path} is a {class}, which metadata cannot hold"))
-                        .with_hint("metadata holds plain values: builtin types, dates, Decimal, UUID, Path, NumPy scalars and arrays"),
+                        .with_hint("metadata holds plain values: builtin types, dates, Decimal, UUID, Path, dtypes, NumPy scalars and arrays"),
                 ));
             }
         }

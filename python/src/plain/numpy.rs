@@ -14,6 +14,9 @@ use super::types::{Module, Numpy, is_exact};
 /// Numbers of the types that NumPy itself has, and no other package.
 const BUILTIN: i32 = 24;
 
+/// The number of Python objects.
+const OBJECT: i32 = 17;
+
 /// Arrays from this size on are copied once instead of twice.
 const LARGE: usize = 64 << 10;
 
@@ -35,6 +38,23 @@ fn dtype_text(dtype: &Bound<'_, PyAny>, types: &Numpy) -> Result<String, Stop> {
     let text = descr.repr()?.to_str()?.to_owned();
     let back = types.descr_to_dtype.bind(py).call1((descr,))?;
     if dtype::parse(&text) == Some(Dtype::Structured) && back.eq(dtype)? { Ok(text) } else { Err(Stop::NotPlain) }
+}
+
+/// The text of a dtype that is a value by itself.
+pub(super) fn dtype_name(dtype: &Bound<'_, PyAny>, types: &Numpy) -> Result<String, Stop> {
+    let py = dtype.py();
+    let number: i32 = dtype.getattr(intern!(py, "num"))?.extract()?;
+    let is_object = number == OBJECT && dtype.getattr(intern!(py, "metadata"))?.is_none();
+    if is_object { Ok("numpy:|O".into()) } else { Ok(format!("numpy:{}", dtype_text(dtype, types)?)) }
+}
+
+/// A dtype from its text.
+pub(super) fn read_dtype_name<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
+    match text.split_once(':') {
+        Some(("numpy", name)) => read_dtype(py, Numpy::import(py)?, name),
+        Some((_, name)) => py.import(intern!(py, "cacheness._dtypes"))?.call_method1(intern!(py, "from_text"), (name,)),
+        None => Err(pyo3::exceptions::PyValueError::new_err("a dtype of no package")),
+    }
 }
 
 /// The text of an integer dtype. C has more integer types than sizes: of those of one size, the text of the size is that

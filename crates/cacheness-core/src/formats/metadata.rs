@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Number, Value as Json};
 
-use super::plain::ext::{is_big_int, is_decimal, is_zone_name, shortest};
+use super::plain::ext::{is_big_int, is_decimal, is_dtype, is_zone_name, shortest};
 use super::plain::{DateTime, NumpyArray, NumpyScalar, Time, TimeDelta, Value, Zone, calendar, uuid};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -202,6 +202,8 @@ fn encode(value: &Value, path: &Path<'_>) -> Result<Json> {
         Value::Decimal(_) => return Err(invalid(path, "it is a Decimal that is no number")),
         Value::Uuid(bytes) => object("$uuid", uuid::format(bytes)),
         Value::Path(text) => object("$path", text.as_str()),
+        Value::Dtype(text) if is_dtype(text) => object("$dtype", text.as_str()),
+        Value::Dtype(_) => return Err(invalid(path, "it is a dtype of neither NumPy nor pandas")),
         Value::Range(parts) => object("$range", items(&**parts, path)?),
         Value::NumpyScalar(NumpyScalar { dtype, data }) => {
             let mut fields = tagged("$numpy", Json::from(dtype.as_str()));
@@ -416,6 +418,13 @@ fn decode_tagged(tag: &str, fields: Map<String, Json>, path: &Path<'_>) -> Resul
             Value::Uuid(uuid::parse(&text).ok_or_else(|| fields.error())?)
         }
         "$path" => Value::Path(fields.text(tag)?),
+        "$dtype" => {
+            let text = fields.text(tag)?;
+            if !is_dtype(&text) {
+                return Err(fields.error());
+            }
+            Value::Dtype(text)
+        }
         "$range" => {
             let parts = <[Value; 3]>::try_from(fields.values(tag)?).map_err(|_| fields.error())?;
             Value::Range(Box::new(parts))

@@ -99,7 +99,7 @@ impl<'de> Deserializer<'de> {
                 visitor.visit_string(text + &value.zone.to_text())
             }
             Ext::TimeDelta(delta) => visitor.visit_f64(delta.as_secs_f64()),
-            Ext::Decimal(text) | Ext::Path(text) => visitor.visit_borrowed_str(text),
+            Ext::Decimal(text) | Ext::Path(text) | Ext::Dtype(text) => visitor.visit_borrowed_str(text),
             Ext::Uuid(bytes) => visitor.visit_string(uuid::format(&bytes)),
             Ext::Range(parts) => {
                 let parts = parts.map(|part| match part {

@@ -137,6 +137,8 @@ pub enum Ext<'a> {
     Decimal(&'a str),
     Uuid([u8; 16]),
     Path(&'a str),
+    /// `package:name`, see [`is_dtype`].
+    Dtype(&'a str),
     Range([Integer<'a>; 3]),
     ByteArray(&'a [u8]),
     NumpyScalar(NumpyScalar<&'a str, &'a [u8]>),
@@ -449,6 +451,25 @@ fn fold(reader: &mut Reader<'_>) -> Result<bool> {
     }
 }
 
+/// Whether `text` is that of a dtype: `numpy:` and what the dtype of an array may be, or `|O` for Python objects; or
+/// `pandas:` and a text that only pandas reads.
+#[must_use]
+pub fn is_dtype(text: &str) -> bool {
+    match text.split_once(':') {
+        Some(("numpy", name)) => name == "|O" || super::dtype::parse(name).is_some(),
+        Some(("pandas", name)) => !name.is_empty(),
+        _ => false,
+    }
+}
+
+/// Writes a dtype.
+pub fn put_dtype(out: &mut Vec<u8>, text: &str) -> Result<()> {
+    if !is_dtype(text) {
+        return Err(Error::new(ErrorKind::Serialization, format!("{text:?} is no dtype of NumPy or pandas")));
+    }
+    put_ext(out, kind::DTYPE, text.as_bytes())
+}
+
 impl<'a> Ext<'a> {
     /// Parses and validates the body of the extension `kind`. The values inside of containers are left to the caller, who
     /// also has to call [`Reader::finish`] on their reader.
@@ -503,6 +524,10 @@ impl<'a> Ext<'a> {
             kind::PATH => match std::str::from_utf8(body.rest()) {
                 Ok(path) => Self::Path(path),
                 Err(_) => return Err(invalid("a path is not valid UTF-8")),
+            },
+            kind::DTYPE => match std::str::from_utf8(body.rest()) {
+                Ok(text) if is_dtype(text) => Self::Dtype(text),
+                _ => return Err(invalid("a dtype is none of NumPy or pandas")),
             },
             kind::RANGE => {
                 let len = body.array_len()?;

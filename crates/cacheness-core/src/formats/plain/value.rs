@@ -44,6 +44,8 @@ pub enum Value {
     Uuid([u8; 16]),
     /// `/`-separated.
     Path(String),
+    /// `package:name`, as `docs/formats/plain.md` says.
+    Dtype(String),
     /// Start, stop and step: integers of any size.
     Range(Box<[Value; 3]>),
     NumpyScalar(NumpyScalar),
@@ -75,6 +77,7 @@ impl Value {
             Self::Decimal(_) => "Decimal",
             Self::Uuid(_) => "UUID",
             Self::Path(_) => "Path",
+            Self::Dtype(_) => "dtype",
             Self::Range(_) => "range",
             Self::NumpyScalar(_) => "NumPy scalar",
             Self::NumpyArray(_) => "NumPy array",
@@ -171,6 +174,7 @@ impl Value {
             Self::Decimal(text) => ext::put_decimal(out, text)?,
             Self::Uuid(bytes) => wire::put_ext(out, kind::UUID, bytes)?,
             Self::Path(path) => wire::put_ext(out, kind::PATH, path.as_bytes())?,
+            Self::Dtype(text) => ext::put_dtype(out, text)?,
             Self::Range(parts) => {
                 let [start, stop, step] = &**parts;
                 ext::put_range(out, [start.integer()?, stop.integer()?, step.integer()?])?;
@@ -282,6 +286,7 @@ impl Value {
             Ext::Decimal(text) => Self::Decimal(text.to_owned()),
             Ext::Uuid(bytes) => Self::Uuid(bytes),
             Ext::Path(path) => Self::Path(path.to_owned()),
+            Ext::Dtype(text) => Self::Dtype(text.to_owned()),
             Ext::Range(parts) => Self::Range(Box::new(parts.map(|part| match part {
                 Integer::Int(value) => Self::Int(value),
                 Integer::UInt(value) => Self::UInt(value),

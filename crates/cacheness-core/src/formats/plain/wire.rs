@@ -28,6 +28,7 @@ pub mod kind {
     pub const BYTE_ARRAY: i8 = 14;
     pub const NUMPY_SCALAR: i8 = 15;
     pub const NUMPY_ARRAY: i8 = 16;
+    pub const DTYPE: i8 = 17;
 }
 
 /// The tag of nil.
