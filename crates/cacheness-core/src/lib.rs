@@ -14,7 +14,8 @@
 //! | [`metadata`] | the trait of metadata backends | blobs |
 //! | [`blob`] | the trait of blob backends | entries |
 //! | [`backends`] | backends that need nothing: memory, filesystem, JSON file | each other |
-//! | [`pattern`] | which entries have given values in their metadata | backends |
+//! | [`fields`] | the fields of an entry by name | backends |
+//! | [`pattern`] | which entries have given values under given names | backends |
 //! | [`sign`] | signatures of entries, the key file | backends |
 //! | [`store`] | the commit protocol: puts the above together | TTL, eviction |
 //! | [`flight`] | of all callers that miss an entry, one computes it | entries, formats |
@@ -29,6 +30,7 @@ pub mod entry;
 pub mod error;
 mod evict;
 pub mod failpoint;
+pub mod fields;
 pub mod flight;
 pub mod formats;
 pub mod handler;

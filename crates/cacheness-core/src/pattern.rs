@@ -1,18 +1,22 @@
-//! Which entries have given values in their metadata, or among the parameters of their key.
+//! Which entries have given values in their metadata, among the parameters of their key, or in a field of their own.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::entry::Glimpse;
+use crate::entry::{EntrySummary, Glimpse};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fields;
 use crate::formats::metadata;
 use crate::formats::plain::Value;
 use crate::key;
 
-/// Names and values, all of which an entry must have: a name that its metadata has is looked up there, any other among the
-/// parameters of its key, as listings show them.
+/// Names and values, all of which an entry must have.
+///
+/// A name is looked up in the user's metadata; where that lacks it, among the parameters of the key, as listings show
+/// them; then among the arguments of the function whose result the entry is; then among the [fields](fields::FIELDS) of
+/// the entry itself. The first of these places that has the name decides.
 #[derive(Clone, Debug, Default)]
 pub struct Pattern {
     wanted: Vec<Wanted>,
@@ -25,6 +29,17 @@ struct Wanted {
     field: String,
     /// `None` if it is no plain value.
     value: Option<Value>,
+}
+
+/// Whether an entry matches.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// It has all values.
+    Matches,
+    /// Another value differs, or a name is missing.
+    Differs,
+    /// It matches if these values are those that are wanted under these names, which the comparison could not say.
+    Undecided(Vec<(String, Value)>),
 }
 
 impl Pattern {
@@ -48,9 +63,10 @@ impl Pattern {
     /// The names and values of a JSON object as `docs/formats/metadata.md` specifies it.
     ///
     /// # Errors
-    /// Those of [`from_json`](metadata::from_json), and [`InvalidInput`](ErrorKind::InvalidInput) for a name that is no
-    /// string: left out it would let more entries match.
+    /// Those of [`from_json`](metadata::from_json); [`InvalidInput`](ErrorKind::InvalidInput) for a name that is no
+    /// string: left out it would let more entries match; those of [`Pattern::check`].
     pub fn from_json(json: &str) -> Result<Self> {
+        refuse_operator_tags(json)?;
         let Value::Map(pairs) = metadata::from_json(json)? else { return Ok(Self::new()) };
         let named = pairs.into_iter().map(|(name, value)| match name {
             Value::Str(name) => Ok((name, value)),
@@ -59,7 +75,26 @@ impl Pattern {
                 Err(Error::new(ErrorKind::InvalidInput, sentence))
             }
         });
-        named.collect()
+        let pattern: Self = named.collect::<Result<_>>()?;
+        pattern.check()?;
+        Ok(pattern)
+    }
+
+    /// Refuses what looks like a comparison: a mapping with a name that starts with `$`. Taken for a value it would match
+    /// nothing, and nobody would notice.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported).
+    pub fn check(&self) -> Result<()> {
+        for Wanted { name, value, .. } in &self.wanted {
+            if let Some(Value::Map(pairs)) = value
+                && let Some(operator) =
+                    pairs.iter().filter_map(|(key, _)| key.as_str()).find(|key| key.starts_with('$'))
+            {
+                return Err(no_operators(name, operator));
+            }
+        }
+        Ok(())
     }
 
     /// Whether nothing is asked for.
@@ -68,17 +103,28 @@ impl Pattern {
         self.wanted.is_empty()
     }
 
-    /// Whether an entry matches. `compare` says whether the value that is there is the one that is wanted, or `None` if it
-    /// cannot say; then neither can this, unless another value differs.
+    /// Whether a name may be that of a field of the entry, which a [`Glimpse`] does not have.
+    #[must_use]
+    pub fn names_fields(&self) -> bool {
+        self.wanted.iter().any(|wanted| fields::FIELDS.contains(&&*wanted.name))
+    }
+
+    /// Whether an entry matches. `whole` is needed where a pattern [names fields](Self::names_fields). `compare` says
+    /// whether the value that is there is the one that is wanted, or `None` if it cannot say.
     ///
     /// # Errors
     /// [`Serialization`](ErrorKind::Serialization) for metadata or parameters that are damaged, where they have to be
     /// looked at.
-    pub fn judge(&self, entry: &Glimpse<'_>, compare: impl Fn(&Value, &Value) -> Option<bool>) -> Result<Option<bool>> {
+    pub fn judge(
+        &self,
+        entry: &Glimpse<'_>,
+        whole: Option<&EntrySummary>,
+        compare: impl Fn(&Value, &Value) -> Option<bool>,
+    ) -> Result<Verdict> {
         let damaged = |error: Error| error.within(format_args!("entry {}", entry.key));
         let fields = entry.metadata.map(|json| self.fields(json)).transpose().map_err(damaged)?;
         let mut params = None;
-        let mut verdict = Some(true);
+        let mut undecided = Vec::new();
         for (i, wanted) in self.wanted.iter().enumerate() {
             let found = match &fields {
                 None => Ok(None),
@@ -87,27 +133,23 @@ impl Pattern {
                 }
                 Some(Fields::Read(all)) => Ok(all.get(&wanted.name).cloned()),
             };
-            let found = match (found.map_err(damaged)?, entry.params) {
-                (Some(found), _) => found,
-                (None, None) => return Ok(Some(false)),
-                (None, Some(encoding)) => {
-                    let params = match &params {
-                        Some(params) => params,
-                        None => params.insert(Value::from(key::render(encoding).map_err(damaged)?)),
-                    };
-                    match params.get(&wanted.name) {
-                        Some(found) => found.clone(),
-                        None => return Ok(Some(false)),
-                    }
-                }
-            };
+            let mut found = found.map_err(damaged)?;
+            if let (None, Some(encoding)) = (&found, entry.params) {
+                let params = match &params {
+                    Some(params) => params,
+                    None => params.insert(Value::from(key::render(encoding).map_err(damaged)?)),
+                };
+                found = parameter(params, &wanted.name).cloned();
+            }
+            let found = found.or_else(|| whole.and_then(|whole| fields::field(whole, &wanted.name)));
+            let Some(found) = found else { return Ok(Verdict::Differs) };
             match wanted.value.as_ref().and_then(|value| compare(&found, value)) {
                 Some(true) => {}
-                Some(false) => return Ok(Some(false)),
-                None => verdict = None,
+                Some(false) => return Ok(Verdict::Differs),
+                None => undecided.push((wanted.name.clone(), found)),
             }
         }
-        Ok(verdict)
+        Ok(if undecided.is_empty() { Verdict::Matches } else { Verdict::Undecided(undecided) })
     }
 
     /// What the metadata has under the names.
@@ -121,6 +163,39 @@ impl Pattern {
         // The whole is one tagged value, or is damaged: the reader of metadata knows.
         metadata::from_json(json).map(Fields::Read)
     }
+}
+
+/// What parameters have under a name: a parameter, or an argument of the function whose result is filed under them.
+fn parameter<'a>(params: &'a Value, name: &str) -> Option<&'a Value> {
+    let argument = || {
+        params.get(FUNCTION)?;
+        params.get(ARGUMENTS)?.get(name)
+    };
+    params.get(name).or_else(argument)
+}
+
+/// The parameters under which the result of a function is filed.
+const FUNCTION: &str = "__function__";
+const ARGUMENTS: &str = "arguments";
+
+#[cold]
+fn no_operators(name: &str, operator: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("{name:?}: comparisons such as {operator} are not available yet"))
+        .with_hint("match equal values here, and decide about others with delete_where or in a loop over the entries")
+}
+
+/// What the reader of metadata would take for a tag that it does not know.
+fn refuse_operator_tags(json: &str) -> Result<()> {
+    const OPERATORS: [&str; 13] =
+        ["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$regex", "$not", "$and", "$or"];
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(json) else { return Ok(()) };
+    for (name, value) in &fields {
+        let of_value = value.as_object().into_iter().flat_map(|value| value.keys());
+        if let Some(operator) = of_value.chain([name]).find(|key| OPERATORS.contains(&key.as_str())) {
+            return Err(no_operators(name, operator));
+        }
+    }
+    Ok(())
 }
 
 /// What an entry's metadata has.
@@ -212,9 +287,14 @@ mod tests {
     use crate::config::SerializationConfig;
     use crate::key::Params;
 
+    /// `None` where it is undecided.
     fn judged(pattern: &Pattern, metadata: Option<&str>, params: Option<&[u8]>) -> Result<Option<bool>> {
         let entry = Glimpse { key: "k", created_at: Timestamp(0), file_hash: 0, metadata, params };
-        pattern.judge(&entry, Value::equals)
+        Ok(match pattern.judge(&entry, None, Value::equals)? {
+            Verdict::Matches => Some(true),
+            Verdict::Differs => Some(false),
+            Verdict::Undecided(_) => None,
+        })
     }
 
     fn is_match(pattern: &Pattern, metadata: &str) -> bool {
@@ -275,6 +355,43 @@ mod tests {
         // Parameters are compared as listings show them: a tuple is a list there.
         let shape = Pattern::from_iter([("shape", Value::List(vec![2.into(), 3.into()]))]);
         assert_eq!(judged(&shape, None, Some(&params)).expect("judged"), Some(true));
+    }
+
+    #[test]
+    fn arguments_of_a_function_come_behind_parameters() {
+        let encoding = |params: Params| params.key(&SerializationConfig::default()).expect("a key").encoding;
+        let arguments = Params::new().with("origin", "JFK").with("arguments", 7);
+        let call = encoding(Params::new().with("__function__", "m.f").with("arguments", arguments.clone()));
+        for (name, value, expected) in [("origin", Value::from("JFK"), true), ("__function__", "m.f".into(), true)] {
+            let pattern = Pattern::from_iter([(name, value)]);
+            assert_eq!(judged(&pattern, None, Some(&call)).expect("judged"), Some(expected), "{name}");
+        }
+        // The parameter of that name goes before the argument of that name.
+        let pattern = Pattern::from_iter([("arguments", 7)]);
+        assert_eq!(judged(&pattern, None, Some(&call)).expect("judged"), Some(false));
+        // Parameters that look alike, and are those of no function.
+        let other = encoding(Params::new().with("arguments", arguments));
+        let pattern = Pattern::from_iter([("origin", "JFK")]);
+        assert_eq!(judged(&pattern, None, Some(&other)).expect("judged"), Some(false));
+        // Metadata goes before both.
+        assert_eq!(judged(&pattern, Some(r#"{"origin":"EWR"}"#), Some(&call)).expect("judged"), Some(false));
+    }
+
+    #[test]
+    fn comparisons_are_refused_and_not_taken_for_values() {
+        for (json, name) in [
+            (r#"{"accuracy":{"$gte":0.9}}"#, "accuracy"),
+            (r#"{"a":1,"tag":{"$in":["x"]}}"#, "tag"),
+            (r#"{"$or":[{"a":1}]}"#, "$or"),
+            (r#"{"a":{"$$any":1}}"#, "a"),
+        ] {
+            let error = Pattern::from_json(json).expect_err(json);
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{json}");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        let values = Value::Map(vec![("$gte".into(), 0.9.into())]);
+        assert_eq!(Pattern::new().with("a", Some(values)).check().unwrap_err().kind(), ErrorKind::Unsupported);
+        Pattern::from_json(r#"{"a":{"$tuple":[1]},"b":{"c":1}}"#).expect("values");
     }
 
     #[test]

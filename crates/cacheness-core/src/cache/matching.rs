@@ -1,19 +1,19 @@
-//! Entries that have given values in their metadata: found in one walk over all of them, and removed in the order of their
-//! keys, so that a page of the index of keys is changed once for all its entries.
+//! Entries that have given values: found in one walk over all of them, and removed in the order of their keys, so that a
+//! page of the index of keys is changed once for all its entries.
 
 use super::{CacheEngine, Ttl};
 use crate::entry::{EntrySummary, EntryVersion, Glimpse};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::plain::Value;
-use crate::metadata::Position;
-use crate::pattern::Pattern;
+use crate::metadata::{Position, Scan};
+use crate::pattern::{Pattern, Verdict};
 use crate::store::EntryKey;
 
 /// How many entries one step looks at, within one read of the backend.
 const STEP: usize = 4096;
 
-/// How many entries are found before they are removed: 8 MB of memory.
-const AT_MOST: usize = 1 << 16;
+/// How many entries are removed in one step.
+const AT_ONCE: usize = 1 << 16;
 
 /// What became of entries that were to be removed.
 #[derive(Debug)]
@@ -24,7 +24,8 @@ pub struct Removal {
     pub changed: Vec<EntrySummary>,
 }
 
-/// What a search has found.
+/// What a search has found. All of it is found before anything is changed, so that a search that fails changes nothing;
+/// a million entries take some 100 MB.
 #[derive(Debug, Default)]
 pub struct Matches {
     /// The entries that match, as they were then.
@@ -38,17 +39,17 @@ pub struct Matches {
 pub struct Undecided {
     /// The entry.
     pub version: EntryVersion,
-    /// Its metadata.
-    pub metadata: Option<String>,
-    /// The encoding of its parameters.
-    pub params: Option<Vec<u8>>,
+    /// What it has under the names that decide.
+    pub found: Vec<(String, Value)>,
 }
 
 impl Matches {
-    /// Whether what has been found should be removed before the search goes on, so that it needs no more memory.
-    #[must_use]
-    pub fn are_many(&self) -> bool {
-        self.versions.len() >= AT_MOST
+    fn add(&mut self, verdict: Verdict, version: impl FnOnce() -> EntryVersion) {
+        match verdict {
+            Verdict::Matches => self.versions.push(version()),
+            Verdict::Differs => {}
+            Verdict::Undecided(found) => self.undecided.push(Undecided { version: version(), found }),
+        }
     }
 }
 
@@ -58,7 +59,8 @@ impl CacheEngine {
     /// steps may or may not be found.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a pattern that every entry matches.
+    /// [`ErrorKind::InvalidInput`] for a pattern that every entry matches, and those of [`Pattern::check`] and
+    /// [`Pattern::judge`].
     pub fn find_matching(&self, pattern: &Pattern, from: &Position, found: &mut Matches) -> Result<Option<Position>> {
         self.find(pattern, from, found, Value::equals)
     }
@@ -76,67 +78,87 @@ impl CacheEngine {
                 Error::new(ErrorKind::InvalidInput, "no values to match").with_hint("clear() removes all entries")
             );
         }
+        pattern.check()?;
+        if pattern.names_fields() {
+            return self.find_by_fields(pattern, from, found, compare);
+        }
         let mut visit = |entry: &Glimpse<'_>| {
-            match pattern.judge(entry, &compare)? {
-                Some(true) => found.versions.push(entry.version()),
-                Some(false) => {}
-                None => found.undecided.push(Undecided {
-                    version: entry.version(),
-                    metadata: entry.metadata.map(str::to_owned),
-                    params: entry.params.map(<[u8]>::to_vec),
-                }),
-            }
+            found.add(pattern.judge(entry, None, &compare)?, || entry.version());
             Ok(())
         };
         self.store.metadata().skim(from, STEP, &mut visit)
     }
 
+    /// The same where whole entries are needed, which takes longer.
+    fn find_by_fields(
+        &self,
+        pattern: &Pattern,
+        from: &Position,
+        found: &mut Matches,
+        compare: impl Fn(&Value, &Value) -> Option<bool>,
+    ) -> Result<Option<Position>> {
+        let after = match from {
+            Position::Key(key) => Some(key.as_str()),
+            _ => None,
+        };
+        if after.is_none() {
+            self.flush_accesses()?;
+        }
+        let page = self.store.metadata().scan(&Scan { after, limit: STEP, ..Scan::default() })?;
+        for summary in &page {
+            let verdict = pattern.judge(&Glimpse::from(&summary.entry), Some(summary), &compare)?;
+            found.add(verdict, || summary.entry.version());
+        }
+        let more = page.len() == STEP;
+        Ok(page.into_iter().next_back().filter(|_| more).map(|last| Position::Key(last.entry.key)))
+    }
+
+    /// All entries that match `pattern`. Nothing is changed meanwhile, so that a search that fails changes nothing.
+    fn find_all(&self, pattern: &Pattern) -> Result<Vec<EntryVersion>> {
+        let mut found = Matches::default();
+        let mut next = Some(Position::Start);
+        while let Some(from) = next {
+            next = self.find(pattern, &from, &mut found, compare)?;
+        }
+        Ok(found.versions)
+    }
+
     /// Removes the entries that match `pattern`, expired ones too, and returns how many. Where it would take Python to
-    /// compare two values they are equal if they are the same. What was removed before an error stays removed.
+    /// compare two values they are equal if they are the same. Nothing is removed if the search fails.
     ///
     /// # Errors
     /// Those of [`CacheEngine::find_matching`], and [`ErrorKind::ReadOnly`].
     pub fn delete_matching(&self, pattern: &Pattern) -> Result<u64> {
+        let mut chosen = self.find_all(pattern)?;
+        self.store.refuse_if_read_only()?;
         let mut removed = 0;
-        let mut found = Matches::default();
-        let mut next = Some(Position::Start);
-        while let Some(from) = next {
-            next = self.find(pattern, &from, &mut found, compare)?;
-            while found.are_many() || next.is_none() {
-                found.versions.sort_unstable();
-                let removal = self.delete_batch(&std::mem::take(&mut found.versions))?;
+        while !chosen.is_empty() {
+            chosen.sort_unstable();
+            let mut again = Vec::new();
+            for part in chosen.chunks(AT_ONCE) {
+                let removal = self.delete_batch(part)?;
                 removed += removal.count;
                 // Touched since, they are to go all the same; replaced, they may be others.
-                for EntrySummary { entry, .. } in &removal.changed {
-                    if pattern.judge(&Glimpse::from(entry), compare)? == Some(true) {
-                        found.versions.push(entry.version());
+                for summary in &removal.changed {
+                    let glimpse = Glimpse::from(&summary.entry);
+                    if pattern.judge(&glimpse, Some(summary), compare)? == Verdict::Matches {
+                        again.push(summary.entry.version());
                     }
                 }
-                if found.versions.is_empty() {
-                    break;
-                }
             }
+            chosen = again;
         }
         Ok(removed)
     }
+
     /// Makes the entries that match `pattern` as fresh as if they had just been put, with this time to live; returns how
     /// many had not expired. Values are compared as [`CacheEngine::delete_matching`] compares them.
     ///
     /// # Errors
-    /// Those of [`CacheEngine::find_matching`] and [`CacheEngine::touch`]. What was touched before stays so.
+    /// Those of [`CacheEngine::find_matching`], after which nothing has been touched, and of [`CacheEngine::touch`].
     pub fn touch_matching(&self, pattern: &Pattern, ttl: Ttl) -> Result<u64> {
-        let mut touched = 0;
-        let mut found = Matches::default();
-        let mut next = Some(Position::Start);
-        while let Some(from) = next {
-            next = self.find(pattern, &from, &mut found, compare)?;
-            if found.are_many() || next.is_none() {
-                for version in found.versions.drain(..) {
-                    touched += u64::from(self.touch(&EntryKey::from_name(version.key)?, ttl)?);
-                }
-            }
-        }
-        Ok(touched)
+        let touch = |version: EntryVersion| self.touch(&EntryKey::from_name(version.key)?, ttl).map(u64::from);
+        self.find_all(pattern)?.into_iter().map(touch).sum()
     }
 }
 

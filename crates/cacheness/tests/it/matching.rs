@@ -38,6 +38,24 @@ fn all_values_have_to_match_by_value() {
 }
 
 #[test]
+fn fields_of_the_entry_come_last() {
+    let dir = tempfile::tempdir().unwrap();
+    for backend in ["sqlite", "json"] {
+        let cache = Cache::builder().metadata_backend(backend).directory(dir.path().join(backend)).open().unwrap();
+        put(&cache, 0, json!({ "data_type": "mine" }));
+        put(&cache, 1, json!({}));
+        cache.put(&2, params! { n: 2, kind: "x", data_type: "mine too" }).unwrap();
+        let options = PutOptions::new().description("three");
+        cache.put_with(&3, params! { n: 3, kind: "x" }, options).unwrap();
+        assert_eq!(cache.delete_matching(json!({ "data_type": "array" })).unwrap(), 0, "{backend}");
+        assert_eq!(cache.delete_matching(json!({ "data_type": "object", "description": "three" })).unwrap(), 1);
+        assert_eq!(cache.delete_matching(json!({ "data_type": "mine too" })).unwrap(), 1);
+        assert_eq!(cache.delete_matching(json!({ "storage_format": "msgpack", "data_type": "object" })).unwrap(), 1);
+        assert_eq!(left(&cache), [0]);
+    }
+}
+
+#[test]
 fn what_is_no_pattern_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::open(dir.path()).unwrap();
@@ -46,6 +64,8 @@ fn what_is_no_pattern_is_refused() {
         (json!({}), ErrorKind::InvalidInput),
         (json!([1]), ErrorKind::InvalidInput),
         (json!({ "a": { "$nothing": 1 } }), ErrorKind::Serialization),
+        (json!({ "a": { "$gte": 0.9 } }), ErrorKind::Unsupported),
+        (json!({ "a": { "$$gte": 0.9 } }), ErrorKind::Unsupported),
     ] {
         assert_eq!(cache.delete_matching(&values).unwrap_err().kind(), kind, "{values}");
     }

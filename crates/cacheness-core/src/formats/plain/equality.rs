@@ -11,18 +11,27 @@ const LARGE: f64 = 9_223_372_036_854_775_808.0;
 
 impl Value {
     /// What Python's `==` says of these two: `1`, `1.0` and `True` are equal, a list and a tuple never, the order of a
-    /// dictionary does not matter, and NaN differs from itself.
+    /// dictionary does not matter, and NaN differs from itself. A `NumPy` array is equal to an array of the same shape with
+    /// equal items, and to nothing else but, if it has no dimensions, a number.
     ///
-    /// `None` where it takes Python to say: decimals against other numbers, times in different zones, large sets, what
-    /// belongs to `NumPy`.
+    /// `None` where it takes Python to say: decimals against other numbers, times in different zones, large sets,
+    /// scalars of `NumPy` and arrays of it that are not the same to the byte.
     #[must_use]
     pub fn equals(&self, other: &Self) -> Option<bool> {
         use Value::{
-            BigInt, Bool, ByteArray, Bytes, Complex, Date, DateTime, Decimal, Float, FrozenSet, Int, List, Map,
+            BigInt, Bool, ByteArray, Bytes, Complex, Date, DateTime, Decimal, Dtype, Float, FrozenSet, Int, List, Map,
             NumpyArray, NumpyScalar, Path, Range, Set, Str, Time, TimeDelta, Tuple, UInt, Uuid,
         };
         match (self, other) {
-            (NumpyScalar(_) | NumpyArray(_), _) | (_, NumpyScalar(_) | NumpyArray(_)) => None,
+            // An array is equal as a whole or not at all: item by item Python gives no single answer.
+            (NumpyArray(a), NumpyArray(b)) if a.shape != b.shape => Some(false),
+            (NumpyArray(a), NumpyArray(b)) if a == b => Some(true),
+            (NumpyArray(_), NumpyArray(_)) => None,
+            (NumpyArray(array), other) | (other, NumpyArray(array)) => {
+                let is_number = array.shape.is_empty() && (other.is_number() || matches!(other, NumpyScalar(_)));
+                if is_number { None } else { Some(false) }
+            }
+            (NumpyScalar(_), _) | (_, NumpyScalar(_)) => None,
             (Str(a), Str(b)) => Some(a == b),
             (Bytes(a) | ByteArray(a), Bytes(b) | ByteArray(b)) => Some(a == b),
             (List(a), List(b)) | (Tuple(a), Tuple(b)) => pairwise(a, b),
@@ -60,6 +69,9 @@ impl Value {
             (TimeDelta(a), TimeDelta(b)) => Some(a == b),
             (Uuid(a), Uuid(b)) => Some(a == b),
             (Path(a), Path(b)) => (a == b).then_some(true),
+            // To NumPy and pandas a dtype is also equal to its name.
+            (Dtype(a), Dtype(b)) if a == b => Some(true),
+            (Dtype(_), Dtype(_) | Str(_)) | (Str(_), Dtype(_)) => None,
             (Range(a), Range(b)) => (a == b).then_some(true),
             (Self::None, Self::None) => Some(true),
             // Values of types that have nothing in common.
@@ -167,7 +179,7 @@ fn same_time(a: (i64, bool, &Zone), b: (i64, bool, &Zone)) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ext::{DateTime, NumpyScalar};
+    use super::super::ext::{DateTime, NumpyArray, NumpyScalar};
     use super::*;
 
     fn list<const N: usize>(items: [Value; N]) -> Value {
@@ -250,6 +262,24 @@ mod tests {
         let scalar = Value::NumpyScalar(NumpyScalar { dtype: "<f8".into(), data: 1_f64.to_le_bytes().to_vec() });
         assert_eq!(scalar.equals(&1.0.into()), None);
         assert_eq!(Value::None.equals(&scalar), None);
+        let array = |shape: &[u64], first: u8| {
+            let size = usize::try_from(shape.iter().product::<u64>()).expect("small");
+            Value::NumpyArray(NumpyArray {
+                dtype: "|u1".into(),
+                shape: shape.to_vec(),
+                fortran: false,
+                data: vec![first; size],
+            })
+        };
+        assert_eq!(array(&[2], 1).equals(&array(&[2], 1)), Some(true));
+        assert_eq!(array(&[2], 1).equals(&array(&[2], 2)), None, "of other types they may still be equal");
+        assert_eq!(array(&[2], 1).equals(&array(&[1, 2], 1)), Some(false));
+        for other in [Value::None, 1.into(), list([1.into(), 1.into()]), "1".into(), scalar.clone()] {
+            assert_eq!(array(&[2], 1).equals(&other), Some(false), "{other:?}");
+            assert_eq!(other.equals(&array(&[1], 1)), Some(false), "{other:?}");
+        }
+        assert_eq!(array(&[], 1).equals(&1.into()), None);
+        assert_eq!(array(&[], 1).equals(&"1".into()), Some(false));
         assert_eq!(Value::Path("a".into()).equals(&Value::Path("a".into())), Some(true));
         assert_eq!(Value::Path("a".into()).equals(&Value::Path("A".into())), None);
     }

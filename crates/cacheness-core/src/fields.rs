@@ -1,0 +1,111 @@
+//! The fields that an entry itself has, by the names under which listings show them.
+
+use crate::entry::EntrySummary;
+use crate::formats::plain::Value;
+
+/// The names of all fields.
+pub const FIELDS: &[&str] = &[
+    "cache_key",
+    "description",
+    "data_type",
+    "object_type",
+    "handler_used",
+    "storage_format",
+    "serializer",
+    "compression_codec",
+    "file_size",
+    "size_mb",
+    "inline",
+    "actual_path",
+    "created_at",
+    "created",
+    "accessed_at",
+    "last_accessed",
+    "expires_at",
+    "expires",
+    "access_count",
+    "file_hash",
+    "entry_signature",
+];
+
+/// The field of an entry with this name, as listings show it; times in UTC. `None` if no field has the name.
+#[must_use]
+#[allow(clippy::cast_precision_loss)]
+pub fn field(EntrySummary { entry, inline }: &EntrySummary, name: &str) -> Option<Value> {
+    let text = |text: &str| Value::Str(text.to_owned());
+    let count = |count: u64| i64::try_from(count).map_or(Value::UInt(count), Value::Int);
+    let optional = |found: Option<String>| found.map_or(Value::None, Value::Str);
+    Some(match name {
+        "cache_key" => text(&entry.key),
+        "description" => text(entry.description.as_deref().unwrap_or_default()),
+        "data_type" => text(&entry.format.data_type),
+        "object_type" => text(&entry.format.object_type),
+        "handler_used" => text(&entry.format.handler),
+        "storage_format" | "serializer" => text(&entry.format.storage_format),
+        "compression_codec" => text(&entry.format.compression),
+        "file_size" => count(entry.size),
+        "size_mb" => Value::Float(entry.size as f64 / f64::from(1 << 20)),
+        "inline" => Value::Bool(*inline),
+        "actual_path" if *inline => Value::None,
+        "actual_path" => optional(entry.location.locator().map(str::to_owned)),
+        "created_at" | "created" => Value::Str(entry.created_at.to_iso()),
+        "accessed_at" | "last_accessed" => Value::Str(entry.accessed_at.to_iso()),
+        "expires_at" | "expires" => optional(entry.expires_at.map(|time| time.to_iso())),
+        "access_count" => count(entry.access_count),
+        "file_hash" => Value::Str(format!("{:016x}", entry.file_hash)),
+        "entry_signature" => {
+            optional(entry.signature.map(|signature| signature.iter().map(|byte| format!("{byte:02x}")).collect()))
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::entry::{Entry, Format, Location};
+
+    #[test]
+    fn every_name_has_a_field() {
+        let format = Format {
+            handler: "plain_objects".into(),
+            data_type: "object".into(),
+            storage_format: "msgpack".into(),
+            compression: "none".into(),
+            object_type: "builtins.int".into(),
+            handler_meta: Vec::new(),
+            raw_size: None,
+        };
+        let entry = Entry {
+            key: "k".into(),
+            fingerprint: None,
+            created_at: Timestamp(0),
+            accessed_at: Timestamp(1),
+            expires_at: None,
+            access_count: 2,
+            format,
+            size: 1 << 19,
+            file_hash: 0xab,
+            digest: None,
+            signature: None,
+            description: None,
+            metadata: None,
+            params: None,
+            location: Location::Blob("blobs/ab/ab.bin".into()),
+        };
+        let mut summary = EntrySummary { entry, inline: false };
+        for name in FIELDS {
+            assert!(field(&summary, name).is_some(), "{name}");
+        }
+        assert_eq!(field(&summary, "other"), None);
+        assert_eq!(field(&summary, "description"), Some("".into()));
+        assert_eq!(field(&summary, "file_hash"), Some("00000000000000ab".into()));
+        assert_eq!(field(&summary, "size_mb"), Some(0.5.into()));
+        assert_eq!(field(&summary, "created"), Some("1970-01-01T00:00:00.000000+00:00".into()));
+        assert_eq!(field(&summary, "actual_path"), Some("blobs/ab/ab.bin".into()));
+        summary.inline = true;
+        assert_eq!(field(&summary, "actual_path"), Some(Value::None));
+        assert_eq!(field(&summary, "expires"), Some(Value::None));
+    }
+}
