@@ -2,6 +2,8 @@
 
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntrySummary, Format, Name};
+use cacheness_core::sign::SignatureState;
+use cacheness_core::store::IntegrityReport;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -12,16 +14,18 @@ use crate::{keys, plain};
 /// What a listing leaves out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Detail {
-    /// User metadata and parameters are left out: nothing is parsed.
+    /// User metadata is left out.
     Brief,
     /// Everything.
     Full,
 }
 
-/// ISO 8601 in UTC, to the microsecond. Written out by hand because listings make four of them per entry.
-fn iso<'py>(py: Python<'py>, time: Timestamp) -> Bound<'py, PyString> {
+/// ISO 8601 to the microsecond, in UTC where `offset` is `None`, else the wall clock that is so many seconds ahead of it,
+/// without a zone. Written out by hand because listings make many of them per entry.
+fn iso<'py>(py: Python<'py>, time: Timestamp, offset: Option<i64>) -> Bound<'py, PyString> {
     const DAY: i64 = 86_400_000_000;
-    let (days, rest) = (time.0.div_euclid(DAY), time.0.rem_euclid(DAY));
+    let micros = time.0.saturating_add(offset.unwrap_or(0) * 1_000_000);
+    let (days, rest) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
     // Days to a civil date: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -50,7 +54,38 @@ fn iso<'py>(py: Python<'py>, time: Timestamp) -> Bound<'py, PyString> {
     put(14, 2, seconds / 60 % 60);
     put(17, 2, seconds % 60);
     put(20, 6, rest % 1_000_000);
-    PyString::new(py, std::str::from_utf8(&text).unwrap_or_default())
+    let text = if offset.is_some() { &text[..26] } else { &text[..] };
+    PyString::new(py, std::str::from_utf8(text).unwrap_or_default())
+}
+
+/// How far the local time is ahead of UTC, as Python's `time` knows it: what `datetime.now()` goes by.
+#[derive(Default)]
+struct LocalTime<'py> {
+    localtime: Option<Bound<'py, PyAny>>,
+    /// The offset in seconds for the quarter of an hour that was asked about last: no zone changes within one.
+    last: Option<(i64, i64)>,
+}
+
+impl<'py> LocalTime<'py> {
+    fn offset(&mut self, py: Python<'py>, time: Timestamp) -> PyResult<i64> {
+        let quarter = time.0.div_euclid(900_000_000);
+        if let Some((known, offset)) = self.last
+            && known == quarter
+        {
+            return Ok(offset);
+        }
+        let localtime = match &self.localtime {
+            Some(localtime) => localtime,
+            None => self.localtime.insert(py.import(intern!(py, "time"))?.getattr(intern!(py, "localtime"))?),
+        };
+        // Systems know no local time of far years.
+        let offset = match localtime.call1((quarter * 900,)) {
+            Ok(local) => local.getattr(intern!(py, "tm_gmtoff"))?.extract().unwrap_or(0),
+            Err(_) => 0,
+        };
+        self.last = Some((quarter, offset));
+        Ok(offset)
+    }
 }
 
 /// `size` in megabytes of 2^20 bytes.
@@ -80,6 +115,7 @@ pub(crate) struct Writer<'py> {
     py: Python<'py>,
     detail: Detail,
     templates: Vec<Template<'py>>,
+    local: LocalTime<'py>,
 }
 
 /// How many templates are kept: of more formats than a store usually has.
@@ -110,7 +146,7 @@ impl<'py> Template<'py> {
     fn new(py: Python<'py>, detail: Detail, format: &Format) -> PyResult<Self> {
         let dict = PyDict::new(py);
         let none = py.None();
-        let names: [&str; 25] = [
+        let names: [&str; 26] = [
             "cache_key",
             "function",
             "call",
@@ -130,19 +166,21 @@ impl<'py> Template<'py> {
             "accessed_at",
             "last_accessed",
             "expires_at",
+            "expires",
             "access_count",
             "file_hash",
             "entry_signature",
             "compression_info",
-            "metadata",
             "cache_key_params",
+            "metadata",
         ];
-        for name in &names[..if detail == Detail::Full { 25 } else { 22 }] {
+        for name in &names[..if detail == Detail::Full { 26 } else { 25 }] {
             dict.set_item(PyString::intern(py, name), &none)?;
         }
         for (name, text) in texts(format) {
             dict.set_item(name, PyString::intern(py, text))?;
         }
+        dict.set_item("description", "")?;
         dict.set_item("inline", true)?;
         dict.set_item("access_count", 0)?;
         let compression_info = PyDict::new(py);
@@ -157,7 +195,7 @@ impl<'py> Template<'py> {
 
 impl<'py> Writer<'py> {
     pub(crate) fn new(py: Python<'py>, detail: Detail) -> Self {
-        Self { py, detail, templates: Vec::new() }
+        Self { py, detail, templates: Vec::new(), local: LocalTime::default() }
     }
 
     /// The template for entries of this format.
@@ -212,13 +250,21 @@ impl<'py> Writer<'py> {
     /// The dictionary of an entry; `user` is its metadata.
     fn fill(&mut self, entry: &Entry, inline: bool, user: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyDict>> {
         let py = self.py;
+        let created = (iso(py, entry.created_at, None), self.wall_clock(entry.created_at)?);
+        let accessed = match entry.accessed_at {
+            time if time == entry.created_at => created.clone(),
+            time => (iso(py, time, None), self.wall_clock(time)?),
+        };
+        let expires = match entry.expires_at {
+            Some(time) => Some((iso(py, time, None), self.wall_clock(time)?)),
+            None => None,
+        };
         let template = self.template(&entry.format)?;
         let dict = template.dict.copy()?;
         macro_rules! set {
-            ($($name:literal)+, $value:expr) => {{
-                let value = $value;
-                $(dict.set_item(intern!(py, $name), &value)?;)+
-            }};
+            ($name:literal, $value:expr) => {
+                dict.set_item(intern!(py, $name), $value)?;
+            };
         }
         set!("cache_key", entry.key.as_str());
         let caption = entry.caption();
@@ -235,12 +281,13 @@ impl<'py> Writer<'py> {
             set!("inline", false);
             set!("actual_path", entry.location.locator());
         }
-        let created = iso(py, entry.created_at);
-        let accessed = if entry.accessed_at == entry.created_at { created.clone() } else { iso(py, entry.accessed_at) };
-        set!("created_at" "created", created);
-        set!("accessed_at" "last_accessed", accessed);
-        if let Some(time) = entry.expires_at {
-            set!("expires_at", iso(py, time));
+        set!("created", created.0);
+        set!("created_at", created.1);
+        set!("last_accessed", accessed.0);
+        set!("accessed_at", accessed.1);
+        if let Some((expires, expires_at)) = expires {
+            set!("expires", expires);
+            set!("expires_at", expires_at);
         }
         if entry.access_count != 0 {
             set!("access_count", entry.access_count);
@@ -249,19 +296,25 @@ impl<'py> Writer<'py> {
         if let Some(signature) = &entry.signature {
             set!("entry_signature", hex::<32, 64>(py, signature));
         }
+        let info = template.compression_info.copy()?;
+        let original = entry.format.original_size(entry.size);
+        info.set_item(intern!(py, "original_size"), original)?;
+        info.set_item(intern!(py, "compressed_size"), entry.size)?;
+        info.set_item(intern!(py, "ratio"), original.and_then(|original| ratio(original, entry.size)))?;
+        set!("compression_info", info);
+        if let Some(encoding) = &entry.params {
+            set!("cache_key_params", keys::render_params(py, encoding)?);
+        }
         if let Some(user) = user {
-            let info = template.compression_info.copy()?;
-            let original = entry.format.original_size(entry.size);
-            info.set_item(intern!(py, "original_size"), original)?;
-            info.set_item(intern!(py, "compressed_size"), entry.size)?;
-            info.set_item(intern!(py, "ratio"), original.and_then(|original| ratio(original, entry.size)))?;
-            set!("compression_info", info);
             set!("metadata", user);
-            if let Some(encoding) = &entry.params {
-                set!("cache_key_params", keys::render_params(py, encoding)?);
-            }
         }
         Ok(dict)
+    }
+
+    /// The local time without a zone.
+    fn wall_clock(&mut self, time: Timestamp) -> PyResult<Bound<'py, PyString>> {
+        let offset = self.local.offset(self.py, time)?;
+        Ok(iso(self.py, time, Some(offset)))
     }
 }
 
@@ -273,11 +326,28 @@ pub(crate) fn metadata<'py>(py: Python<'py>, json: Option<&str>) -> PyResult<Bou
     }
 }
 
-/// The dictionary of one entry.
+/// The dictionary of one entry, whose metadata also answers for technical fields.
 pub(crate) fn to_dict<'py>(
     py: Python<'py>,
     EntrySummary { entry, inline }: &EntrySummary,
-    detail: Detail,
 ) -> PyResult<Bound<'py, PyDict>> {
-    Writer::new(py, detail).entry(entry, *inline)
+    let dict = Writer::new(py, Detail::Full).entry(entry, *inline)?;
+    py.import(intern!(py, "cacheness._entries"))?.call_method1(intern!(py, "add_technical_fields"), (&dict,))?;
+    Ok(dict)
+}
+
+/// What the check of an entry found.
+pub(crate) fn integrity<'py>(py: Python<'py>, report: &IntegrityReport) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("valid", report.valid)?;
+    dict.set_item("expected_hash", format!("{:016x}", report.expected_hash))?;
+    dict.set_item("actual_hash", report.actual_hash.map(|hash| format!("{hash:016x}")))?;
+    let signature = match report.signature {
+        SignatureState::Valid => "valid",
+        SignatureState::Unsigned => "unsigned",
+        SignatureState::Invalid => "invalid",
+    };
+    dict.set_item("signature", signature)?;
+    dict.set_item("error", &report.problem)?;
+    Ok(dict)
 }

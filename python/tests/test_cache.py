@@ -68,7 +68,7 @@ def test_plain_values_come_back_equal_and_of_the_same_type(cache: Cache, value: 
     assert type(found) is type(value)
     entry = cache.get_metadata(kind="plain")
     assert entry is not None
-    assert (entry["storage_format"], entry["data_type"]) == ("msgpack", "plain")
+    assert (entry["storage_format"], entry["data_type"]) == ("msgpack", "object")
 
 
 def test_arrays_and_tables_come_back(cache: Cache) -> None:
@@ -167,9 +167,8 @@ def test_metadata_and_descriptions(cache: Cache) -> None:
     assert entry["cache_key"] == key
     assert entry["cache_key_params"] == {"fold": 3, "model": "m"}
     assert entry["description"] == "baseline"
-    assert entry["created"] == entry["created_at"]
-    assert entry["last_accessed"] == entry["accessed_at"]
-    assert dt.datetime.fromisoformat(entry["created_at"]).tzinfo is dt.UTC
+    assert dt.datetime.fromisoformat(entry["created"]).tzinfo is dt.UTC
+    assert dt.datetime.fromisoformat(entry["created_at"]).tzinfo is None
     assert entry["size_mb"] == entry["file_size"] / 2**20
     assert len(entry["file_hash"]) == 16
     assert len(entry["entry_signature"]) == 64

@@ -296,7 +296,7 @@ def test_reads_are_in_the_entry_at_once(tmp_path: Path) -> None:
         entry, metadata = cache.get_entry(key), cache.get_metadata(i=1)
         (listed,) = cache.list_entries(include_metadata=True)
         assert entry == metadata == listed
-        assert (listed["access_count"], listed["accessed_at"]) == (3, "2023-11-14T22:13:21.000000+00:00")
+        assert (listed["access_count"], listed["last_accessed"]) == (3, "2023-11-14T22:13:21.000000+00:00")
 
 
 def test_pins_can_be_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
