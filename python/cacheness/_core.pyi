@@ -5,10 +5,11 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from types import EllipsisType
-from typing import Any, Literal, Self, SupportsIndex, final
+from typing import Any, Literal, Self, SupportsIndex, final, overload
 
 from typing_extensions import disjoint_base
 
+from ._entries import Entries
 from .decorators._site import Site
 from .handlers import HandlerRegistry
 
@@ -125,6 +126,9 @@ class CacheBase:
     def _set_handlers_changed(self, changed: bool) -> None: ...
     def _stats(self) -> dict[str, Any]: ...
     def _created_range(self) -> tuple[str, str] | None: ...
+    def _keys(self, after: str | None = None, expired_too: bool = False) -> tuple[builtins.list[str], str | None]: ...
+    def _verify(self, **params: Any) -> dict[str, Any] | None: ...
+    @overload
     def put(
         self,
         data: Any,
@@ -132,33 +136,51 @@ class CacheBase:
         *,
         metadata: dict[str, Any] | None = None,
         description: str | None = None,
-        ttl_seconds: float | timedelta | None = ...,
+        ttl_seconds: float | timedelta | EllipsisType | None = ...,
         cache_key: str | None = None,
         params: dict[str, Any] | None = None,
+        custom_metadata: Any = None,
+        **parameters: Any,
+    ) -> str: ...
+    @overload
+    def put(
+        self,
+        *,
+        data: Any,
+        metadata: dict[str, Any] | None = None,
+        description: str | None = None,
+        ttl_seconds: float | timedelta | EllipsisType | None = ...,
+        cache_key: str | None = None,
+        params: dict[str, Any] | None = None,
+        custom_metadata: Any = None,
         **parameters: Any,
     ) -> str:
         """Stores a value under its parameters, replacing what is there.
 
         Args:
-            data: the value; given by position, so that a parameter may be called ``data``.
+            data: the value, by position or, where nothing is given by position, as ``data=…``. Beside a value that is
+                given by position, ``data`` is a parameter.
             metadata: plain data that goes with it, shown by listings: a dictionary whose names are strings.
             description: a sentence about it, for listings.
             ttl_seconds: how long it is served, in seconds or as a ``timedelta``; ``None`` for ever. The cache's default
-                if it is not given.
+                if it is not given, or ``...``.
             cache_key: a name to store it under in place of parameters, up to 1024 bytes of UTF-8.
             params: parameters in a dictionary, also those that have the name of a reserved keyword.
+            custom_metadata: not available yet.
             parameters: all other keywords are the parameters that identify the value. Reserved are ``metadata``,
                 ``custom_metadata``, ``description``, ``ttl_seconds``, ``cache_key``, ``params``, ``default``,
-                ``mmap_mode`` and ``strict_verification``.
+                ``mmap_mode`` and ``strict_verification``. Without parameters and ``cache_key`` the key is made from the
+                content: equal payloads have one entry.
 
         Returns:
-            The key: 16 hexadecimal digits made from the parameters, or ``cache_key``.
+            The key: 16 hexadecimal digits made from the parameters, or ``cache_key``; 32 digits made from the content.
 
         Raises:
-            TypeError: no parameters and no ``cache_key``, both, or a keyword that belongs to ``get``.
+            TypeError: no value, parameters beside ``cache_key``, or a keyword that belongs to ``get``.
             CacheConfigurationError: ``ttl_seconds`` or ``cache_key`` makes no sense.
             CacheSerializationError: a parameter has no stable key, or no handler can store the value.
             CachePickleError: the value can only be pickled and the security configuration refuses that.
+            CacheUnsupportedError: ``custom_metadata``.
             CacheStorageError: it cannot be written; the former value is still there.
             CacheReadOnlyError: the cache is read-only.
             CacheClosedError: the cache has been closed.
@@ -166,8 +188,10 @@ class CacheBase:
 
     def get(
         self,
-        *,
+        name: str | None = None,
+        /,
         default: Any = None,
+        *,
         ttl_seconds: float | timedelta | None = None,
         mmap_mode: Literal["r", "c"] | None = None,
         strict_verification: bool = True,
@@ -181,12 +205,14 @@ class CacheBase:
         that is damaged or has a wrong signature is logged as a warning and counts as a miss.
 
         Args:
+            name: the key of the entry, or the name it was stored under, in place of parameters; the same as
+            ``cache_key``.
             default: what to return if there is no such value or it has expired.
             ttl_seconds: for this call, entries that are older than so many seconds count as expired.
             mmap_mode: ``"r"`` maps the file read-only and ``"c"`` copy-on-write in place of reading it: uncompressed
                 arrays, and with ``"r"`` uncompressed Arrow tables.
             strict_verification: ``False`` serves an entry although its signature is wrong, with a warning; never a
-                pickle.
+                pickle. ``verify_integrity`` says what the signature of an entry is.
             cache_key: the name it was stored under in place of parameters.
             params: parameters in a dictionary, also those that have the name of a reserved keyword.
             parameters: all other keywords are the parameters that identify the value.
@@ -244,6 +270,8 @@ class CacheBase:
 
     def get_with_metadata(
         self,
+        name: str | None = None,
+        /,
         *,
         ttl_seconds: float | timedelta | None = None,
         mmap_mode: Literal["r", "c"] | None = None,
@@ -254,7 +282,7 @@ class CacheBase:
     ) -> tuple[Any, dict[str, Any]] | None:
         """The value and the metadata that it was put with.
 
-        Takes the keywords of ``get``; ``default`` does nothing.
+        Takes the arguments of ``get``; ``default`` does nothing.
 
         Returns:
             The value and its metadata, an empty dictionary if it has none; ``None`` for a miss.
@@ -274,7 +302,7 @@ class CacheBase:
         """What is known of an entry, without reading its value. Counts neither as a hit nor as a miss.
 
         Args:
-            cache_key: its key, or the name it was stored under, in place of parameters.
+            cache_key: its key, or the name it was stored under, in place of parameters, which are ignored beside it.
             check_expiration: whether an entry that has expired counts as missing. A parameter of this name goes into
                 ``params``.
             params: parameters in a dictionary, also those that have the name of a reserved keyword.
@@ -282,19 +310,31 @@ class CacheBase:
 
         Returns:
             The dictionary that ``list_entries(include_metadata=True)`` has for the entry; ``None`` if there is none.
+            Its ``metadata`` holds the user's fields, and answers by name also for technical ones that these lack:
+            ``file_hash``, ``entry_signature``, ``actual_path``, ``object_type``, ``storage_format``, ``serializer`` and
+            ``compression_codec``.
 
         Raises:
-            TypeError: no parameters and no ``cache_key``, both, or a keyword that belongs to ``get``.
+            TypeError: no parameters and no ``cache_key``, or a keyword that belongs to ``get``.
             CacheSerializationError: a parameter has no stable key.
             CacheMetadataError: the database cannot be read.
             CacheClosedError: the cache has been closed.
         """
 
-    def exists(self, *, cache_key: str | None = None, params: dict[str, Any] | None = None, **parameters: Any) -> bool:
+    def exists(
+        self,
+        name: str | None = None,
+        /,
+        *,
+        cache_key: str | None = None,
+        params: dict[str, Any] | None = None,
+        **parameters: Any,
+    ) -> bool:
         """Whether there is an entry with these parameters that has not expired. Its value is not read.
 
         Args:
-            cache_key: the name it was stored under in place of parameters.
+            name: its key, or the name it was stored under, in place of parameters; the same as ``cache_key``.
+            cache_key: its key, or the name it was stored under, in place of parameters.
             params: parameters in a dictionary, also those that have the name of a reserved keyword.
             parameters: all other keywords are the parameters that identify the value.
 
@@ -303,12 +343,19 @@ class CacheBase:
         """
 
     def invalidate(
-        self, *, cache_key: str | None = None, params: dict[str, Any] | None = None, **parameters: Any
+        self,
+        name: str | None = None,
+        /,
+        *,
+        cache_key: str | None = None,
+        params: dict[str, Any] | None = None,
+        **parameters: Any,
     ) -> bool:
         """Removes the entry with these parameters.
 
         Args:
-            cache_key: the name it was stored under in place of parameters.
+            name: its key, or the name it was stored under, in place of parameters; the same as ``cache_key``.
+            cache_key: its key, or the name it was stored under, in place of parameters.
             params: parameters in a dictionary, also those that have the name of a reserved keyword.
             parameters: all other keywords are the parameters that identify the value.
 
@@ -332,19 +379,21 @@ class CacheBase:
             CacheClosedError: the cache has been closed.
         """
 
-    def list_entries(self, include_metadata: bool = False) -> builtins.list[dict[str, Any]]:
+    def list_entries(self, include_metadata: bool = False) -> Entries:
         """All entries in the order of their keys, without their values; also those that have expired.
 
         Args:
-            include_metadata: whether the dictionaries also have ``metadata``, ``cache_key_params`` and
-                ``compression_info`` (``codec``, ``format``, ``original_size`` and ``compressed_size`` in bytes, and
-                their ``ratio``; ``None`` where a handler of your own does not say).
+            include_metadata: whether the dictionaries also have ``metadata``, the user's.
 
         Returns:
-            A dictionary per entry, among others with ``cache_key``, ``function`` (the name of the decorated function
-            whose result it is, else ``None``), ``call`` (the call of that function, or the parameters, or the name, in
-            at most 200 characters), ``description``, ``data_type``, ``object_type``, ``storage_format``, ``file_size``
-            (bytes), ``created_at``, ``accessed_at``, ``expires_at`` (ISO 8601, UTC) and ``access_count``.
+            A list of dictionaries, which a notebook shows as a table. Each has among others ``cache_key``, ``function``
+            (the name of the decorated function whose result it is, else ``None``), ``call`` (the call of that function,
+            or the parameters, or the name, in at most 200 characters), ``description`` (``""`` where none was given), ``data_type``, ``object_type``, ``storage_format``,
+            ``file_size`` (bytes), ``access_count``, ``cache_key_params`` and ``compression_info`` (``codec``,
+            ``format``, ``original_size`` and ``compressed_size`` in bytes, and their ``ratio``; ``None`` where a
+            handler of your own does not say). Times are ISO 8601: ``created``, ``last_accessed`` and ``expires`` in UTC
+            with the offset ``+00:00``; ``created_at``, ``accessed_at`` and ``expires_at`` in local time without an
+            offset, to be compared with ``datetime.now()``.
 
         Raises:
             CacheMetadataError: the database cannot be read.
@@ -707,24 +756,28 @@ class StoreBase:
 
         Args:
             prefix: only those that begin with it.
-            metadata_filter: only those whose metadata has all of these fields, with equal values.
+            metadata_filter: only those whose metadata has all of these fields, with equal values. A field that the
+                metadata lacks is one of the entry itself, such as ``data_type``.
 
         Raises:
+            CacheUnsupportedError: a comparison such as ``{"$gte": 0.9}`` in place of a value.
             CacheMetadataError: the database cannot be read.
             CacheClosedError: the store has been closed.
         """
 
-    def verify_integrity(self, key: str) -> dict[str, Any]:
-        """Reads an entry's payload and compares it with what its entry records.
+    def _verify(self, key: str) -> dict[str, Any] | None: ...
+    def update_data(self, data: Any, key: str) -> bool:
+        """Replaces the value of an entry; its metadata stays.
+
+        Args:
+            data: the new value.
+            key: the key.
 
         Returns:
-            ``valid``; ``expected_hash`` and ``actual_hash`` (hexadecimal digits or ``None``); ``signature``
-            (``"valid"``, ``"unsigned"``, ``"invalid"`` or ``None``); ``error``, what is wrong, or ``None``. An entry
-            that does not exist is not valid.
+            Whether there is such an entry.
 
         Raises:
-            CacheStorageError: reading fails for another reason than the payload's state.
-            CacheClosedError: the store has been closed.
+            CacheError: as ``put`` raises it; the former value is still there.
         """
 
     def clear(self) -> int:
@@ -880,18 +933,17 @@ def metadata_loads(json: str) -> dict[str, Any]:
 def set_default_handlers_changed(changed: bool) -> None:
     """Whether the registry that all caches share has custom handlers."""
 
-def delete_where(cache: CacheBase, function: Callable[[dict[str, Any]], bool], /) -> int:
-    """Removes the entries for which a function of their dictionary is true; it is asked about all of them first."""
+def delete_where(cache: CacheBase, function: Callable[[dict[str, Any]], bool], names: bool = False, /) -> int:
+    """Removes the entries for which a function of their dictionary is true, once it has been asked about all of them.
+
+    With ``names`` the function gets what stands under the names that ``delete_matching`` looks up.
+    """
 
 def delete_matching(cache: CacheBase, values: dict[str, Any], /) -> int:
-    """Removes the entries that have all these values in their metadata, or, where it lacks the name, among their
-    parameters.
-    """
+    """Removes the entries that have all these values."""
 
 def touch_matching(cache: CacheBase, values: dict[str, Any], /) -> int:
-    """Makes the entries fresh that have all these values in their metadata, or, where it lacks the name, among their
-    parameters; returns how many had not expired.
-    """
+    """Makes the entries fresh that have all these values; returns how many had not expired."""
 
 def delete_batch(cache: CacheBase, kwargs_list: Iterable[Mapping[str, Any]], /) -> int:
     """Removes the entries of these keywords, each a dictionary as ``invalidate`` takes them; returns how many were

@@ -117,8 +117,28 @@ def noun(value: Any) -> str:
     return _NOUNS.get(name, f"an object of type {name}")
 
 
+#: What to do about a value that was hardly meant, as a parameter or as what is stored.
+_MEANT = {
+    "builtins.coroutine": "await it, or decorate the function with cache_async",
+    "builtins.async_generator": "collect its items in a list first",
+    "builtins.generator": "collect its items in a list first",
+    "builtins.dict_keys": "pass a list: list(…)",
+    "builtins.dict_values": "pass a list: list(…)",
+    "builtins.dict_items": "pass a list: list(…)",
+    "builtins.map": "pass a list: list(…)",
+    "builtins.filter": "pass a list: list(…)",
+    "builtins.zip": "pass a list: list(…)",
+}
+
+
+def meant(value: Any) -> str | None:
+    """A hint for a value that was hardly meant."""
+    cls = type(value)
+    return _MEANT.get(f"{cls.__module__}.{cls.__qualname__}")
+
+
 def unencodable(value: Any) -> Unencodable:
-    return Unencodable(f"{noun(value)} has no stable encoding", HINT)
+    return Unencodable(f"{noun(value)} has no stable encoding", meant(value) or HINT)
 
 
 def stable_name(module: object, qualname: object, what: str) -> tuple[str, str]:

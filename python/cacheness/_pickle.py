@@ -6,6 +6,7 @@ import pickle
 from typing import Any
 
 from . import _reducers, _replaced
+from ._keys_parts import meant
 from .errors import CacheSerializationError, CacheUnsupportedError
 
 
@@ -85,4 +86,5 @@ def _undillable(value: Any, error: Exception, hint: str) -> CacheSerializationEr
 
 def _refused(value: Any, error: Exception, hint: str) -> CacheSerializationError:
     name = f"{type(value).__module__}.{type(value).__qualname__}"
+    hint = meant(value) or hint
     return CacheSerializationError(f"a value of type {name} cannot be pickled: {error}", hint=hint)

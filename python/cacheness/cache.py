@@ -7,6 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _core
+from ._entries import Stats, card
 from ._management import Management
 from ._options import absolute, directory, refuse_copy, shown
 from .config import CacheConfig
@@ -39,6 +40,10 @@ class Cache(Management):
     these, which mean the same everywhere: ``metadata``, ``custom_metadata``, ``description``, ``ttl_seconds``,
     ``cache_key``, ``params``, ``default``, ``mmap_mode``, ``strict_verification``. A parameter with one of these names
     goes into ``params={…}``.
+
+    A cache is also a mapping of keys and names to values: ``cache["name"] = value`` is ``put(value,
+    cache_key="name")``, and all of ``collections.abc.MutableMapping`` is there. ``len(cache)`` counts what has expired
+    and has not been removed yet, too. Caches are equal to themselves only.
 
     Args:
         config: a :class:`CacheConfig`, or the directory. The cache takes a copy.
@@ -155,7 +160,8 @@ class Cache(Management):
         dies, or the call is interrupted, another takes over within 50 ms. Calls may be nested in any order.
 
         A cache that was opened with ``read_only=True`` serves what it has, also what is stale; what it misses is
-        computed by each caller and returned without being stored, which is logged once.
+        computed by each caller and returned without being stored, which is logged once. An entry that is there and
+        cannot be decoded is logged as a warning, computed and replaced.
 
         Args:
             function: computes the value; called without arguments.
@@ -237,9 +243,9 @@ class Cache(Management):
             ``total_entries``, ``total_size_mb``, ``total_size_bytes``, ``avg_entry_size_mb``, ``cache_hits``,
             ``cache_misses``, ``cache_puts``, ``cache_failures``, ``cache_evictions``, ``hit_rate``, ``backend_type``,
             ``blob_backend_type``, ``cache_dir``; ``oldest_entry_date`` and ``newest_entry_date`` (ISO 8601 in UTC, when
-            they were put), if there are entries.
+            they were put), if there are entries. A notebook shows them as a table.
         """
-        stats: dict[str, Any] = self._stats()
+        stats = Stats(self._stats())
         entries = stats["total_entries"]
         stats["avg_entry_size_mb"] = stats["total_size_mb"] / entries if entries else 0.0
         stats["cache_dir"] = self.cache_dir
@@ -282,6 +288,21 @@ class Cache(Management):
         return (
             f"<{name} {self.cache_dir!r} ({stats['backend_type']}): {stats['total_entries']:,} entries, "
             f"{stats['total_size_mb']:.1f} MB, hit rate {stats['hit_rate']:.0%}>"
+        )
+
+    def _repr_html_(self) -> str:
+        if self.closed:
+            return card(repr(self), ())
+        stats = self._stats()
+        return card(
+            f"{type(self).__name__} {self.cache_dir!r}",
+            (
+                ("entries", f"{stats['total_entries']:,}"),
+                ("size", f"{stats['total_size_mb']:,.1f} MB"),
+                ("hits", f"{stats['cache_hits']:,} of {stats['cache_hits'] + stats['cache_misses']:,}"),
+                ("puts", f"{stats['cache_puts']:,}"),
+                ("backend", f"{stats['backend_type']}, {stats['blob_backend_type']}"),
+            ),
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -7,20 +7,22 @@ use cacheness_core::Error;
 use cacheness_core::cache::{CacheAttributes, CacheEngine};
 use cacheness_core::payload::Stored;
 use cacheness_core::store::{EntryKey, ReadOptions};
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::clock::PyClock;
 use crate::entries::{self, Detail};
 use crate::errors::IntoPyResult;
-use crate::kwargs::{Call, Method, text};
+use crate::kwargs::{Call, Given, Method, text};
 use crate::listing;
 use crate::opened::{self, Handle, Opened, parse_config};
 use crate::values::{Check, Reading, Values};
 
-/// A cache of typed values in one directory.
-#[pyclass(subclass, frozen, module = "cacheness._core", name = "CacheBase")]
+/// A cache of typed values in one directory. What Python says of wrong arguments names the class that people know.
+#[pyclass(subclass, frozen, module = "cacheness._core", name = "Cache")]
 pub(crate) struct PyCache {
     handle: Handle<CacheEngine>,
 }
@@ -128,45 +130,71 @@ impl PyCache {
     /// Stores a value under its parameters, replacing what is there.
     ///
     /// Args:
-    ///     data: the value; given by position, so that a parameter may be called `data`.
+    ///     data: the value, by position or, where nothing is given by position, as `data=…`. Beside a value that is given
+    ///         by position, `data` is a parameter.
     ///     metadata: plain data that goes with it, shown by listings: a dictionary whose names are strings.
     ///     description: a sentence about it, for listings.
     ///     ttl_seconds: how long it is served, in seconds or as a `timedelta`; `None` for ever. The cache's default
-    ///         if it is not given.
+    ///         if it is not given, or `...`.
     ///     cache_key: a name to store it under in place of parameters, up to 1024 bytes of UTF-8.
     ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
+    ///     custom_metadata: not available yet.
     ///     parameters: all other keywords are the parameters that identify the value. Reserved are `metadata`,
     ///         `custom_metadata`, `description`, `ttl_seconds`, `cache_key`, `params`, `default`,
-    ///         `mmap_mode` and `strict_verification`.
+    ///         `mmap_mode` and `strict_verification`. Without parameters and `cache_key` the key is made from the content:
+    ///         equal payloads have one entry.
     ///
     /// Returns:
-    ///     The key: 16 hexadecimal digits made from the parameters, or `cache_key`.
+    ///     The key: 16 hexadecimal digits made from the parameters, or `cache_key`; 32 digits made from the content.
     ///
     /// Raises:
-    ///     TypeError: no parameters and no `cache_key`, both, or a keyword that belongs to `get`.
+    ///     TypeError: no value, parameters beside `cache_key`, or a keyword that belongs to `get`.
     ///     CacheConfigurationError: `ttl_seconds` or `cache_key` makes no sense.
     ///     CacheSerializationError: a parameter has no stable key, or no handler can store the value.
     ///     CachePickleError: the value can only be pickled and the security configuration refuses that.
+    ///     CacheUnsupportedError: `custom_metadata`.
     ///     CacheStorageError: it cannot be written; the former value is still there.
     ///     CacheReadOnlyError: the cache is read-only.
     ///     CacheClosedError: the cache has been closed.
-    #[pyo3(signature = (data, /, **params))]
+    #[pyo3(
+        signature = (data=Given::LEFT_OUT, surplus=Given::LEFT_OUT, /, **params),
+        text_signature = "($self, data, *, metadata=None, description=None, ttl_seconds=..., cache_key=None, \
+                          params=None, custom_metadata=None, **parameters)"
+    )]
     fn put<'py>(
         &self,
         py: Python<'py>,
-        data: &Bound<'py, PyAny>,
+        data: Given<'_, 'py>,
+        surplus: Given<'_, 'py>,
         params: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
         let Opened { engine, values, .. } = self.opened()?;
+        if surplus.is_there() {
+            return Err(PyTypeError::new_err(
+                "put() takes one value by position; to store it under a name, write put(value, cache_key=name) or \
+                 cache[name] = value",
+            ));
+        }
+        let Some(data) = data.or_keyword(intern!(py, "data"), params)? else {
+            return Err(PyTypeError::new_err(
+                "put() has no value to store: put(value, model=…) or put(data=value, model=…)",
+            ));
+        };
         let call = Call::new(py, params, Method::Put)?;
-        let key = call.key(&engine.store().config().serialization)?;
+        let key = if call.is_anonymous() { None } else { Some(call.key(&engine.store().config().serialization)?) };
         let attributes = CacheAttributes {
             description: call.description.clone(),
             metadata: call.metadata_json()?,
             ttl: call.ttl()?,
             computed: None,
         };
-        values.encode(py, data, engine.store(), |py, encoded| {
+        let Some(key) = key else {
+            let entry = values.encode(py, &data, engine.store(), |py, encoded| {
+                py.detach(|| engine.put_by_content(encoded, attributes)).into_py_result()
+            })?;
+            return Ok(PyString::new(py, &entry.key));
+        };
+        values.encode(py, &data, engine.store(), |py, encoded| {
             py.detach(|| engine.put(&key, encoded, attributes)).into_py_result().map(drop)
         })?;
         Ok(PyString::new(py, key.as_str()))
@@ -178,12 +206,13 @@ impl PyCache {
     /// that is damaged or has a wrong signature is logged as a warning and counts as a miss.
     ///
     /// Args:
+    ///     name: the key of the entry, or the name it was stored under, in place of parameters; the same as `cache_key`.
     ///     default: what to return if there is no such value or it has expired.
     ///     ttl_seconds: for this call, entries that are older than so many seconds count as expired.
     ///     mmap_mode: `"r"` maps the file read-only and `"c"` copy-on-write in place of reading it: uncompressed
     ///         arrays, and with `"r"` uncompressed Arrow tables.
     ///     strict_verification: `False` serves an entry although its signature is wrong, with a warning; never a
-    ///         pickle.
+    ///         pickle. `verify_integrity` says what the signature of an entry is.
     ///     cache_key: the name it was stored under in place of parameters.
     ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
     ///     parameters: all other keywords are the parameters that identify the value.
@@ -199,17 +228,30 @@ impl PyCache {
     ///     CacheUnsupportedError: the value needs a package or handler that is not here, or cannot be mapped.
     ///     CacheStorageError: reading fails.
     ///     CacheClosedError: the cache has been closed.
-    #[pyo3(signature = (**params))]
-    fn get<'py>(&self, py: Python<'py>, params: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
-        let call = Call::new(py, params, Method::Get)?;
+    #[pyo3(
+        signature = (name=None, fallback=None, /, **params),
+        text_signature = "($self, name=None, /, default=None, *, ttl_seconds=None, mmap_mode=None, \
+                          strict_verification=True, cache_key=None, params=None, **parameters)"
+    )]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        name: Option<&Bound<'py, PyAny>>,
+        fallback: Option<Bound<'py, PyAny>>,
+        params: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut call = Call::new(py, params, Method::Get)?;
+        if name.is_some() {
+            call = call.with_key(name)?;
+        }
         let key = call.key(&self.opened()?.engine.store().config().serialization)?;
         let found = match self.fetch(py, &key, &call)? {
             Some(stored) => self.decode(py, *stored, Reading::from_mode(call.mmap_mode.as_deref())?)?,
             None => None,
         };
-        Ok(match (found, call.default) {
-            (Some(value), _) | (None, Some(value)) => value,
-            (None, None) => py.None().into_bound(py),
+        Ok(match found.or(call.default).or(fallback) {
+            Some(value) => value,
+            None => py.None().into_bound(py),
         })
     }
 
@@ -236,7 +278,11 @@ impl PyCache {
     ///     TypeError: the index has a part of another type.
     ///     CacheUnsupportedError: the value is no array.
     ///     CacheError: as `get` raises it.
-    #[pyo3(signature = (index, /, *, verify=false, **params))]
+    #[pyo3(
+        signature = (index, /, *, verify=false, **params),
+        text_signature = "($self, index, /, *, verify=False, default=None, ttl_seconds=None, strict_verification=True, \
+                          cache_key=None, params=None, **parameters)"
+    )]
     fn get_slice<'py>(
         &self,
         py: Python<'py>,
@@ -257,20 +303,25 @@ impl PyCache {
 
     /// The value and the metadata that it was put with.
     ///
-    /// Takes the keywords of `get`; `default` does nothing.
+    /// Takes the arguments of `get`; `default` does nothing.
     ///
     /// Returns:
     ///     The value and its metadata, an empty dictionary if it has none; `None` for a miss.
     ///
     /// Raises:
     ///     CacheError: as `get` raises it.
-    #[pyo3(signature = (**params))]
+    #[pyo3(
+        signature = (name=None, /, **params),
+        text_signature = "($self, name=None, /, *, ttl_seconds=None, mmap_mode=None, strict_verification=True, \
+                          cache_key=None, params=None, **parameters)"
+    )]
     fn get_with_metadata<'py>(
         &self,
         py: Python<'py>,
+        name: Option<&Bound<'py, PyAny>>,
         params: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
-        let call = Call::new(py, params, Method::Get)?;
+        let call = Call::new(py, params, Method::Get)?.with_key(name)?;
         let key = call.key(&self.opened()?.engine.store().config().serialization)?;
         let Some(stored) = self.fetch(py, &key, &call)? else { return Ok(None) };
         let metadata = entries::metadata(py, stored.entry().metadata.as_deref())?;
@@ -281,21 +332,26 @@ impl PyCache {
     /// What is known of an entry, without reading its value. Counts neither as a hit nor as a miss.
     ///
     /// Args:
-    ///     cache_key: its key, or the name it was stored under, in place of parameters.
+    ///     cache_key: its key, or the name it was stored under, in place of parameters, which are ignored beside it.
     ///     check_expiration: whether an entry that has expired counts as missing. A parameter of this name goes into
     ///         `params`.
     ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
     ///     parameters: all other keywords are the parameters that identify the value.
     ///
     /// Returns:
-    ///     The dictionary that `list_entries(include_metadata=True)` has for the entry; `None` if there is none.
+    ///     The dictionary that `list_entries(include_metadata=True)` has for the entry; `None` if there is none. Its
+    ///     `metadata` holds the user's fields, and answers by name also for technical ones that these lack: `file_hash`,
+    ///     `entry_signature`, `actual_path`, `object_type`, `storage_format`, `serializer` and `compression_codec`.
     ///
     /// Raises:
-    ///     TypeError: no parameters and no `cache_key`, both, or a keyword that belongs to `get`.
+    ///     TypeError: no parameters and no `cache_key`, or a keyword that belongs to `get`.
     ///     CacheSerializationError: a parameter has no stable key.
     ///     CacheMetadataError: the database cannot be read.
     ///     CacheClosedError: the cache has been closed.
-    #[pyo3(signature = (cache_key = None, check_expiration = true, **params))]
+    #[pyo3(
+        signature = (cache_key = None, check_expiration = true, **params),
+        text_signature = "($self, cache_key=None, check_expiration=True, *, params=None, **parameters)"
+    )]
     fn get_metadata<'py>(
         &self,
         py: Python<'py>,
@@ -304,25 +360,34 @@ impl PyCache {
         params: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
         let Opened { engine, .. } = self.opened()?;
-        let call = Call::new(py, params, Method::Other)?.with_key(cache_key)?;
+        let call = Call::new(py, params, Method::Keyed)?.with_key(cache_key)?;
         let key = call.key(&engine.store().config().serialization)?;
         let found = py.detach(|| engine.get_entry(&key, !check_expiration)).into_py_result()?;
-        found.map(|summary| entries::to_dict(py, &summary, Detail::Full)).transpose()
+        found.map(|summary| entries::to_dict(py, &summary)).transpose()
     }
 
     /// Whether there is an entry with these parameters that has not expired. Its value is not read.
     ///
     /// Args:
-    ///     cache_key: the name it was stored under in place of parameters.
+    ///     name: its key, or the name it was stored under, in place of parameters; the same as `cache_key`.
+    ///     cache_key: its key, or the name it was stored under, in place of parameters.
     ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
     ///     parameters: all other keywords are the parameters that identify the value.
     ///
     /// Raises:
     ///     CacheError: as `get_metadata` raises it.
-    #[pyo3(signature = (**params))]
-    fn exists(&self, py: Python<'_>, params: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
+    #[pyo3(
+        signature = (name=None, /, **params),
+        text_signature = "($self, name=None, /, *, cache_key=None, params=None, **parameters)"
+    )]
+    fn exists<'py>(
+        &self,
+        py: Python<'py>,
+        name: Option<&Bound<'py, PyAny>>,
+        params: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<bool> {
         let Opened { engine, .. } = self.opened()?;
-        let call = Call::new(py, params, Method::Other)?;
+        let call = Call::new(py, params, Method::Other)?.with_key(name)?;
         let key = call.key(&engine.store().config().serialization)?;
         py.detach(|| engine.exists(&key)).into_py_result()
     }
@@ -330,7 +395,8 @@ impl PyCache {
     /// Removes the entry with these parameters.
     ///
     /// Args:
-    ///     cache_key: the name it was stored under in place of parameters.
+    ///     name: its key, or the name it was stored under, in place of parameters; the same as `cache_key`.
+    ///     cache_key: its key, or the name it was stored under, in place of parameters.
     ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
     ///     parameters: all other keywords are the parameters that identify the value.
     ///
@@ -340,10 +406,18 @@ impl PyCache {
     /// Raises:
     ///     CacheReadOnlyError: the cache is read-only.
     ///     CacheError: as `get_metadata` raises it.
-    #[pyo3(signature = (**params))]
-    fn invalidate(&self, py: Python<'_>, params: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
+    #[pyo3(
+        signature = (name=None, /, **params),
+        text_signature = "($self, name=None, /, *, cache_key=None, params=None, **parameters)"
+    )]
+    fn invalidate<'py>(
+        &self,
+        py: Python<'py>,
+        name: Option<&Bound<'py, PyAny>>,
+        params: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<bool> {
         let Opened { engine, .. } = self.opened()?;
-        let call = Call::new(py, params, Method::Other)?;
+        let call = Call::new(py, params, Method::Other)?.with_key(name)?;
         let key = call.key(&engine.store().config().serialization)?;
         py.detach(|| engine.invalidate(&key)).into_py_result()
     }
@@ -366,24 +440,26 @@ impl PyCache {
     /// All entries in the order of their keys, without their values; also those that have expired.
     ///
     /// Args:
-    ///     include_metadata: whether the dictionaries also have `metadata`, `cache_key_params` and
-    ///         `compression_info` (`codec`, `format`, `original_size` and `compressed_size` in bytes, and their `ratio`;
-    ///         `None` where a handler of your own does not say).
+    ///     include_metadata: whether the dictionaries also have `metadata`, the user's.
     ///
     /// Returns:
-    ///     A dictionary per entry, among others with `cache_key`, `function` (the name of the decorated function
-    ///     whose result it is, else `None`), `call` (the call of that function, or the parameters, or the name, in
-    ///     at most 200 characters), `description`, `data_type`, `object_type`, `storage_format`, `file_size`
-    ///     (bytes), `created_at`, `accessed_at`, `expires_at` (ISO 8601, UTC) and `access_count`.
+    ///     A list of dictionaries, which a notebook shows as a table. Each has among others `cache_key`, `function` (the
+    ///     name of the decorated function whose result it is, else `None`), `call` (the call of that function, or the
+    ///     parameters, or the name, in at most 200 characters), `description` (`""` where none was given), `data_type`, `object_type`, `storage_format`, `file_size` (bytes), `access_count`,
+    ///     `cache_key_params` and `compression_info` (`codec`, `format`, `original_size` and `compressed_size` in bytes,
+    ///     and their `ratio`; `None` where a handler of your own does not say). Times are ISO 8601: `created`,
+    ///     `last_accessed` and `expires` in UTC with the offset `+00:00`; `created_at`, `accessed_at` and `expires_at` in
+    ///     local time without an offset, to be compared with `datetime.now()`.
     ///
     /// Raises:
     ///     CacheMetadataError: the database cannot be read.
     ///     CacheClosedError: the cache has been closed.
     #[pyo3(signature = (include_metadata = false))]
-    fn list_entries<'py>(&self, py: Python<'py>, include_metadata: bool) -> PyResult<Bound<'py, PyList>> {
+    fn list_entries<'py>(&self, py: Python<'py>, include_metadata: bool) -> PyResult<Bound<'py, PyAny>> {
         let Opened { engine, .. } = self.opened()?;
         let detail = if include_metadata { Detail::Full } else { Detail::Brief };
-        listing::list(py, engine, detail)
+        let list = listing::list(py, engine, detail)?;
+        py.import(intern!(py, "cacheness._entries"))?.getattr(intern!(py, "Entries"))?.call1((list,))
     }
 
     /// The key that these parameters have, whether there is an entry or not.
@@ -399,11 +475,35 @@ impl PyCache {
     /// Raises:
     ///     TypeError: no parameters and no `cache_key`, both, or a keyword that belongs to `get`.
     ///     CacheSerializationError: a parameter has no stable key.
-    #[pyo3(signature = (**params))]
+    #[pyo3(
+        signature = (**params),
+        text_signature = "($self, *, cache_key=None, params=None, **parameters)"
+    )]
     fn cache_key<'py>(&self, py: Python<'py>, params: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyString>> {
         let Opened { engine, .. } = self.opened()?;
         let call = Call::new(py, params, Method::Other)?;
         Ok(PyString::new(py, call.key(&engine.store().config().serialization)?.as_str()))
+    }
+
+    /// The keys after `after`, of entries that are served or of all: a page of them, and where to go on; `None` behind
+    /// the last.
+    #[pyo3(signature = (after=None, expired_too=false))]
+    fn _keys(&self, py: Python<'_>, after: Option<&str>, expired_too: bool) -> PyResult<(Vec<String>, Option<String>)> {
+        let Opened { engine, .. } = self.opened()?;
+        py.detach(|| engine.keys(after, 1000, expired_too)).into_py_result()
+    }
+
+    /// What the check of an entry found; `None` if there is no such entry.
+    #[pyo3(signature = (**params))]
+    fn _verify<'py>(
+        &self,
+        py: Python<'py>,
+        params: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let Opened { engine, .. } = self.opened()?;
+        let key = Call::new(py, params, Method::Keyed)?.key(&engine.store().config().serialization)?;
+        let report = py.detach(|| engine.store().verify_integrity(key.as_str())).into_py_result()?;
+        report.map(|report| entries::integrity(py, &report)).transpose()
     }
 
     /// Entries, bytes, hits, misses, puts, failures, oldest and newest creation time.

@@ -2,14 +2,17 @@
 //!
 //! They are the same for every method, so that what `put` was given can be given to `get` again.
 
+use std::convert::Infallible;
+use std::ffi::CString;
+
 use cacheness_core::cache::Ttl;
 use cacheness_core::config::SerializationConfig;
 use cacheness_core::store::EntryKey;
 use cacheness_core::{Error, ErrorKind};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyUserWarning};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyDict, PyEllipsis, PyFloat, PyInt, PyString};
 
 use crate::errors::{IntoPyResult, to_py};
 use crate::{keys, plain};
@@ -24,6 +27,8 @@ pub(crate) struct Call<'py> {
     pub(crate) mmap_mode: Option<String>,
     pub(crate) strict_verification: Option<bool>,
     cache_key: Option<String>,
+    /// Whether parameters beside `cache_key` are ignored.
+    key_goes_first: bool,
     params: Option<Bound<'py, PyDict>>,
 }
 
@@ -32,25 +37,42 @@ pub(crate) struct Call<'py> {
 pub(crate) enum Method {
     Put,
     Get,
+    /// A method whose first parameter is a key: parameters beside the key are ignored.
+    Keyed,
     Other,
 }
 
-/// All keywords that are taken out. Most calls have none of them, which one look at their few names tells.
-const RESERVED: [&str; 13] = [
-    "metadata",
-    "description",
-    "ttl_seconds",
-    "cache_key",
-    "custom_metadata",
-    "default",
-    "mmap_mode",
-    "strict_verification",
-    "params",
-    "verify",
-    "check_expiration",
-    "stale_ttl_seconds",
-    "early_recompute",
-];
+/// What a keyword is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keyword {
+    /// A parameter of the key.
+    Parameter,
+    /// A parameter whose name is that of an option elsewhere: `put` warns.
+    Suspect,
+    /// No parameter: taken out.
+    Reserved,
+}
+
+/// Asked for every keyword of every call, so it compares lengths first.
+fn keyword(name: &str) -> Keyword {
+    match name {
+        "metadata"
+        | "description"
+        | "ttl_seconds"
+        | "cache_key"
+        | "custom_metadata"
+        | "default"
+        | "mmap_mode"
+        | "strict_verification"
+        | "params"
+        | "verify"
+        | "check_expiration"
+        | "stale_ttl_seconds"
+        | "early_recompute" => Keyword::Reserved,
+        "ttl" | "expire" | "expires" | "expiry" | "tag" => Keyword::Suspect,
+        _ => Keyword::Parameter,
+    }
+}
 
 /// Keywords of one method each, which has taken them out itself: elsewhere they would be a parameter, and the entry another.
 const OF_OTHERS: [(&str, &str); 4] = [
@@ -66,11 +88,41 @@ fn refuse_keyword(name: &str, method: &str) -> PyErr {
     ))
 }
 
-fn has_reserved(kwargs: &Bound<'_, PyDict>) -> bool {
-    kwargs.iter().any(|(name, _)| {
-        let name = name.cast::<PyString>();
-        name.is_ok_and(|name| name.to_str().is_ok_and(|name| RESERVED.contains(&name)))
-    })
+/// Whether there are reserved keywords, and suspect ones.
+fn look_for(kwargs: &Bound<'_, PyDict>) -> (bool, bool) {
+    let (mut reserved, mut suspect) = (false, false);
+    for (name, _) in kwargs.iter() {
+        match name.cast::<PyString>().ok().and_then(|name| name.to_str().ok()).map(keyword) {
+            Some(Keyword::Reserved) => reserved = true,
+            Some(Keyword::Suspect) => suspect = true,
+            _ => {}
+        }
+    }
+    (reserved, suspect)
+}
+
+/// Warns of parameters that were probably meant as options.
+#[cold]
+fn warn_of_suspects(kwargs: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = kwargs.py();
+    for name in kwargs.keys().iter() {
+        let Ok(name) = name.extract::<String>() else { continue };
+        if keyword(&name) != Keyword::Suspect {
+            continue;
+        }
+        let meant = if name == "tag" {
+            "a tag goes into metadata={'tag': …}, which delete_matching(tag=…) finds"
+        } else {
+            "the time to live is ttl_seconds=…"
+        };
+        let sentence = format!(
+            "put({name}=…): {name} is a parameter of the key; {meant}. params={{'{name}': …}} means the parameter, \
+             without this warning"
+        );
+        let sentence = CString::new(sentence).map_err(|_| PyTypeError::new_err("a keyword has a NUL character"))?;
+        PyErr::warn(py, &py.get_type::<PyUserWarning>(), &sentence, 1)?;
+    }
+    Ok(())
 }
 
 fn take<'py>(kwargs: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -81,12 +133,49 @@ fn take<'py>(kwargs: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> PyResu
     Ok(value)
 }
 
+/// An argument that may be left out, where `None` is a value.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a, 'py>(Option<Borrowed<'a, 'py, PyAny>>);
+
+impl<'a, 'py> Given<'a, 'py> {
+    pub(crate) const LEFT_OUT: Self = Given(None);
+
+    pub(crate) fn is_there(self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What was given, or else what stands among the keywords under `name`, which is taken out.
+    pub(crate) fn or_keyword(
+        self,
+        name: &Bound<'py, PyString>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match (self.0, kwargs) {
+            (Some(given), _) => Ok(Some(given.to_owned())),
+            (None, Some(kwargs)) => take(kwargs, name),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Given<'a, 'py> {
+    type Error = Infallible;
+
+    fn extract(argument: Borrowed<'a, 'py, PyAny>) -> Result<Self, Infallible> {
+        Ok(Given(Some(argument)))
+    }
+}
+
 impl<'py> Call<'py> {
     /// Takes the reserved keywords out of `kwargs`, which belongs to this call.
     pub(crate) fn new(py: Python<'py>, kwargs: Option<&Bound<'py, PyDict>>, method: Method) -> PyResult<Self> {
-        let mut call = Self::default();
+        let mut call = Self { key_goes_first: method == Method::Keyed, ..Self::default() };
         let Some(kwargs) = kwargs else { return Ok(call) };
-        if !has_reserved(kwargs) {
+        let (reserved, suspect) = look_for(kwargs);
+        if suspect && method == Method::Put {
+            warn_of_suspects(kwargs)?;
+        }
+        if !reserved {
             call.params = Some(kwargs.clone());
             return Ok(call);
         }
@@ -143,18 +232,32 @@ impl<'py> Call<'py> {
         Ok(call)
     }
 
-    /// The call with a key that was not among the keywords.
+    /// The call with a key that was given by position.
     pub(crate) fn with_key(mut self, cache_key: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
         if let Some(key) = cache_key {
+            if self.cache_key.is_some() {
+                return Err(PyTypeError::new_err("the key is given twice, also as cache_key"));
+            }
+            if !key.is_instance_of::<PyString>() {
+                let class = key.get_type().name()?;
+                return Err(PyTypeError::new_err(format!(
+                    "the key of an entry is a str, not a {class}; parameters are keywords: model=…, fold=…, or params={{…}}"
+                )));
+            }
             self.cache_key = Some(text(key, "cache_key")?.to_owned());
         }
         Ok(self)
     }
 
+    /// Whether nothing says which entry is meant.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.cache_key.is_none() && self.params.as_ref().is_none_or(|params| params.is_empty())
+    }
+
     /// The key that the call is about.
     pub(crate) fn key(&self, config: &SerializationConfig) -> PyResult<EntryKey> {
         if let Some(name) = &self.cache_key {
-            if self.params.as_ref().is_some_and(|params| !params.is_empty()) {
+            if !self.key_goes_first && self.params.as_ref().is_some_and(|params| !params.is_empty()) {
                 return Err(PyTypeError::new_err("give cache_key or parameters, not both"));
             }
             return EntryKey::from_name(name.as_str()).into_py_result();
@@ -175,6 +278,8 @@ impl<'py> Call<'py> {
     pub(crate) fn ttl(&self) -> PyResult<Ttl> {
         Ok(match &self.ttl_seconds {
             None => Ttl::Default,
+            // What signatures show as the default.
+            Some(value) if value.is_instance_of::<PyEllipsis>() => Ttl::Default,
             Some(value) if value.is_none() => Ttl::Forever,
             Some(value) => Ttl::Seconds(seconds(value, "ttl_seconds")?),
         })
@@ -231,5 +336,9 @@ fn wrong_type(name: &str, value: &Bound<'_, PyAny>, expected: &str) -> PyErr {
 /// The metadata as the store keeps it: a JSON object.
 pub(crate) fn metadata_json(metadata: &Bound<'_, PyAny>) -> PyResult<String> {
     let metadata = metadata.cast::<PyDict>().map_err(|_| PyTypeError::new_err("metadata must be a dict"))?;
-    plain::metadata_to_json(metadata)
+    if metadata.is_exact_instance_of::<PyDict>() {
+        return plain::metadata_to_json(metadata);
+    }
+    // What the metadata of another entry is, or a dictionary with defaults: its items count.
+    plain::metadata_to_json(&metadata.copy()?)
 }

@@ -16,6 +16,7 @@ mod kwargs;
 mod listing;
 mod logging;
 mod manage;
+mod matching;
 mod numpy_api;
 mod opened;
 mod plain;
@@ -37,9 +38,10 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     logging::install();
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("HANDLERS", PyTuple::new(m.py(), cacheness_core::entry::OWN_HANDLERS)?)?;
-    m.add_class::<engine::PyCache>()?;
+    // Their own names are those of the classes that derive from them, which people know.
+    m.add("CacheBase", m.py().get_type::<engine::PyCache>())?;
     m.add_class::<clock::PyClock>()?;
-    m.add_class::<store::PyStore>()?;
+    m.add("StoreBase", m.py().get_type::<store::PyStore>())?;
     m.add_class::<blobs::PyBlobs>()?;
     m.add_function(wrap_pyfunction!(cli, m)?)?;
     m.add_function(wrap_pyfunction!(opened::check_config, m)?)?;
@@ -48,6 +50,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     tables::register(m)?;
     values::register(m)?;
     manage::register(m)?;
+    matching::register(m)?;
     handlers::register(m)?;
     flights::register(m)?;
     function::register(m)?;

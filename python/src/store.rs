@@ -5,20 +5,20 @@ use std::path::PathBuf;
 use cacheness::Clock;
 use cacheness_core::entry::Entry;
 use cacheness_core::metadata::EntryUpdate;
-use cacheness_core::sign::SignatureState;
 use cacheness_core::store::{EntryKey, Fetched, PutAttributes, Store};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::entries::{self, Detail};
+use crate::entries;
 use crate::errors::IntoPyResult;
 use crate::kwargs::{metadata_json, text};
+use crate::matching::Wanted;
 use crate::opened::{self, Handle, Opened, parse_config};
 use crate::values::{Check, Reading};
 
 /// Artifacts under names, in one directory.
-#[pyclass(subclass, module = "cacheness._core", name = "StoreBase")]
+#[pyclass(subclass, module = "cacheness._core", name = "BlobStore")]
 pub(crate) struct PyStore {
     handle: Handle<Store>,
 }
@@ -173,7 +173,7 @@ impl PyStore {
         let Opened { engine: store, .. } = self.opened()?;
         let key = text(key, "key")?;
         let found = py.detach(|| store.get_entry(key)).into_py_result()?;
-        found.map(|summary| entries::to_dict(py, &summary, Detail::Full)).transpose()
+        found.map(|summary| entries::to_dict(py, &summary)).transpose()
     }
 
     /// Sets fields of an entry's metadata; other fields and the value stay as they are.
@@ -245,9 +245,11 @@ impl PyStore {
     ///
     /// Args:
     ///     prefix: only those that begin with it.
-    ///     metadata_filter: only those whose metadata has all of these fields, with equal values.
+    ///     metadata_filter: only those whose metadata has all of these fields, with equal values. A field that the
+    ///         metadata lacks is one of the entry itself, such as `data_type`.
     ///
     /// Raises:
+    ///     CacheUnsupportedError: a comparison such as `{"$gte": 0.9}` in place of a value.
     ///     CacheMetadataError: the database cannot be read.
     ///     CacheClosedError: the store has been closed.
     #[pyo3(signature = (prefix = None, metadata_filter = None))]
@@ -258,6 +260,7 @@ impl PyStore {
         metadata_filter: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyList>> {
         let Opened { engine: store, .. } = self.opened()?;
+        let wanted = metadata_filter.map(Wanted::new).transpose()?;
         let mut summaries = Vec::new();
         let visit = |summary| {
             summaries.push(summary);
@@ -267,55 +270,46 @@ impl PyStore {
         py.detach(|| store.for_each(prefix, visit)).into_py_result()?;
         let list = PyList::empty(py);
         for summary in &summaries {
-            if let Some(filter) = metadata_filter
-                && !matches_filter(py, &summary.entry, filter)?
-            {
-                continue;
+            let matches = match &wanted {
+                Some(wanted) => wanted.matches(summary)?,
+                None => true,
+            };
+            if matches {
+                list.append(&summary.entry.key)?;
             }
-            list.append(&summary.entry.key)?;
         }
         Ok(list)
     }
 
-    /// Reads an entry's payload and compares it with what its entry records.
-    ///
-    /// Returns:
-    ///     `valid`; `expected_hash` and `actual_hash` (hexadecimal digits or `None`); `signature`
-    ///     (`"valid"`, `"unsigned"`, `"invalid"` or `None`); `error`, what is wrong, or `None`. An entry
-    ///     that does not exist is not valid.
-    ///
-    /// Raises:
-    ///     CacheStorageError: reading fails for another reason than the payload's state.
-    ///     CacheClosedError: the store has been closed.
-    fn verify_integrity<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    /// What the check of an entry found; `None` if there is no such entry.
+    fn _verify<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let Opened { engine: store, .. } = self.opened()?;
         let key = text(key, "key")?;
         let report = py.detach(|| store.verify_integrity(key)).into_py_result()?;
-        let dict = PyDict::new(py);
-        match report {
-            None => {
-                dict.set_item("valid", false)?;
-                dict.set_item("expected_hash", py.None())?;
-                dict.set_item("actual_hash", py.None())?;
-                dict.set_item("signature", py.None())?;
-                dict.set_item("error", "there is no such entry")?;
-            }
-            Some(report) => {
-                dict.set_item("valid", report.valid)?;
-                dict.set_item("expected_hash", format!("{:016x}", report.expected_hash))?;
-                dict.set_item("actual_hash", report.actual_hash.map(|hash| format!("{hash:016x}")))?;
-                dict.set_item(
-                    "signature",
-                    match report.signature {
-                        SignatureState::Valid => "valid",
-                        SignatureState::Unsigned => "unsigned",
-                        SignatureState::Invalid => "invalid",
-                    },
-                )?;
-                dict.set_item("error", report.problem)?;
-            }
-        }
-        Ok(dict)
+        report.map(|report| entries::integrity(py, &report)).transpose()
+    }
+
+    /// Replaces the value of an entry; its metadata stays.
+    ///
+    /// Args:
+    ///     data: the new value.
+    ///     key: the key.
+    ///
+    /// Returns:
+    ///     Whether there is such an entry.
+    ///
+    /// Raises:
+    ///     CacheError: as `put` raises it; the former value is still there.
+    fn update_data(&self, py: Python<'_>, data: &Bound<'_, PyAny>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Opened { engine: store, values } = self.opened()?;
+        let key = entry_key(key)?;
+        let Some(former) = py.detach(|| store.get_entry(key.as_str())).into_py_result()? else { return Ok(false) };
+        let key = key.filed(&former.entry, store.config().store_cache_key_params).into_py_result()?;
+        let Entry { description, metadata, .. } = former.entry;
+        let attributes = PutAttributes { description, metadata, pinned: true, ..PutAttributes::default() };
+        values.encode(py, data, store, |py, encoded| {
+            py.detach(|| store.put(&key, encoded, attributes)).into_py_result().map(|_| true)
+        })
     }
 
     /// Removes all entries.
@@ -373,16 +367,4 @@ impl PyStore {
 
 fn entry_key(key: &Bound<'_, PyAny>) -> PyResult<EntryKey> {
     EntryKey::from_name(text(key, "key")?).into_py_result()
-}
-
-/// Whether the metadata has all fields of `filter` with equal values.
-fn matches_filter(py: Python<'_>, entry: &cacheness_core::entry::Entry, filter: &Bound<'_, PyDict>) -> PyResult<bool> {
-    let metadata = entries::metadata(py, entry.metadata.as_deref())?.cast_into::<PyDict>()?;
-    for (name, wanted) in filter.iter() {
-        match metadata.get_item(name)? {
-            Some(found) if found.eq(&wanted)? => {}
-            _ => return Ok(false),
-        }
-    }
-    Ok(true)
 }

@@ -81,13 +81,15 @@ def test_a_value_that_cannot_be_unpickled(cache: Cache, kind: type[ApiError], ca
         for read in (
             lambda key: cache.get(cache_key=key),
             lambda key: cache.get_with_metadata(cache_key=key),
-            lambda key: cache.get_batch([{"cache_key": key}]),
-            lambda key: cache.get_or_compute(lambda: 1, cache_key=key),
         ):
             with pytest.raises(CacheSerializationError, match=f"entry {key} cannot be unpickled") as raised:
                 read(key)
             assert isinstance(raised.value.__cause__, TypeError)
+        assert cache.get_batch([{"cache_key": key}]) == {key: None}
         assert cache.get_stats()["cache_hits"] == before["cache_hits"]
+        assert cache.get_or_compute(lambda: 1, cache_key=key) == 1, "computed again, and replaced"
+        assert cache.get(cache_key=key) == 1
+        cache.invalidate(cache_key=key)
 
     strict = cached(cache, key_prefix=f"{__name__}.strict", ignore_errors=False)(fetch.__wrapped__)
     strict(1)

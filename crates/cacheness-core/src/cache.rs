@@ -178,6 +178,15 @@ impl CacheEngine {
 
     /// Stores a value under `key`; returns the entry.
     pub fn put(&self, key: &EntryKey, encoded: Encoded<'_>, attributes: CacheAttributes) -> Result<Arc<Entry>> {
+        self.put_at(Some(key), encoded, attributes)
+    }
+
+    /// Stores a value under the digest of its content, as [`Store::put_by_content`] does; returns the entry.
+    pub fn put_by_content(&self, encoded: Encoded<'_>, attributes: CacheAttributes) -> Result<Arc<Entry>> {
+        self.put_at(None, encoded, attributes)
+    }
+
+    fn put_at(&self, key: Option<&EntryKey>, encoded: Encoded<'_>, attributes: CacheAttributes) -> Result<Arc<Entry>> {
         self.refuse_if_closed()?;
         let CacheAttributes { description, metadata, ttl, computed } = attributes;
         let max_bytes = self.evictor.as_ref().map(Evictor::max_bytes);
@@ -186,7 +195,10 @@ impl CacheEngine {
         if let Some(evictor) = &self.evictor {
             self.admit(evictor, key, encoded.payload.size())?;
         }
-        let entry = self.store.put(key, encoded, attributes)?;
+        let entry = match key {
+            Some(key) => self.store.put(key, encoded, attributes)?,
+            None => self.store.put_by_content(encoded, attributes)?,
+        };
         self.counters.puts.fetch_add(1, Ordering::Relaxed);
         if let Some(evictor) = &self.evictor {
             let room = evictor.make_room(&self.store, &entry, entry.created_at, || self.flush_accesses());
@@ -197,12 +209,13 @@ impl CacheEngine {
     }
 
     /// Refuses a put into a full cache that evicts nothing, unless what has expired makes room.
-    fn admit(&self, evictor: &Evictor, key: &EntryKey, size: Option<u64>) -> Result<()> {
-        let admitted = evictor.admit(&self.store, key.as_str(), size);
+    fn admit(&self, evictor: &Evictor, key: Option<&EntryKey>, size: Option<u64>) -> Result<()> {
+        let key = key.map(EntryKey::as_str);
+        let admitted = evictor.admit(&self.store, key, size);
         let is_full = matches!(&admitted, Err(error) if error.kind() == ErrorKind::Full);
         // What is larger than the limit would not fit into an empty cache either.
         if is_full && size.unwrap_or(0) <= evictor.max_bytes() && self.cleanup_expired()? > 0 {
-            return evictor.admit(&self.store, key.as_str(), size);
+            return evictor.admit(&self.store, key, size);
         }
         admitted
     }
@@ -440,6 +453,16 @@ impl CacheEngine {
         let mut page = self.store.metadata().scan(&Scan { after, limit, ..Scan::default() })?;
         page.iter_mut().for_each(|found| self.accesses.add_to(&mut found.entry));
         Ok(page)
+    }
+
+    /// The keys of entries, of those that are served or of all, in their order: of at most `limit` entries whose keys come
+    /// after `after`. And where to go on, `None` behind the last entry.
+    pub fn keys(&self, after: Option<&str>, limit: usize, expired_too: bool) -> Result<(Vec<String>, Option<String>)> {
+        let serving = self.serving(self.store.clock().now(), None)?;
+        let page = self.page(after, limit)?;
+        let next = page.last().filter(|_| page.len() == limit).map(|last| last.entry.key.clone());
+        let wanted = page.into_iter().filter(|found| expired_too || serving.admits(&found.entry));
+        Ok((wanted.map(|found| found.entry.key).collect(), next))
     }
 
     /// Removes those of the entries that have been neither replaced nor touched since.

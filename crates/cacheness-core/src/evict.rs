@@ -90,7 +90,7 @@ impl Evictor {
     }
 
     /// Refuses a put into a full cache that evicts nothing. A key that is there already may be put again.
-    pub(crate) fn admit(&self, store: &Store, key: &str, size: Option<u64>) -> Result<()> {
+    pub(crate) fn admit(&self, store: &Store, key: Option<&str>, size: Option<u64>) -> Result<()> {
         if self.order.is_some() {
             return Ok(());
         }
@@ -100,7 +100,7 @@ impl Evictor {
         if !full {
             return Ok(());
         }
-        let former = store.get_entry(key)?.map(|found| found.entry.size);
+        let former = key.map(|key| store.get_entry(key)).transpose()?.flatten().map(|found| found.entry.size);
         if former.is_some_and(|former| totals.bytes.saturating_sub(former).saturating_add(size) <= self.max.bytes) {
             return Ok(());
         }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import CallKey
-from ..errors import CacheConfigurationError, CacheError
+from ..errors import CacheConfigurationError, CacheError, CacheSerializationError
 from ._target import is_coroutine_function
 
 if TYPE_CHECKING:
@@ -215,6 +215,13 @@ def get_or_compute(
     if type(found) is not CallKey:
         return found
     computing = Computing(name, calls, description=description)
+    if isinstance(found.error, CacheSerializationError):
+        # It would be the same error for ever: what is there cannot be decoded.
+        warn("%s: entry %s cannot be read and is computed again: %s", name, found.key, found.error)
+        result, spent = _run(None, function)
+        if not cache.read_only:
+            computing.keep(cache, found, result, spent, None)
+        return result
     if not cache.read_only:
         return computing.missed(cache, found, function)
     if found.error is not None:

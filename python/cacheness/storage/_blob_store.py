@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from .. import _core
+from .. import _core, _entries
 from .._options import absolute, directory, refuse_copy, shown
 from ..cache import _CacheRegistry
 from ..config import CacheConfig, CacheStorageConfig
@@ -168,6 +168,29 @@ class BlobStore(_core.StoreBase):
         if key is None and not self._content_addressable:
             key = os.urandom(16).hex()
         return self._put(data, key, metadata)
+
+    def verify_integrity(self, key: str | None = None) -> dict[str, Any]:
+        """Reads payloads and compares them with what their entries record: of one entry, or of the whole store.
+
+        Args:
+            key: the key of an entry.
+
+        Returns:
+            Of one entry: ``valid``; ``expected_hash`` and ``actual_hash`` (hexadecimal digits or ``None``);
+            ``signature`` (``"valid"``, ``"unsigned"``, ``"invalid"`` or ``None``); ``error``, what is wrong, or
+            ``None``. An entry that does not exist is not valid.
+
+            Without a key, of all entries: ``valid``, whether no entry is damaged or forged; ``entries``, how many there
+            are; ``signatures``, how many of them are ``valid``, ``unsigned`` and ``invalid``; ``problems``, for each
+            entry that is not valid its ``cache_key`` and what is said of one entry. It prints well.
+
+        Raises:
+            CacheStorageError: reading fails for another reason than the payload's state.
+            CacheClosedError: the store has been closed.
+        """
+        if key is None:
+            return _entries.check(self.list(), self._verify)
+        return self._verify(key) or _entries.missing()
 
     def __enter__(self) -> Self:
         return self

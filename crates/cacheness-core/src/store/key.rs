@@ -1,5 +1,6 @@
 //! Under which key an entry is filed.
 
+use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{CacheKey, Fingerprint};
 
@@ -49,6 +50,23 @@ impl EntryKey {
             return Ok(Self::Name(name));
         };
         Err(Error::new(ErrorKind::InvalidInput, format!("the key {problem}")))
+    }
+
+    /// The key under which a new value of `entry` is filed. One that names the entry by its digits leads to the parameters
+    /// that the entry was put with, by which it must be found again; `keeps_params` says whether the store keeps them.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the parameters of this entry were not kept.
+    pub fn filed(self, entry: &Entry, keeps_params: bool) -> Result<Self> {
+        let (None, Some(fingerprint)) = (self.fingerprint(), entry.fingerprint) else { return Ok(self) };
+        match (u64::from_str_radix(&entry.key, 16), &entry.params) {
+            (Ok(digits), Some(params)) => Ok(Self::from_params(CacheKey(digits), fingerprint, params.clone())),
+            (Ok(digits), None) if !keeps_params => Ok(Self::from_params(CacheKey(digits), fingerprint, Vec::new())),
+            _ => {
+                let sentence = format!("entry {}: its parameters were not kept", entry.key);
+                Err(Error::new(ErrorKind::InvalidInput, sentence).with_hint("name the entry by its parameters"))
+            }
+        }
     }
 
     /// The key as it is filed.

@@ -213,13 +213,8 @@ impl Store {
         self.refuse_if_read_only()?;
         self.refuse_code(&encoded.format)?;
         refuse_too_large(encoded.payload.size(), &attributes)?;
-        let written = self.write(&key.stem(), encoded.payload, &encoded.extension)?;
-        if let Err(error) = refuse_too_large(Some(written.hash.size), &attributes) {
-            if let Some(own) = written.location.locator() {
-                self.delete_blob(own);
-            }
-            return Err(error);
-        }
+        let written = self.write(&key.stem(), encoded.payload, &encoded.extension, self.needs_digest())?;
+        self.refuse_written(&written, &attributes)?;
         self.file(key, encoded.format, attributes, written)
     }
 
@@ -230,12 +225,14 @@ impl Store {
         self.refuse_code(&encoded.format)?;
         // The content is known when it has been written, and files are spread over directories by the first digits.
         let stem = format!("{:016x}", getrandom::u64().map_err(no_random)?);
-        let written = self.write(&stem, encoded.payload, &encoded.extension)?;
+        refuse_too_large(encoded.payload.size(), &attributes)?;
+        let written = self.write(&stem, encoded.payload, &encoded.extension, true)?;
+        self.refuse_written(&written, &attributes)?;
         let digest = match (&written.hash.digest, &written.location) {
             (Some(digest), _) => *digest,
             (None, Location::Inline(bytes)) => *blake3::hash(bytes).as_bytes(),
             (None, Location::Blob(_)) => {
-                return Err(Error::new(ErrorKind::InvalidInput, "only a content-addressable store files by content"));
+                return Err(Error::new(ErrorKind::Storage, "a payload was written without the digest of its content"));
             }
         };
         self.file(&EntryKey::Name(content_key(&encoded.format, &digest)), encoded.format, attributes, written)
@@ -252,10 +249,24 @@ impl Store {
         self.signer.is_some() || self.config.content_addressable
     }
 
-    fn write(&self, stem: &str, payload: crate::payload::Payload<'_>, extension: &str) -> Result<write::Written> {
+    fn write(
+        &self,
+        stem: &str,
+        payload: crate::payload::Payload<'_>,
+        extension: &str,
+        digest: bool,
+    ) -> Result<write::Written> {
         let hint = BlobHint { stem, extension, size: payload.size() };
-        let threshold = self.config.inline_threshold_bytes;
-        write::write_payload(&*self.blobs, hint, payload, threshold, self.needs_digest())
+        write::write_payload(&*self.blobs, hint, payload, self.config.inline_threshold_bytes, digest)
+    }
+
+    /// Refuses what turned out to be too large when it was written, and removes it.
+    fn refuse_written(&self, written: &write::Written, attributes: &PutAttributes) -> Result<()> {
+        refuse_too_large(Some(written.hash.size), attributes).inspect_err(|_| {
+            if let Some(own) = written.location.locator() {
+                self.delete_blob(own);
+            }
+        })
     }
 
     fn file(
