@@ -295,3 +295,27 @@ def test_no_message_names_an_internal_class(kind: Any, call: Callable[[Any], obj
     with kind(":memory:") as it, pytest.raises((TypeError, AttributeError, CacheError)) as raised:
         call(it)
     assert not re.search("CacheBase|StoreBase|_core|Management|Queries|Names", str(raised.value)), raised.value
+
+
+async def _later() -> int:
+    return 1
+
+
+def test_what_was_hardly_meant_is_answered(cache: Cache) -> None:
+    def later() -> Any:
+        coroutine = _later()
+        coroutine.close()
+        return coroutine
+
+    items = {"a": 1}
+    for value, hint in ((later(), "await it"), ((i for i in "ab"), "list first")):
+        with pytest.raises(CacheError, match=hint):
+            cache.put(value, x=1)
+    meant = [(later(), "await it"), ((i for i in "ab"), "list first")]
+    meant += [(view, r"pass a list: list\(") for view in (items.keys(), items.values(), items.items())]
+    for value, hint in meant:
+        with pytest.raises(CacheError, match=hint):
+            cache.put(1, x=value)
+    with pytest.raises(CacheError, match="await it"):
+        cache.get_or_compute(later, cache_key="name")
+    assert len(cache) == 0
