@@ -359,9 +359,9 @@ mod tests {
 
     #[test]
     fn arguments_of_a_function_come_behind_parameters() {
-        let encoding = |params: Params| params.key(&SerializationConfig::default()).expect("a key").encoding;
-        let arguments = Params::new().with("origin", "JFK").with("arguments", 7);
-        let call = encoding(Params::new().with("__function__", "m.f").with("arguments", arguments.clone()));
+        let encoding = |params: Params<'_>| params.key(&SerializationConfig::default()).expect("a key").encoding;
+        let arguments = || Params::new().with("origin", "JFK").with("arguments", 7);
+        let call = encoding(Params::new().with("__function__", "m.f").with("arguments", arguments()));
         for (name, value, expected) in [("origin", Value::from("JFK"), true), ("__function__", "m.f".into(), true)] {
             let pattern = Pattern::from_iter([(name, value)]);
             assert_eq!(judged(&pattern, None, Some(&call)).expect("judged"), Some(expected), "{name}");
@@ -370,7 +370,7 @@ mod tests {
         let pattern = Pattern::from_iter([("arguments", 7)]);
         assert_eq!(judged(&pattern, None, Some(&call)).expect("judged"), Some(false));
         // Parameters that look alike, and are those of no function.
-        let other = encoding(Params::new().with("arguments", arguments));
+        let other = encoding(Params::new().with("arguments", arguments()));
         let pattern = Pattern::from_iter([("origin", "JFK")]);
         assert_eq!(judged(&pattern, None, Some(&other)).expect("judged"), Some(false));
         // Metadata goes before both.
