@@ -388,12 +388,13 @@ class CacheBase:
         Returns:
             A list of dictionaries, which a notebook shows as a table. Each has among others ``cache_key``, ``function``
             (the name of the decorated function whose result it is, else ``None``), ``call`` (the call of that function,
-            or the parameters, or the name, in at most 200 characters), ``description`` (``""`` where none was given), ``data_type``, ``object_type``, ``storage_format``,
-            ``file_size`` (bytes), ``access_count``, ``cache_key_params`` and ``compression_info`` (``codec``,
-            ``format``, ``original_size`` and ``compressed_size`` in bytes, and their ``ratio``; ``None`` where a
-            handler of your own does not say). Times are ISO 8601: ``created``, ``last_accessed`` and ``expires`` in UTC
-            with the offset ``+00:00``; ``created_at``, ``accessed_at`` and ``expires_at`` in local time without an
-            offset, to be compared with ``datetime.now()``.
+            or the parameters, or the name, in at most 200 characters), ``description`` (``""`` where none was given),
+            ``data_type``, ``object_type``, ``storage_format``, ``file_size`` (bytes), ``access_count``,
+            ``cache_key_params`` and ``compression_info`` (``codec``, ``format``, ``original_size`` and
+            ``compressed_size`` in bytes, and their ``ratio``; ``None`` where a handler of your own does not say). Times
+            are ISO 8601: ``created``, ``last_accessed`` and ``expires`` in UTC with the offset ``+00:00``;
+            ``created_at``, ``accessed_at`` and ``expires_at`` in local time without an offset, to be compared with
+            ``datetime.now()``.
 
         Raises:
             CacheMetadataError: the database cannot be read.

@@ -6,6 +6,8 @@ use crate::formats::plain::Value;
 /// The names of all fields.
 pub const FIELDS: &[&str] = &[
     "cache_key",
+    "function",
+    "call",
     "description",
     "data_type",
     "object_type",
@@ -37,6 +39,8 @@ pub fn field(EntrySummary { entry, inline }: &EntrySummary, name: &str) -> Optio
     let optional = |found: Option<String>| found.map_or(Value::None, Value::Str);
     Some(match name {
         "cache_key" => text(&entry.key),
+        "function" => optional(entry.caption().function),
+        "call" => Value::Str(entry.caption().call),
         "description" => text(entry.description.as_deref().unwrap_or_default()),
         "data_type" => text(&entry.format.data_type),
         "object_type" => text(&entry.format.object_type),
@@ -92,6 +96,7 @@ mod tests {
             description: None,
             metadata: None,
             params: None,
+            computed: None,
             location: Location::Blob("blobs/ab/ab.bin".into()),
         };
         let mut summary = EntrySummary { entry, inline: false };
@@ -100,6 +105,7 @@ mod tests {
         }
         assert_eq!(field(&summary, "other"), None);
         assert_eq!(field(&summary, "description"), Some("".into()));
+        assert_eq!((field(&summary, "function"), field(&summary, "call")), (Some(Value::None), Some("k".into())));
         assert_eq!(field(&summary, "file_hash"), Some("00000000000000ab".into()));
         assert_eq!(field(&summary, "size_mb"), Some(0.5.into()));
         assert_eq!(field(&summary, "created"), Some("1970-01-01T00:00:00.000000+00:00".into()));
