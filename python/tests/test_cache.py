@@ -68,7 +68,7 @@ def test_plain_values_come_back_equal_and_of_the_same_type(cache: Cache, value: 
     assert type(found) is type(value)
     entry = cache.get_metadata(kind="plain")
     assert entry is not None
-    assert (entry["storage_format"], entry["data_type"]) == ("msgpack", "object")
+    assert (entry["storage_format"], entry["data_type"]) == ("msgpack", "plain")
 
 
 def test_arrays_and_tables_come_back(cache: Cache) -> None:

@@ -177,7 +177,8 @@ def test_names_are_looked_up_in_this_order(tmp_path: Path, backend: Any) -> None
             ("data_type", "parameter"): 1,
             ("data_type", "metadata"): 1,
             ("data_type", "array"): 1,
-            ("data_type", "object"): 2,
+            ("data_type", "object"): 1,
+            ("data_type", "plain"): 1,
             ("storage_format", "pickle"): 1,
             ("handler_used", "numpy_arrays"): 3,
             ("description", "three numbers"): 1,
@@ -401,7 +402,7 @@ def test_damaged_metadata_names_the_entry(tmp_path: Path) -> None:
     with Cache(tmp_path / "cache") as cache:
         for i in range(10):
             cache.put(i, metadata={"a": 1}, n=i)
-        for values in ({"a": 1}, {"a": 1, "data_type": "object"}):
+        for values in ({"a": 1}, {"a": 1, "data_type": "plain"}):
             with pytest.raises(CacheSerializationError, match=key):
                 cache.delete_matching(**values)
             with pytest.raises(CacheSerializationError, match=key):

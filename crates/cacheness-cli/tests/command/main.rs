@@ -238,7 +238,7 @@ fn statistics_add_up() {
     let stats = place.run(&["stats", "--json"]).done().json();
     assert_eq!(stats["total_entries"], 4);
     assert_eq!((&stats["backend_type"], &stats["blob_backend_type"]), (&json!("sqlite"), &json!("filesystem")));
-    assert_eq!(stats["types"]["object"]["entries"], 3);
+    assert_eq!(stats["types"]["plain"]["entries"], 3);
     assert_eq!(stats["types"]["array"]["entries"], 1);
     assert_eq!(stats["unsigned"]["entries"], 0);
     let bytes = |name: &str| stats[name]["bytes"].as_u64().expect("a number");

@@ -136,7 +136,7 @@ pub fn encode_plain(payload: Vec<u8>, object_type: Name, config: &CompressionCon
     Ok(Encoded {
         format: Format {
             handler: Name::Borrowed(PLAIN_HANDLER),
-            data_type: Name::Borrowed("object"),
+            data_type: Name::Borrowed("plain"),
             storage_format: Name::Borrowed("msgpack"),
             compression: Name::Borrowed(codec.name()),
             object_type,

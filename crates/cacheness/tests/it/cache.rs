@@ -134,7 +134,7 @@ fn metadata_and_descriptions_are_listed() {
     assert_eq!(entry.description(), Some("baseline"));
     assert_eq!(entry.metadata()["accuracy"], 0.95);
     assert_eq!(entry.params().unwrap().unwrap(), serde_json::json!({ "fold": 3, "model": "tree" }));
-    assert_eq!((entry.data_type(), entry.storage_format()), ("object", "msgpack"));
+    assert_eq!((entry.data_type(), entry.storage_format()), ("plain", "msgpack"));
     assert_eq!(entry.access_count(), 1);
     assert!(entry.is_inline() && entry.is_signed() && entry.size() > 0);
     assert_eq!(cache.get::<Report>(Named(&key)).unwrap(), Some(report()));

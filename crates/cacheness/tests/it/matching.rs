@@ -48,9 +48,9 @@ fn fields_of_the_entry_come_last() {
         let options = PutOptions::new().description("three");
         cache.put_with(&3, params! { n: 3, kind: "x" }, options).unwrap();
         assert_eq!(cache.delete_matching(json!({ "data_type": "array" })).unwrap(), 0, "{backend}");
-        assert_eq!(cache.delete_matching(json!({ "data_type": "object", "description": "three" })).unwrap(), 1);
+        assert_eq!(cache.delete_matching(json!({ "data_type": "plain", "description": "three" })).unwrap(), 1);
         assert_eq!(cache.delete_matching(json!({ "data_type": "mine too" })).unwrap(), 1);
-        assert_eq!(cache.delete_matching(json!({ "storage_format": "msgpack", "data_type": "object" })).unwrap(), 1);
+        assert_eq!(cache.delete_matching(json!({ "storage_format": "msgpack", "data_type": "plain" })).unwrap(), 1);
         assert_eq!(left(&cache), [0]);
     }
 }
