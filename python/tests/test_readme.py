@@ -1,4 +1,4 @@
-"""The Python blocks of the README and the guide run as they stand, one after the other, as a reader would paste them; the
+"""The Python blocks of the README, the guide and others run as they stand, one after the other, as a reader would paste them; the
 commands of the manual say what it shows. Blocks in Rust are doc tests of the crate ``cacheness``.
 """
 
@@ -22,7 +22,7 @@ def _blocks(page: str, language: str) -> list[str]:
     return blocks
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/coming-from.md"])
 def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "page"}

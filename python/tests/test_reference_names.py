@@ -79,12 +79,17 @@ def test_dictionaries_have_their_keys(tmp_path: Path) -> None:
     with cacheness(tmp_path / "cache") as cache:
         cache.put([1], experiment="exp_001", metadata={"accuracy": 0.95})
         assert set(signatures.STATS.split()) <= cache.get_stats().keys()
-        entry = cache.list_entries(include_metadata=True)[0]
-        assert set(signatures.ENTRY.split()) <= entry.keys()
-        assert entry["cache_key_params"] == {"experiment": "exp_001"}
+        for entry in (cache.list_entries()[0], cache.list_entries(include_metadata=True)[0]):
+            assert set(signatures.ENTRY.split()) - entry.keys() <= ({"metadata"} if "metadata" not in entry else set())
+            assert entry["cache_key_params"] == {"experiment": "exp_001"}
+            assert entry["description"] == ""
         metadata = cache.get_metadata(experiment="exp_001")
         assert metadata is not None
         assert set(signatures.METADATA.split()) <= metadata.keys()
+        detailed = cache.get_entry(cache.cache_key(experiment="exp_001"))
+        assert detailed is not None
+        for name in signatures.TECHNICAL.split():
+            assert detailed["metadata"].get(name)
     with BlobStore(tmp_path / "store") as store:
         store.put([1], key="one")
         assert set(signatures.INTEGRITY.split()) <= store.verify_integrity("one").keys()

@@ -1,6 +1,24 @@
 """The blocks of the guide to metadata that run, by name; functions that it shows are called."""
 
 BLOCKS = {
+    "put with metadata": """
+        cache.put(
+            data=trained_model,
+            project="fraud_detection",
+            model_type="xgboost",
+            version="v2.1",
+            metadata={
+                "accuracy": 0.94,
+                "features": ["amount", "time"],
+                "hyperparameters": {"n_estimators": 100, "learning_rate": 0.1},
+                "author": "data_team",
+            },
+        )
+        value, metadata = cache.get_with_metadata(project="fraud_detection", model_type="xgboost", version="v2.1")
+        assert value == trained_model
+        assert f"{metadata['accuracy']} {metadata['author']}" == "0.94 data_team"
+        assert metadata["hyperparameters"] == {"n_estimators": 100, "learning_rate": 0.1}
+    """,
     "get_with_metadata": """
         result = cache.get_with_metadata(project="fraud", model_type="xgboost", version="v2.1")
         if result:
@@ -30,6 +48,36 @@ BLOCKS = {
         metadata = cache.get_with_metadata(experiment_id="exp_001", model_type="random_forest")[1]
         assert metadata["config"] == config
         assert metadata["dataset_info"] == {"train_size": 3, "features": ["amount", "shop"]}
+    """,
+    "lineage": """
+        def cache_processed_data(raw_data_path, processing_version):
+            processed_data = frame
+            cache.put(
+                processed_data,
+                data_path=raw_data_path,
+                processing_version=processing_version,
+                metadata={
+                    "source_size_mb": os.path.getsize(raw_data_path) / (1024**2),
+                    "source_modified": datetime.fromtimestamp(os.path.getmtime(raw_data_path)).isoformat(),
+                    "processing_steps": ["remove_duplicates", "normalize_categories"],
+                    "row_count": len(processed_data),
+                    "data_types": processed_data.dtypes.to_dict(),
+                    "column_stats": {
+                        col: {
+                            "unique_values": processed_data[col].nunique(),
+                            "null_count": processed_data[col].isnull().sum(),
+                            "mean": processed_data[col].mean() if processed_data[col].dtype in ["int64", "float64"] else None,
+                        }
+                        for col in processed_data.columns
+                    },
+                },
+            )
+
+        Path("raw.csv").write_text("a,b")
+        cache_processed_data("raw.csv", "v1")
+        metadata = cache.get_with_metadata(data_path="raw.csv", processing_version="v1")[1]
+        assert metadata["row_count"] == 3
+        assert metadata["column_stats"]["amount"]["unique_values"] == 2
     """,
     "responses": """
         def cache_api_response(url, params):
@@ -91,6 +139,21 @@ BLOCKS = {
         criteria = {"min_accuracy": 0.95, "author": "test_user", "before_date": "2024-01-01", "max_size_mb": 100}
         assert cleanup_by_metadata(cache, criteria) == 1
         assert len(cache) == 0
+    """,
+    "health": """
+        def check_cache_health(cache):
+            entries = cache.list_entries(include_metadata=True)
+            failed = [e for e in entries if not e.get("metadata", {}).get("validation_passed", True)]
+            low = [e for e in entries if e.get("metadata", {}).get("missing_value_percentage", 0) > 50]
+            week_ago = datetime.now() - timedelta(days=7)
+            old = [
+                e for e in entries
+                if (datetime.fromisoformat(e["created_at"]) < week_ago
+                    and e.get("metadata", {}).get("environment") == "development")
+            ]
+            return len(failed), len(low), len(old)
+
+        assert check_cache_health(cache) == (1, 1, 0)
     """,
     "report": """
         def generate_cache_report(cache):

@@ -161,6 +161,20 @@ BLOCKS = {
         meta = cache.get_metadata(experiment="exp_001")
         assert meta["cache_key"] and meta["file_size"] > 0 and meta["created_at"]
     """,
+    "replace and update": """
+        assert not cache.replace(new_data, experiment="exp_001")
+        cache.put(1, experiment="exp_001")
+        assert cache.replace(new_data, experiment="exp_001")
+        assert cache.update({"rows": 4}, experiment="exp_001", if_exists=True)
+        assert cache.get(experiment="exp_001") == {"rows": 4}
+    """,
+    "bulk deletion": """
+        cache.put(1, project="ml_models_1")
+        cache.put(2, project="other", metadata={"version": "v1.2"})
+        assert cache.delete_by_prefix(project="ml_models") == 1
+        assert cache.delete_matching(lambda meta: (meta.get("version") or "").startswith("v1.")) == 1
+        assert len(cache) == 1
+    """,
     "signatures that are wrong": """
         result = cache.get(project="fraud", model_type="xgboost", version="v2.1", strict_verification=False)
         assert result == model

@@ -24,6 +24,9 @@ CALLS = [
     ("cacheness", "cacheness.list_entries", "include_metadata"),
     ("cacheness", "cacheness.get_entry", "cache_key"),
     ("cacheness", "cacheness.get_stats", ""),
+    ("cacheness", "cacheness.query_custom", "table_name filters"),
+    ("cacheness", "cacheness.query_custom_session", "table_name"),
+    ("cacheness", "cacheness.get_custom_metadata_for_entry", ""),
     ("cacheness", "cacheness.cleanup_expired", ""),
     ("cacheness", "cacheness.clear", ""),
     ("cacheness", "cacheness.close", ""),
@@ -94,6 +97,7 @@ OPEN = (
     "cacheness.touch",
     "cacheness.delete_matching",
     "cacheness.touch_batch",
+    "cacheness.get_custom_metadata_for_entry",
     "get_metadata_backend",
     "get_blob_backend",
 )

@@ -24,6 +24,16 @@ S3 = "the S3 blob backend"
 
 WAITING = {
     # ----- The reference of the interface.
+    "query_custom": Waiting(TYPED, "query_custom", """
+        cache.query_custom("ml_experiments", {"model_type": "xgboost"})
+    """),
+    "query_custom without filters": Waiting(TYPED, "query_custom", """
+        cache.query_custom("ml_experiments")
+    """),
+    "query_custom_session": Waiting(TYPED, "query_custom_session", """
+        with cache.query_custom_session("ml_experiments") as query:
+            query.filter(Model.accuracy >= 0.9).all()
+    """),
     "a model": Waiting(TYPED, "custom_metadata_model", """
         @custom_metadata_model("experiments")
         class ExperimentMetadata(Base, CustomMetadataBase):
@@ -42,6 +52,9 @@ WAITING = {
     """),
     "put with a row alone": Waiting(TYPED, "custom_metadata", """
         cache.put(trained_model, custom_metadata=experiment)
+    """),
+    "rows of an entry": Waiting(TYPED, "get_custom_metadata_for_entry", """
+        cache.get_custom_metadata_for_entry(experiment="exp_001")
     """),
     "tables of an engine": Waiting(TYPED, "migrate_custom_metadata_tables", """
         from cacheness.custom_metadata import migrate_custom_metadata_tables
@@ -81,6 +94,10 @@ WAITING = {
         )
         cacheness(config=config)
     """),
+    "sessions of the guide": Waiting(TYPED, "query_custom_session", """
+        with cache.query_custom_session("experiments") as query:
+            cache_keys = {row.cache_key for row in query.all()}
+    """),
     # ----- The plans.
     "a backend of one's own, by name": Waiting(OWN, "metadata_backend is 'mine'", """
         class Mine(MetadataBackend): pass
@@ -107,6 +124,12 @@ WAITING = {
     """),
     "blobs in S3 beside memory": Waiting(S3, "s3", """
         cacheness(CacheConfig(metadata_backend="memory", blob_backend="s3", blob_backend_options={"bucket": "b"}))
+    """),
+    "operators in filters": Waiting("operators in filters", "$gte", """
+        BlobStore(cache_dir="./models").list(metadata_filter={"accuracy": {"$gte": 0.9}})
+    """),
+    "query_meta": Waiting(SQL, "query_meta", """
+        cache.query_meta("SELECT cache_key FROM cache_entries WHERE json_extract(full_metadata, '$.a') = 'value'")
     """),
     "SqlCache": Waiting("tables that are filled from their source", "SqlCache", """
         from cacheness.sql_cache import SqlCache

@@ -46,6 +46,12 @@ fn filters_are_joined_by_and() {
     assert_eq!(keys(&place, &["--function", "trips"]).len(), 3);
     assert_eq!(keys(&place, &["--function", "taxi.data.trips"]).len(), 3);
     assert_eq!(keys(&place, &["--function", "rips"]).len(), 0);
+    assert_eq!(keys(&place, &["--where", "origin=JFK"]).len(), 3);
+    assert_eq!(keys(&place, &["--where", "origin=JFK", "--where", "window=3"]).len(), 1);
+    assert_eq!(keys(&place, &["--where", "origin=JFK", "--function", "rides"]).len(), 1);
+    assert_eq!(keys(&place, &["--where", "data_type=array"]), ["old_array"]);
+    assert_eq!(keys(&place, &["--where", "origin=\"3\""]).len(), 0);
+    assert_eq!(keys(&place, &["--where", "window=3.0"]).len(), 2, "a whole number equals the float");
 }
 
 #[test]
