@@ -1,5 +1,5 @@
-"""The Python blocks of the README, the guide and others run as they stand, one after the other, as a reader would paste them; the
-commands of the manual say what it shows. Blocks in Rust are doc tests of the crate ``cacheness``.
+"""The Python blocks of the README and of other pages run as they stand, one after the other, as a reader would paste them;
+the commands of the manual say what it shows. Blocks in Rust are doc tests of the crate ``cacheness``.
 """
 
 from __future__ import annotations
