@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use cacheness::core::entry::{EntrySummary, Glimpse};
 use cacheness::core::formats::plain::Value;
-use cacheness::core::pattern::Pattern;
+use cacheness::core::pattern::{Pattern, Verdict};
 use cacheness::core::store::Store;
 use cacheness::{EntryInfo, Timestamp};
 
@@ -39,6 +39,7 @@ impl Filters {
     ) -> cacheness::Result<()> {
         let now = store.clock().now();
         let pattern = self.conditions.iter().map(|c| (c.name.clone(), c.value.clone())).collect::<Pattern>();
+        pattern.check()?;
         store.for_each(self.prefix.as_deref().unwrap_or(""), |summary: EntrySummary| {
             let entry = EntryInfo::from(summary);
             if self.takes(&entry, &pattern, now)? { visit(entry) } else { Ok(()) }
@@ -56,7 +57,10 @@ impl Filters {
         {
             return Ok(false);
         }
-        Ok(pattern.is_empty() || pattern.judge(&Glimpse::from(entry.entry()), is_equal)? == Some(true))
+        let whole = || EntrySummary { entry: entry.entry().clone(), inline: entry.is_inline() };
+        let whole = pattern.names_fields().then(whole);
+        let glimpse = Glimpse::from(entry.entry());
+        Ok(pattern.is_empty() || pattern.judge(&glimpse, whole.as_ref(), is_equal)? == Verdict::Matches)
     }
 }
 
