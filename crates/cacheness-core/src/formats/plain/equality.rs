@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(array(&[2], 1).equals(&array(&[2], 1)), Some(true));
         assert_eq!(array(&[2], 1).equals(&array(&[2], 2)), None, "of other types they may still be equal");
         assert_eq!(array(&[2], 1).equals(&array(&[1, 2], 1)), Some(false));
-        for other in [Value::None, 1.into(), list([1.into(), 1.into()]), "1".into(), scalar.clone()] {
+        for other in [Value::None, 1.into(), list([1.into(), 1.into()]), "1".into(), scalar] {
             assert_eq!(array(&[2], 1).equals(&other), Some(false), "{other:?}");
             assert_eq!(other.equals(&array(&[1], 1)), Some(false), "{other:?}");
         }
