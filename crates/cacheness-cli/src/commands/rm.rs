@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Rm, option: Option<&Path>, out: &mut Output) -> Result<
             let what = format!("{} would be removed, and there is no terminal to ask on", summary(&found));
             return Err(Failure::Usage(what, "--yes removes without asking, --dry-run shows them".into()));
         }
-        show_first(&found, &store, |line| say(line));
+        show_first(&found, &store, say);
         if !terminal::ask(&format!("Remove {}?", summary(&found))) {
             return Err(Failure::Declined("nothing has been removed"));
         }

@@ -13,7 +13,7 @@ use crate::{Place, Ran};
 fn filled() -> Place {
     let place = Place::new();
     let clock = Clock::manual(Timestamp(1_600_000_000_000_000));
-    let cache = Cache::builder().directory(place.path("cache")).clock(clock.clone()).open().expect("opened");
+    let cache = Cache::builder().directory(place.path("cache")).clock(clock).open().expect("opened");
     let options = |stage: &str| PutOptions::new().metadata(json!({ "stage": stage }));
     cache.put_with(&1, Named("old_1"), options("prod")).expect("put");
     cache.put_with(&2, Named("old_2"), options("test")).expect("put");

@@ -59,10 +59,10 @@ fn values_and_references_to_them_are_put() {
         borrowed.clone() => Cow<'static, str> = Cow::Borrowed("text");
         owned.clone() => Vec<f64> = numbers.clone();
         &shared => Arc<Vec<f64>> = shared.clone();
-        shared.clone() => Rc<[f64]> = numbers.clone().into();
+        shared => Rc<[f64]> = numbers.clone().into();
         Arc::<str>::from("text") => Arc<str> = Arc::from("text");
         Rc::new(1_u64) => u64 = 1;
-        Serde(["a", "b"]) => Vec<String> = words.clone();
+        Serde(["a", "b"]) => Vec<String> = words;
         &Serde(BTreeMap::from([("a", &numbers)])) => BTreeMap<String, Vec<f64>> = BTreeMap::from([("a".to_owned(), numbers.clone())]);
         json!({ "a": [1, 2.5, null] }) => serde_json::Value = json!({ "a": [1, 2.5, null] });
     }
@@ -115,7 +115,7 @@ fn views_of_arrays_are_arrays() {
         table.t() => ArrayD<f64> = table.t().to_owned().into_dyn();
         table.clone().into_shared() => ArcArray2<f64> = table.to_shared();
         Arc::new(table.clone()) => Arc<Array2<f64>> = Arc::new(table.clone());
-        Cow::Borrowed(&table) => Array2<f64> = table.clone();
+        Cow::Borrowed(&table) => Array2<f64> = table;
         array![1, 2] => Array1<i32> = array![1, 2];
     }
     let types: Vec<_> = cache.list_entries().unwrap().iter().map(|entry| entry.object_type().to_owned()).collect();
