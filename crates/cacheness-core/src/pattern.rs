@@ -109,6 +109,14 @@ impl Pattern {
         self.wanted.iter().any(|wanted| fields::FIELDS.contains(&&*wanted.name))
     }
 
+    /// Whether an entry matches. Where it would take Python to compare two values, they are equal if they are the same.
+    ///
+    /// # Errors
+    /// Those of [`Pattern::judge`].
+    pub fn matches(&self, entry: &EntrySummary) -> Result<bool> {
+        Ok(self.judge(&Glimpse::from(&entry.entry), Some(entry), same)? == Verdict::Matches)
+    }
+
     /// Whether an entry matches. `whole` is needed where a pattern [names fields](Self::names_fields). `compare` says
     /// whether the value that is there is the one that is wanted, or `None` if it cannot say.
     ///
@@ -179,6 +187,11 @@ const FUNCTION: &str = "__function__";
 const ARGUMENTS: &str = "arguments";
 
 #[cold]
+/// Whether two values are equal; where it would take Python to say, they are if they are the same.
+pub(crate) fn same(found: &Value, wanted: &Value) -> Option<bool> {
+    Some(found.equals(wanted).unwrap_or_else(|| found == wanted))
+}
+
 fn no_operators(name: &str, operator: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("{name:?}: comparisons such as {operator} are not available yet"))
         .with_hint("match equal values here, and decide about others with delete_where or in a loop over the entries")

@@ -6,6 +6,7 @@ use cacheness_core::clock::Clock;
 use cacheness_core::config::StoreConfig;
 use cacheness_core::handler::{AsStorable, Loadable, Storable};
 use cacheness_core::metadata::EntryUpdate;
+use cacheness_core::pattern::Pattern;
 use cacheness_core::store::{EntryKey, Fetched, IntegrityReport, PutAttributes, Store};
 use cacheness_core::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -151,20 +152,21 @@ impl BlobStore {
         Ok(self.store.get_entry(key)?.is_some())
     }
 
-    /// The keys that start with `prefix`, in order, whose metadata has all fields of `filter` with equal values.
+    /// The keys that start with `prefix`, in order, of the entries that have all values of `filter`. Names are looked up in
+    /// the metadata, then among the fields of the entry (`data_type`, …). Numbers are compared by value, `1` is `1.0`.
     ///
     /// # Errors
+    /// `Unsupported` for a comparison such as `{"$gte": 0.9}`; `Serialization` for an entry whose metadata is damaged;
     /// `Metadata`, `Closed`.
     pub fn list(&self, prefix: &str, filter: Option<&Map<String, Value>>) -> Result<Vec<String>> {
+        let pattern = match filter {
+            Some(filter) => Pattern::from_json(&Value::from(filter.clone()).to_string())?,
+            None => Pattern::new(),
+        };
         let mut keys = Vec::new();
         self.store.for_each(prefix, |summary| {
-            let info = EntryInfo::from(summary);
-            let wanted = filter.is_none_or(|filter| {
-                let metadata = info.metadata();
-                filter.iter().all(|(name, value)| metadata.get(name) == Some(value))
-            });
-            if wanted {
-                keys.push(info.key().to_owned());
+            if pattern.is_empty() || pattern.matches(&summary)? {
+                keys.push(summary.entry.key);
             }
             Ok(())
         })?;

@@ -6,7 +6,7 @@ use crate::entry::{EntrySummary, EntryVersion, Glimpse};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::plain::Value;
 use crate::metadata::{Position, Scan};
-use crate::pattern::{Pattern, Verdict};
+use crate::pattern::{self, Pattern, Verdict};
 use crate::store::EntryKey;
 
 /// How many entries one step looks at, within one read of the backend.
@@ -118,7 +118,7 @@ impl CacheEngine {
         let mut found = Matches::default();
         let mut next = Some(Position::Start);
         while let Some(from) = next {
-            next = self.find(pattern, &from, &mut found, compare)?;
+            next = self.find(pattern, &from, &mut found, pattern::same)?;
         }
         Ok(found.versions)
     }
@@ -140,8 +140,7 @@ impl CacheEngine {
                 removed += removal.count;
                 // Touched since, they are to go all the same; replaced, they may be others.
                 for summary in &removal.changed {
-                    let glimpse = Glimpse::from(&summary.entry);
-                    if pattern.judge(&glimpse, Some(summary), compare)? == Verdict::Matches {
+                    if pattern.matches(summary)? {
                         again.push(summary.entry.version());
                     }
                 }
@@ -160,9 +159,4 @@ impl CacheEngine {
         let touch = |version: EntryVersion| self.touch(&EntryKey::from_name(version.key)?, ttl).map(u64::from);
         self.find_all(pattern)?.into_iter().map(touch).sum()
     }
-}
-
-/// Whether two values are equal; where it would take Python to say, they are if they are the same.
-fn compare(found: &Value, wanted: &Value) -> Option<bool> {
-    Some(found.equals(wanted).unwrap_or_else(|| found == wanted))
 }

@@ -28,6 +28,9 @@ fn artifacts_are_kept_under_names() {
     }
     assert_eq!(store.list("", None).unwrap().len(), 3);
     assert_eq!(store.list("model_", None).unwrap(), ["model_a", "model_b"]);
+    assert_eq!(store.list("", Some(&map(json!({ "accuracy": 0.9, "data_type": "plain" })))).unwrap(), ["model_a"]);
+    let refused = store.list("", Some(&map(json!({ "accuracy": { "$gte": 0.9 } })))).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
     let filter = map(json!({ "version": "1.0" }));
     assert_eq!(store.list("", Some(&filter)).unwrap(), ["model_a", "データ/é 'quoted'"]);
     assert!(store.update_metadata("model_a", &map(json!({ "stage": "prod" }))).unwrap());

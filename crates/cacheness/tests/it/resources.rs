@@ -471,7 +471,9 @@ fn of_a_limit_that_is_reached() {
                 assert!((named..=named + spare).contains(&files), "{what}: {files} files, {named} of them named");
                 run(&cache, dir.path()).unwrap_or_else(|error| panic!("{what}, again: {error:?}"));
             }
-            let needs_some = name.contains("blob") || name.contains("open") || backend == "json" && name != "get";
+            // The JSON file is written anew by each change; what is read is in memory.
+            let writes = ["put", "invalidate", "compute", "touch", "rotate", "clear"].contains(&name);
+            let needs_some = name.contains("blob") || name.contains("open") || backend == "json" && writes;
             assert!(failed > 0 || !needs_some, "{backend}, {name}: the limit was never reached");
         }
     }
