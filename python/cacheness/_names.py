@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from . import _core
 
@@ -162,14 +162,26 @@ class Names(_core.CacheBase):
             self[name] = value
         return None
 
-    if not TYPE_CHECKING:
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in _HABITS]
 
-        def __getattr__(self, name: str) -> Any:
-            sentence = f"{type(self).__name__!r} object has no attribute {name!r}"
-            if name in _HABITS:
-                sentence += f"; write {_HABITS[name]}"
-            raise AttributeError(sentence, name=name, obj=self)
 
+class _Habit:
+    """A method that other caches have: it is not there, and the error says what to write.
+
+    Not ``__getattr__`` of the class: with it Python looks up every attribute in a slower way, those that are there too.
+    """
+
+    def __init__(self, name: str, instead: str) -> None:
+        self._name, self._instead = name, instead
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        sentence = f"{owner.__name__!r} object has no attribute {self._name!r}; write {self._instead}"
+        raise AttributeError(sentence, name=self._name, obj=owner if instance is None else instance)
+
+
+for _name, _instead in _HABITS.items():
+    setattr(Names, _name, _Habit(_name, _instead))
 
 MutableMapping.register(Names)
 

@@ -25,7 +25,7 @@ def _litter(directory: Path) -> list[str]:
     with Cache(directory, read_only=True) as cache:
         named = {entry["actual_path"] for entry in cache.list_entries()}
     files = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
-    own = ("cache_metadata", "cache_signing_key", "flights.lock", "cacheness.toml", "CACHEDIR", ".gitignore")
+    own = ("cache_metadata", "cache_signing_key", "flights.lock", "reserve", "cacheness.toml", "CACHEDIR", ".gitignore")
     return sorted(name for name in files - named if not name.startswith(own))
 
 
