@@ -17,5 +17,5 @@ export CARGO_TARGET_DIR="$CARGO_TARGET_DIR/asan"
 export CFLAGS="-fno-sanitize=all${CFLAGS:+ $CFLAGS}"
 # A forked child ends without giving back what it has inherited, and a killed one anything.
 export ASAN_OPTIONS="detect_leaks=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
-cargo nextest run --package cacheness-core --package cacheness-metadata --locked --cargo-profile checked --target "$host" \
-    --features cacheness-core/arrow,cacheness-core/ndarray,cacheness-core/blosc2,cacheness-metadata/failpoints -E "${1:-all()}"
+cargo nextest run --package cacheness-core --package cacheness-sqlite --locked --cargo-profile checked --target "$host" \
+    --features cacheness-core/arrow,cacheness-core/ndarray,cacheness-core/blosc2,cacheness-sqlite/failpoints -E "${1:-all()}"

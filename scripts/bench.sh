@@ -13,7 +13,7 @@ prepare
 
 criterion() {
     # Not all features: the failpoints of the tests cost a load at each place.
-    cargo bench --package cacheness --package cacheness-metadata --features cacheness/blosc2 --locked --benches
+    cargo bench --package cacheness --package cacheness-sqlite --features cacheness/blosc2 --locked --benches
     "$VENV/bin/python" benchmarks/criterion.py "$@"
 }
 

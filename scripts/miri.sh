@@ -46,7 +46,7 @@ run() {
     local flags=$1
     shift
     MIRIFLAGS="$flags $more" cargo "+$toolchain" miri test --locked \
-        --package cacheness-core --package cacheness-metadata --package cacheness-python --lib --test arrays \
+        --package cacheness-core --package cacheness-sqlite --package cacheness-python --lib --test arrays \
         --features cacheness-core/ndarray,cacheness-core/uuid -- "$@" 2>&1
 }
 

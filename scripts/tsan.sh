@@ -20,6 +20,6 @@ export RUSTFLAGS="-Zsanitizer=thread" CARGO_TARGET_DIR="$CARGO_TARGET_DIR/tsan"
 export CACHENESS_PYTHON="$VENV/bin/python"
 # A child of several threads may fork; what it inherits of the sanitizer's own threads is gone.
 export TSAN_OPTIONS="die_after_fork=0 halt_on_error=1${TSAN_OPTIONS:+ $TSAN_OPTIONS}"
-cargo "+$toolchain" nextest run -Zbuild-std --package cacheness-core --package cacheness-metadata --package cacheness \
-    --locked --cargo-profile checked --target "$host" --features cacheness-metadata/failpoints,cacheness-core/blosc2 \
+cargo "+$toolchain" nextest run -Zbuild-std --package cacheness-core --package cacheness-sqlite --package cacheness \
+    --locked --cargo-profile checked --target "$host" --features cacheness-sqlite/failpoints,cacheness-core/blosc2 \
     -E "${1:-not test(/^(faults|hazards|power|bombs)::/)}"

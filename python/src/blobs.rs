@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use cacheness_core::backend::{BlobBackend, BlobHint};
 use cacheness_core::backends::{FilesystemBlobs, FilesystemOptions, MemoryBlobs};
-use cacheness_core::blob::{BlobBackend, BlobHint};
 use cacheness_core::config::Durability;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;

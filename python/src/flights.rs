@@ -20,7 +20,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::engine::{PyCache, warn_miss};
+use crate::cache::{PyCache, warn_miss};
 use crate::errors::{IntoPyResult, to_py};
 use crate::keys;
 use crate::kwargs::{Call, Method, metadata_json, seconds};

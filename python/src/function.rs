@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use crate::engine::PyCache;
+use crate::cache::PyCache;
 use crate::flights::{CallKey, CallSite};
 
 /// A function whose results are kept.

@@ -3,9 +3,9 @@
 mod arrays;
 mod blobs;
 mod buffers;
+mod cache;
 mod clock;
 mod collector;
-mod engine;
 mod entries;
 mod errors;
 mod flights;
@@ -39,7 +39,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("HANDLERS", PyTuple::new(m.py(), cacheness_core::entry::OWN_HANDLERS)?)?;
     // Their own names are those of the classes that derive from them, which people know.
-    m.add("CacheBase", m.py().get_type::<engine::PyCache>())?;
+    m.add("CacheBase", m.py().get_type::<cache::PyCache>())?;
     m.add_class::<clock::PyClock>()?;
     m.add("StoreBase", m.py().get_type::<store::PyStore>())?;
     m.add_class::<blobs::PyBlobs>()?;

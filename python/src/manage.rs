@@ -6,7 +6,7 @@ use cacheness_core::{Error, ErrorKind};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping, PyString};
 
-use crate::engine::PyCache;
+use crate::cache::PyCache;
 use crate::errors::{IntoPyResult, to_py};
 use crate::keys;
 use crate::kwargs::{Call, Method};

@@ -1,17 +1,17 @@
 //! Entries that have given values, or for which a function says so: found, removed, touched.
 
+use cacheness_core::backend::Position;
 use cacheness_core::cache::{CacheEngine, Matches, Ttl};
 use cacheness_core::entry::{EntrySummary, EntryVersion, Glimpse};
 use cacheness_core::formats::plain::Value;
-use cacheness_core::metadata::Position;
-use cacheness_core::pattern::{Pattern, Verdict};
+use cacheness_core::query::pattern::{Pattern, Verdict};
 use cacheness_core::store::EntryKey;
 use cacheness_core::{Error, ErrorKind};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::engine::PyCache;
+use crate::cache::PyCache;
 use crate::entries::{Detail, Writer};
 use crate::errors::{IntoPyResult, to_py};
 use crate::plain;

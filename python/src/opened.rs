@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use cacheness::{Access, Clock, Place, open_store};
+use cacheness::{Clock, OpenMode, Place, open_store};
 use cacheness_core::config::{CacheConfig, StoreConfig};
 use cacheness_core::store::Store;
 use pyo3::exceptions::PyRuntimeError;
@@ -92,6 +92,6 @@ pub(crate) fn open(
     clock: Clock,
 ) -> cacheness_core::Result<Store> {
     let place = if directory.as_os_str() == ":memory:" { Place::Memory } else { Place::Directory(directory) };
-    let access = if read_only { Access::ReadOnly } else { Access::CreateOrOpen };
+    let access = if read_only { OpenMode::ReadOnly } else { OpenMode::CreateOrOpen };
     open_store(&place, config, access, clock)
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use cacheness::Clock;
+use cacheness_core::backend::EntryUpdate;
 use cacheness_core::entry::Entry;
-use cacheness_core::metadata::EntryUpdate;
 use cacheness_core::store::{EntryKey, Fetched, PutAttributes, Store};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};

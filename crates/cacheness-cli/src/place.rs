@@ -6,9 +6,9 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use cacheness::core::metadata::Scan;
+use cacheness::core::backend::Scan;
 use cacheness::core::store::Store;
-use cacheness::{Access, Clock, Error, ErrorKind, Place, StoreConfig};
+use cacheness::{Clock, Error, ErrorKind, OpenMode, Place, StoreConfig};
 
 use crate::failure::Failure;
 
@@ -105,13 +105,13 @@ impl Directory {
     }
 
     pub(crate) fn read_with(&self, config: StoreConfig) -> Result<Store, Failure> {
-        let opened = cacheness::open_store(&self.place(), config, Access::ReadOnly, Clock::system());
+        let opened = cacheness::open_store(&self.place(), config, OpenMode::ReadOnly, Clock::system());
         Ok(opened.map_err(|e| self.explain(e))?)
     }
 
     /// Opens the store, which must be there, for writing.
     pub(crate) fn write(&self) -> Result<Store, Failure> {
-        let opened = cacheness::open_store(&self.place(), StoreConfig::default(), Access::Existing, Clock::system());
+        let opened = cacheness::open_store(&self.place(), StoreConfig::default(), OpenMode::Existing, Clock::system());
         // Of a cache's entries, what is to go may be a miss before it is gone; a store's are pinned.
         Ok(opened.map_err(|e| self.explain(e))?.that_forgets())
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use cacheness::core::entry::{EntrySummary, Glimpse};
 use cacheness::core::formats::plain::Value;
-use cacheness::core::pattern::{Pattern, Verdict};
+use cacheness::core::query::pattern::{Pattern, Verdict};
 use cacheness::core::store::Store;
 use cacheness::{EntryInfo, Timestamp};
 

@@ -2,6 +2,7 @@
 
 mod accesses;
 mod compute;
+mod evict;
 mod matching;
 mod replace;
 
@@ -9,13 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::backend::{EntryUpdate, Scan};
+use crate::cache::evict::Evictor;
 use crate::clock::Timestamp;
 use crate::config::{CacheConfig, ttl_duration};
 use crate::entry::{Code, Computed, Entry, EntrySummary, EntryVersion, Totals};
 use crate::error::{Error, ErrorKind, Result};
-use crate::evict::Evictor;
 use crate::flight::Flights;
-use crate::metadata::{EntryUpdate, Scan};
 use crate::payload::{Encoded, Stored};
 use crate::store::{EntryKey, Fetched, PutAttributes, ReadOptions, Store};
 

@@ -1,46 +1,43 @@
 //! The engine of cacheness: keys, entries, formats, the store and the cache.
 //!
 //! This crate knows no SQL, no HTTP, no terminal, no home directory and no environment variable. Metadata backends that
-//! need a database live in `cacheness-metadata`; most programs depend on the `cacheness` facade instead of this crate.
+//! need a database live in `cacheness-sqlite`; most programs depend on the `cacheness` facade instead of this crate.
 //!
 //! | module | is for | must not know |
 //! |---|---|---|
 //! | [`key`] | the canonical encoding of parameters, cache keys, fingerprints | entries, storage |
 //! | [`entry`] | one row of metadata and its parts | how it is stored |
 //! | [`formats`] | payload codecs: plain data, arrays, tables, compression | entries, storage |
-//! | [`handler`] | which Rust type is stored in which format | storage |
+//! | [`storable`] | which Rust type is stored in which format | storage |
 //! | [`payload`] | payloads on their way in and out, their verification | formats |
 //! | [`process`] | what a forked child must not share with its parent | everything else |
-//! | [`metadata`] | the trait of metadata backends | blobs |
-//! | [`blob`] | the trait of blob backends | entries |
+//! | [`backend`] | the contracts of metadata backends, blob backends and locks | how any of them is kept |
 //! | [`backends`] | backends that need nothing: memory, filesystem, JSON file | each other |
 //! | [`fields`] | the fields of an entry by name | backends |
-//! | [`pattern`] | which entries have given values under given names | backends |
+//! | [`query`] | which entries are meant | backends |
 //! | [`sign`] | signatures of entries, the key file | backends |
 //! | [`store`] | the commit protocol: puts the above together | TTL, eviction |
 //! | [`flight`] | of all callers that miss an entry, one computes it | entries, formats |
 //! | [`cache`] | TTL, eviction, hits and misses on top of the store | formats, backends |
 
+pub mod backend;
 pub mod backends;
-pub mod blob;
 pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod entry;
 pub mod error;
-mod evict;
 pub mod failpoint;
 pub mod fields;
 pub mod flight;
 pub mod formats;
-pub mod handler;
 pub mod key;
-pub mod metadata;
 pub mod parallel;
-pub mod pattern;
 pub mod payload;
 pub mod process;
+pub mod query;
 pub mod sign;
+pub mod storable;
 pub mod store;
 mod sync;
 mod tree;

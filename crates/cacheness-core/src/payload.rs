@@ -14,7 +14,7 @@ use std::path::PathBuf;
 pub use hash::{Check, PayloadHash, PayloadHasher};
 pub use stored::Stored;
 
-use crate::blob::BlobWriter;
+use crate::backend::BlobWriter;
 use crate::entry::Format;
 use crate::error::{Error, ErrorKind, Result};
 

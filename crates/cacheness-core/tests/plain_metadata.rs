@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use cacheness_core::ErrorKind;
-use cacheness_core::formats::metadata::{from_json, to_json};
 use cacheness_core::formats::plain::Value;
+use cacheness_core::formats::plain::tagged_json::{from_json, to_json};
 use serde_json::json;
 
 #[test]

@@ -179,9 +179,9 @@ proptest! {
     #[test]
     fn metadata_comes_back(value in value()) {
         let metadata = Value::Map(vec![("v".into(), value.clone()), ("$w".into(), value)]);
-        let json = cacheness_core::formats::metadata::to_json(&metadata).unwrap();
+        let json = cacheness_core::formats::plain::tagged_json::to_json(&metadata).unwrap();
         prop_assert!(serde_json::from_str::<serde_json::Value>(&json).unwrap().is_object());
-        let back = cacheness_core::formats::metadata::from_json(&json).unwrap();
+        let back = cacheness_core::formats::plain::tagged_json::from_json(&json).unwrap();
         prop_assert_eq!(encode(&back), encode(&metadata));
         // Rendering for people never fails.
         prop_assert!(metadata.to_display_json().is_object());

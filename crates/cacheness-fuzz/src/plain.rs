@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cacheness_core::ErrorKind;
-use cacheness_core::formats::metadata::{from_json, to_json};
+use cacheness_core::formats::plain::tagged_json::{from_json, to_json};
 use cacheness_core::formats::plain::{Value, from_slice};
 use serde::Deserialize;
 

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use cacheness::{Access, BlobStore, Place, StoreConfig};
+use cacheness::{BlobStore, OpenMode, Place, StoreConfig};
 use cacheness_core::ErrorKind;
+use cacheness_core::backend::EntryUpdate;
 use cacheness_core::backends::{FilesystemBlobs, FilesystemOptions, JsonMetadata, JsonOptions};
 use cacheness_core::clock::Clock;
 use cacheness_core::formats::plain::Value;
-use cacheness_core::handler::Loadable;
-use cacheness_core::metadata::EntryUpdate;
 use cacheness_core::sign::{SignedFields, Signer};
+use cacheness_core::storable::Loadable;
 use cacheness_core::store::{EntryKey, Fetched, ReadOptions, Store};
 use ndarray::ArrayD;
 use rusqlite::Connection;
@@ -78,7 +78,7 @@ impl Rows {
             )
             .expect("a changed schema");
         let place = Place::Directory(dir.path().into());
-        let store = BlobStore::open_with(&place, StoreConfig::default(), Access::Existing).expect("a store");
+        let store = BlobStore::open_with(&place, StoreConfig::default(), OpenMode::Existing).expect("a store");
         Self { store, connection, _dir: dir }
     }
 

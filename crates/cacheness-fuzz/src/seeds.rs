@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, DictionaryArray, Float64Array, ListArray, NullArray, RecordBatch, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type};
-use cacheness::{Access, BlobStore, CacheConfig, Place, Storable, StoreConfig};
+use cacheness::{BlobStore, CacheConfig, OpenMode, Place, Storable, StoreConfig};
 use cacheness_core::config::{ArrayCodec, ArrayFormat, Codec, CompressionConfig, TableCodec, TableFormat};
 use cacheness_core::formats::compress;
 use cacheness_core::formats::plain::Value;
@@ -143,7 +143,7 @@ fn rows() -> Vec<Vec<u8>> {
             let dir = tempfile::tempdir().expect("a directory");
             let config = StoreConfig { metadata_backend: Some(backend.into()), ..StoreConfig::default() };
             let place = Place::Directory(dir.path().into());
-            let store = BlobStore::open_with(&place, config, Access::CreateOrOpen).expect("a store");
+            let store = BlobStore::open_with(&place, config, OpenMode::CreateOrOpen).expect("a store");
             put(&store);
             store.close().expect("closed");
             seeds.push(match backend {

@@ -105,7 +105,7 @@ fn name(function: &ItemFn, output: &TokenStream) -> TokenStream {
     let types = generics.into_iter().chain(object);
     quote!(&{
         fn __cacheness_here() {}
-        ::cacheness::calls::name(
+        ::cacheness::cached::name(
             ::core::any::type_name_of_val(&__cacheness_here),
             #has_parameters,
             &[#(#types),*],
@@ -133,7 +133,7 @@ pub(crate) fn cached(options: &Options, function: &ItemFn) -> syn::Result<TokenS
         (Some(cache), _) => quote!(::core::result::Result::Ok(::core::clone::Clone::clone(
             ::core::borrow::Borrow::<::cacheness::Cache>::borrow(&#cache)
         ))),
-        (None, Some(dir)) => quote!(::cacheness::calls::shared(#dir)),
+        (None, Some(dir)) => quote!(::cacheness::cached::shared(#dir)),
         (None, None) => quote!(::cacheness::default_cache()),
     };
     let version = match &options.version {
@@ -148,7 +148,7 @@ pub(crate) fn cached(options: &Options, function: &ItemFn) -> syn::Result<TokenS
     };
     let (ttl, stale) = (optional_seconds(options.ttl), optional_seconds(options.stale));
     let call = quote! {
-        ::cacheness::calls::Call::new(
+        ::cacheness::cached::Call::new(
             #cache,
             #name,
             #version,
@@ -156,8 +156,8 @@ pub(crate) fn cached(options: &Options, function: &ItemFn) -> syn::Result<TokenS
             #ttl,
             #stale,
             {
-                static CODE: ::cacheness::calls::Code =
-                    ::cacheness::calls::Code::new([#(#code),*], ::cacheness::calls::OnCodeChange::#on_code_change);
+                static CODE: ::cacheness::cached::Code =
+                    ::cacheness::cached::Code::new([#(#code),*], ::cacheness::cached::OnCodeChange::#on_code_change);
                 &CODE
             },
         )
@@ -166,10 +166,10 @@ pub(crate) fn cached(options: &Options, function: &ItemFn) -> syn::Result<TokenS
         (false, false) => quote!(__cacheness_call.run(move || -> #output #block)),
         (false, true) => quote!(__cacheness_call.try_run(move || -> #output #block)),
         (true, false) => {
-            quote!(__cacheness_call.run_async(move || ::cacheness::calls::typed::<#output, _>(async move #block)).await)
+            quote!(__cacheness_call.run_async(move || ::cacheness::cached::typed::<#output, _>(async move #block)).await)
         }
         (true, true) => {
-            quote!(__cacheness_call.try_run_async(move || ::cacheness::calls::typed::<#output, _>(async move #block)).await)
+            quote!(__cacheness_call.try_run_async(move || ::cacheness::cached::typed::<#output, _>(async move #block)).await)
         }
     };
     Ok(quote! {

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cacheness_core::blob::{BlobBackend, BlobHint, BlobReader, BlobWriter};
+use cacheness_core::backend::{
+    AccessRecord, Confirm, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan,
+};
+use cacheness_core::backend::{BlobBackend, BlobHint, BlobReader, BlobWriter};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntrySummary, EntryVersion, Totals};
-use cacheness_core::metadata::{
-    Access, Confirm, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan,
-};
 use cacheness_core::{Error, ErrorKind, Result};
 
 /// What the message of every injected error says.
@@ -216,7 +216,7 @@ impl<M: MetadataBackend> MetadataBackend for FaultyMetadata<M> {
         self.inner()?.pinned()
     }
 
-    fn record_accesses(&self, accesses: &[Access]) -> Result<()> {
+    fn record_accesses(&self, accesses: &[AccessRecord]) -> Result<()> {
         self.inner()?.record_accesses(accesses)
     }
 

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cacheness_core::backend::BlobBackend;
+use cacheness_core::backend::{EntryUpdate, Eviction, EvictionOrder};
 use cacheness_core::backends::{MemoryBlobs, MemoryMetadata};
-use cacheness_core::blob::BlobBackend;
 use cacheness_core::clock::Clock;
 use cacheness_core::config::StoreConfig;
 use cacheness_core::entry::{Format, Totals};
-use cacheness_core::metadata::{EntryUpdate, Eviction, EvictionOrder};
 use cacheness_core::payload::{Encoded, Payload};
 use cacheness_core::sign::{SignedFields, Signer};
 use cacheness_core::store::{EntryKey, Fetched, PutAttributes, ReadOptions, Store};

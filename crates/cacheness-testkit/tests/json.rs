@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cacheness_core::ErrorKind;
+use cacheness_core::backend::{AccessRecord, EntryUpdate, MetadataBackend, PutOptions, Scan};
 use cacheness_core::backends::{JsonMetadata, JsonOptions};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, Location};
-use cacheness_core::metadata::{Access, EntryUpdate, MetadataBackend, PutOptions, Scan};
 use cacheness_testkit::sample::{blob, full, inline};
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -269,7 +269,7 @@ fn what_changes_nothing_writes_nothing() {
     backend.delete("other").expect("deleted");
     backend.delete_if(&Entry { created_at: Timestamp(1), ..inline("k", b"x") }).expect("deleted");
     backend.update("k", &full("k", b"x"), &EntryUpdate::default(), &|| Ok(())).expect("not the entry expected");
-    backend.record_accesses(&[Access { key: "other".into(), at: Timestamp(1), count: 1 }]).expect("passed over");
+    backend.record_accesses(&[AccessRecord { key: "other".into(), at: Timestamp(1), count: 1 }]).expect("passed over");
     let after = fs::metadata(&path).expect("there");
     assert_eq!(std::os::unix::fs::MetadataExt::ino(&after), std::os::unix::fs::MetadataExt::ino(&before));
     drop(keep);

@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
+use cacheness_core::backend::EntryUpdate;
 use cacheness_core::clock::Clock;
 use cacheness_core::config::StoreConfig;
-use cacheness_core::handler::{AsStorable, Loadable, Storable};
-use cacheness_core::metadata::EntryUpdate;
-use cacheness_core::pattern::Pattern;
+use cacheness_core::query::pattern::Pattern;
+use cacheness_core::storable::{AsStorable, Loadable, Storable};
 use cacheness_core::store::{EntryKey, Fetched, IntegrityReport, PutAttributes, Store};
 use cacheness_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::cache::PutOptions;
-use crate::directory::{Access, Place, open_store};
+use crate::directory::{OpenMode, Place, open_store};
 use crate::info::EntryInfo;
 
 /// Keeps artifacts under names: no expiry, no eviction, errors instead of misses. What it puts is pinned: a cache that is
@@ -40,14 +40,14 @@ impl BlobStore {
     /// # Errors
     /// `NotAStore`, `NewerFormat`, `ReadOnly`.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self> {
-        Self::open_with(&Place::Directory(directory.as_ref().to_owned()), StoreConfig::default(), Access::default())
+        Self::open_with(&Place::Directory(directory.as_ref().to_owned()), StoreConfig::default(), OpenMode::default())
     }
 
     /// Opens a store with options.
     ///
     /// # Errors
     /// `NotAStore`, `NewerFormat`, `ReadOnly`, `InvalidInput`.
-    pub fn open_with(place: &Place, config: StoreConfig, access: Access) -> Result<Self> {
+    pub fn open_with(place: &Place, config: StoreConfig, access: OpenMode) -> Result<Self> {
         Ok(Self { store: open_store(place, config, access, Clock::system())? })
     }
 

@@ -13,8 +13,8 @@ use std::time::Duration;
 use cacheness_core::cache::{CacheEngine, Counts, Ttl};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::Totals;
-use cacheness_core::handler::{AsStorable, Handler, Loadable, Storable};
 use cacheness_core::payload::{Encoded, Stored};
+use cacheness_core::storable::{AsStorable, Handler, Loadable, Storable};
 use cacheness_core::{Error, ErrorKind, Result};
 
 use crate::directory::Place;

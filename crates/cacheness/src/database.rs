@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use cacheness_core::backend::MetadataBackend;
 use cacheness_core::config::StoreConfig;
-use cacheness_core::metadata::MetadataBackend;
 use cacheness_core::{Error, ErrorKind, Result};
-use cacheness_metadata::{SqliteAccess, SqliteMetadata, SqliteOptions};
+use cacheness_sqlite::{SqliteAccess, SqliteMetadata, SqliteOptions};
 use serde::{Deserialize, Serialize};
 
 /// How long a process that finds a database without its store waits for another one that is just making both.

@@ -19,17 +19,17 @@ use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cacheness_core::backend::BlobBackend;
+use cacheness_core::backend::{MetadataBackend, Scan};
 use cacheness_core::backends::{
     FilesystemBlobs, FilesystemOptions, JsonMetadata, JsonOptions, LockFile, MemoryBlobs, MemoryMetadata, Reserve,
 };
-use cacheness_core::blob::BlobBackend;
 use cacheness_core::clock::Clock;
 use cacheness_core::config::{Durability, StoreConfig};
-use cacheness_core::metadata::{MetadataBackend, Scan};
 use cacheness_core::sign::{SignedFields, Signer};
 use cacheness_core::store::Store;
 use cacheness_core::{Error, ErrorKind, Result};
-use cacheness_metadata::{FilesystemKind, SqliteAccess, SqliteMetadata, SqliteOptions};
+use cacheness_sqlite::{FilesystemKind, SqliteAccess, SqliteMetadata, SqliteOptions};
 
 pub use self::manifest::FORMAT;
 use self::manifest::Manifest;
@@ -56,7 +56,7 @@ pub enum Place {
 
 /// How a directory is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Access {
+pub enum OpenMode {
     /// Made if it is not there; opened for reading only where writing is not possible.
     #[default]
     CreateOrOpen,
@@ -104,7 +104,7 @@ fn has_files(directory: &Path, levels: u8) -> bool {
 /// - `ReadOnly`: it must be made and cannot be.
 /// - `InvalidInput`: the configuration names a metadata backend that does not exist, or not the one that the directory has;
 ///   the path is a URL, or begins with `~`.
-pub fn open_store(place: &Place, config: StoreConfig, access: Access, clock: Clock) -> Result<Store> {
+pub fn open_store(place: &Place, config: StoreConfig, access: OpenMode, clock: Clock) -> Result<Store> {
     config.check()?;
     match (place, wanted_backend(&config)?) {
         (_, Some("memory")) | (Place::Memory, None) => open_memory(Box::new(MemoryMetadata::new()), config, clock),
@@ -157,7 +157,7 @@ pub struct Description {
 /// - `NewerFormat`: a newer release wrote it.
 pub fn describe(path: impl AsRef<Path>) -> Result<Description> {
     let path = path.as_ref();
-    prepare_directory(path, Access::ReadOnly)?;
+    prepare_directory(path, OpenMode::ReadOnly)?;
     let Manifest { format, written_by, metadata, blobs, .. } =
         manifest::read(path)?.ok_or_else(|| manifest::no_store(path))?;
     Ok(Description { format, written_by, metadata_backend: metadata.backend, blob_backend: blobs.backend })
@@ -177,7 +177,7 @@ fn open_directory(
     path: &Path,
     wanted: Option<&str>,
     config: StoreConfig,
-    access: Access,
+    access: OpenMode,
     clock: Clock,
 ) -> Result<Store> {
     signed_fields(&config)?;
@@ -187,7 +187,7 @@ fn open_directory(
     prepare_directory(&root, access)?;
     let manifest = match manifest::read(&root)? {
         Some(manifest) => manifest,
-        None if access == Access::CreateOrOpen => {
+        None if access == OpenMode::CreateOrOpen => {
             manifest::warn_of_strangers(&root);
             let is_made = || manifest::read(&root).map(|manifest| manifest.is_some());
             let database = Database::create(&config, &root.join(DATABASE), is_made)?;
@@ -209,7 +209,7 @@ fn open_directory(
     if recorded == "sqlite" && manifest.database.is_none() {
         refuse_lost(&root)?;
     }
-    let read_only = access == Access::ReadOnly;
+    let read_only = access == OpenMode::ReadOnly;
     let reserve = Reserve::new(&root);
     match assemble(&root, &manifest, &config, read_only, clock.clone()) {
         // Whoever opens a store on a disk that is full wants to remove something.
@@ -350,12 +350,12 @@ fn unknown_backend(root: &Path, kind: &str, name: &str) -> Error {
         .with_hint("open it with the release, and the features, that wrote it")
 }
 
-fn prepare_directory(root: &Path, access: Access) -> Result<()> {
+fn prepare_directory(root: &Path, access: OpenMode) -> Result<()> {
     match fs::metadata(root) {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(Error::new(ErrorKind::NotAStore, format!("{} is not a directory", root.display()))
             .with_hint("give the path of a directory, or of one to be made")),
-        Err(error) if error.kind() == IoKind::NotFound && access == Access::CreateOrOpen => {
+        Err(error) if error.kind() == IoKind::NotFound && access == OpenMode::CreateOrOpen => {
             let mut builder = fs::DirBuilder::new();
             builder.recursive(true);
             #[cfg(unix)]

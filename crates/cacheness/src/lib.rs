@@ -58,17 +58,17 @@
 mod blob_store;
 mod cache;
 #[doc(hidden)]
-pub mod calls;
+pub mod cached;
 mod database;
 mod directory;
+pub mod hash;
 mod info;
 mod key;
 mod shared;
-pub mod utils;
 
 pub use blob_store::BlobStore;
 pub use cache::{Cache, CacheBuilder, ComputeOptions, GetOptions, PutOptions, Stats, counts_as_miss};
-pub use directory::{Access, Description, FORMAT, METADATA_BACKENDS, Place, describe, open_store};
+pub use directory::{Description, FORMAT, METADATA_BACKENDS, OpenMode, Place, describe, open_store};
 pub use info::EntryInfo;
 pub use key::{IntoEntryKey, Named};
 pub use shared::{default_cache, reset_default_cache, set_default_cache};
@@ -81,9 +81,9 @@ pub use cacheness_core::cache::Counts;
 pub use cacheness_core::clock::{Clock, Timestamp};
 pub use cacheness_core::config::{self, CacheConfig, Durability, EvictionPolicy, StoreConfig};
 pub use cacheness_core::error::HoldsError;
-pub use cacheness_core::handler::{AsStorable, Handler, Loadable, Plain, Serde, SerdeType, Storable};
 pub use cacheness_core::key::{Bytes, CacheKey, KeyEncoder, Params, ToKey};
 pub use cacheness_core::params;
+pub use cacheness_core::storable::{AsStorable, Handler, Loadable, Plain, Serde, SerdeType, Storable};
 pub use cacheness_core::store::{IntegrityReport, MAX_NAME};
 pub use cacheness_core::{Error, ErrorKind, Result};
 #[cfg(feature = "macros")]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use cacheness_core::blob::BlobReader;
+use cacheness_core::backend::BlobReader;
 use cacheness_core::clock::Timestamp;
 use cacheness_core::config::CompressionConfig;
 use cacheness_core::entry::{Entry, Format, Location};

@@ -1,7 +1,7 @@
 //! User metadata between Python and JSON.
 
-use cacheness_core::formats::metadata::{from_json, to_json};
 use cacheness_core::formats::plain::Value;
+use cacheness_core::formats::plain::tagged_json::{from_json, to_json};
 use cacheness_core::{Error, ErrorKind};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple};
@@ -36,7 +36,7 @@ fn not_plain(metadata: &Bound<'_, PyDict>) -> PyResult<PyErr> {
     let mut path = String::from("metadata");
     let mut value = metadata.as_any().clone();
     // Values that nest in themselves have no innermost part.
-    for _ in 0..=cacheness_core::formats::metadata::MAX_DEPTH {
+    for _ in 0..=cacheness_core::formats::plain::tagged_json::MAX_DEPTH {
         match first_not_plain(&value)? {
             Some((step, part)) => {
                 path.push_str(&step);

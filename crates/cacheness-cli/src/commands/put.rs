@@ -8,7 +8,7 @@ use std::path::Path;
 use cacheness::config::SerializationConfig;
 use cacheness::core::cache::{CacheAttributes, CacheEngine, Ttl};
 use cacheness::core::formats::plain::Value;
-use cacheness::core::handler::encode_plain;
+use cacheness::core::storable::encode_plain;
 use cacheness::core::store::EntryKey;
 use cacheness::{CacheBuilder, Error, ErrorKind, IntoEntryKey, Params};
 

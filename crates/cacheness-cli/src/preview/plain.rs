@@ -1,8 +1,8 @@
 //! Plain data: its first items, lines or bytes.
 
 use cacheness::core::formats::plain::Value;
-use cacheness::core::handler::decode_plain;
 use cacheness::core::payload::Stored;
+use cacheness::core::storable::decode_plain;
 
 use super::{Preview, Shown};
 use crate::json;

@@ -5,11 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
+use crate::backend::{
+    AccessRecord, EntryUpdate, Evicted, Eviction, EvictionOrder, PutOptions, PutOutcome, Scan, Share,
+};
 use crate::clock::Timestamp;
 use crate::entry::{Entry, EntrySummary, EntryVersion, Location, Totals};
-use crate::metadata::{Access, EntryUpdate, Evicted, Eviction, EvictionOrder, PutOptions, PutOutcome, Scan, Share};
 
-/// The entries of a store. What each operation does is said by [`MetadataBackend`](crate::metadata::MetadataBackend).
+/// The entries of a store. What each operation does is said by [`MetadataBackend`](crate::backend::MetadataBackend).
 #[derive(Default)]
 pub(super) struct Entries {
     entries: BTreeMap<String, Kept>,
@@ -256,7 +258,7 @@ impl Entries {
     }
 
     /// Adds to the counts of the entries that are there; `false` if none was.
-    pub(super) fn record_accesses(&mut self, accesses: &[Access]) -> bool {
+    pub(super) fn record_accesses(&mut self, accesses: &[AccessRecord]) -> bool {
         let mut changed = false;
         for access in accesses {
             if let Some(Kept { entry, .. }) = self.entries.get_mut(&access.key) {

@@ -30,7 +30,7 @@ use rustix::io::Errno;
 use self::root::Root;
 use super::locator::{BLOBS, Locator, new_name, shard_of};
 use super::sweep;
-use crate::blob::{BlobBackend, BlobHint, BlobReader, BlobWriter};
+use crate::backend::{BlobBackend, BlobHint, BlobReader, BlobWriter};
 use crate::config::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;

@@ -34,12 +34,14 @@ use rustix::io::Errno;
 use self::lock::Lock;
 use super::entries::Entries;
 use super::may_be_written;
+use crate::backend::{
+    AccessRecord, Confirm, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan,
+};
 use crate::clock::Timestamp;
 use crate::config::Durability;
 use crate::entry::{Entry, EntrySummary, EntryVersion, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
-use crate::metadata::{Access, Confirm, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
 use crate::process::PerProcess;
 
 /// Options of [`JsonMetadata`].
@@ -429,7 +431,7 @@ impl MetadataBackend for JsonMetadata {
         self.look(Entries::pinned)
     }
 
-    fn record_accesses(&self, accesses: &[Access]) -> Result<()> {
+    fn record_accesses(&self, accesses: &[AccessRecord]) -> Result<()> {
         self.change(|entries| Changed::if_true(entries.record_accesses(accesses))).map(drop)
     }
 

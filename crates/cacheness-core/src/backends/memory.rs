@@ -11,11 +11,13 @@ use parking_lot::RwLock;
 
 use super::entries::Entries;
 use super::locator::{Locator, new_name};
-use crate::blob::{BlobBackend, BlobHint, BlobReader, BlobWriter};
+use crate::backend::{
+    AccessRecord, Confirm, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan,
+};
+use crate::backend::{BlobBackend, BlobHint, BlobReader, BlobWriter};
 use crate::clock::Timestamp;
 use crate::entry::{Entry, EntrySummary, EntryVersion, Totals};
 use crate::error::{Error, ErrorKind, Result};
-use crate::metadata::{Access, Confirm, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan};
 
 /// Keeps entries in memory.
 pub struct MemoryMetadata {
@@ -111,7 +113,7 @@ impl MetadataBackend for MemoryMetadata {
         self.read(Entries::pinned)
     }
 
-    fn record_accesses(&self, accesses: &[Access]) -> Result<()> {
+    fn record_accesses(&self, accesses: &[AccessRecord]) -> Result<()> {
         self.write(|entries| entries.record_accesses(accesses)).map(drop)
     }
 

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::CacheEngine;
+use crate::backend::AccessRecord;
 use crate::clock::Timestamp;
 use crate::entry::Entry;
 use crate::error::Result;
-use crate::metadata::Access;
 use crate::process::PerProcess;
 use crate::sync::{AtomicI64, Mutex, MutexGuard};
 
@@ -67,25 +67,25 @@ impl Accesses {
     }
 
     /// Takes out what is noted, to be written down.
-    fn take(&self, now: Timestamp) -> Vec<Access> {
+    fn take(&self, now: Timestamp) -> Vec<AccessRecord> {
         self.written_at.store(now.0, Ordering::Relaxed);
         let Some(mut noted) = self.lock() else { return Vec::new() };
         let taken = std::mem::take(&mut *noted);
         drop(noted);
-        taken.into_iter().map(|(key, (count, at))| Access { key, at, count }).collect()
+        taken.into_iter().map(|(key, (count, at))| AccessRecord { key, at, count }).collect()
     }
 
     /// Puts back what could not be written down. What was noted in the meantime is newer.
-    fn put_back(&self, accesses: Vec<Access>) {
+    fn put_back(&self, accesses: Vec<AccessRecord>) {
         let Some(mut noted) = self.lock() else { return };
-        for Access { key, at, count } in accesses {
+        for AccessRecord { key, at, count } in accesses {
             let (noted, _) = noted.entry(key).or_insert((0, at));
             *noted = noted.saturating_add(count);
         }
     }
 
     /// Has `record` write down what is noted, if anything is.
-    fn write_down(&self, now: Timestamp, record: impl FnOnce(&[Access]) -> Result<()>) -> Result<()> {
+    fn write_down(&self, now: Timestamp, record: impl FnOnce(&[AccessRecord]) -> Result<()>) -> Result<()> {
         let accesses = self.take(now);
         if accesses.is_empty() {
             return Ok(());

@@ -2,11 +2,11 @@
 //! page of the index of keys is changed once for all its entries.
 
 use super::{CacheEngine, Ttl};
+use crate::backend::{Position, Scan};
 use crate::entry::{EntrySummary, EntryVersion, Glimpse};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::plain::Value;
-use crate::metadata::{Position, Scan};
-use crate::pattern::{self, Pattern, Verdict};
+use crate::query::pattern::{self, Pattern, Verdict};
 use crate::store::EntryKey;
 
 /// How many entries one step looks at, within one read of the backend.

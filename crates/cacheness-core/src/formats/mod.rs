@@ -2,7 +2,6 @@
 
 pub mod array;
 pub mod compress;
-pub mod metadata;
 pub mod plain;
 #[cfg(feature = "arrow")]
 pub mod table;

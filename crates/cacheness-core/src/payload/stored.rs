@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::{Buffer, Check, LARGE, PayloadHash, PayloadHasher};
-use crate::blob::BlobReader;
+use crate::backend::BlobReader;
 use crate::clock::Timestamp;
 use crate::entry::{Entry, Format, Location};
 use crate::error::{Error, ErrorKind, Result};

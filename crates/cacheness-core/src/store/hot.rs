@@ -13,7 +13,7 @@
 //! What is kept is bounded in bytes and entries, and in time, so that a signature is checked again now and then. A forked
 //! child begins with nothing.
 //!
-//! [`MetadataBackend::outside_changes`]: crate::metadata::MetadataBackend::outside_changes
+//! [`MetadataBackend::outside_changes`]: crate::backend::MetadataBackend::outside_changes
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;

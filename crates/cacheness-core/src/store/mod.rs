@@ -24,15 +24,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backend::{BlobBackend, BlobHint};
+use crate::backend::{EntryUpdate, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan, Share};
 use crate::backends::Reserve;
-use crate::blob::{BlobBackend, BlobHint};
 use crate::clock::{Clock, Timestamp};
 use crate::config::StoreConfig;
 use crate::entry::{Computed, Entry, EntrySummary, EntryVersion, Format, Location, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::flight::KeyLocks;
-use crate::metadata::{EntryUpdate, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan, Share};
 use crate::payload::{Encoded, PayloadHash, Stored};
 use crate::sign::{SignatureState, Signer};
 

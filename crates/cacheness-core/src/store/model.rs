@@ -4,16 +4,16 @@
 //! they began, and every commit changes the stamp that the real `Changes` of the metadata crate looks at. The stamp is two
 //! words that are not written at once, as the real one is twelve.
 
-#[path = "../../../cacheness-metadata/src/sqlite/changes.rs"]
+#[path = "../../../cacheness-sqlite/src/changes.rs"]
 mod changes;
 
 use loom::sync::atomic::{AtomicU32, Ordering, fence};
 use loom::thread;
 
 use super::*;
+use crate::backend::{AccessRecord, Confirm, Evicted};
 use crate::backends::MemoryBlobs;
 use crate::entry::{EntrySummary, EntryVersion};
-use crate::metadata::{Access, Confirm, Evicted};
 use crate::payload::Payload;
 use crate::sync::Mutex;
 use crate::sync::model::check;
@@ -189,7 +189,7 @@ impl MetadataBackend for Backend {
     }
 
     /// Writes nothing.
-    fn record_accesses(&self, _accesses: &[Access]) -> Result<()> {
+    fn record_accesses(&self, _accesses: &[AccessRecord]) -> Result<()> {
         self.transact(|_| None);
         Ok(())
     }

@@ -8,10 +8,10 @@
 //!    shares is not to go: their blobs stay until no entry names them.
 
 use super::{PAGE, Store};
+use crate::backend::Scan;
 use crate::backends::Reserve;
 use crate::entry::{Entry, EntryVersion};
 use crate::error::{Error, Result};
-use crate::metadata::Scan;
 
 /// What is to be removed.
 #[derive(Clone, Copy, Debug)]

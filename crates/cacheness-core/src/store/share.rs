@@ -1,9 +1,9 @@
 //! Equal payloads in a content-addressable store: one blob for all of them, as long as it is whole.
 
 use super::Store;
+use crate::backend::Share;
 use crate::entry::{Entry, Location};
 use crate::error::{ErrorKind, Result};
-use crate::metadata::Share;
 use crate::payload::{Check, Stored};
 
 /// A blob that should have the bytes that have just been written once more.

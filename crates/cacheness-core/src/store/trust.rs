@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::fmt;
 
 use super::{ReadOptions, Store};
+use crate::backend::{Confirm, EntryUpdate};
 use crate::entry::{Entry, EntrySummary, Format, Location};
 use crate::error::{Error, ErrorKind, Result};
-use crate::metadata::{Confirm, EntryUpdate};
 use crate::payload::{Check, PayloadHasher, Stored};
 use crate::sign::{SignatureState, Signer};
 

@@ -6,7 +6,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::path::Path;
 
 use super::hashes::Hashes;
-use crate::blob::{BlobBackend, BlobHint, BlobWriter};
+use crate::backend::{BlobBackend, BlobHint, BlobWriter};
 use crate::entry::Location;
 use crate::error::{Error, ErrorKind, Result};
 use crate::parallel;

@@ -43,7 +43,7 @@ fn malformed_files_are_errors() {
 /// A blob that is a file without a name.
 struct Local(std::fs::File, u64);
 
-impl cacheness_core::blob::BlobReader for Local {
+impl cacheness_core::backend::BlobReader for Local {
     fn size(&self) -> u64 {
         self.1
     }
@@ -121,7 +121,7 @@ impl std::io::Write for Full {
     }
 }
 
-impl cacheness_core::blob::BlobWriter for Full {
+impl cacheness_core::backend::BlobWriter for Full {
     fn commit(self: Box<Self>) -> cacheness_core::Result<String> {
         panic!("nothing to commit")
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use cacheness_core::ErrorKind;
-use cacheness_core::blob::{BlobBackend, BlobHint, BlobReader};
+use cacheness_core::backend::{BlobBackend, BlobHint, BlobReader};
 
 use super::{BlobFixture, Check};
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use cacheness_core::backend::{AccessRecord, Evicted, Eviction, EvictionOrder, MetadataBackend, PutOptions};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::Totals;
-use cacheness_core::metadata::{Access, Evicted, Eviction, EvictionOrder, MetadataBackend, PutOptions};
 
 use super::MetadataFixture;
 use crate::sample::{NOW, blob, inline};
@@ -21,7 +21,7 @@ fn file(backend: &dyn MetadataBackend, number: i64, expires_at: Option<Timestamp
 }
 
 fn access(backend: &dyn MetadataBackend, number: i64, at: i64, count: u64) {
-    let access = Access { key: format!("k{number}"), at: Timestamp(NOW.0 + at), count };
+    let access = AccessRecord { key: format!("k{number}"), at: Timestamp(NOW.0 + at), count };
     backend.record_accesses(&[access]).expect("written down");
 }
 
@@ -166,7 +166,7 @@ pub(super) fn many(fixture: &MetadataFixture) {
     // Half of them have been read lately.
     let accesses: Vec<_> = (0..count)
         .step_by(2)
-        .map(|n| Access { key: format!("k{n}"), at: Timestamp(NOW.0 + 2 * count + n), count: 3 })
+        .map(|n| AccessRecord { key: format!("k{n}"), at: Timestamp(NOW.0 + 2 * count + n), count: 3 })
         .collect();
     backend.record_accesses(&accesses).expect("written down");
     let mut evicted = Vec::new();

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cacheness_core::ErrorKind;
+use cacheness_core::backend::{AccessRecord, EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Scan};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, Location, Totals};
-use cacheness_core::metadata::{Access, EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Scan};
 
 use super::{Check, MetadataFixture, eviction, sharing, skim};
 use crate::sample::{NOW, blob, full, inline};
@@ -92,7 +92,7 @@ fn empty(fixture: &MetadataFixture) {
     assert_eq!(backend.equal_blob(&blob("nothing", "blobs/a-000000000001", Some([1; 32]), 1)).expect("looked"), None);
     assert!(!change(backend, "nothing", &inline("nothing", b""), &EntryUpdate::default()));
     backend.record_accesses(&[]).expect("no error");
-    backend.record_accesses(&[Access { key: "nothing".into(), at: NOW, count: 1 }]).expect("passed over");
+    backend.record_accesses(&[AccessRecord { key: "nothing".into(), at: NOW, count: 1 }]).expect("passed over");
     assert!(keys(backend, &Scan::default()).is_empty());
     assert_eq!(totals(backend), (0, 0));
     assert_eq!(backend.created_range().expect("looked"), None);
@@ -138,7 +138,7 @@ fn extreme_values(fixture: &MetadataFixture) {
     assert_eq!(get(backend, "huge"), Some(huge));
     backend.delete("huge").expect("deleted");
     // One more read of an entry that has been read as often as can be counted.
-    backend.record_accesses(&[Access { key: "a".into(), at: NOW, count: u64::MAX }]).expect("written down");
+    backend.record_accesses(&[AccessRecord { key: "a".into(), at: NOW, count: u64::MAX }]).expect("written down");
     assert!(get(backend, "a").expect("there").access_count >= i64::MAX.cast_unsigned());
 }
 
@@ -209,7 +209,7 @@ fn hostile_keys(fixture: &MetadataFixture) {
 fn replace(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;
     put(backend, &Entry { access_count: 2, ..inline("k", b"old") });
-    backend.record_accesses(&[Access { key: "k".into(), at: NOW, count: 3 }]).expect("written down");
+    backend.record_accesses(&[AccessRecord { key: "k".into(), at: NOW, count: 3 }]).expect("written down");
     let new = Entry { created_at: Timestamp(NOW.0 + 9), access_count: 0, ..full("k", b"new payload") };
     assert_eq!(put(backend, &new), PutOutcome { replaced: true, ..PutOutcome::default() });
     assert_eq!(get(backend, "k"), Some(Entry { access_count: 5, ..new }));
@@ -341,7 +341,7 @@ fn accesses(fixture: &MetadataFixture) {
     for key in ["a", "b"] {
         put(backend, &full(key, b"x"));
     }
-    let access = |key: &str, at: i64, count| Access { key: key.into(), at: Timestamp(at), count };
+    let access = |key: &str, at: i64, count| AccessRecord { key: key.into(), at: Timestamp(at), count };
     let later = NOW.0 + 1_000;
     backend
         .record_accesses(&[access("a", later, 3), access("gone", later, 1), access("a", NOW.0, 2), access("b", 0, 1)])
@@ -524,7 +524,7 @@ fn threads(fixture: &MetadataFixture) {
                         1 => {
                             drop(backend.scan(&Scan { prefix: "own", limit: 50, ..Scan::default() }).expect("scanned"));
                         }
-                        2 => backend.record_accesses(&[Access { key: own, at: NOW, count: 1 }]).expect("written"),
+                        2 => backend.record_accesses(&[AccessRecord { key: own, at: NOW, count: 1 }]).expect("written"),
                         3 => drop(backend.totals().expect("totals")),
                         _ => {}
                     }
@@ -573,7 +573,7 @@ fn closed(fixture: &MetadataFixture) {
     put(backend, &entry);
     backend.close().expect("closed");
     backend.close().expect("closing twice is no error");
-    let access = Access { key: "k".into(), at: NOW, count: 1 };
+    let access = AccessRecord { key: "k".into(), at: NOW, count: 1 };
     let errors = [
         backend.get("k").err(),
         backend.get_summary("k").err(),

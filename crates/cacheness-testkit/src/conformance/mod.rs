@@ -17,8 +17,8 @@ mod skim;
 
 use std::any::Any;
 
-use cacheness_core::blob::BlobBackend;
-use cacheness_core::metadata::MetadataBackend;
+use cacheness_core::backend::BlobBackend;
+use cacheness_core::backend::MetadataBackend;
 
 pub use self::blobs::CHECKS as BLOB_CHECKS;
 pub use self::metadata::CHECKS as METADATA_CHECKS;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use cacheness_core::backend::{AccessRecord, EntryUpdate, PutOptions, Scan, Share};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, Location, Totals};
-use cacheness_core::metadata::{Access, EntryUpdate, PutOptions, Scan, Share};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -147,7 +147,7 @@ fn play(fixture: &MetadataFixture, operations: &[Operation]) {
             }
             Operation::Access { keys } => {
                 let time = at(model.clock);
-                let accesses: Vec<_> = keys.into_iter().map(|key| Access { key, at: time, count: 2 }).collect();
+                let accesses: Vec<_> = keys.into_iter().map(|key| AccessRecord { key, at: time, count: 2 }).collect();
                 backend.record_accesses(&accesses).expect("written down");
                 for access in accesses {
                     if let Some(entry) = model.entries.get_mut(&access.key) {

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cacheness_core::ErrorKind;
+use cacheness_core::backend::{EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Share};
 use cacheness_core::entry::Entry;
-use cacheness_core::metadata::{EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Share};
 
 use super::MetadataFixture;
 use super::metadata::{get, put};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use cacheness_core::backend::{MetadataBackend, Position, PutOptions};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntryVersion, Glimpse};
-use cacheness_core::metadata::{MetadataBackend, Position, PutOptions};
 use cacheness_core::{Error, ErrorKind, Result};
 
 use super::MetadataFixture;

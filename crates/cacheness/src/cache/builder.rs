@@ -10,7 +10,7 @@ use cacheness_core::config::{CacheConfig, Codec, Durability, EvictionPolicy, Sto
 use cacheness_core::{Error, ErrorKind, Result};
 
 use super::Cache;
-use crate::directory::{Access, Place, open_store};
+use crate::directory::{OpenMode, Place, open_store};
 
 /// Opens a [`Cache`] with options.
 ///
@@ -26,7 +26,7 @@ use crate::directory::{Access, Place, open_store};
 #[derive(Clone, Debug)]
 pub struct CacheBuilder {
     place: Place,
-    access: Access,
+    access: OpenMode,
     config: CacheConfig,
     clock: Clock,
 }
@@ -35,7 +35,7 @@ impl Default for CacheBuilder {
     fn default() -> Self {
         Self {
             place: Place::Directory(PathBuf::from("./cache")),
-            access: Access::default(),
+            access: OpenMode::default(),
             config: CacheConfig::default(),
             clock: Clock::system(),
         }
@@ -123,14 +123,14 @@ impl CacheBuilder {
     /// Nothing is written; puts fail with `ReadOnly`. Where there is no store, [`open`](Self::open) fails with `NotAStore`.
     #[must_use]
     pub fn read_only(mut self) -> Self {
-        self.access = Access::ReadOnly;
+        self.access = OpenMode::ReadOnly;
         self
     }
 
     /// Nothing is made: where there is no store, [`open`](Self::open) fails with `NotAStore`.
     #[must_use]
     pub fn existing(mut self) -> Self {
-        self.access = Access::Existing;
+        self.access = OpenMode::Existing;
         self
     }
 

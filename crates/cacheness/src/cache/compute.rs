@@ -9,11 +9,11 @@ use cacheness_core::cache::{COMPUTE_SECONDS, Freshness, Served};
 use cacheness_core::entry::Computed;
 use cacheness_core::error::HoldsError;
 use cacheness_core::flight::{Flight, Scope, Step, Turn};
-use cacheness_core::handler::{Loadable, Storable};
+use cacheness_core::storable::{Loadable, Storable};
 use cacheness_core::store::EntryKey;
 
 use super::{Cache, PutOptions, counts_as_miss};
-use crate::calls::Code;
+use crate::cached::Code;
 use crate::key::IntoEntryKey;
 
 /// The longest time between two looks of a thread that waits.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use cacheness_core::Result;
 use cacheness_core::entry::{EntrySummary, EntryVersion};
-use cacheness_core::handler::Loadable;
-use cacheness_core::pattern::Pattern;
+use cacheness_core::query::pattern::Pattern;
+use cacheness_core::storable::Loadable;
 use cacheness_core::store::EntryKey;
 use serde::Serialize;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cacheness::core::sign::SignatureState;
 use cacheness::prelude::*;
-use cacheness::{Access, CacheConfig, ErrorKind, Place, StoreConfig};
+use cacheness::{CacheConfig, ErrorKind, OpenMode, Place, StoreConfig};
 use serde_json::{Map, Value, json};
 
 use crate::{blobs, noise};
@@ -66,7 +66,7 @@ fn equal_content_is_stored_once_and_goes_with_its_last_name() {
     let dir = tempfile::tempdir().unwrap();
     let config = StoreConfig { content_addressable: true, ..StoreConfig::default() };
     let place = Place::Directory(dir.path().into());
-    let store = BlobStore::open_with(&place, config, Access::default()).unwrap();
+    let store = BlobStore::open_with(&place, config, OpenMode::default()).unwrap();
     let noise = noise(1);
     let key = store.put_by_content(&noise, None).unwrap();
     assert_eq!(store.put_by_content(&noise, None).unwrap(), key);

@@ -169,7 +169,7 @@ fn a_file_of_nothing_but_length() {
     let mut config = StoreConfig::default();
     config.security.enable_entry_signing = false;
     let place = cacheness::Place::Directory(dir.path().into());
-    let store = BlobStore::open_with(&place, config, cacheness::Access::CreateOrOpen).unwrap();
+    let store = BlobStore::open_with(&place, config, cacheness::OpenMode::CreateOrOpen).unwrap();
     store.put("k", &crate::noise(1)).unwrap();
     let blob = dir.path().join(&crate::blobs(dir.path())[0]);
     let size = 1_u64 << 40;

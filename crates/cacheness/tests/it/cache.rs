@@ -321,7 +321,7 @@ fn a_cache_shows_what_it_is() {
 
 #[test]
 fn contents_have_hashes_and_sizes() {
-    use cacheness::utils::{hash_content, hash_path, size_mb};
+    use cacheness::hash::{hash_content, hash_path, size_mb};
 
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("below/file");

@@ -233,12 +233,12 @@ fn a_cache_that_fails_is_gone_round() {
 fn functions_share_the_cache_of_a_directory() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
-    let one = cacheness::calls::shared(&path).unwrap();
-    let two = cacheness::calls::shared(&path).unwrap();
+    let one = cacheness::cached::shared(&path).unwrap();
+    let two = cacheness::cached::shared(&path).unwrap();
     one.put(&1_u32, params! { x: 1 }).unwrap();
     assert_eq!(two.stats().unwrap().counts.puts, 1);
     one.close().unwrap();
-    let three = cacheness::calls::shared(&path).unwrap();
+    let three = cacheness::cached::shared(&path).unwrap();
     assert_eq!(three.get::<u32>(params! { x: 1 }).unwrap(), Some(1));
 }
 

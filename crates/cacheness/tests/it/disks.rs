@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use cacheness::config::StoreConfig;
-use cacheness::{Access, BlobStore, Durability, ErrorKind, Place};
+use cacheness::{BlobStore, Durability, ErrorKind, OpenMode, Place};
 
 use crate::{number_of, numbered, soak};
 
@@ -92,7 +92,7 @@ impl Drop for Disk {
 
 fn open(dir: &Path, backend: &str, durability: Durability) -> cacheness::Result<BlobStore> {
     let config = StoreConfig { durability, metadata_backend: Some(backend.to_owned()), ..StoreConfig::default() };
-    BlobStore::open_with(&Place::Directory(dir.to_owned()), config, Access::default())
+    BlobStore::open_with(&Place::Directory(dir.to_owned()), config, OpenMode::default())
 }
 
 /// Half of the values travel inside of their entry, half are files.

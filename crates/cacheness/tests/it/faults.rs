@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use cacheness::config::StoreConfig;
-use cacheness::{Access, BlobStore, Durability, ErrorKind, Place};
+use cacheness::{BlobStore, Durability, ErrorKind, OpenMode, Place};
 use cacheness_testkit::syscalls::{Answer, Call, Kind, supervise};
 
 /// A way to fail.
@@ -155,7 +155,7 @@ fn open(dir: &Path, setting: Setting) -> cacheness::Result<BlobStore> {
         metadata_backend: Some(setting.backend.to_owned()),
         ..StoreConfig::default()
     };
-    BlobStore::open_with(&Place::Directory(dir.to_owned()), config, Access::default())
+    BlobStore::open_with(&Place::Directory(dir.to_owned()), config, OpenMode::default())
 }
 
 /// A closed store with the former values.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cacheness::config::StoreConfig;
 use cacheness::prelude::*;
-use cacheness::{Access, CacheConfig, Clock, Error, ErrorKind, Place};
+use cacheness::{CacheConfig, Clock, Error, ErrorKind, OpenMode, Place};
 use cacheness_testkit::syscalls::{Answer, Call, Kind, supervise};
 
 use crate::{blobs, cache_at, noise_of};
@@ -261,7 +261,7 @@ fn what_is_pinned_is_removed_as_a_whole_or_not_at_all() {
                     let dir = crate::scratch();
                     let config = StoreConfig { metadata_backend: Some(backend.into()), ..StoreConfig::default() };
                     let place = Place::Directory(dir.path().to_owned());
-                    let store = BlobStore::open_with(&place, config, Access::default()).unwrap();
+                    let store = BlobStore::open_with(&place, config, OpenMode::default()).unwrap();
                     for number in 0..6 {
                         store.put(&format!("{number}"), &Size::Blobs.value(number)).unwrap();
                     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cacheness::config::StoreConfig;
 use cacheness::prelude::*;
-use cacheness::{Access, CacheConfig, ErrorKind, EvictionPolicy, Place};
+use cacheness::{CacheConfig, ErrorKind, EvictionPolicy, OpenMode, Place};
 use cacheness_testkit::syscalls::{Answer, Kind, supervise};
 
 use super::{blobs, files, noise_of};
@@ -19,7 +19,7 @@ fn open_with(dir: &Path, backend: &str) -> cacheness::Result<BlobStore> {
         metadata_backend: Some(backend.to_owned()),
         ..StoreConfig::default()
     };
-    BlobStore::open_with(&Place::Directory(dir.to_owned()), config, Access::default())
+    BlobStore::open_with(&Place::Directory(dir.to_owned()), config, OpenMode::default())
 }
 
 fn open(dir: &Path, backend: &str) -> BlobStore {

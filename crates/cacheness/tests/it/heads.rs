@@ -8,7 +8,7 @@ use cacheness::config::ArrayFormat;
 use cacheness::core::formats::array::slice;
 use cacheness::core::store::{EntryKey, Fetched, ReadOptions};
 use cacheness::prelude::*;
-use cacheness::{Access, CacheConfig, ErrorKind, Place};
+use cacheness::{CacheConfig, ErrorKind, OpenMode, Place};
 use ndarray::Array2;
 
 use crate::{blobs, cache_at};
@@ -41,7 +41,7 @@ fn every_damage_is_noticed(dir: &Path, config: &CacheConfig, read: impl Fn() -> 
     let (cache, _) = cache_at(dir, config.clone());
     let key = cache.put(&array(), params! { x: 1 }).unwrap();
     let place = Place::Directory(dir.into());
-    let store = BlobStore::open_with(&place, config.store.clone(), Access::Existing).unwrap();
+    let store = BlobStore::open_with(&place, config.store.clone(), OpenMode::Existing).unwrap();
     let part = |verify: bool| {
         let key = EntryKey::from_name(&key).unwrap();
         let found = store.engine().fetch(&key, ReadOptions { verify: true, strict: true }, |_| true)?;

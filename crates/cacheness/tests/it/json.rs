@@ -3,7 +3,7 @@
 use std::fs;
 
 use cacheness::prelude::*;
-use cacheness::{Access, ErrorKind, Place, StoreConfig};
+use cacheness::{ErrorKind, OpenMode, Place, StoreConfig};
 use serde_json::json;
 
 use crate::files;
@@ -107,10 +107,10 @@ fn a_store_of_artifacts_in_json() {
     let dir = tempfile::tempdir().unwrap();
     let config = StoreConfig { metadata_backend: Some("json".into()), ..StoreConfig::default() };
     let place = Place::Directory(dir.path().join("store"));
-    let store = BlobStore::open_with(&place, config, Access::CreateOrOpen).unwrap();
+    let store = BlobStore::open_with(&place, config, OpenMode::CreateOrOpen).unwrap();
     store.put_with("modèle/ü", &vec![0.5; 10_000], json!({ "accuracy": 0.1 })).unwrap();
     drop(store);
-    let store = BlobStore::open_with(&place, StoreConfig::default(), Access::ReadOnly).unwrap();
+    let store = BlobStore::open_with(&place, StoreConfig::default(), OpenMode::ReadOnly).unwrap();
     assert_eq!(store.get::<Vec<f64>>("modèle/ü").unwrap().unwrap().len(), 10_000);
     assert!(store.engine().verify_integrity("modèle/ü").unwrap().unwrap().valid);
 }

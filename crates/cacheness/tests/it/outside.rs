@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cacheness::prelude::*;
-use cacheness::{Access, CacheConfig, ErrorKind, Place, StoreConfig};
+use cacheness::{CacheConfig, ErrorKind, OpenMode, Place, StoreConfig};
 use proptest::prelude::*;
 
 use crate::{blobs, cache_at, noise};
@@ -82,7 +82,7 @@ impl Beside {
         let use_store = || -> cacheness::Result<()> {
             let cache = Cache::builder().directory(self.store()).config(unsigned()).open()?;
             assert_eq!(cache.get::<Vec<u8>>(Named("k"))?, None, "{what}: nothing from outside is served");
-            let store = BlobStore::open_with(&Place::Directory(self.store()), unsigned().store, Access::Existing)?;
+            let store = BlobStore::open_with(&Place::Directory(self.store()), unsigned().store, OpenMode::Existing)?;
             match store.get::<Vec<u8>>("k") {
                 Ok(found) => assert_eq!(found, None, "{what}"),
                 Err(error) => wrong(&error),
@@ -339,7 +339,7 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("a/b/store");
         let config = StoreConfig { inline_threshold_bytes: 0, ..StoreConfig::default() };
-        let store = BlobStore::open_with(&Place::Directory(root), config, Access::CreateOrOpen).unwrap();
+        let store = BlobStore::open_with(&Place::Directory(root), config, OpenMode::CreateOrOpen).unwrap();
         let mut kept = Vec::new();
         for name in &names {
             match store.put(name, name) {

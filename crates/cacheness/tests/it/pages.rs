@@ -5,14 +5,14 @@ use std::fs;
 use std::path::Path;
 
 use cacheness::prelude::*;
-use cacheness::{Access, Place, StoreConfig};
+use cacheness::{OpenMode, Place, StoreConfig};
 
 use crate::{noise_of, scratch, soak};
 
 const SMALL: u64 = 40;
 const LARGE: u64 = 2;
 
-fn open(dir: &Path, backend: &str, access: Access) -> cacheness::Result<BlobStore> {
+fn open(dir: &Path, backend: &str, access: OpenMode) -> cacheness::Result<BlobStore> {
     let config = StoreConfig {
         inline_threshold_bytes: 1024,
         metadata_backend: Some(backend.to_owned()),
@@ -49,7 +49,7 @@ struct Seen {
 }
 
 fn look(dir: &Path, backend: &str, what: &str, seen: &mut Seen) -> bool {
-    let Ok(store) = open(dir, backend, Access::Existing) else {
+    let Ok(store) = open(dir, backend, OpenMode::Existing) else {
         seen.refused += 1;
         return false;
     };
@@ -104,7 +104,7 @@ fn flip(honest: &Path, backend: &str, file: &str, trials: u64) -> Seen {
 }
 
 fn fill(dir: &Path, backend: &str) -> BlobStore {
-    let store = open(dir, backend, Access::default()).unwrap();
+    let store = open(dir, backend, OpenMode::default()).unwrap();
     for number in 0..SMALL + LARGE {
         store.put(&format!("entry {number}"), &value(number)).unwrap();
     }

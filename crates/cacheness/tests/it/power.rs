@@ -6,7 +6,7 @@ use std::path::Path;
 
 use cacheness::config::StoreConfig;
 
-use cacheness::{Access, BlobStore, Durability, ErrorKind, Place};
+use cacheness::{BlobStore, Durability, ErrorKind, OpenMode, Place};
 use cacheness_testkit::power::{Disk, Event, Luck, Recorder};
 
 use super::soak;
@@ -85,7 +85,7 @@ fn open(base: &Path, durability: Durability, backend: &str) -> cacheness::Result
         metadata_backend: Some(backend.trim_end_matches(" on NFS").to_owned()),
         ..StoreConfig::default()
     };
-    BlobStore::open_with(&Place::Directory(base.join("new/store")), config, Access::default())
+    BlobStore::open_with(&Place::Directory(base.join("new/store")), config, OpenMode::default())
 }
 
 /// The calls of all steps; the mark `n` says that `n` steps have been acknowledged.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cacheness::config::StoreConfig;
 use cacheness::prelude::*;
-use cacheness::{Access, ErrorKind, Place};
+use cacheness::{ErrorKind, OpenMode, Place};
 
 use crate::noise_of;
 
@@ -164,7 +164,7 @@ fn of_stores() {
             let one = |number| {
                 let config = StoreConfig { metadata_backend: Some(backend.into()), ..StoreConfig::default() };
                 let place = Place::Directory(dir.path().to_owned());
-                let store = BlobStore::open_with(&place, config, Access::default()).unwrap();
+                let store = BlobStore::open_with(&place, config, OpenMode::default()).unwrap();
                 use_store(&store, number);
                 store
             };
@@ -213,7 +213,7 @@ fn of_values_in_memory() {
                     inline_threshold_bytes: if number % 2 == 0 { 1 << 20 } else { 1024 },
                     ..StoreConfig::default()
                 };
-                let store = BlobStore::open_with(&Place::Memory, config, Access::default()).unwrap();
+                let store = BlobStore::open_with(&Place::Memory, config, OpenMode::default()).unwrap();
                 store.put("value", &value).unwrap();
                 store
             };
@@ -286,7 +286,7 @@ fn of_values_that_are_being_read() {
         let stored = cache.engine().get(&key, None, options).unwrap().unwrap();
         cache.close().unwrap();
         assert_eq!(cache.get::<Vec<u8>>(params! { x: 1 }).unwrap_err().kind(), ErrorKind::Closed);
-        let read = <Vec<u8> as cacheness::core::handler::Loadable>::decode(*stored).unwrap();
+        let read = <Vec<u8> as cacheness::core::storable::Loadable>::decode(*stored).unwrap();
         assert_eq!(read, noise_of(3, 100_000), "{backend}");
         Held::check(&before, backend);
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cacheness::config::Durability;
 use cacheness::prelude::*;
-use cacheness::{Access, ErrorKind, Place, StoreConfig};
+use cacheness::{ErrorKind, OpenMode, Place, StoreConfig};
 
 use crate::files;
 
@@ -14,7 +14,7 @@ fn open(dir: &Path, json: bool, durability: Durability) -> BlobStore {
     if json {
         config.metadata_backend = Some("json".into());
     }
-    BlobStore::open_with(&Place::Directory(dir.into()), config, Access::default()).unwrap()
+    BlobStore::open_with(&Place::Directory(dir.into()), config, OpenMode::default()).unwrap()
 }
 
 fn noise() -> Vec<u8> {

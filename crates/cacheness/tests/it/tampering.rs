@@ -12,7 +12,7 @@ use cacheness::core::payload::{Encoded, Payload, Stored};
 use cacheness::core::sign::SignatureState;
 use cacheness::core::store::{EntryKey, PutAttributes};
 use cacheness::prelude::*;
-use cacheness::{Access, CacheConfig, ErrorKind, Place, StoreConfig, config};
+use cacheness::{CacheConfig, ErrorKind, OpenMode, Place, StoreConfig, config};
 use ndarray::Array2;
 use rusqlite::types::Value as Sql;
 use serde_json::json;
@@ -102,7 +102,7 @@ fn every_change_is_noticed<T: Storable + Loadable>(value: T, change: impl Fn(&mu
     let (cache, _) = cache_at(dir.path(), config.clone());
     let options = PutOptions::new().metadata(json!({ "accuracy": 0.5 })).description("honest");
     let key = cache.put_with(&Traced(value), params! { x: 1 }, options).unwrap();
-    let store = BlobStore::open_with(&Place::Directory(dir.path().into()), config.store, Access::Existing).unwrap();
+    let store = BlobStore::open_with(&Place::Directory(dir.path().into()), config.store, OpenMode::Existing).unwrap();
     let before = DECODED.load(Ordering::Relaxed);
     cache.get::<Traced<T>>(params! { x: 1 }).unwrap().unwrap();
     assert!(DECODED.load(Ordering::Relaxed) > before, "the trace works");
@@ -193,7 +193,7 @@ fn every_byte_of_a_file_is_bound() {
             let (cache, _) = cache_at(dir.path(), config.clone());
             let key = cache.put(&Traced(value.clone()), params! { x: 1 }).unwrap();
             let place = Place::Directory(dir.path().into());
-            let store = BlobStore::open_with(&place, config.store, Access::Existing).unwrap();
+            let store = BlobStore::open_with(&place, config.store, OpenMode::Existing).unwrap();
             let path = dir.path().join(&blobs(dir.path())[0]);
             let honest = fs::read(&path).unwrap();
             let decoded = DECODED.load(Ordering::Relaxed);
@@ -225,7 +225,7 @@ fn every_byte_of_a_json_file_is_bound() {
     let dir = tempfile::tempdir().unwrap();
     let config = || StoreConfig { metadata_backend: Some("json".into()), ..StoreConfig::default() };
     let place = Place::Directory(dir.path().into());
-    let open = || BlobStore::open_with(&place, config(), Access::CreateOrOpen);
+    let open = || BlobStore::open_with(&place, config(), OpenMode::CreateOrOpen);
     open().unwrap().put_with("k", &"honest".to_owned(), json!({ "accuracy": 0.5 })).unwrap();
     let path = dir.path().join("cache_metadata.json");
     let honest = fs::read(&path).unwrap();
@@ -362,7 +362,7 @@ fn what_reads_a_payload_says_whether_it_is_a_pickle() {
         let mut strict = StoreConfig::default();
         strict.security.allow_pickle = false;
         let place = Place::Directory(dir.path().into());
-        let store = BlobStore::open_with(&place, strict, Access::Existing).unwrap();
+        let store = BlobStore::open_with(&place, strict, OpenMode::Existing).unwrap();
         assert_eq!(fetched(&store, "k", true), Err(ErrorKind::PickleRefused), "{handler} {storage_format}");
         let refused = store.engine().put(&key, pickle(handler, storage_format), PutAttributes::default());
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::PickleRefused);
@@ -385,7 +385,7 @@ fn a_handler_of_ones_own_is_shown_only_what_is_signed() {
     let open = |change: fn(&mut StoreConfig)| {
         let mut config = StoreConfig::default();
         change(&mut config);
-        BlobStore::open_with(&Place::Directory(dir.path().into()), config, Access::Existing).unwrap()
+        BlobStore::open_with(&Place::Directory(dir.path().into()), config, OpenMode::Existing).unwrap()
     };
     assert_eq!(fetched(&open(|config| config.security.trust_unsigned_pickles = true), "k", true), Ok(true));
     assert_eq!(fetched(&open(|config| config.security.enable_entry_signing = false), "k", true), Ok(true));
@@ -446,7 +446,7 @@ fn without_a_key_nothing_counts_as_signed() {
     let open = |allow: bool| {
         let mut config = StoreConfig::default();
         config.security.allow_unsigned_entries = allow;
-        BlobStore::open_with(&Place::Directory(dir.path().into()), config, Access::ReadOnly).unwrap()
+        BlobStore::open_with(&Place::Directory(dir.path().into()), config, OpenMode::ReadOnly).unwrap()
     };
     assert_eq!(open(true).get::<u8>("k").unwrap(), Some(1));
     let error = open(false).get::<u8>("k").unwrap_err();

@@ -22,6 +22,7 @@ mod equality;
 pub mod ext;
 pub(in crate::formats) mod numpy;
 mod ser;
+pub mod tagged_json;
 pub mod uuid;
 mod value;
 mod value_serde;

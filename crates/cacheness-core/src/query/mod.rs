@@ -1,0 +1,3 @@
+//! Which entries are meant: patterns of values.
+
+pub mod pattern;

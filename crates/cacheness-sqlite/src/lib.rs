@@ -1,0 +1,49 @@
+//! Entries in a SQLite database.
+//!
+//! A metadata backend keeps entries and never opens a blob. The format of the database is specified in
+//! `docs/formats/store.md`.
+//!
+//! ```
+//! use cacheness_core::backend::MetadataBackend;
+//! use cacheness_sqlite::{SqliteMetadata, SqliteOptions};
+//!
+//! # fn main() -> cacheness_core::Result<()> {
+//! # let dir = tempfile::tempdir().expect("a directory");
+//! let entries = SqliteMetadata::open(SqliteOptions::new(dir.path().join("cache_metadata.db")))?;
+//! assert_eq!(entries.totals()?.entries, 0);
+//! assert!(entries.get("0123456789abcdef")?.is_none());
+//! entries.close()
+//! # }
+//! ```
+//!
+//! | module | is for |
+//! |---|---|
+//! | `database` | the backend and its options |
+//! | `connect`, `pool`, `turn` | opening the database, connections, the right to write |
+//! | `rows`, `write`, `scan`, `evict`, `totals` | statements |
+//! | `checkpoint`, `watch`, `changes` | the write-ahead log, and noticing what others have written |
+//! | [`mount`] | what kind of file system a path is on |
+//! | `fork` | keeping SQLite's locks true in a forked child |
+
+mod changes;
+mod checkpoint;
+mod connect;
+mod database;
+mod errno;
+mod error;
+mod evict;
+mod fork;
+mod header;
+pub mod mount;
+mod names;
+mod pool;
+mod rows;
+mod scan;
+mod spool;
+mod totals;
+mod turn;
+mod watch;
+mod write;
+
+pub use database::{Access as SqliteAccess, SqliteMetadata, SqliteOptions};
+pub use mount::FilesystemKind;

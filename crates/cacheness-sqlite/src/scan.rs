@@ -1,0 +1,127 @@
+//! Pages of entries: in the order of their keys, or, where any order will do, in that of the table.
+
+use cacheness_core::Result;
+use cacheness_core::backend::Scan;
+use cacheness_core::clock::Timestamp;
+use cacheness_core::entry::{EntrySummary, Glimpse};
+use rusqlite::Connection;
+
+use crate::database::prepare;
+use crate::error::translate;
+use crate::rows::{self, columns};
+
+/// Up to this many expired entries are found by their expiry and sorted; more are met on the way through all keys.
+const FEW_EXPIRED: i64 = 10_000;
+
+/// The first string, in the order of bytes, that is greater than all that start with `prefix`; `None` if there is none.
+fn after_prefix(prefix: &str) -> Option<String> {
+    let mut end = prefix.to_owned();
+    while let Some(last) = end.pop() {
+        let next = match last {
+            '\u{d7ff}' => Some('\u{e000}'), // The surrogates between them are no characters.
+            last => char::from_u32(u32::from(last) + 1),
+        };
+        if let Some(next) = next {
+            end.push(next);
+            return Some(end);
+        }
+    }
+    None
+}
+
+/// A page of entries without their inline payloads.
+pub(crate) fn scan(connection: &Connection, scan: &Scan<'_>) -> Result<Vec<EntrySummary>> {
+    let failed = |e| translate("cannot list entries", e);
+    let (from, operator) = match scan.after {
+        Some(after) if after >= scan.prefix => (after, ">"),
+        _ => (scan.prefix, ">="),
+    };
+    let mut sql = format!(
+        concat!("SELECT ", columns!(), ", cache_key FROM cache_entries WHERE cache_key {operator} ?1"),
+        operator = operator
+    );
+    let end = after_prefix(scan.prefix);
+    if end.is_some() {
+        sql.push_str(" AND cache_key < ?2");
+    }
+    if let Some(Timestamp(time)) = scan.expired_at {
+        let count = "SELECT count(*) FROM (SELECT 1 FROM cache_entries WHERE expires_at <= ?1 LIMIT ?2)";
+        let expired: i64 =
+            prepare(connection, count)?.query_row([time, FEW_EXPIRED + 1], |row| row.get(0)).map_err(failed)?;
+        // A unary plus keeps the planner from using an index on the column behind it.
+        sql = if expired <= FEW_EXPIRED {
+            sql.replace("WHERE cache_key", "WHERE +cache_key").replace("AND cache_key", "AND +cache_key")
+                + " AND expires_at <= ?3"
+        } else {
+            sql + " AND +expires_at <= ?3"
+        };
+    }
+    sql.push_str(" ORDER BY cache_key LIMIT ?4");
+    let mut statement = prepare(connection, &sql)?;
+    let limit = if scan.limit == 0 { -1 } else { i64::try_from(scan.limit).unwrap_or(i64::MAX) };
+    // Parameters that a variant of the statement does not have are not bound.
+    statement.raw_bind_parameter(1, from).map_err(failed)?;
+    if let Some(end) = &end {
+        statement.raw_bind_parameter(2, end.as_str()).map_err(failed)?;
+    }
+    if let Some(Timestamp(time)) = scan.expired_at {
+        statement.raw_bind_parameter(3, time).map_err(failed)?;
+    }
+    statement.raw_bind_parameter(4, limit).map_err(failed)?;
+    let mut rows = statement.raw_query();
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        found.push(rows::summary(row)?);
+    }
+    Ok(found)
+}
+
+/// Shows the next rows after the row `after`, at most `limit`, in the order of the table, so that each of its pages is read
+/// once; moves `after` along. Returns whether there may be more.
+pub(crate) fn skim(
+    connection: &Connection,
+    after: &mut i64,
+    limit: i64,
+    visit: &mut dyn FnMut(&Glimpse<'_>) -> Result<()>,
+) -> Result<bool> {
+    let failed = |e| translate("cannot look through the entries", e);
+    let sql = "SELECT id, cache_key, created_at, file_hash, metadata, params FROM cache_entries \
+               WHERE id > ?1 ORDER BY id LIMIT ?2";
+    let mut statement = prepare(connection, sql)?;
+    statement.raw_bind_parameter(1, *after).map_err(failed)?;
+    statement.raw_bind_parameter(2, limit).map_err(failed)?;
+    let mut rows = statement.raw_query();
+    let mut seen = 0;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let id = row.get(0).map_err(failed)?;
+        visit(&rows::glimpse(row)?)?;
+        *after = id;
+        seen += 1;
+    }
+    Ok(seen == limit)
+}
+
+/// The least and the greatest creation time.
+pub(crate) fn created_range(connection: &Connection) -> Result<Option<(Timestamp, Timestamp)>> {
+    let found: (Option<i64>, Option<i64>) =
+        prepare(connection, "SELECT min(created_at), max(created_at) FROM cache_entries")?
+            .query_row((), |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(|e| translate("cannot read when entries were put", e))?;
+    Ok(found.0.map(Timestamp).zip(found.1.map(Timestamp)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_prefix() {
+        let end = |prefix: &str| after_prefix(prefix);
+        assert_eq!(end(""), None);
+        assert_eq!(end("a").as_deref(), Some("b"));
+        assert_eq!(end("a\u{7f}").as_deref(), Some("a\u{80}"));
+        assert_eq!(end("\u{d7ff}").as_deref(), Some("\u{e000}"));
+        assert_eq!(end("a\u{10ffff}\u{10ffff}").as_deref(), Some("b"));
+        assert_eq!(end("\u{10ffff}"), None);
+    }
+}

@@ -1,0 +1,14 @@
+//! The turn to write: one for all threads of a process.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Writers of one process queue here instead of finding the database busy. Clones are one and the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Turn(Arc<Mutex<()>>);
+
+impl Turn {
+    /// Waits until no other thread of this process writes.
+    pub(crate) fn take(&self) -> MutexGuard<'_, ()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,169 @@
+//! Noticing without a system call whether anybody has committed.
+//!
+//! Every commit to a database with a write-ahead log changes the header of the log's index, which all connections map
+//! into their memory: a counter of transactions, and a running checksum over the log. While the header is the same, every
+//! read would give what it gave before. It is also what SQLite itself looks at when a read begins.
+//!
+//! A connection is kept open only for its map of the index. SQLite unmaps it when the last connection of the process
+//! closes, so it lives as long as this one does.
+#![allow(unsafe_code)]
+
+use std::ptr::NonNull;
+
+use cacheness_core::Result;
+use rusqlite::{Connection, ffi};
+
+use crate::changes::Changes;
+use crate::connect::{Mode, Target};
+use crate::error::translate;
+use crate::header::{Header, Mapped};
+use crate::pool::Pooled;
+
+/// Questions before a watch is opened: a program that asks for a value or two need not pay for a connection.
+const PATIENCE: u32 = 4;
+/// `WALINDEX_PGSZ` (sqlite3.c): the first piece of the index, in which the header is.
+const REGION: i32 = 32 * 1024;
+
+/// How many pages this connection has written to its log, or its database, so far. Rows that were written as they were
+/// make no page, so the number of changed rows would not tell.
+pub(crate) fn pages_written(connection: &Connection) -> i32 {
+    let (mut pages, mut unused) = (0, 0);
+    // SAFETY: the handle is open, the caller has the connection to itself, and both numbers outlive the call.
+    unsafe {
+        ffi::sqlite3_db_status(
+            connection.handle(),
+            ffi::SQLITE_DBSTATUS_CACHE_WRITE,
+            &raw mut pages,
+            &raw mut unused,
+            0,
+        );
+    }
+    pages
+}
+
+/// A connection that is never used, and its map of the log's index.
+#[derive(Debug)]
+struct Watch {
+    header: Mapped,
+    /// Keeps the map.
+    _connection: Pooled,
+}
+
+impl Watch {
+    /// `None` where there is no index in memory to be watched.
+    fn open(target: &Target) -> Result<Option<Self>> {
+        let connection = target.open()?;
+        // The index is mapped by the first read.
+        let read = connection.query_row("SELECT count(*) FROM cache_info", (), |_| Ok(()));
+        read.map_err(|e| translate("cannot read the database", e))?;
+        let mut region = std::ptr::null_mut();
+        // SAFETY: the handle is open and used by nobody else. SQLITE_FCNTL_FILE_POINTER gives the file of the database,
+        // whose methods are of the version they say; `xShmMap` without the wish to extend gives the map that is there.
+        let code = unsafe {
+            let mut file: *mut ffi::sqlite3_file = std::ptr::null_mut();
+            let code = ffi::sqlite3_file_control(
+                connection.handle(),
+                c"main".as_ptr(),
+                ffi::SQLITE_FCNTL_FILE_POINTER,
+                (&raw mut file).cast(),
+            );
+            if code != ffi::SQLITE_OK || file.is_null() || (*file).pMethods.is_null() {
+                return Ok(None);
+            }
+            let methods = &*(*file).pMethods;
+            match methods.xShmMap.filter(|_| methods.iVersion >= 2) {
+                Some(map) => map(file, 0, REGION, 0, &raw mut region),
+                None => return Ok(None),
+            }
+        };
+        Ok(NonNull::new(region.cast()).filter(|_| code == ffi::SQLITE_OK).map(|start| {
+            // SAFETY: the map has 32 KiB, begins on a page, and lives as long as the connection. SQLite, in C and mostly in
+            // other processes, copies a header with `memcpy`, as it reads it: words, on every machine it runs on.
+            let header = unsafe { Mapped::new(start) };
+            Self { header, _connection: connection }
+        }))
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    /// Asked so many times.
+    Waiting(u32),
+    Watching(Watch),
+    /// There is nothing to watch.
+    Blind,
+}
+
+/// Counts the changes that others make, where they can be watched.
+#[derive(Debug)]
+pub(crate) struct Tracker {
+    state: State,
+    changes: Changes<Header>,
+}
+
+impl Default for Tracker {
+    fn default() -> Self {
+        Self { state: State::Waiting(0), changes: Changes::default() }
+    }
+}
+
+impl Tracker {
+    /// The answer of `outside_changes`.
+    pub(crate) fn look(&mut self, target: &Target) -> Option<u64> {
+        if let State::Waiting(asked) = &mut self.state {
+            *asked += 1;
+            if target.mode != Mode::Wal {
+                self.state = State::Blind;
+            } else if *asked > PATIENCE {
+                // A watch that cannot be opened is no error: whatever stands in its way stands in the way of a read too.
+                self.state = Watch::open(target).ok().flatten().map_or(State::Blind, State::Watching);
+            }
+        }
+        let header = self.header()?;
+        Some(self.changes.look(header))
+    }
+
+    /// The header now, where it is watched.
+    pub(crate) fn header(&self) -> Option<Header> {
+        match &self.state {
+            State::Watching(watch) => Some(watch.header.read()),
+            _ => None,
+        }
+    }
+
+    /// Whether the schema has been looked at, and nobody else has committed since; `now` is the header.
+    pub(crate) fn knows_schema(&self, now: Option<Header>) -> bool {
+        now.is_some_and(|now| self.changes.knows_schema(now))
+    }
+
+    /// [`Changes::over`], where anything is watched and was before the transaction.
+    pub(crate) fn over(&mut self, before: Option<Header>, committed: Option<bool>) {
+        if let (Some(before), Some(after)) = (before, self.header()) {
+            self.changes.over(before, after, committed);
+        }
+    }
+
+    /// Closes the connection; nothing is watched any more.
+    pub(crate) fn close(&mut self) {
+        self.state = State::Blind;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pages_that_are_written_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = Connection::open(dir.path().join("db")).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+        let before = pages_written(&connection);
+        connection.execute_batch("BEGIN IMMEDIATE; COMMIT").unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE; UPDATE t SET x = 2; ROLLBACK").unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE; DELETE FROM t WHERE x = 3; COMMIT").unwrap();
+        assert_eq!(pages_written(&connection), before);
+        connection.execute_batch("BEGIN IMMEDIATE; UPDATE t SET x = 2; COMMIT").unwrap();
+        assert!(pages_written(&connection) > before);
+    }
+}

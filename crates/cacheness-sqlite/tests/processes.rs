@@ -1,0 +1,182 @@
+//! Several processes on one store, and processes that die.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use cacheness_core::ErrorKind;
+use cacheness_core::backend::{MetadataBackend, Position, PutOptions};
+use cacheness_sqlite::{FilesystemKind, SqliteMetadata, SqliteOptions};
+use cacheness_testkit::sample;
+use common::{Child, Pipe, examine, get, open, place, put};
+
+#[test]
+fn twenty_processes_open_a_fresh_directory() {
+    for kind in [FilesystemKind::Local, FilesystemKind::Network("nfs")] {
+        let (dir, _) = place();
+        let path = dir.path().join("not/there/yet/cache_metadata.db");
+        let mut go = Pipe::new();
+        let children: Vec<_> = (0..20)
+            .map(|child| {
+                let (path, go) = (&path, &mut go);
+                Child::start(move || {
+                    go.wait();
+                    let store = SqliteMetadata::open(SqliteOptions::new(path).filesystem(kind)).expect("opened");
+                    put(&store, &format!("{child}"), "x");
+                    assert!(get(&store, &format!("{child}")).is_some());
+                })
+            })
+            .collect();
+        (0..20).for_each(|_| go.send());
+        children.into_iter().for_each(Child::join);
+        assert_eq!(examine(&path).len(), 20, "{kind:?}");
+    }
+}
+
+/// Reads and a write by other threads, from the inside of a read: if they waited for it, this would never end.
+#[test]
+fn threads_read_at_the_same_time_and_beside_a_writer() {
+    let (_dir, path) = place();
+    let store = open(&path);
+    for number in 0..10 {
+        put(&store, &format!("{number}"), "before");
+    }
+    let mut seen = 0;
+    let visit = &mut |_: &cacheness_core::entry::Glimpse<'_>| {
+        let number = seen.to_string();
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..4).map(|_| scope.spawn(|| get(&store, &number))).collect();
+            readers.into_iter().for_each(|reader| assert_eq!(reader.join().unwrap().as_deref(), Some("before")));
+            scope.spawn(|| put(&store, &number, "after")).join().unwrap();
+        });
+        assert_eq!(get(&store, &number).as_deref(), Some("after"));
+        seen += 1;
+        Ok(())
+    };
+    assert_eq!(store.skim(&Position::Start, 100, visit).unwrap(), None);
+    assert_eq!(seen, 10, "a read sees what was there when it began");
+}
+
+#[test]
+fn processes_and_threads_mixed() {
+    let (_dir, path) = place();
+    let children: Vec<_> = (0..4)
+        .map(|child| {
+            let path = &path;
+            Child::start(move || {
+                let store = open(path);
+                std::thread::scope(|scope| {
+                    for thread in 0..3 {
+                        let store = &store;
+                        scope.spawn(move || {
+                            for i in 0..60 {
+                                let key = format!("{child}/{thread}/{i}");
+                                put(store, &key, &key);
+                                put(store, "shared", &key.repeat(50));
+                                let shared = get(store, "shared").expect("always there");
+                                let first = shared.split_at(shared.len() / 50).0;
+                                assert_eq!(shared, first.repeat(50), "a reader never sees a mixture");
+                                if i % 3 == 0 {
+                                    store.delete(&key).expect("deleted").expect("there");
+                                }
+                            }
+                        });
+                    }
+                });
+            })
+        })
+        .collect();
+    children.into_iter().for_each(Child::join);
+    assert_eq!(examine(&path).len(), 1 + 4 * 3 * 40);
+}
+
+/// A child puts, replaces and deletes and says so after each; it is killed, and the store has what was said.
+#[test]
+fn nothing_acknowledged_is_lost_when_a_writer_is_killed() {
+    let (_dir, path) = place();
+    let mut acknowledged: BTreeMap<String, u32> = BTreeMap::new();
+    let mut next = 1_u32;
+    for round in 0..25_u64 {
+        let pipe = Pipe::new();
+        let (reader, child) = {
+            let (path, first) = (&path, next);
+            let mut pipe = Some(pipe);
+            let child = Child::start(|| {
+                let mut writer = pipe.take().expect("there").into_writer();
+                let store = open(path);
+                for value in first.. {
+                    // Replaced every 50 values, so that the number in an entry says how far it got. Some are large.
+                    let key = format!("{}", value % 50);
+                    let payload = format!("{value:010}").repeat(if value % 7 == 0 { 2_000 } else { 1 });
+                    store.put(&sample::inline(&key, payload.as_bytes()), PutOptions::default()).expect("put");
+                    writer.write_all(&value.to_le_bytes()).expect("the parent listens");
+                }
+            });
+            (pipe.take().expect("the parent's copy").into_reader(), child)
+        };
+        std::thread::sleep(Duration::from_millis(3 + round * 7 % 40));
+        child.kill();
+        let mut said = Vec::new();
+        let mut reader = reader;
+        reader.read_to_end(&mut said).expect("read");
+        for value in said.chunks_exact(4).map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four"))) {
+            acknowledged.insert(format!("{}", value % 50), value);
+            next = value + 1;
+        }
+        let found = examine(&path);
+        for (key, value) in &mut acknowledged {
+            let payload = found.get(key).unwrap_or_else(|| panic!("round {round}: {key} is lost"));
+            assert_eq!(payload.len() % 10, 0);
+            assert_eq!(*payload, payload[..10].repeat(payload.len() / 10), "round {round}: {key} is torn");
+            let stored: u32 = payload[..10].parse().expect("a number");
+            // The one put that was not acknowledged may have happened.
+            assert!(stored == *value || stored == next, "round {round}: {key} is {stored} instead of {value}");
+            *value = stored;
+        }
+        next += 1;
+    }
+    assert!(!acknowledged.is_empty(), "no round got as far as a put");
+}
+
+#[test]
+fn a_process_that_holds_the_lock_makes_others_busy_in_time() {
+    let (_dir, path) = place();
+    drop(open(&path));
+    let (mut held, mut free) = (Pipe::new(), Pipe::new());
+    let child = Child::start(|| {
+        let connection = rusqlite::Connection::open(&path).expect("opened");
+        connection.execute_batch("BEGIN IMMEDIATE").expect("begun");
+        held.send();
+        free.wait();
+    });
+    held.wait();
+    let options = SqliteOptions::new(&path).busy_timeout(Duration::from_millis(50));
+    let store = SqliteMetadata::open(options).expect("opening needs no lock for writing");
+    assert_eq!(get(&store, "k"), None, "reading needs none either");
+    let error = store.put(&sample::inline("k", b"x"), PutOptions::default()).expect_err("locked");
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    assert!(error.is_retryable() && error.hint().is_some());
+    free.send();
+    child.join();
+    put(&store, "k", "x");
+}
+
+#[test]
+fn a_lock_that_is_given_back_is_waited_for() {
+    let (_dir, path) = place();
+    let store = open(&path);
+    let mut held = Pipe::new();
+    let child = Child::start(|| {
+        let connection = rusqlite::Connection::open(&path).expect("opened");
+        connection.execute_batch("BEGIN IMMEDIATE").expect("begun");
+        held.send();
+        std::thread::sleep(Duration::from_millis(100));
+        connection.execute_batch("COMMIT").expect("committed");
+    });
+    held.wait();
+    put(&store, "k", "x");
+    child.join();
+    assert_eq!(examine(&path).len(), 1);
+}
