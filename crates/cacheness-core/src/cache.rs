@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::backend::{EntryUpdate, Scan};
+use crate::backend::{EntryUpdate, Page, Query};
 use crate::cache::evict::Evictor;
 use crate::clock::Timestamp;
 use crate::config::{CacheConfig, ttl_duration};
@@ -416,8 +416,9 @@ impl CacheEngine {
         let mut removed = 0;
         let mut after: Option<String> = None;
         loop {
-            let scan = Scan { prefix: "", after: after.as_deref(), limit: CLEANUP_PAGE, expired_at };
-            let page = self.store.metadata().scan(&scan)?;
+            let query = Query { expired_at, ..Query::default() };
+            let page = Page { after: after.as_deref(), limit: CLEANUP_PAGE };
+            let page = self.store.metadata().select(&query, &page)?;
             let doomed = page.iter().filter(|found| !serving.admits(&found.entry) && !stays(&found.entry));
             // What has been touched or replaced since is fresh.
             removed += self.delete_batch(&doomed.map(|found| found.entry.version()).collect::<Vec<_>>())?.count;
@@ -451,7 +452,7 @@ impl CacheEngine {
         if after.is_none() {
             self.flush_before_reading()?;
         }
-        let mut page = self.store.metadata().scan(&Scan { after, limit, ..Scan::default() })?;
+        let mut page = self.store.metadata().select(&Query::default(), &Page { after, limit })?;
         page.iter_mut().for_each(|found| self.accesses.add_to(&mut found.entry));
         Ok(page)
     }

@@ -69,18 +69,51 @@ impl Format {
 pub enum Location {
     /// In the entry itself.
     Inline(Vec<u8>),
-    /// In the blob backend, under this locator.
-    Blob(String),
+    /// In the blob backend.
+    Blob(BlobRef),
 }
 
 impl Location {
+    /// The blob, where the payload is one.
+    #[must_use]
+    pub fn blob(&self) -> Option<&BlobRef> {
+        match self {
+            Self::Inline(_) => None,
+            Self::Blob(blob) => Some(blob),
+        }
+    }
+
     /// The locator, where the payload is a blob.
     #[must_use]
     pub fn locator(&self) -> Option<&str> {
-        match self {
-            Self::Inline(_) => None,
-            Self::Blob(locator) => Some(locator),
-        }
+        self.blob().map(|blob| blob.locator.as_str())
+    }
+
+    /// Whether the payload travels inside the entry.
+    #[must_use]
+    pub fn is_inline(&self) -> bool {
+        matches!(self, Self::Inline(_))
+    }
+}
+
+/// Where a blob is, and what was known of it when it was written: a blob is opened without asking for its size first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobRef {
+    /// The name that the backend gave it.
+    pub locator: String,
+    /// Bytes.
+    pub size: u64,
+    /// The entity tag, where the backend has one.
+    pub etag: Option<String>,
+    /// The version, where the backend has versions.
+    pub version: Option<String>,
+}
+
+impl BlobRef {
+    /// A blob of a backend without tags and versions.
+    #[must_use]
+    pub fn new(locator: impl Into<String>, size: u64) -> Self {
+        Self { locator: locator.into(), size, etag: None, version: None }
     }
 }
 
@@ -209,6 +242,17 @@ pub struct EntrySummary {
     pub entry: Entry,
     /// Whether the payload travels inside the entry.
     pub inline: bool,
+}
+
+impl From<Entry> for EntrySummary {
+    /// Leaves an inline payload out.
+    fn from(mut entry: Entry) -> Self {
+        let inline = entry.location.is_inline();
+        if inline {
+            entry.location = Location::Inline(Vec::new());
+        }
+        Self { entry, inline }
+    }
 }
 
 /// What is looked at of every entry when some of them are searched for: borrowed from the backend, nothing is parsed.

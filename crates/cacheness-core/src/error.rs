@@ -47,13 +47,23 @@ pub enum ErrorKind {
     Full,
     /// The caller's computation of a value failed.
     Computation,
+    /// A blob does not exist, or not any more.
+    NotFound,
+    /// A server cannot be reached, or refuses requests for now.
+    Unavailable,
+    /// An operation took longer than it may.
+    TimedOut,
+    /// A server denies access: wrong credentials, or missing privileges.
+    Denied,
+    /// Another writer changed the same data at the same time.
+    Conflict,
 }
 
 impl ErrorKind {
-    /// Whether trying the same call again may succeed.
+    /// Whether errors of this kind are retryable unless [`Error::retryable`] says otherwise.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Busy)
+        matches!(self, Self::Busy | Self::Unavailable | Self::TimedOut | Self::Conflict)
     }
 }
 
@@ -70,6 +80,8 @@ struct Inner {
     message: Cow<'static, str>,
     hint: Option<Cow<'static, str>>,
     source: Option<Source>,
+    /// `None`: as the kind says.
+    retryable: Option<bool>,
     uncertain: bool,
     no_space: bool,
 }
@@ -83,6 +95,7 @@ impl Error {
                 message: message.into(),
                 hint: None,
                 source: None,
+                retryable: None,
                 uncertain: false,
                 no_space: false,
             }),
@@ -150,14 +163,21 @@ impl Error {
         WithCauses(self)
     }
 
-    /// Whether trying the same call again may succeed.
+    /// Sets whether the same call may succeed when it is repeated: a backend knows more than the kind tells.
     #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        self.inner.kind.is_retryable()
+    pub fn retryable(mut self, retryable: bool) -> Self {
+        self.inner.retryable = Some(retryable);
+        self
     }
 
-    /// Whether the change that failed may be found to have happened after a crash, because the disk failed while it was
-    /// made durable and after it had been written. What it needs is then left where it is.
+    /// Whether the same call may succeed when it is repeated.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.inner.retryable.unwrap_or_else(|| self.inner.kind.is_retryable())
+    }
+
+    /// Whether the outcome of the commit is unknown: the disk or the connection failed while the change was made durable.
+    /// Callers must not delete the blobs that the change names.
     #[must_use]
     pub fn is_uncertain(&self) -> bool {
         self.inner.uncertain
@@ -276,8 +296,10 @@ impl From<Error> for std::io::Error {
                 Io::InvalidData
             }
             ErrorKind::Unsupported | ErrorKind::NewerFormat => Io::Unsupported,
-            ErrorKind::ReadOnly => Io::PermissionDenied,
+            ErrorKind::ReadOnly | ErrorKind::Denied => Io::PermissionDenied,
             ErrorKind::Busy => Io::WouldBlock,
+            ErrorKind::NotFound => Io::NotFound,
+            ErrorKind::TimedOut => Io::TimedOut,
             ErrorKind::Full => Io::StorageFull,
             _ => Io::Other,
         });

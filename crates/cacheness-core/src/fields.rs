@@ -97,7 +97,7 @@ mod tests {
             metadata: None,
             params: None,
             computed: None,
-            location: Location::Blob("blobs/ab/ab.bin".into()),
+            location: Location::Blob(crate::entry::BlobRef::new("blobs/ab/ab.bin", 1 << 19)),
         };
         let mut summary = EntrySummary { entry, inline: false };
         for name in FIELDS {

@@ -15,7 +15,7 @@ pub use hash::{Check, PayloadHash, PayloadHasher};
 pub use stored::Stored;
 
 use crate::backend::BlobWriter;
-use crate::entry::Format;
+use crate::entry::{BlobRef, Format};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Writes a payload into a blob as it is made.
@@ -75,8 +75,12 @@ impl io::Write for Collected {
 }
 
 impl BlobWriter for Collected {
-    fn commit(self: Box<Self>) -> Result<String> {
+    fn commit(self: Box<Self>) -> Result<BlobRef> {
         Err(Error::new(ErrorKind::Storage, "an encoder must not commit the blob it writes to"))
+    }
+
+    fn abort(self: Box<Self>) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use sha2::Sha256;
 
 use self::key_file::{Lock, Overwrite};
+use crate::backend::KeyId;
 use crate::config::nearest;
 use crate::entry::{Entry, Signature};
 use crate::error::{Error, ErrorKind, Result};
@@ -109,12 +110,16 @@ pub enum SignatureState {
 struct Key {
     bytes: [u8; KEY_SIZE],
     mac: Hmac<Sha256>,
+    id: KeyId,
 }
 
 impl Key {
     fn new(bytes: [u8; KEY_SIZE]) -> Self {
         let mac = Hmac::<Sha256>::new_from_slice(&bytes).expect("HMAC takes a key of any length");
-        Self { bytes, mac }
+        let hash = blake3::derive_key("cacheness signing key id v1", &bytes);
+        let mut id = KeyId::default();
+        id.copy_from_slice(&hash[..16]);
+        Self { bytes, mac, id }
     }
 
     fn random() -> Result<Self> {
@@ -134,8 +139,8 @@ impl Key {
 struct Keys {
     /// The first signs; all of them verify. Never empty.
     list: Vec<Key>,
-    /// Which of the keys that have signed this is.
-    signing: SigningKey,
+    /// How many keys have signed before the present one.
+    generation: u64,
     checked_at: Instant,
 }
 
@@ -147,7 +152,7 @@ impl Keys {
             return false;
         }
         if list[0].bytes != self.list[0].bytes {
-            self.signing.0 += 1;
+            self.generation += 1;
         }
         self.list = list;
         true
@@ -156,7 +161,11 @@ impl Keys {
 
 /// Says which key has made a signature, among those of one [`Signer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SigningKey(u64);
+pub struct SigningKey {
+    generation: u64,
+    /// What the metadata backend records of it; `None` for a key in memory.
+    pub(crate) id: Option<KeyId>,
+}
 
 /// Signs entries and checks their signatures.
 pub struct Signer {
@@ -205,7 +214,7 @@ impl Signer {
         if let Some(path) = &path {
             key_file::warn_if_readable_by_others(path);
         }
-        let keys = Keys { list, signing: SigningKey(0), checked_at: Instant::now() };
+        let keys = Keys { list, generation: 0, checked_at: Instant::now() };
         Self { keys: RwLock::new(keys), rotating: Mutex::new(()), complained: AtomicBool::new(false), path, fields }
     }
 
@@ -214,14 +223,25 @@ impl Signer {
         self.refresh()?;
         let digest = self.fields_digest(entry);
         let keys = self.keys.read();
-        Ok((keys.list[0].mac(&digest).finalize().into_bytes().into(), keys.signing))
+        let key = SigningKey { generation: keys.generation, id: self.path.as_ref().map(|_| keys.list[0].id) };
+        Ok((keys.list[0].mac(&digest).finalize().into_bytes().into(), key))
     }
 
-    /// Whether `key` is the one that signs. Asked with the right to write held, it makes sure that a rotation finds what
-    /// is committed then.
-    pub fn signs_with(&self, key: SigningKey) -> Result<bool> {
-        self.refresh()?;
-        Ok(self.keys.read().signing == key)
+    /// What the metadata backend records of the key that signs; `None` for a key in memory.
+    #[must_use]
+    pub fn key_id(&self) -> Option<KeyId> {
+        self.path.as_ref().map(|_| self.keys.read().list[0].id)
+    }
+
+    /// Whether `key` is still the one that signs, as far as this process knows.
+    #[must_use]
+    pub fn signs_with(&self, key: SigningKey) -> bool {
+        self.keys.read().generation == key.generation
+    }
+
+    /// Reads the key file again: another process may have rotated the key.
+    pub fn read_again(&self) -> Result<()> {
+        self.reload().map(drop)
     }
 
     /// Checks the signature of `entry`.
@@ -364,12 +384,6 @@ impl Rotation<'_> {
         self.keys = list.iter().map(|key| key.bytes).collect();
         self.signer.write(list)?;
         Ok(is_new)
-    }
-
-    /// How long to wait after [`Rotation::begin`] until every process signs with the new key.
-    #[must_use]
-    pub fn delay(&self) -> Duration {
-        if self.signer.path.is_some() { REFRESH + Duration::from_millis(100) } else { Duration::ZERO }
     }
 
     /// Drops the keys that were there before.

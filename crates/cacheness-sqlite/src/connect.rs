@@ -16,17 +16,18 @@ use rusqlite::ffi::ErrorCode;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use rustix::io::Errno;
 
-use crate::database::{Access, STATEMENTS, SqliteOptions, prepare};
+use crate::database::{STATEMENTS, prepare};
 use crate::error::translate;
 use crate::fork::{self, OpenLog};
 use crate::mount::FilesystemKind;
+use crate::options::{Access, SqliteOptions};
 use crate::pool::Pooled;
 use crate::{checkpoint, errno};
 
 /// `application_id` of our databases: "cach".
 const APPLICATION_ID: i64 = 0x6361_6368;
 /// `user_version` of the schema that this release reads and writes: the number of the last migration.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 /// What an idle connection may keep in its own page cache, in KiB.
 const CACHE_KIB: i64 = 8 * 1024;
 /// A log that is longer is moved into the database when the store is closed, whoever has written it: whoever opens the

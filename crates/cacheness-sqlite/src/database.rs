@@ -5,130 +5,30 @@
 //! once per connection. A forked child goes on with connections of its own (see `fork`).
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use cacheness_core::backend::{
-    AccessRecord, Confirm, EntryUpdate, Evicted, Eviction, MetadataBackend, Position, PutOptions, PutOutcome, Scan,
-};
-use cacheness_core::clock::Timestamp;
-use cacheness_core::config::Durability;
-use cacheness_core::entry::{Entry, EntrySummary, EntryVersion, Glimpse, Totals};
+use cacheness_core::backend::MetadataBackend as _;
 use cacheness_core::{Error, ErrorKind, Result, failpoint};
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension};
 
 use crate::connect::{Mode, Target};
 use crate::error::translate;
 use crate::mount::FilesystemKind;
+use crate::options::SqliteOptions;
 use crate::pool::{Pool, Pooled};
-use crate::rows::columns;
-use crate::{checkpoint, connect, errno, evict, fork, rows, scan, totals, watch, write};
+use crate::{checkpoint, connect, errno, fork, watch};
 
 /// Prepared statements that a connection keeps: more than this module has.
 pub(crate) const STATEMENTS: usize = 48;
-/// Bytes of locators of a cleared store that are kept in memory; more go to an unnamed temporary file.
-pub(crate) const SPOOL: usize = 1 << 20;
-
-/// Whether a database may be written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Access {
-    /// Written where permissions and the file system allow it, else only read.
-    #[default]
-    Auto,
-    /// Written; what stands in the way is an error.
-    ReadWrite,
-    /// Only read.
-    ReadOnly,
-}
-
-/// Options of [`SqliteMetadata::open`].
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct SqliteOptions {
-    /// The database file. It is made, and the directory it is in, if it is not there.
-    pub path: PathBuf,
-    /// What a committed entry survives.
-    pub durability: Durability,
-    /// Whether the database may be written.
-    pub access: Access,
-    /// How long an operation waits for other processes before it fails with [`ErrorKind::Busy`].
-    pub busy_timeout: Duration,
-    /// The kind of file system; `None` asks the system.
-    pub filesystem: Option<FilesystemKind>,
-    /// Pages (of 4 KiB) in the write-ahead log from which on a thread moves them into the database.
-    pub log_pages: u32,
-    #[cfg(feature = "failpoints")]
-    pub(crate) later: Option<String>,
-}
-
-impl SqliteOptions {
-    /// The default options for the database at `path`.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            durability: Durability::Normal,
-            access: Access::Auto,
-            busy_timeout: Duration::from_secs(30),
-            filesystem: None,
-            log_pages: checkpoint::PAGES,
-            #[cfg(feature = "failpoints")]
-            later: None,
-        }
-    }
-
-    /// For tests: opens the database as a later release would, whose one migration more is this SQL. It sets
-    /// `user_version` to the next number.
-    #[cfg(feature = "failpoints")]
-    #[must_use]
-    pub fn later_migration(mut self, sql: &str) -> Self {
-        self.later = Some(sql.to_owned());
-        self
-    }
-
-    /// Sets what a committed entry survives.
-    #[must_use]
-    pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
-        self
-    }
-
-    /// Sets whether the database may be written.
-    #[must_use]
-    pub fn access(mut self, access: Access) -> Self {
-        self.access = access;
-        self
-    }
-
-    /// Sets how long an operation waits for other processes.
-    #[must_use]
-    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
-        self.busy_timeout = timeout;
-        self
-    }
-
-    /// Sets the kind of file system instead of asking the system.
-    #[must_use]
-    pub fn filesystem(mut self, kind: FilesystemKind) -> Self {
-        self.filesystem = Some(kind);
-        self
-    }
-
-    /// Sets from how many pages on the write-ahead log is moved into the database. A longer log takes fewer syncs and more
-    /// of the disk.
-    #[must_use]
-    pub fn log_pages(mut self, pages: u32) -> Self {
-        self.log_pages = pages;
-        self
-    }
-}
 
 /// Keeps entries in a SQLite database.
 pub struct SqliteMetadata {
-    target: Arc<Target>,
+    pub(crate) target: Arc<Target>,
     pool: Pool,
-    closed: AtomicBool,
+    pub(crate) closed: AtomicBool,
     /// Whether entries have been put, changed or removed. A few accesses alone are not worth the two syncs of a checkpoint
     /// when the store is closed.
     changed: AtomicBool,
@@ -195,7 +95,7 @@ impl SqliteMetadata {
         (self.target.mode != Mode::Memory).then_some(self.target.path.as_path())
     }
 
-    fn shut(&self) {
+    pub(crate) fn shut(&self) {
         self.closed.store(true, Ordering::Release);
         let log = {
             let _passage = fork::enter();
@@ -226,7 +126,7 @@ impl SqliteMetadata {
         };
         let mut found = self.read(owner)?;
         if found.is_none() && self.totals()?.entries == 0 {
-            found = self.write(|connection| {
+            found = self.transact(true, |_, connection, _| {
                 connection
                     .execute("INSERT OR IGNORE INTO cache_info (name, value) VALUES ('store', ?1)", [id])
                     .map_err(|e| translate("cannot write whose the database is", e))?;
@@ -241,7 +141,7 @@ impl SqliteMetadata {
     }
 
     /// The pool of this process. A database in memory has one for ever: its connection cannot be opened again.
-    fn pool(&self) -> &Pool {
+    pub(crate) fn pool(&self) -> &Pool {
         if self.target.mode == Mode::Memory { &self.pool } else { self.pool.current() }
     }
 
@@ -261,7 +161,7 @@ impl SqliteMetadata {
     }
 
     /// Runs `operation` on a connection, again if it gave way to a fork.
-    fn run<T>(&self, writes: bool, mut operation: impl FnMut(&Pool, &Connection) -> Result<T>) -> Result<T> {
+    pub(crate) fn run<T>(&self, writes: bool, mut operation: impl FnMut(&Pool, &Connection) -> Result<T>) -> Result<T> {
         let mut started = None;
         loop {
             let result = {
@@ -287,20 +187,21 @@ impl SqliteMetadata {
         }
     }
 
-    fn read<T>(&self, mut operation: impl FnMut(&Connection) -> Result<T>) -> Result<T> {
+    pub(crate) fn read<T>(&self, mut operation: impl FnMut(&Connection) -> Result<T>) -> Result<T> {
         self.run(false, |_, connection| operation(connection))
     }
 
-    /// Runs `operation` in one transaction that has the right to write from its first statement on.
-    fn write<T>(&self, operation: impl FnMut(&Connection) -> Result<T>) -> Result<T> {
+    /// Runs `operation` in one transaction that has the right to write from its first statement on. `operation` is told
+    /// whether nobody else has committed since this process did; it is run again if it gave way to a fork.
+    pub(crate) fn transact<T>(
+        &self,
+        changes_entries: bool,
+        mut operation: impl FnMut(&Pool, &Connection, bool) -> Result<T>,
+    ) -> Result<T> {
         // Before the transaction: whoever closes the store meanwhile has to know.
-        if !self.changed.load(Ordering::Relaxed) {
+        if changes_entries && !self.changed.load(Ordering::Relaxed) {
             self.changed.store(true, Ordering::Release);
         }
-        self.transact(operation)
-    }
-
-    fn transact<T>(&self, mut operation: impl FnMut(&Connection) -> Result<T>) -> Result<T> {
         if self.target.mode.is_read_only() && !self.closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::ReadOnly, "the store is open for reading only")
                 .with_hint("check who owns the store's directory, its permissions and its file system"));
@@ -316,11 +217,14 @@ impl SqliteMetadata {
             failpoint::reached("transaction/begun");
             let pages = watch::pages_written(connection);
             let mut committing = false;
-            let result = self.target.check(connection, known).and_then(|()| operation(connection)).and_then(|value| {
-                failpoint::reached("transaction/commit");
-                committing = true;
-                step(connection, "COMMIT").map(|()| value)
-            });
+            let result =
+                self.target.check(connection, known).and_then(|()| operation(pool, connection, known)).and_then(
+                    |value| {
+                        failpoint::reached("transaction/commit");
+                        committing = true;
+                        step(connection, "COMMIT").map(|()| value)
+                    },
+                );
             failpoint::reached("transaction/committed");
             let committed = result.is_ok().then(|| watch::pages_written(connection) != pages);
             pool.tracker().over(before, committed);
@@ -350,192 +254,4 @@ fn step(connection: &Connection, sql: &str) -> Result<()> {
     let mut statement = prepare(connection, sql)?;
     statement.raw_execute().map_err(|e| translate("cannot complete a transaction", e))?;
     Ok(())
-}
-
-const GET: &str = concat!("SELECT ", columns!(), ", payload FROM cache_entries WHERE cache_key = ?1");
-const GET_SUMMARY: &str = concat!("SELECT ", columns!(), ", cache_key FROM cache_entries WHERE cache_key = ?1");
-
-fn get<T>(connection: &Connection, sql: &str, key: &str, make: impl Fn(&Row<'_>) -> Result<T>) -> Result<Option<T>> {
-    let failed = |e| translate("cannot read an entry", e);
-    let mut statement = prepare(connection, sql)?;
-    statement.raw_bind_parameter(1, key).map_err(failed)?;
-    let mut rows = statement.raw_query();
-    rows.next().map_err(failed)?.map(make).transpose()
-}
-
-impl MetadataBackend for SqliteMetadata {
-    fn name(&self) -> &'static str {
-        if self.target.mode == Mode::Memory { "sqlite_memory" } else { "sqlite" }
-    }
-
-    fn get(&self, key: &str) -> Result<Option<Entry>> {
-        self.read(|connection| get(connection, GET, key, |row| rows::entry(key, row)))
-    }
-
-    fn get_summary(&self, key: &str) -> Result<Option<EntrySummary>> {
-        self.read(|connection| get(connection, GET_SUMMARY, key, rows::summary))
-    }
-
-    fn equal_blob(&self, entry: &Entry) -> Result<Option<String>> {
-        self.read(|connection| write::equal_blob(connection, entry))
-    }
-
-    fn put(&self, entry: &Entry, options: PutOptions<'_>) -> Result<PutOutcome> {
-        self.write(|connection| options.confirm().and_then(|()| write::put(connection, entry, options)))
-    }
-
-    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate, confirm: Confirm<'_>) -> Result<bool> {
-        let sql = "UPDATE cache_entries SET created_at = coalesce(?4, created_at), accessed_at = coalesce(?4, accessed_at), \
-                   expires_at = CASE WHEN ?5 THEN ?6 ELSE expires_at END, \
-                   description = CASE WHEN ?7 THEN ?8 ELSE description END, \
-                   metadata = CASE WHEN ?9 THEN ?10 ELSE metadata END, \
-                   signature = CASE WHEN ?11 THEN ?12 ELSE signature END \
-                   WHERE cache_key = ?1 AND created_at = ?2 AND file_hash = ?3 \
-                   AND metadata IS ?13 AND description IS ?14 AND expires_at IS ?15 AND signature IS ?16";
-        self.write(|connection| {
-            confirm()?;
-            let changed = prepare(connection, sql)?.execute(params![
-                key,
-                expected.created_at.0,
-                expected.file_hash.cast_signed(),
-                update.created_at.map(|time| time.0),
-                update.expires_at.is_some(),
-                update.expires_at.flatten().map(|time| time.0),
-                update.description.is_some(),
-                update.description.as_ref().and_then(Option::as_deref),
-                update.metadata.is_some(),
-                update.metadata.as_ref().and_then(Option::as_deref),
-                update.signature.is_some(),
-                update.signature.flatten().as_ref().map(<[u8; 32]>::as_slice),
-                expected.metadata,
-                expected.description,
-                expected.expires_at.map(|time| time.0),
-                expected.signature.as_ref().map(<[u8; 32]>::as_slice),
-            ]);
-            Ok(changed.map_err(|e| translate("cannot update an entry", e))? > 0)
-        })
-    }
-
-    fn delete(&self, key: &str) -> Result<Option<PutOutcome>> {
-        let sql = "DELETE FROM cache_entries WHERE cache_key = ?1 RETURNING id, file_size, locator";
-        self.write(|connection| write::delete(connection, key, sql, [key]))
-    }
-
-    fn delete_batch(&self, expected: &[EntryVersion]) -> Result<Vec<Option<PutOutcome>>> {
-        self.write(|connection| write::delete_batch(connection, expected))
-    }
-
-    fn clear(&self, orphaned: &mut dyn FnMut(&str)) -> Result<u64> {
-        let (removed, spool) = self.write(write::clear)?;
-        // The entries are gone: what is left of their blobs is no error of theirs.
-        if let Err(error) = spool.for_each(orphaned) {
-            log::warn!("not all blobs of a cleared store are deleted: {}", error.with_causes());
-        }
-        Ok(removed)
-    }
-
-    fn scan(&self, page: &Scan<'_>) -> Result<Vec<EntrySummary>> {
-        self.read(|connection| scan::scan(connection, page))
-    }
-
-    fn skim(
-        &self,
-        from: &Position,
-        limit: usize,
-        visit: &mut dyn FnMut(&Glimpse<'_>) -> Result<()>,
-    ) -> Result<Option<Position>> {
-        let limit = if limit == 0 { i64::MAX } else { i64::try_from(limit).unwrap_or(i64::MAX) };
-        // Moved along with every row, so that none is shown again when the read begins anew.
-        let mut after = if let Position::Number(id) = from { *id } else { i64::MIN };
-        let more = self.read(|connection| scan::skim(connection, &mut after, limit, visit))?;
-        Ok(more.then_some(Position::Number(after)))
-    }
-
-    fn evict(&self, eviction: &Eviction<'_>) -> Result<Evicted> {
-        self.write(|connection| evict::evict(connection, eviction))
-    }
-
-    fn set_pinned(&self, key: &str, pinned: bool) -> Result<bool> {
-        let failed = |e| translate("cannot pin an entry", e);
-        self.write(|connection| {
-            let found = prepare(connection, "SELECT 1 FROM cache_entries WHERE cache_key = ?1")?.exists([key]);
-            if !found.map_err(failed)? {
-                return Ok(false);
-            }
-            if pinned {
-                write::pin(connection, key)?;
-            } else {
-                write::unpin(connection, key)?;
-            }
-            Ok(true)
-        })
-    }
-
-    fn pinned(&self) -> Result<Vec<String>> {
-        let failed = |e| translate("cannot list pinned entries", e);
-        self.read(|connection| {
-            let mut statement = prepare(connection, "SELECT cache_key FROM cache_pins ORDER BY cache_key")?;
-            let keys = statement.query_map((), |row| row.get(0)).map_err(failed)?;
-            keys.collect::<rusqlite::Result<_>>().map_err(failed)
-        })
-    }
-
-    fn record_accesses(&self, accesses: &[AccessRecord]) -> Result<()> {
-        if accesses.is_empty() {
-            return Ok(());
-        }
-        let sql = "UPDATE cache_entries SET accessed_at = max(accessed_at, ?2), \
-                   access_count = access_count + min(?3, 9223372036854775807 - access_count) \
-                   WHERE cache_key = ?1";
-        self.transact(|connection| {
-            let mut statement = prepare(connection, sql)?;
-            for access in accesses {
-                let count = i64::try_from(access.count).unwrap_or(i64::MAX);
-                let changed = statement.execute(params![access.key, access.at.0, count]);
-                changed.map_err(|e| translate("cannot write down an access", e))?;
-            }
-            Ok(())
-        })
-    }
-
-    fn totals(&self) -> Result<Totals> {
-        self.read(totals::get)
-    }
-
-    fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
-        self.read(scan::created_range)
-    }
-
-    fn outside_changes(&self) -> Option<u64> {
-        if self.target.mode == Mode::Memory {
-            return None;
-        }
-        let _passage = fork::enter();
-        if self.closed.load(Ordering::Acquire) {
-            return None;
-        }
-        self.pool().tracker().look(&self.target)
-    }
-
-    fn shrink(&self) -> Result<()> {
-        if self.target.mode.is_read_only() {
-            return Ok(());
-        }
-        self.run(true, |_, connection| checkpoint::shrink(connection))?;
-        if self.target.mode == Mode::Wal {
-            let _passage = fork::enter();
-            let _turn = self.pool().turn().take();
-            checkpoint::cut(&self.target);
-        }
-        Ok(())
-    }
-
-    fn is_read_only(&self) -> bool {
-        self.target.mode.is_read_only()
-    }
-
-    fn close(&self) -> Result<()> {
-        self.shut();
-        Ok(())
-    }
 }

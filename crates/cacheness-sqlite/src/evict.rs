@@ -5,6 +5,7 @@ use cacheness_core::backend::{Evicted, Eviction, EvictionOrder};
 use cacheness_core::entry::Totals;
 use rusqlite::{Connection, Params, Row};
 
+use crate::commit::add_garbage;
 use crate::database::prepare;
 use crate::error::translate;
 use crate::totals::{self, Removed};
@@ -128,7 +129,10 @@ pub(crate) fn evict(connection: &Connection, eviction: &Eviction<'_>) -> Result<
         };
         let Some((key, size, orphaned)) = delete_row(connection, candidate.id, &mut removed)? else { continue };
         evicted.keys.push(key);
-        evicted.orphaned.extend(orphaned);
+        match (orphaned, eviction.garbage_due) {
+            (Some(orphaned), Some(due)) => add_garbage(connection, &orphaned, due)?,
+            (orphaned, _) => evicted.orphaned.extend(orphaned),
+        }
         evicted.left.entries = evicted.left.entries.saturating_sub(1);
         evicted.left.bytes = evicted.left.bytes.saturating_sub(size);
     }

@@ -4,29 +4,31 @@
 //! `docs/formats/store.md`.
 //!
 //! ```
-//! use cacheness_core::backend::MetadataBackend;
+//! use cacheness_core::backend::{MetadataBackend, Part};
 //! use cacheness_sqlite::{SqliteMetadata, SqliteOptions};
 //!
 //! # fn main() -> cacheness_core::Result<()> {
 //! # let dir = tempfile::tempdir().expect("a directory");
 //! let entries = SqliteMetadata::open(SqliteOptions::new(dir.path().join("cache_metadata.db")))?;
 //! assert_eq!(entries.totals()?.entries, 0);
-//! assert!(entries.get("0123456789abcdef")?.is_none());
+//! assert!(entries.get("0123456789abcdef", Part::Whole)?.is_none());
 //! entries.close()
 //! # }
 //! ```
 //!
 //! | module | is for |
 //! |---|---|
-//! | `database` | the backend and its options |
+//! | `options`, `database`, `backend` | the options, the transactions, the contract |
 //! | `connect`, `pool`, `turn` | opening the database, connections, the right to write |
-//! | `rows`, `write`, `scan`, `evict`, `totals` | statements |
+//! | `commit`, `rows`, `write`, `scan`, `evict`, `totals` | statements |
 //! | `checkpoint`, `watch`, `changes` | the write-ahead log, and noticing what others have written |
 //! | [`mount`] | what kind of file system a path is on |
 //! | `fork` | keeping SQLite's locks true in a forked child |
 
+mod backend;
 mod changes;
 mod checkpoint;
+mod commit;
 mod connect;
 mod database;
 mod errno;
@@ -36,6 +38,7 @@ mod fork;
 mod header;
 pub mod mount;
 mod names;
+mod options;
 mod pool;
 mod rows;
 mod scan;
@@ -45,5 +48,6 @@ mod turn;
 mod watch;
 mod write;
 
-pub use database::{Access as SqliteAccess, SqliteMetadata, SqliteOptions};
+pub use database::SqliteMetadata;
 pub use mount::FilesystemKind;
+pub use options::{Access as SqliteAccess, SqliteOptions};

@@ -1,7 +1,7 @@
 //! Entries as rows, and rows as entries.
 
 use cacheness_core::clock::Timestamp;
-use cacheness_core::entry::{Computed, Entry, EntrySummary, Format, Glimpse, Location};
+use cacheness_core::entry::{BlobRef, Computed, Entry, EntrySummary, Format, Glimpse, Location};
 use cacheness_core::{Error, ErrorKind, Result};
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Statement};
@@ -14,48 +14,76 @@ macro_rules! columns {
     () => {
         "fingerprint, created_at, accessed_at, expires_at, access_count, handler, data_type, storage_format, \
          compression, object_type, handler_meta, file_size, file_hash, digest, signature, description, metadata, \
-         params, raw_size, locator, computed"
+         params, raw_size, locator, computed, etag, version"
     };
 }
 pub(crate) use columns;
 
 /// The column behind [`columns`]: the payload, or the key in a row of a listing.
-const LAST: usize = 21;
+const LAST: usize = 23;
 
-/// The parameters of a statement that writes a whole row: the key is 1, the columns follow, the payload is 23.
+/// The parameters of a statement that writes a whole row: the key is 1, the columns follow, the payload is 25. What is
+/// NULL is not bound: a statement comes out of the cache without bindings.
 pub(crate) fn bind_entry(statement: &mut Statement<'_>, entry: &Entry, location: &Location) -> Result<()> {
     let format = &entry.format;
-    let (locator, payload) = match location {
-        Location::Inline(bytes) => (None, Some(bytes.as_slice())),
-        Location::Blob(locator) => (Some(locator.as_str()), None),
-    };
     let size = signed_size(entry)?;
     let mut bind = |index: usize, value: &dyn rusqlite::ToSql| {
         statement.raw_bind_parameter(index, value).map_err(|e| translate("cannot write an entry", e))
     };
     bind(1, &entry.key.as_str())?;
-    bind(2, &entry.fingerprint.as_ref().map(<[u8; 16]>::as_slice))?;
+    if let Some(fingerprint) = &entry.fingerprint {
+        bind(2, &fingerprint.as_slice())?;
+    }
     bind(3, &entry.created_at.0)?;
     bind(4, &entry.accessed_at.0)?;
-    bind(5, &entry.expires_at.map(|time| time.0))?;
+    if let Some(time) = entry.expires_at {
+        bind(5, &time.0)?;
+    }
     bind(6, &i64::try_from(entry.access_count).unwrap_or(i64::MAX))?;
     bind(7, &&*format.handler)?;
     bind(8, &&*format.data_type)?;
     bind(9, &&*format.storage_format)?;
     bind(10, &&*format.compression)?;
     bind(11, &&*format.object_type)?;
-    bind(12, &(!format.handler_meta.is_empty()).then_some(format.handler_meta.as_slice()))?;
+    if !format.handler_meta.is_empty() {
+        bind(12, &format.handler_meta.as_slice())?;
+    }
     bind(13, &size)?;
     bind(14, &entry.file_hash.cast_signed())?;
-    bind(15, &entry.digest.as_ref().map(<[u8; 32]>::as_slice))?;
-    bind(16, &entry.signature.as_ref().map(<[u8; 32]>::as_slice))?;
-    bind(17, &entry.description.as_deref())?;
-    bind(18, &entry.metadata.as_deref())?;
-    bind(19, &entry.params.as_deref())?;
-    bind(20, &format.raw_size.and_then(|size| i64::try_from(size).ok()))?;
-    bind(21, &locator)?;
-    bind(22, &entry.computed.map(Computed::to_bytes).as_ref().map(<[u8; 24]>::as_slice))?;
-    bind(23, &payload)
+    if let Some(digest) = &entry.digest {
+        bind(15, &digest.as_slice())?;
+    }
+    if let Some(signature) = &entry.signature {
+        bind(16, &signature.as_slice())?;
+    }
+    if let Some(description) = &entry.description {
+        bind(17, &description.as_str())?;
+    }
+    if let Some(metadata) = &entry.metadata {
+        bind(18, &metadata.as_str())?;
+    }
+    if let Some(params) = &entry.params {
+        bind(19, &params.as_slice())?;
+    }
+    if let Some(size) = format.raw_size.and_then(|size| i64::try_from(size).ok()) {
+        bind(20, &size)?;
+    }
+    if let Some(computed) = entry.computed {
+        bind(22, &computed.to_bytes().as_slice())?;
+    }
+    match location {
+        Location::Inline(bytes) => bind(25, &bytes.as_slice())?,
+        Location::Blob(BlobRef { locator, size: _, etag, version }) => {
+            bind(21, &locator.as_str())?;
+            if let Some(etag) = etag {
+                bind(23, &etag.as_str())?;
+            }
+            if let Some(version) = version {
+                bind(24, &version.as_str())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The size of the payload as the database keeps it.
@@ -154,16 +182,23 @@ impl<'a> Columns<'a> {
         })
     }
 
-    fn locator(&self) -> Result<Option<String>> {
-        Ok(self.optional_text(19, "locator")?.map(str::to_owned))
+    /// The blob, where the payload is one.
+    fn blob(&self) -> Result<Option<BlobRef>> {
+        let Some(locator) = self.optional_text(19, "locator")? else { return Ok(None) };
+        Ok(Some(BlobRef {
+            locator: locator.to_owned(),
+            size: self.unsigned(11, "size")?,
+            etag: self.optional_text(21, "entity tag")?.map(str::to_owned),
+            version: self.optional_text(22, "version")?.map(str::to_owned),
+        }))
     }
 }
 
 /// The entry of a row of [`columns`] and the payload.
 pub(crate) fn entry(key: &str, row: &Row<'_>) -> Result<Entry> {
     let columns = Columns { row, key };
-    let location = match columns.locator()? {
-        Some(locator) => Location::Blob(locator),
+    let location = match columns.blob()? {
+        Some(blob) => Location::Blob(blob),
         None => {
             let payload = columns.optional_blob(LAST, "payload")?.ok_or_else(|| malformed(key, "payload"))?;
             Location::Inline(payload.to_vec())
@@ -176,8 +211,8 @@ pub(crate) fn entry(key: &str, row: &Row<'_>) -> Result<Entry> {
 pub(crate) fn summary(row: &Row<'_>) -> Result<EntrySummary> {
     let key = Columns { row, key: "?" }.text(LAST, "key")?;
     let columns = Columns { row, key };
-    let (location, inline) = match columns.locator()? {
-        Some(locator) => (Location::Blob(locator), false),
+    let (location, inline) = match columns.blob()? {
+        Some(blob) => (Location::Blob(blob), false),
         None => (Location::Inline(Vec::new()), true),
     };
     Ok(EntrySummary { entry: columns.entry(location)?, inline })

@@ -1,9 +1,9 @@
 //! Pages of entries: in the order of their keys, or, where any order will do, in that of the table.
 
 use cacheness_core::Result;
-use cacheness_core::backend::Scan;
+use cacheness_core::backend::{Glimpses, Page, Position, Query};
 use cacheness_core::clock::Timestamp;
-use cacheness_core::entry::{EntrySummary, Glimpse};
+use cacheness_core::entry::EntrySummary;
 use rusqlite::Connection;
 
 use crate::database::prepare;
@@ -29,22 +29,54 @@ fn after_prefix(prefix: &str) -> Option<String> {
     None
 }
 
+/// With which key a page begins, and whether it is part of the page.
+fn first<'a>(query: &Query<'a>, page: &Page<'a>) -> (&'a str, &'static str) {
+    match page.after {
+        Some(after) if after >= query.prefix => (after, ">"),
+        _ => (query.prefix, ">="),
+    }
+}
+
+/// The limit of a page, for SQL.
+fn most(limit: usize) -> i64 {
+    if limit == 0 { -1 } else { i64::try_from(limit).unwrap_or(i64::MAX) }
+}
+
+/// The keys of pinned entries.
+pub(crate) fn pinned(connection: &Connection, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<String>> {
+    let failed = |e| translate("cannot list pinned entries", e);
+    let (from, operator) = first(query, page);
+    let end = after_prefix(query.prefix);
+    let below = if end.is_some() { "AND cache_key < ?3" } else { "" };
+    let sql =
+        format!("SELECT cache_key FROM cache_pins WHERE cache_key {operator} ?1 {below} ORDER BY cache_key LIMIT ?2");
+    let mut statement = prepare(connection, &sql)?;
+    statement.raw_bind_parameter(1, from).map_err(failed)?;
+    statement.raw_bind_parameter(2, most(page.limit)).map_err(failed)?;
+    if let Some(end) = &end {
+        statement.raw_bind_parameter(3, end.as_str()).map_err(failed)?;
+    }
+    let mut rows = statement.raw_query();
+    let mut keys = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        keys.push(row.get(0).map_err(failed)?);
+    }
+    Ok(keys)
+}
+
 /// A page of entries without their inline payloads.
-pub(crate) fn scan(connection: &Connection, scan: &Scan<'_>) -> Result<Vec<EntrySummary>> {
+pub(crate) fn select(connection: &Connection, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<EntrySummary>> {
     let failed = |e| translate("cannot list entries", e);
-    let (from, operator) = match scan.after {
-        Some(after) if after >= scan.prefix => (after, ">"),
-        _ => (scan.prefix, ">="),
-    };
+    let (from, operator) = first(query, page);
     let mut sql = format!(
         concat!("SELECT ", columns!(), ", cache_key FROM cache_entries WHERE cache_key {operator} ?1"),
         operator = operator
     );
-    let end = after_prefix(scan.prefix);
+    let end = after_prefix(query.prefix);
     if end.is_some() {
         sql.push_str(" AND cache_key < ?2");
     }
-    if let Some(Timestamp(time)) = scan.expired_at {
+    if let Some(Timestamp(time)) = query.expired_at {
         let count = "SELECT count(*) FROM (SELECT 1 FROM cache_entries WHERE expires_at <= ?1 LIMIT ?2)";
         let expired: i64 =
             prepare(connection, count)?.query_row([time, FEW_EXPIRED + 1], |row| row.get(0)).map_err(failed)?;
@@ -56,18 +88,20 @@ pub(crate) fn scan(connection: &Connection, scan: &Scan<'_>) -> Result<Vec<Entry
             sql + " AND +expires_at <= ?3"
         };
     }
+    if query.pinned {
+        sql.push_str(" AND cache_key IN (SELECT cache_key FROM cache_pins)");
+    }
     sql.push_str(" ORDER BY cache_key LIMIT ?4");
     let mut statement = prepare(connection, &sql)?;
-    let limit = if scan.limit == 0 { -1 } else { i64::try_from(scan.limit).unwrap_or(i64::MAX) };
     // Parameters that a variant of the statement does not have are not bound.
     statement.raw_bind_parameter(1, from).map_err(failed)?;
     if let Some(end) = &end {
         statement.raw_bind_parameter(2, end.as_str()).map_err(failed)?;
     }
-    if let Some(Timestamp(time)) = scan.expired_at {
+    if let Some(Timestamp(time)) = query.expired_at {
         statement.raw_bind_parameter(3, time).map_err(failed)?;
     }
-    statement.raw_bind_parameter(4, limit).map_err(failed)?;
+    statement.raw_bind_parameter(4, most(page.limit)).map_err(failed)?;
     let mut rows = statement.raw_query();
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(failed)? {
@@ -76,29 +110,24 @@ pub(crate) fn scan(connection: &Connection, scan: &Scan<'_>) -> Result<Vec<Entry
     Ok(found)
 }
 
-/// Shows the next rows after the row `after`, at most `limit`, in the order of the table, so that each of its pages is read
-/// once; moves `after` along. Returns whether there may be more.
-pub(crate) fn skim(
-    connection: &Connection,
-    after: &mut i64,
-    limit: i64,
-    visit: &mut dyn FnMut(&Glimpse<'_>) -> Result<()>,
-) -> Result<bool> {
+/// The next rows after the row `after`, at most `limit`, in the order of the table, so that each of its pages is read
+/// once.
+pub(crate) fn skim(connection: &Connection, from: &Position, limit: usize) -> Result<Glimpses> {
     let failed = |e| translate("cannot look through the entries", e);
     let sql = "SELECT id, cache_key, created_at, file_hash, metadata, params FROM cache_entries \
                WHERE id > ?1 ORDER BY id LIMIT ?2";
+    let mut last = if let Position::Number(id) = from { *id } else { i64::MIN };
     let mut statement = prepare(connection, sql)?;
-    statement.raw_bind_parameter(1, *after).map_err(failed)?;
-    statement.raw_bind_parameter(2, limit).map_err(failed)?;
-    let mut rows = statement.raw_query();
-    let mut seen = 0;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let id = row.get(0).map_err(failed)?;
-        visit(&rows::glimpse(row)?)?;
-        *after = id;
-        seen += 1;
+    statement.raw_bind_parameter(1, last).map_err(failed)?;
+    statement.raw_bind_parameter(2, most(limit)).map_err(failed)?;
+    let mut found = statement.raw_query();
+    let mut glimpses = Glimpses::default();
+    while let Some(row) = found.next().map_err(failed)? {
+        last = row.get(0).map_err(failed)?;
+        glimpses.push(&rows::glimpse(row)?);
     }
-    Ok(seen == limit)
+    glimpses.next = (limit > 0 && glimpses.len() >= limit).then_some(Position::Number(last));
+    Ok(glimpses)
 }
 
 /// The least and the greatest creation time.

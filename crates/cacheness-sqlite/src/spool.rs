@@ -5,7 +5,8 @@ use std::io::{BufReader, Read, Seek, Write};
 use cacheness_core::{Error, Result};
 use tempfile::SpooledTempFile;
 
-use crate::database::SPOOL;
+/// Bytes of strings that are kept in memory; more go to an unnamed temporary file.
+const SPOOL: usize = 1 << 20;
 
 /// Strings in the order in which they came.
 pub(crate) struct Spool {
@@ -23,22 +24,39 @@ impl Spool {
         written.map_err(|e| Error::io("cannot write a temporary file", e))
     }
 
-    pub(crate) fn for_each(mut self, visit: &mut dyn FnMut(&str)) -> Result<()> {
-        let failed = |e| Error::io("cannot read a temporary file", e);
+    /// The strings, in the order in which they came.
+    pub(crate) fn strings(mut self) -> Result<Strings> {
         self.file.rewind().map_err(failed)?;
-        let mut reader = BufReader::with_capacity(64 << 10, self.file);
-        let mut text = String::new();
-        loop {
-            let mut length = [0; 8];
-            // The end of the file is the end of the strings.
-            if reader.read(&mut length[..1]).map_err(failed)? == 0 {
-                return Ok(());
-            }
-            reader.read_exact(&mut length[1..]).map_err(failed)?;
-            text.clear();
-            reader.by_ref().take(u64::from_le_bytes(length)).read_to_string(&mut text).map_err(failed)?;
-            visit(&text);
+        Ok(Strings(BufReader::with_capacity(64 << 10, self.file)))
+    }
+}
+
+fn failed(error: std::io::Error) -> Error {
+    Error::io("cannot read a temporary file", error)
+}
+
+/// The strings of a [`Spool`].
+pub(crate) struct Strings(BufReader<SpooledTempFile>);
+
+impl Strings {
+    fn read(&mut self) -> std::io::Result<Option<String>> {
+        let mut length = [0; 8];
+        // The end of the file is the end of the strings.
+        if self.0.read(&mut length[..1])? == 0 {
+            return Ok(None);
         }
+        self.0.read_exact(&mut length[1..])?;
+        let mut text = String::new();
+        self.0.by_ref().take(u64::from_le_bytes(length)).read_to_string(&mut text)?;
+        Ok(Some(text))
+    }
+}
+
+impl Iterator for Strings {
+    type Item = Result<String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().map_err(failed).transpose()
     }
 }
 
@@ -51,13 +69,8 @@ mod tests {
         for count in [0, 3, 100_000] {
             let mut spool = Spool::new();
             (0..count).for_each(|i| spool.push(&format!("ключ-{i}-\0")).expect("written"));
-            let mut seen = 0;
-            let mut visit = |text: &str| {
-                assert_eq!(text, format!("ключ-{seen}-\0"));
-                seen += 1;
-            };
-            spool.for_each(&mut visit).expect("read");
-            assert_eq!(seen, count);
+            let strings: Vec<String> = spool.strings().expect("rewound").map(|text| text.expect("read")).collect();
+            assert!(strings.into_iter().eq((0..count).map(|i| format!("ключ-{i}-\0"))));
         }
     }
 }

@@ -11,6 +11,7 @@
 use std::ptr::NonNull;
 
 use cacheness_core::Result;
+use cacheness_core::backend::KeyId;
 use rusqlite::{Connection, ffi};
 
 use crate::changes::Changes;
@@ -99,11 +100,13 @@ enum State {
 pub(crate) struct Tracker {
     state: State,
     changes: Changes<Header>,
+    /// The key that signs, as last read. True as long as [`Tracker::knows_schema`].
+    signing_key: Option<Option<KeyId>>,
 }
 
 impl Default for Tracker {
     fn default() -> Self {
-        Self { state: State::Waiting(0), changes: Changes::default() }
+        Self { state: State::Waiting(0), changes: Changes::default(), signing_key: None }
     }
 }
 
@@ -134,6 +137,16 @@ impl Tracker {
     /// Whether the schema has been looked at, and nobody else has committed since; `now` is the header.
     pub(crate) fn knows_schema(&self, now: Option<Header>) -> bool {
         now.is_some_and(|now| self.changes.knows_schema(now))
+    }
+
+    /// The key that signs, where it is known; `known` says that nobody else has committed since.
+    pub(crate) fn signing_key(&self, known: bool) -> Option<Option<KeyId>> {
+        self.signing_key.filter(|_| known)
+    }
+
+    /// Notes which key signs, or that it is not known.
+    pub(crate) fn note_signing_key(&mut self, key: Option<Option<KeyId>>) {
+        self.signing_key = key;
     }
 
     /// [`Changes::over`], where anything is watched and was before the transaction.

@@ -1,7 +1,7 @@
 //! The statements that change entries. Each function runs inside a transaction of its caller.
 
-use cacheness_core::backend::{PutOptions, PutOutcome, Share};
-use cacheness_core::entry::{Entry, EntryVersion, Location};
+use cacheness_core::backend::{Operation, Outcome, Put, PutOutcome, Share};
+use cacheness_core::entry::{BlobRef, Entry, EntryVersion, Location};
 use cacheness_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -45,40 +45,57 @@ macro_rules! equal {
     };
 }
 
-pub(crate) fn equal_blob(connection: &Connection, entry: &Entry) -> Result<Option<String>> {
+/// The columns of a [`BlobRef`].
+const BLOB: &str = "locator, file_size, etag, version";
+
+fn blob_of_row(row: &Row<'_>) -> rusqlite::Result<BlobRef> {
+    let size = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
+    Ok(BlobRef { locator: row.get(0)?, size, etag: row.get(2)?, version: row.get(3)? })
+}
+
+pub(crate) fn equal_blob(connection: &Connection, entry: &Entry) -> Result<Option<BlobRef>> {
     let Some(digest) = &entry.digest else { return Ok(None) };
     // The order makes the answer the same on every backend.
-    let sql = concat!(
-        "SELECT locator FROM cache_entries WHERE ",
-        equal!(),
-        " AND locator IS NOT NULL ORDER BY cache_key LIMIT 1"
+    let sql = format!(
+        "SELECT {BLOB} FROM cache_entries WHERE {} AND locator IS NOT NULL ORDER BY cache_key LIMIT 1",
+        equal!()
     );
-    prepare(connection, sql)?
-        .query_row(params![digest.as_slice(), rows::signed_size(entry)?, entry.key], |row| row.get(0))
+    prepare(connection, &sql)?
+        .query_row(params![digest.as_slice(), rows::signed_size(entry)?, entry.key], blob_of_row)
         .optional()
         .map_err(|e| translate("cannot find an equal blob", e))
 }
 
-/// Whether an entry equal to `entry` names the blob `shared`, so that `entry` may name it, too. Not if an entry already
+/// The blob at `shared`, if an entry equal to `entry` names it, so that `entry` may name it, too. Not if an entry already
 /// names its blob `own`, which must then not be deleted.
-fn may_share(connection: &Connection, entry: &Entry, own: &str, shared: &str) -> Result<bool> {
-    let Some(digest) = &entry.digest else { return Ok(false) };
-    let sql = concat!(
-        "SELECT 1 FROM cache_entries WHERE ",
-        equal!(),
-        " AND locator = ?4 AND NOT EXISTS (SELECT 1 FROM cache_entries WHERE locator = ?5) LIMIT 1"
+fn may_share(connection: &Connection, entry: &Entry, own: &str, shared: &str) -> Result<Option<BlobRef>> {
+    let Some(digest) = &entry.digest else { return Ok(None) };
+    let sql = format!(
+        "SELECT {BLOB} FROM cache_entries WHERE {} AND locator = ?4 \
+         AND NOT EXISTS (SELECT 1 FROM cache_entries WHERE locator = ?5) LIMIT 1",
+        equal!()
     );
-    prepare(connection, sql)?
-        .exists(params![digest.as_slice(), rows::signed_size(entry)?, entry.key, shared, own])
+    prepare(connection, &sql)?
+        .query_row(params![digest.as_slice(), rows::signed_size(entry)?, entry.key, shared, own], blob_of_row)
+        .optional()
         .map_err(|e| translate("cannot find an equal blob", e))
 }
 
-/// Makes the entries equal to `entry` that name the blob `damaged` name `own`; whether nobody else names it.
-fn displace(connection: &Connection, entry: &Entry, own: &str, damaged: &str) -> Result<bool> {
+/// Makes the entries equal to `entry` that name the blob `damaged` name `own`; whether no entry names it any more.
+fn displace(connection: &Connection, entry: &Entry, own: &BlobRef, damaged: &str) -> Result<bool> {
     let Some(digest) = &entry.digest else { return Ok(false) };
-    let sql = concat!("UPDATE cache_entries SET locator = ?5 WHERE ", equal!(), " AND locator = ?4");
+    let sql =
+        concat!("UPDATE cache_entries SET locator = ?5, etag = ?6, version = ?7 WHERE ", equal!(), " AND locator = ?4");
     let changed = prepare(connection, sql)?
-        .execute(params![digest.as_slice(), rows::signed_size(entry)?, entry.key, damaged, own])
+        .execute(params![
+            digest.as_slice(),
+            rows::signed_size(entry)?,
+            entry.key,
+            damaged,
+            own.locator,
+            own.etag,
+            own.version
+        ])
         .map_err(|e| translate("cannot write an entry", e))?;
     Ok(changed > 0 && if_orphaned(connection, Some(damaged.to_owned()))?.is_some())
 }
@@ -87,7 +104,7 @@ fn displace(connection: &Connection, entry: &Entry, own: &str, damaged: &str) ->
 const INSERT: &str = concat!(
     "INSERT INTO cache_entries (cache_key, ",
     columns!(),
-    ", payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23) \
+    ", payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25) \
      ON CONFLICT (cache_key) DO NOTHING"
 );
 
@@ -95,25 +112,33 @@ const INSERT: &str = concat!(
 const REPLACE: &str = "UPDATE cache_entries SET fingerprint = ?2, created_at = ?3, accessed_at = ?4, expires_at = ?5, \
     handler = ?7, data_type = ?8, storage_format = ?9, compression = ?10, object_type = ?11, handler_meta = ?12, \
     file_size = ?13, file_hash = ?14, digest = ?15, signature = ?16, description = ?17, metadata = ?18, params = ?19, \
-    raw_size = ?20, locator = ?21, computed = ?22, payload = ?23 WHERE id = ?24";
+    raw_size = ?20, locator = ?21, computed = ?22, etag = ?23, version = ?24, payload = ?25 WHERE id = ?26";
 
-pub(crate) fn put(connection: &Connection, entry: &Entry, options: PutOptions<'_>) -> Result<PutOutcome> {
+pub(crate) fn put(connection: &Connection, put: Put<'_>) -> Result<PutOutcome> {
+    let Put { entry, share, pin: is_pinned, rows } = put;
+    if !rows.is_empty() {
+        return Err(Error::new(ErrorKind::Unsupported, "this release keeps no tables of the user's own"));
+    }
     let mut outcome = PutOutcome::default();
     let other;
     let mut location = &entry.location;
-    match (options.share, location) {
-        (Share::With(shared), Location::Blob(own)) if may_share(connection, entry, own, shared)? => {
-            outcome.shared = true;
-            other = Location::Blob(shared.to_owned());
-            location = &other;
+    match (share, location) {
+        (Share::With(shared), Location::Blob(own)) => {
+            if let Some(blob) = may_share(connection, entry, &own.locator, shared)? {
+                outcome.shared = true;
+                other = Location::Blob(blob);
+                location = &other;
+            }
         }
-        (Share::InPlaceOf(damaged), Location::Blob(own)) if own != damaged => {
-            outcome.displaced = displace(connection, entry, own, damaged)?;
+        (Share::InPlaceOf(damaged), Location::Blob(own)) if own.locator != damaged => {
+            if displace(connection, entry, own, damaged)? {
+                outcome.orphaned.push(damaged.to_owned());
+            }
         }
         _ => {}
     }
     let failed = |e| translate("cannot write an entry", e);
-    if options.pin {
+    if is_pinned {
         pin(connection, &entry.key)?;
     }
     let mut insert = prepare(connection, INSERT)?;
@@ -128,38 +153,39 @@ pub(crate) fn put(connection: &Connection, entry: &Entry, options: PutOptions<'_
         .ok_or_else(|| Error::new(ErrorKind::Metadata, format!("entry {} is in the index of keys only", entry.key)))?;
     let mut replace = prepare(connection, REPLACE)?;
     rows::bind_entry(&mut replace, entry, location)?;
-    replace.raw_bind_parameter(24, former.id).map_err(failed)?;
+    replace.raw_bind_parameter(26, former.id).map_err(failed)?;
     replace.raw_execute().map_err(failed)?;
     drop(replace);
     totals::resized(connection, former.id, rows::signed_size(entry)? - former.size)?;
     if former.locator.as_deref() != location.locator() {
-        outcome.orphaned = if_orphaned(connection, former.locator)?;
+        outcome.orphaned.extend(if_orphaned(connection, former.locator)?);
     }
     outcome.replaced = true;
     Ok(outcome)
 }
 
-/// Removes the row found by `sql`, which returns the columns of a [`Former`].
-pub(crate) fn delete(
-    connection: &Connection,
-    key: &str,
-    sql: &str,
-    values: impl rusqlite::Params,
-) -> Result<Option<PutOutcome>> {
-    let removed = prepare(connection, sql)?.query_row(values, Former::from_row).optional();
-    let Some(former) = removed.map_err(|e| translate("cannot delete an entry", e))? else { return Ok(None) };
+/// Removes the entry of `key`.
+pub(crate) fn delete(connection: &Connection, key: &str) -> Result<Outcome> {
+    let sql = "DELETE FROM cache_entries WHERE cache_key = ?1 RETURNING id, file_size, locator";
+    let removed = prepare(connection, sql)?.query_row([key], Former::from_row).optional();
+    let Some(former) = removed.map_err(|e| translate("cannot delete an entry", e))? else { return Ok(NOT_FOUND) };
     totals::removed(connection, former.id, former.size)?;
     unpin(connection, key)?;
-    let orphaned = if_orphaned(connection, former.locator)?;
-    Ok(Some(PutOutcome { orphaned, replaced: true, ..PutOutcome::default() }))
+    Ok(Outcome::Deleted { found: true, orphaned: if_orphaned(connection, former.locator)? })
 }
+
+const NOT_FOUND: Outcome = Outcome::Deleted { found: false, orphaned: None };
 
 /// A statement that returned what it deletes would write it to a table of its own first, which takes as long again: the row
 /// is read before.
 const DELETE_ROW: &str = "DELETE FROM cache_entries WHERE id = ?1";
 
 /// Removes those of the entries that are there in the version expected. Totals and pins are seen to once for all of them.
-pub(crate) fn delete_batch(connection: &Connection, expected: &[EntryVersion]) -> Result<Vec<Option<PutOutcome>>> {
+pub(crate) fn delete_versions(
+    connection: &Connection,
+    run: &[Operation<'_>],
+    outcomes: &mut Vec<Outcome>,
+) -> Result<()> {
     let failed = |e| translate("cannot delete an entry", e);
     let mut removed = Removed::begin(connection)?;
     let pins: i64 = prepare(connection, "SELECT EXISTS (SELECT 1 FROM cache_pins)")?
@@ -170,11 +196,11 @@ pub(crate) fn delete_batch(connection: &Connection, expected: &[EntryVersion]) -
         "SELECT id, file_size, locator FROM cache_entries WHERE cache_key = ?1 AND created_at = ?2 AND file_hash = ?3",
     )?;
     let mut delete = prepare(connection, DELETE_ROW)?;
-    let mut outcomes = Vec::with_capacity(expected.len());
-    for EntryVersion { key, created_at, file_hash } in expected {
+    for operation in run {
+        let Operation::DeleteVersion(EntryVersion { key, created_at, file_hash }) = operation else { continue };
         let found = find.query_row(params![key, created_at.0, file_hash.cast_signed()], Former::from_row).optional();
         let Some(former) = found.map_err(failed)? else {
-            outcomes.push(None);
+            outcomes.push(NOT_FOUND);
             continue;
         };
         delete.execute([former.id]).map_err(failed)?;
@@ -183,13 +209,12 @@ pub(crate) fn delete_batch(connection: &Connection, expected: &[EntryVersion]) -
             unpin(connection, key)?;
         }
         let orphaned = if_orphaned(connection, former.locator)?;
-        outcomes.push(Some(PutOutcome { orphaned, replaced: true, ..PutOutcome::default() }));
+        outcomes.push(Outcome::Deleted { found: true, orphaned });
     }
-    removed.count(connection)?;
-    Ok(outcomes)
+    removed.count(connection)
 }
 
-/// Removes the row `id`, whose entry is not pinned; returns its key, its size, and the locator that nobody names any more.
+/// Removes the row `id`, whose entry is not pinned; returns its key, its size, and the locator that no entry names any more.
 pub(crate) fn delete_row(
     connection: &Connection,
     id: i64,
@@ -218,20 +243,15 @@ pub(crate) fn unpin(connection: &Connection, key: &str) -> Result<usize> {
     prepare(connection, sql)?.execute([key]).map_err(|e| translate("cannot unpin an entry", e))
 }
 
-pub(crate) fn clear(connection: &Connection) -> Result<(u64, Spool)> {
-    let failed = |e| translate("cannot clear the store", e);
+/// Every locator that an entry names.
+pub(crate) fn all_locators(connection: &Connection) -> Result<Spool> {
+    let failed = |e| translate("cannot list blobs", e);
     let mut spool = Spool::new();
-    {
-        let mut statement =
-            prepare(connection, "SELECT DISTINCT locator FROM cache_entries WHERE locator IS NOT NULL")?;
-        let mut rows = statement.raw_query();
-        while let Some(row) = rows.next().map_err(failed)? {
-            let locator = row.get_ref(0).and_then(|value| Ok(value.as_str()?)).map_err(failed)?;
-            spool.push(locator)?;
-        }
+    let mut statement = prepare(connection, "SELECT DISTINCT locator FROM cache_entries WHERE locator IS NOT NULL")?;
+    let mut rows = statement.raw_query();
+    while let Some(row) = rows.next().map_err(failed)? {
+        let locator = row.get_ref(0).and_then(|value| Ok(value.as_str()?)).map_err(failed)?;
+        spool.push(locator)?;
     }
-    let removed = connection.execute("DELETE FROM cache_entries", ()).map_err(failed)?;
-    connection.execute("DELETE FROM cache_pins", ()).map_err(failed)?;
-    totals::cleared(connection)?;
-    Ok((removed as u64, spool))
+    Ok(spool)
 }

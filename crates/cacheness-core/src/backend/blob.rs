@@ -1,9 +1,14 @@
-//! The trait of blob backends: they keep payloads under locators, and never see an entry.
+//! The contract of blob backends: they keep payloads under locators, and never see an entry.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::{BlobCapability, Parts};
+use crate::clock::Timestamp;
+use crate::entry::BlobRef;
 use crate::error::Result;
 
 /// What a backend is told of a blob before it is written.
@@ -17,7 +22,19 @@ pub struct BlobHint<'a> {
     pub size: Option<u64>,
 }
 
-/// A blob being written. Dropping it without [`BlobWriter::commit`] leaves nothing behind.
+/// A blob as listings show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobInfo {
+    /// Its locator.
+    pub locator: String,
+    /// Bytes.
+    pub size: u64,
+    /// When it was created, or last written, by the clock of whoever keeps it.
+    pub modified: Timestamp,
+}
+
+/// A blob being written. Call [`BlobWriter::commit`] or [`BlobWriter::abort`]: a writer that is dropped without either may
+/// leave something behind for [`BlobBackend::sweep`].
 pub trait BlobWriter: io::Write + Send {
     /// The local file being written, for encoders that want a path; `None` where there is no such file.
     ///
@@ -26,17 +43,45 @@ pub trait BlobWriter: io::Write + Send {
         None
     }
 
-    /// Makes the blob durable as the backend's mode says and returns its locator, which is new: no blob is overwritten.
-    fn commit(self: Box<Self>) -> Result<String>;
+    /// Makes the blob durable as the backend's mode says. Its locator is new: no blob is overwritten.
+    fn commit(self: Box<Self>) -> Result<BlobRef>;
+
+    /// Gives up what has been written.
+    fn abort(self: Box<Self>) -> Result<()>;
 }
 
-/// A blob opened for reading. It stays readable while it is open, also if it is deleted meanwhile.
+/// Some bytes to read.
+#[derive(Debug)]
+pub struct Range<'a> {
+    /// Where in the blob they begin.
+    pub offset: u64,
+    /// Where they go; its length says how many.
+    pub buffer: &'a mut [u8],
+}
+
+/// A blob opened for reading.
 pub trait BlobReader: Send + Sync {
     /// Bytes of the blob.
     fn size(&self) -> u64;
 
-    /// Fills `buffer` with the bytes from `offset` on; an end before that is an error of kind `Integrity`.
+    /// Fills `buffer` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// `NotFound` if the blob does not exist any more, `Integrity` if it ends before.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()>;
+
+    /// Fills all ranges, in whatever order, as many at a time as the backend likes.
+    ///
+    /// # Errors
+    /// Those of [`BlobReader::read_exact_at`].
+    fn read_ranges(&self, ranges: &mut [Range<'_>]) -> Result<()> {
+        ranges.iter_mut().try_for_each(|range| self.read_exact_at(range.buffer, range.offset))
+    }
+
+    /// How the blob is to be read: see [`BlobCapability::parts`].
+    fn parts(&self) -> Option<Parts> {
+        None
+    }
 
     /// The local file, where there is one, for memory mapping.
     fn file(&self) -> Option<&std::fs::File> {
@@ -50,38 +95,56 @@ pub trait BlobReader: Send + Sync {
 }
 
 /// Keeps blobs.
-pub trait BlobBackend: Send + Sync + fmt::Debug {
+///
+/// Threads share a backend. It survives `fork()` by opening its resources again in the child. It calls nothing of the
+/// engine.
+pub trait BlobBackend: Any + Send + Sync + fmt::Debug {
     /// The name in configurations: `filesystem`, `memory`, …
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
+
+    /// What the backend can do. Does not change.
+    fn capability(&self) -> BlobCapability;
 
     /// Starts a new blob.
     fn create(&self, hint: BlobHint<'_>) -> Result<Box<dyn BlobWriter>>;
 
-    /// Opens a blob.
+    /// Opens a blob. A backend on a server makes no request: a blob that is gone is found by the first read.
     ///
-    /// # Behavior
-    /// - `Ok(None)` if there is none.
-    /// - A locator that this backend could not have made (`..`, an absolute path, a link) is an error of kind
-    ///   `Integrity`, and nothing is opened.
-    fn open(&self, locator: &str) -> Result<Option<Box<dyn BlobReader>>>;
+    /// # Errors
+    /// - `NotFound` if there is no such blob, here or at the first read.
+    /// - `Integrity` for a locator that this backend could not have made (`..`, an absolute path, a link): nothing is
+    ///   opened.
+    fn open(&self, blob: &BlobRef) -> Result<Box<dyn BlobReader>>;
 
-    /// Deletes a blob; `false` if there was none.
-    fn delete(&self, locator: &str) -> Result<bool>;
+    /// Deletes blobs. One that does not exist is no error, so that an interrupted deletion can be repeated.
+    ///
+    /// # Errors
+    /// The first one; the other blobs are deleted all the same.
+    fn delete(&self, locators: &[&str]) -> Result<()>;
 
-    /// Makes sure that a blob survives a loss of power, where the store promises that: somebody who promised less may have
-    /// written it.
+    /// Makes sure that a blob survives a loss of power, where the store promises that: it may have been written by a
+    /// process that promised less.
     fn sync(&self, _locator: &str) -> Result<()> {
         Ok(())
     }
 
-    /// A directory on the same file system as the blobs, for handlers that write files; made if it is not there. `None`
+    /// A directory on the same file system as the blobs, for handlers that write files; made if it does not exist. `None`
     /// where blobs are no local files.
-    fn temp_dir(&self) -> Result<Option<std::path::PathBuf>> {
+    fn temp_dir(&self) -> Result<Option<PathBuf>> {
         Ok(None)
     }
 
-    /// Calls `visit` with the locator and size of every blob, in no order.
-    fn list(&self, visit: &mut dyn FnMut(&str, u64) -> Result<()>) -> Result<()>;
+    /// A page of all blobs, in ascending byte order of their locators: at most `limit` behind `after`.
+    ///
+    /// # Behavior
+    /// - Blobs written or deleted within the last [`BlobCapability::longest_put`] may be missing or listed wrongly.
+    fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<BlobInfo>>;
+
+    /// Removes what writers have left that were neither committed nor aborted, and that were last active longer ago than
+    /// `age`; returns how many. A backend that knows that a writer is dead may remove what it left at once.
+    fn sweep(&self, _age: Duration) -> Result<u64> {
+        Ok(0)
+    }
 
     /// Releases what the backend holds between calls: descriptors, connections, payloads in memory.
     ///

@@ -1,10 +1,28 @@
-//! The contracts that a backend keeps. The engine knows storage through them only.
+//! The contracts that storage keeps: all that the engine knows of a database, an object store or a directory.
+//!
+//! | contract | keeps | implemented by |
+//! |---|---|---|
+//! | [`MetadataBackend`] | entries | `backends` (memory, JSON), the crate `cacheness-sqlite` |
+//! | [`BlobBackend`] | payloads | `backends` (memory, file system) |
+//!
+//! A transaction is data: the engine describes all that is to change as a [`Commit`], and the backend makes the changes
+//! together or not at all. No callback of the engine runs inside a backend. A server can therefore execute a commit in
+//! one round trip, and a backend can be written in another language.
 
 mod blob;
+mod capability;
+mod commit;
+mod evict;
 mod metadata;
+mod query;
 
-pub use blob::{BlobBackend, BlobHint, BlobReader, BlobWriter};
-pub use metadata::{
-    AccessRecord, Confirm, EntryUpdate, Evicted, Eviction, EvictionOrder, MetadataBackend, Position, PutOptions,
-    PutOutcome, Scan, Share,
+pub use crate::entry::BlobRef;
+pub use blob::{BlobBackend, BlobHint, BlobInfo, BlobReader, BlobWriter, Range};
+pub use capability::{BlobCapability, Capability, Parts};
+pub use commit::{
+    AccessRecord, Commit, Committed, CustomRow, EntryUpdate, Guard, KeyId, Operation, Orphans, Outcome, Put,
+    PutOutcome, Schema, Share,
 };
+pub use evict::{Evicted, Eviction, EvictionOrder};
+pub use metadata::{MetadataBackend, Part};
+pub use query::{Glimpses, Page, Position, Query};

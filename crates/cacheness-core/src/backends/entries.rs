@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
 use crate::backend::{
-    AccessRecord, EntryUpdate, Evicted, Eviction, EvictionOrder, PutOptions, PutOutcome, Scan, Share,
+    AccessRecord, Commit, Committed, EntryUpdate, Evicted, Eviction, EvictionOrder, Glimpses, KeyId, Operation,
+    Orphans, Outcome, Page, Part, Position, Put, PutOutcome, Query, Share,
 };
 use crate::clock::Timestamp;
-use crate::entry::{Entry, EntrySummary, EntryVersion, Location, Totals};
+use crate::entry::{BlobRef, Entry, EntrySummary, EntryVersion, Glimpse, Location, Totals};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The entries of a store. What each operation does is said by [`MetadataBackend`](crate::backend::MetadataBackend).
 #[derive(Default)]
@@ -22,6 +24,10 @@ pub(super) struct Entries {
     /// The place of the key that comes next.
     next_place: u64,
     totals: Totals,
+    /// Blobs that no entry names any more, and when they are due to be deleted.
+    garbage: BTreeMap<String, Timestamp>,
+    /// The key that signs the entries.
+    signing_key: Option<KeyId>,
 }
 
 /// An entry, and what is kept when another takes its key over.
@@ -34,22 +40,135 @@ pub(super) struct Kept {
 }
 
 impl Entries {
-    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+    fn find(&self, key: &str) -> Option<&Entry> {
         self.entries.get(key).map(|kept| &kept.entry)
     }
 
-    pub(super) fn get_summary(&self, key: &str) -> Option<EntrySummary> {
-        self.get(key).map(summary)
+    pub(super) fn get(&self, key: &str, part: Part) -> Option<Entry> {
+        self.find(key).map(|entry| match part {
+            Part::Whole => entry.clone(),
+            Part::Summary => summary(entry).entry,
+        })
+    }
+
+    pub(super) fn garbage(&self) -> &BTreeMap<String, Timestamp> {
+        &self.garbage
+    }
+
+    pub(super) fn signing_key(&self) -> Option<KeyId> {
+        self.signing_key
+    }
+
+    /// Takes over what comes from outside, beside the entries.
+    pub(super) fn restore(&mut self, garbage: BTreeMap<String, Timestamp>, signing_key: Option<KeyId>) {
+        (self.garbage, self.signing_key) = (garbage, signing_key);
+    }
+
+    /// Of each blob, whether an entry names it or it is garbage.
+    pub(super) fn knows_blobs(&self, locators: &[&str]) -> Vec<bool> {
+        let knows = |locator: &&str| self.named.contains_key(*locator) || self.garbage.contains_key(*locator);
+        locators.iter().map(knows).collect()
+    }
+
+    /// Blobs that are due to be deleted.
+    pub(super) fn due(&self, due: Timestamp, limit: usize) -> Vec<String> {
+        let due = self.garbage.iter().filter(|(_, time)| **time <= due);
+        due.take(limit).map(|(locator, _)| locator.clone()).collect()
+    }
+
+    /// Makes all changes of `commit`, or none; and whether that changed anything.
+    pub(super) fn commit(&mut self, commit: &Commit<'_>) -> Result<(Committed, bool)> {
+        if commit.guard.is_some_and(|guard| guard.signing_key != self.signing_key) {
+            return Ok((Committed::Refused(self.signing_key), false));
+        }
+        let has_rows = |operation: &Operation<'_>| matches!(operation, Operation::Put(put) if !put.rows.is_empty());
+        if commit.operations.iter().any(has_rows) {
+            return Err(Error::new(ErrorKind::Unsupported, "this metadata backend keeps no tables of the user's own"));
+        }
+        let mut changed = false;
+        let mut outcomes = Vec::with_capacity(commit.operations.len());
+        for operation in commit.operations {
+            let mut outcome = self.change(operation, &mut changed);
+            if let Some(due) = commit.garbage_due {
+                self.discard(&mut outcome, due);
+            }
+            outcomes.push(outcome);
+        }
+        Ok((Committed::Done(outcomes), changed))
+    }
+
+    fn change(&mut self, operation: &Operation<'_>, changed: &mut bool) -> Outcome {
+        match *operation {
+            Operation::Put(put) => {
+                *changed = true;
+                Outcome::Put(self.put(put))
+            }
+            Operation::Update { expected, update } => {
+                let updated = self.update(expected, update);
+                *changed |= updated;
+                Outcome::Found(updated)
+            }
+            Operation::Delete(key) => {
+                let removed = self.remove(key);
+                *changed |= removed.is_some();
+                Outcome::Deleted { found: removed.is_some(), orphaned: removed.and_then(|(_, orphaned)| orphaned) }
+            }
+            Operation::DeleteVersion(version) => {
+                let removed = self.remove_version(version);
+                *changed |= removed.is_some();
+                Outcome::Deleted { found: removed.is_some(), orphaned: removed.flatten() }
+            }
+            Operation::Clear => {
+                let former = self.clear();
+                *changed |= former.totals.entries > 0;
+                let orphaned = Orphans::new(former.named.into_keys().map(Ok));
+                Outcome::Cleared { entries: former.totals.entries, orphaned }
+            }
+            Operation::Pin { key, pinned } => {
+                let kept = self.entries.get_mut(key);
+                Outcome::Found(kept.is_some_and(|kept| {
+                    *changed |= std::mem::replace(&mut kept.pinned, pinned) != pinned;
+                    true
+                }))
+            }
+            Operation::Access(access) => {
+                *changed |= self.record_access(access);
+                Outcome::Done
+            }
+            Operation::SignWith(key) => {
+                *changed |= self.signing_key.replace(key) != Some(key);
+                Outcome::Done
+            }
+            Operation::Collected(locators) => {
+                for locator in locators {
+                    *changed |= self.garbage.remove(locator).is_some();
+                }
+                Outcome::Done
+            }
+        }
+    }
+
+    /// Moves what is orphaned into the garbage.
+    fn discard(&mut self, outcome: &mut Outcome, due: Timestamp) {
+        let orphaned: Vec<String> = match outcome {
+            Outcome::Put(outcome) => std::mem::take(&mut outcome.orphaned),
+            Outcome::Deleted { orphaned, .. } => orphaned.take().into_iter().collect(),
+            Outcome::Cleared { orphaned, .. } => std::mem::replace(orphaned, Orphans::none()).flatten().collect(),
+            _ => return,
+        };
+        self.garbage.extend(orphaned.into_iter().map(|locator| (locator, due)));
+    }
+
+    /// Removes all entries and returns them.
+    fn clear(&mut self) -> Self {
+        let garbage = std::mem::take(&mut self.garbage);
+        let emptied = Self { garbage, signing_key: self.signing_key, ..Self::default() };
+        std::mem::replace(self, emptied)
     }
 
     /// All entries, in the order of their keys.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Kept> {
         self.entries.values()
-    }
-
-    /// Every blob that is named, once.
-    pub(super) fn locators(&self) -> impl Iterator<Item = &str> {
-        self.named.keys().map(String::as_str)
     }
 
     pub(super) fn totals(&self) -> Totals {
@@ -67,7 +186,7 @@ impl Entries {
         let entry = &kept.entry;
         self.totals.entries -= 1;
         self.totals.bytes -= entry.size;
-        let Location::Blob(locator) = &entry.location else { return Some((kept, None)) };
+        let Location::Blob(BlobRef { locator, .. }) = &entry.location else { return Some((kept, None)) };
         if let Some(digest) = entry.digest {
             let same = (digest, entry.size);
             if let Some(keys) = self.shared.get_mut(&same) {
@@ -91,7 +210,8 @@ impl Entries {
         let entry = &kept.entry;
         self.totals.entries += 1;
         self.totals.bytes += entry.size;
-        if let Location::Blob(locator) = &entry.location {
+        if let Location::Blob(BlobRef { locator, .. }) = &entry.location {
+            self.garbage.remove(locator);
             *self.named.entry(locator.clone()).or_default() += 1;
             if let Some(digest) = entry.digest {
                 self.shared.entry((digest, entry.size)).or_default().insert(entry.key.clone());
@@ -116,27 +236,27 @@ impl Entries {
     /// The entries of other keys that have a blob of the digest and size of `entry`, in the order of their keys.
     fn equal<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Entry> {
         let keys = entry.digest.and_then(|digest| self.shared.get(&(digest, entry.size)));
-        keys.into_iter().flatten().filter(|key| **key != entry.key).filter_map(|key| self.get(key))
+        keys.into_iter().flatten().filter(|key| **key != entry.key).filter_map(|key| self.find(key))
     }
 
-    pub(super) fn equal_blob(&self, entry: &Entry) -> Option<String> {
-        self.equal(entry).find_map(|other| other.location.locator()).map(str::to_owned)
+    pub(super) fn equal_blob(&self, entry: &Entry) -> Option<BlobRef> {
+        self.equal(entry).find_map(|other| other.location.blob()).cloned()
     }
 
-    /// Makes the entries of the digest and size of `entry` that name the blob `damaged` name that of `entry`; whether
-    /// nobody else names it.
+    /// Makes the entries of the digest and size of `entry` that name the blob `damaged` name that of `entry`; whether no
+    /// entry names it any more.
     fn displace(&mut self, entry: &Entry, damaged: &str) -> bool {
         let Location::Blob(own) = &entry.location else { return false };
         let names = |other: &&Entry| other.location.locator() == Some(damaged);
         let keys: Vec<String> = self.equal(entry).filter(names).map(|other| other.key.clone()).collect();
-        if keys.is_empty() || own == damaged {
+        if keys.is_empty() || own.locator == damaged {
             return false;
         }
         for key in &keys {
             let kept = self.entries.get_mut(key).expect("it has been found");
             kept.entry.location = Location::Blob(own.clone());
         }
-        *self.named.entry(own.clone()).or_default() += keys.len() as u64;
+        *self.named.entry(own.locator.clone()).or_default() += keys.len() as u64;
         let count = self.named.get_mut(damaged).expect("every locator of an entry is counted");
         *count -= keys.len() as u64;
         let gone = *count == 0;
@@ -146,34 +266,41 @@ impl Entries {
         gone
     }
 
-    pub(super) fn put(&mut self, mut entry: Entry, options: PutOptions<'_>) -> PutOutcome {
+    fn put(&mut self, Put { entry, share, pin, rows: _ }: Put<'_>) -> PutOutcome {
         let mut outcome = PutOutcome::default();
-        // An own blob that is named already must not be deleted, so it is not exchanged for another one.
+        let mut entry = entry.clone();
+        // An own blob that an entry names already must not be deleted, so it is not exchanged for another one.
         let may_share = entry.location.locator().is_some_and(|own| !self.named.contains_key(own));
         let former = self.remove(&entry.key);
-        match options.share {
+        match share {
             Share::With(locator) if may_share => {
-                outcome.shared = self.equal(&entry).any(|other| other.location.locator() == Some(locator));
-                if outcome.shared {
-                    entry.location = Location::Blob(locator.to_owned());
+                let names = |other: &&Entry| other.location.locator() == Some(locator);
+                let other = self.equal(&entry).find(names).map(|other| other.location.clone());
+                if let Some(other) = other {
+                    outcome.shared = true;
+                    entry.location = other;
                 }
             }
-            Share::InPlaceOf(damaged) => outcome.displaced = self.displace(&entry, damaged),
+            Share::InPlaceOf(damaged) => {
+                if self.displace(&entry, damaged) {
+                    outcome.orphaned.push(damaged.to_owned());
+                }
+            }
             _ => {}
         }
-        let (mut place, mut pinned) = (self.next_place, options.pin);
+        let (mut place, mut pinned) = (self.next_place, pin);
         if let Some((former, orphan)) = former {
             outcome.replaced = true;
-            outcome.orphaned = orphan.filter(|orphan| entry.location.locator() != Some(orphan));
+            outcome.orphaned.extend(orphan.filter(|orphan| entry.location.locator() != Some(orphan)));
             entry.access_count = former.entry.access_count;
-            (place, pinned) = (former.place, former.pinned || options.pin);
+            (place, pinned) = (former.place, former.pinned || pin);
         }
         self.insert(Kept { entry, place, pinned });
         outcome
     }
 
-    pub(super) fn update(&mut self, key: &str, expected: &Entry, update: &EntryUpdate) -> bool {
-        let Some(Kept { entry, .. }) = self.entries.get_mut(key) else { return false };
+    fn update(&mut self, expected: &Entry, update: &EntryUpdate) -> bool {
+        let Some(Kept { entry, .. }) = self.entries.get_mut(&expected.key) else { return false };
         let state = |entry: &Entry| (entry.created_at, entry.file_hash, entry.expires_at, entry.signature);
         let texts = entry.metadata == expected.metadata && entry.description == expected.description;
         if state(entry) != state(expected) || !texts {
@@ -183,30 +310,50 @@ impl Entries {
         true
     }
 
-    pub(super) fn delete(&mut self, key: &str) -> Option<PutOutcome> {
-        let (_, orphaned) = self.remove(key)?;
-        Some(PutOutcome { orphaned, replaced: true, ..PutOutcome::default() })
+    /// Removes an entry that is there in this version; the locator that no entry names any more.
+    fn remove_version(&mut self, expected: &EntryVersion) -> Option<Option<String>> {
+        self.find(&expected.key).filter(|entry| entry.version() == *expected)?;
+        self.remove(&expected.key).map(|(_, orphaned)| orphaned)
     }
 
-    pub(super) fn delete_if(&mut self, expected: &EntryVersion) -> Option<PutOutcome> {
-        self.get(&expected.key).filter(|entry| entry.version() == *expected)?;
-        self.delete(&expected.key)
-    }
-
-    pub(super) fn scan(&self, scan: &Scan<'_>) -> Vec<EntrySummary> {
-        let start = match scan.after {
-            Some(after) if after >= scan.prefix => Bound::Excluded(after),
-            _ => Bound::Included(scan.prefix),
+    fn matching<'a>(&'a self, query: &'a Query<'_>, page: &'a Page<'_>) -> impl Iterator<Item = &'a Entry> {
+        let start = match page.after {
+            Some(after) if after >= query.prefix => Bound::Excluded(after),
+            _ => Bound::Included(query.prefix),
         };
-        let limit = if scan.limit == 0 { usize::MAX } else { scan.limit };
         self.entries
             .range::<str, _>((start, Bound::Unbounded))
-            .map(|(_, kept)| &kept.entry)
-            .take_while(|entry| entry.key.starts_with(scan.prefix))
-            .filter(|entry| scan.expired_at.is_none_or(|time| entry.expires_at.is_some_and(|expiry| expiry <= time)))
-            .take(limit)
-            .map(summary)
-            .collect()
+            .map(|(_, kept)| kept)
+            .take_while(|kept| kept.entry.key.starts_with(query.prefix))
+            .filter(|kept| kept.pinned || !query.pinned)
+            .map(|kept| &kept.entry)
+            .filter(|entry| query.expired_at.is_none_or(|time| entry.expires_at.is_some_and(|expiry| expiry <= time)))
+            .take(page.most())
+    }
+
+    pub(super) fn select(&self, query: &Query<'_>, page: &Page<'_>) -> Vec<EntrySummary> {
+        self.matching(query, page).map(summary).collect()
+    }
+
+    pub(super) fn keys(&self, query: &Query<'_>, page: &Page<'_>) -> Vec<String> {
+        self.matching(query, page).map(|entry| entry.key.clone()).collect()
+    }
+
+    pub(super) fn skim(&self, from: &Position, limit: usize) -> Glimpses {
+        let after = match from {
+            Position::Key(key) => Some(key.as_str()),
+            _ => None,
+        };
+        let mut glimpses = Glimpses::default();
+        let mut last = None;
+        let (query, page) = (Query::default(), Page { after, limit });
+        for entry in self.matching(&query, &page) {
+            glimpses.push(&Glimpse::from(entry));
+            last = Some(&entry.key);
+        }
+        let more = limit > 0 && glimpses.len() >= limit;
+        glimpses.next = last.filter(|_| more).map(|key| Position::Key(key.clone()));
+        glimpses
     }
 
     /// The keys of the entries that may go, the first to go first.
@@ -234,7 +381,13 @@ impl Entries {
         let mut evicted = Evicted::default();
         if !within(self.totals) {
             for key in self.candidates(eviction) {
-                evicted.orphaned.extend(self.remove(&key).and_then(|(_, orphaned)| orphaned));
+                let orphaned = self.remove(&key).and_then(|(_, orphaned)| orphaned);
+                match (orphaned, eviction.garbage_due) {
+                    (Some(orphaned), Some(due)) => {
+                        self.garbage.insert(orphaned, due);
+                    }
+                    (orphaned, _) => evicted.orphaned.extend(orphaned),
+                }
                 evicted.keys.push(key);
                 if within(self.totals) {
                     break;
@@ -245,29 +398,12 @@ impl Entries {
         evicted
     }
 
-    /// Whether there is such an entry, and whether that changes it.
-    pub(super) fn set_pinned(&mut self, key: &str, pinned: bool) -> (bool, bool) {
-        match self.entries.get_mut(key) {
-            Some(kept) => (true, std::mem::replace(&mut kept.pinned, pinned) != pinned),
-            None => (false, false),
-        }
-    }
-
-    pub(super) fn pinned(&self) -> Vec<String> {
-        self.entries.values().filter(|kept| kept.pinned).map(|kept| kept.entry.key.clone()).collect()
-    }
-
-    /// Adds to the counts of the entries that are there; `false` if none was.
-    pub(super) fn record_accesses(&mut self, accesses: &[AccessRecord]) -> bool {
-        let mut changed = false;
-        for access in accesses {
-            if let Some(Kept { entry, .. }) = self.entries.get_mut(&access.key) {
-                entry.accessed_at = entry.accessed_at.max(access.at);
-                entry.access_count = entry.access_count.saturating_add(access.count);
-                changed = true;
-            }
-        }
-        changed
+    /// Adds to the count of an entry; `false` if there is none.
+    fn record_access(&mut self, access: &AccessRecord) -> bool {
+        let Some(Kept { entry, .. }) = self.entries.get_mut(&access.key) else { return false };
+        entry.accessed_at = entry.accessed_at.max(access.at);
+        entry.access_count = entry.access_count.saturating_add(access.count);
+        true
     }
 }
 
@@ -275,7 +411,7 @@ fn summary(entry: &Entry) -> EntrySummary {
     let inline = matches!(entry.location, Location::Inline(_));
     let location = match &entry.location {
         Location::Inline(_) => Location::Inline(Vec::new()),
-        Location::Blob(locator) => Location::Blob(locator.clone()),
+        Location::Blob(blob) => Location::Blob(blob.clone()),
     };
     let entry = Entry {
         key: entry.key.clone(),

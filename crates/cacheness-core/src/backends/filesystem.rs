@@ -23,15 +23,18 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use self::root::Root;
-use super::locator::{BLOBS, Locator, new_name, shard_of};
+use super::locator::{BLOBS, Locator, new_name, not_found, shard_of};
 use super::sweep;
-use crate::backend::{BlobBackend, BlobHint, BlobReader, BlobWriter};
+use crate::backend::{BlobBackend, BlobCapability, BlobHint, BlobInfo, BlobReader, BlobWriter};
+use crate::clock::Timestamp;
 use crate::config::Durability;
+use crate::entry::BlobRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::process::PerProcess;
@@ -92,18 +95,6 @@ impl FilesystemBlobs {
     #[must_use]
     pub fn root(&self) -> &Path {
         self.shared.root.path()
-    }
-
-    /// Removes temporary files whose writers have died; returns how many. Files that are being written, by this or any
-    /// other process, stay.
-    pub fn sweep(&self) -> Result<u64> {
-        let Some(root) = self.shared.root.open()? else { return Ok(0) };
-        match open_beneath(&*root, TMP, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
-            Ok(directory) => sweep::sweep(directory.as_fd()),
-            Err(error) if is_missing(error) => Ok(0),
-            Err(Errno::LOOP) => Err(refused_link(TMP)),
-            Err(error) => Err(Error::io("cannot open tmp", error.into())),
-        }
     }
 }
 
@@ -186,6 +177,22 @@ impl Shared {
         }
     }
 
+    fn delete(&self, locator: &str) -> Result<()> {
+        let parsed = Locator::parse(locator)?;
+        let Some(directory) = self.root.open()? else { return Ok(()) };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let parent = match open_beneath(&*directory, &parsed.directory(), flags, Mode::empty()) {
+            Ok(parent) => parent,
+            Err(Errno::LOOP | Errno::NOTDIR) => return Err(refused_link(&parsed.directory())),
+            Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(Error::io(format_args!("cannot delete {locator}"), error.into())),
+        };
+        match rustix::fs::unlinkat(parent, parsed.name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(Error::io(format_args!("cannot delete {locator}"), error.into())),
+        }
+    }
+
     fn is_full(&self) -> bool {
         self.options.durability == Durability::Full
     }
@@ -240,6 +247,8 @@ struct FileWriter {
     path_taken: AtomicBool,
     /// Nothing only while it is dropped.
     file: Option<BufWriter<File>>,
+    /// Bytes written, but for those that an encoder writes through the path.
+    written: u64,
     /// The process that made it: a forked child must not delete the file of its parent.
     process: rustix::process::Pid,
     committed: bool,
@@ -270,8 +279,8 @@ impl FileWriter {
         }
     }
 
-    /// Takes over a file that an encoder has put in the place of ours, and syncs whichever is there.
-    fn settle(&self) -> Result<()> {
+    /// Takes over a file that an encoder has put in the place of ours, and syncs whichever it is; returns its size.
+    fn settle(&self) -> Result<u64> {
         let temporary = self.temporary();
         let failed = |what: &str, error: Errno| Error::io(format_args!("cannot {what} {temporary}"), error.into());
         let sync_ours = || match self.shared.is_full() {
@@ -279,13 +288,14 @@ impl FileWriter {
             false => Ok(()),
         };
         if !self.path_taken.load(Ordering::Relaxed) {
-            return sync_ours();
+            return sync_ours().map(|()| self.written);
         }
         let ours = rustix::fs::fstat(self.file()).map_err(|e| failed("look at", e))?;
         let found = rustix::fs::statat(self.directory(), temporary.as_str(), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|e| failed("look at", e))?;
+        let size = u64::try_from(found.st_size).unwrap_or(0);
         if (ours.st_dev, ours.st_ino) == (found.st_dev, found.st_ino) {
-            return sync_ours();
+            return sync_ours().map(|()| size);
         }
         if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
             return Err(Error::new(ErrorKind::Storage, format!("{temporary} is not a regular file any more")));
@@ -297,7 +307,7 @@ impl FileWriter {
         if self.shared.is_full() {
             rustix::fs::fsync(&adopted).map_err(|e| failed("sync", e))?;
         }
-        Ok(())
+        Ok(size)
     }
 
     /// Renames the file to `locator`; `false` if there is a file of this name.
@@ -335,18 +345,21 @@ impl FileWriter {
 impl io::Write for FileWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.buffer().write(bytes);
+        self.written += written.as_ref().map_or(0, |count| *count as u64);
         failpoint::reached("blob/half");
         written
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let written = self.buffer().write_all(bytes);
+        self.written += bytes.len() as u64;
         failpoint::reached("blob/half");
         written
     }
 
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let written = self.buffer().write_vectored(parts);
+        self.written += written.as_ref().map_or(0, |count| *count as u64);
         failpoint::reached("blob/half");
         written
     }
@@ -362,10 +375,10 @@ impl BlobWriter for FileWriter {
         Some(&self.path)
     }
 
-    fn commit(mut self: Box<Self>) -> Result<String> {
+    fn commit(mut self: Box<Self>) -> Result<BlobRef> {
         let flushed = self.buffer().flush();
         flushed.map_err(|e| Error::io(format_args!("cannot write {}", self.temporary()), e))?;
-        self.settle()?;
+        let size = self.settle()?;
         failpoint::reached("blob/written");
         let mut name = self.name.clone();
         for _ in 0..ATTEMPTS {
@@ -376,15 +389,20 @@ impl BlobWriter for FileWriter {
                 if self.shared.is_full()
                     && let Err(error) = self.shared.sync_up(self.directory(), &locator.directory())
                 {
-                    // Nobody has been told its name.
+                    // No entry names it yet.
                     self.remove(&locator.text());
                     return Err(error);
                 }
-                return Ok(locator.text());
+                return Ok(BlobRef::new(locator.text(), size));
             }
             name = new_name(&self.stem, &self.extension)?;
         }
         Err(Error::new(ErrorKind::Storage, format!("no free name for a blob that starts with {:?}", self.stem)))
+    }
+
+    /// The temporary file is removed when the writer is dropped.
+    fn abort(self: Box<Self>) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -443,8 +461,12 @@ impl BlobBackend for FilesystemBlobs {
         Ok(Some(self.root().join(TMP)))
     }
 
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "filesystem"
+    }
+
+    fn capability(&self) -> BlobCapability {
+        BlobCapability::LOCAL
     }
 
     fn create(&self, hint: BlobHint<'_>) -> Result<Box<dyn BlobWriter>> {
@@ -478,6 +500,7 @@ impl BlobBackend for FilesystemBlobs {
                 extension: hint.extension.to_owned(),
                 stem: hint.stem.to_owned(),
                 file: Some(BufWriter::with_capacity(WRITE_BUFFER, file)),
+                written: 0,
                 process: rustix::process::getpid(),
                 committed: false,
             }));
@@ -485,13 +508,14 @@ impl BlobBackend for FilesystemBlobs {
         Err(Error::new(ErrorKind::Storage, format!("no free name for a blob that starts with {:?}", hint.stem)))
     }
 
-    fn open(&self, locator: &str) -> Result<Option<Box<dyn BlobReader>>> {
+    fn open(&self, blob: &BlobRef) -> Result<Box<dyn BlobReader>> {
+        let locator = blob.locator.as_str();
         Locator::parse(locator)?;
-        let Some(directory) = self.shared.root.open()? else { return Ok(None) };
-        // Without NONBLOCK, opening a pipe that somebody put here would wait for ever.
+        let Some(directory) = self.shared.root.open()? else { return Err(not_found(locator)) };
+        // Without NONBLOCK, opening a pipe that another program has put here would block.
         let file = match open_beneath(&*directory, locator, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()) {
             Ok(file) => File::from(file),
-            Err(error) if is_missing(error) => return Ok(None),
+            Err(error) if is_missing(error) => return Err(not_found(locator)),
             Err(Errno::LOOP) => return Err(refused_link(locator)),
             Err(error) => return Err(Error::io(format_args!("cannot open {locator}"), error.into())),
         };
@@ -500,7 +524,7 @@ impl BlobBackend for FilesystemBlobs {
             return Err(Error::new(ErrorKind::Integrity, format!("{locator} is not a regular file")));
         }
         let path = self.root().join(locator);
-        Ok(Some(Box::new(FileReader { file, size: found.len(), path })))
+        Ok(Box::new(FileReader { file, size: found.len(), path }))
     }
 
     fn sync(&self, locator: &str) -> Result<()> {
@@ -515,27 +539,29 @@ impl BlobBackend for FilesystemBlobs {
         self.shared.sync_up(&root, &directory)
     }
 
-    fn delete(&self, locator: &str) -> Result<bool> {
-        let parsed = Locator::parse(locator)?;
-        let Some(directory) = self.shared.root.open()? else { return Ok(false) };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let parent = match open_beneath(&*directory, &parsed.directory(), flags, Mode::empty()) {
-            Ok(parent) => parent,
-            Err(Errno::LOOP | Errno::NOTDIR) => return Err(refused_link(&parsed.directory())),
-            Err(Errno::NOENT) => return Ok(false),
-            Err(error) => return Err(Error::io(format_args!("cannot delete {locator}"), error.into())),
-        };
-        match rustix::fs::unlinkat(parent, parsed.name, AtFlags::empty()) {
-            Ok(()) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(Error::io(format_args!("cannot delete {locator}"), error.into())),
+    fn delete(&self, locators: &[&str]) -> Result<()> {
+        let mut first = Ok(());
+        for locator in locators {
+            first = first.and(self.shared.delete(locator));
+        }
+        first
+    }
+
+    fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<BlobInfo>> {
+        match self.shared.root.open()? {
+            Some(root) => list_page(&root, after.unwrap_or_default(), limit),
+            None => Ok(Vec::new()),
         }
     }
 
-    fn list(&self, visit: &mut dyn FnMut(&str, u64) -> Result<()>) -> Result<()> {
-        match self.shared.root.open()? {
-            Some(root) => list_directory(&root, "", visit),
-            None => Ok(()),
+    /// Whatever its age: a writer that is alive holds a lock on its file.
+    fn sweep(&self, _age: Duration) -> Result<u64> {
+        let Some(root) = self.shared.root.open()? else { return Ok(0) };
+        match open_beneath(&*root, TMP, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
+            Ok(directory) => sweep::sweep(directory.as_fd()),
+            Err(error) if is_missing(error) => Ok(0),
+            Err(Errno::LOOP) => Err(refused_link(TMP)),
+            Err(error) => Err(Error::io("cannot open tmp", error.into())),
         }
     }
 
@@ -546,38 +572,76 @@ impl BlobBackend for FilesystemBlobs {
     }
 }
 
-/// Visits the blobs in the shard, or with an empty one those directly in `blobs` and in all shards. What is no blob is
-/// passed over, and so is what was deleted since the directory was read.
-fn list_directory(root: &OwnedFd, shard: &str, visit: &mut dyn FnMut(&str, u64) -> Result<()>) -> Result<()> {
-    let path = if shard.is_empty() { BLOBS.to_owned() } else { format!("{BLOBS}/{shard}") };
+/// The names in the directory `path`, sorted, with a slash behind those of directories; none where there is no such directory.
+fn names_in(root: &OwnedFd, path: &str) -> Result<Vec<String>> {
     let failed = |error: Errno| Error::io(format_args!("cannot list {path}"), error.into());
-    let directory = match open_beneath(root, &path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
-        Err(Errno::LOOP) => return Err(refused_link(&path)),
-        Err(error) if is_missing(error) => return Ok(()),
+    let directory = match open_beneath(root, path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
+        Err(Errno::LOOP) => return Err(refused_link(path)),
+        Err(error) if is_missing(error) => return Ok(Vec::new()),
         opened => opened.map_err(failed)?,
     };
+    let mut names = Vec::new();
     for entry in rustix::fs::Dir::read_from(&directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let Ok(name) = entry.file_name().to_str() else { continue };
         if name == "." || name == ".." {
             continue;
         }
-        let found = match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => continue,
-            found => found.map_err(failed)?,
+        let kind = match entry.file_type() {
+            FileType::Unknown => match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(found) => FileType::from_raw_mode(found.st_mode),
+                Err(_) => continue,
+            },
+            kind => kind,
         };
-        match FileType::from_raw_mode(found.st_mode) {
-            FileType::Directory if shard.is_empty() => list_directory(root, name, visit)?,
-            FileType::RegularFile => {
-                let locator = Locator { shard, name }.text();
-                if Locator::parse(&locator).is_ok() {
-                    visit(&locator, u64::try_from(found.st_size).unwrap_or(0))?;
-                }
-            }
+        match kind {
+            FileType::Directory => names.push(format!("{name}/")),
+            FileType::RegularFile => names.push(name.to_owned()),
             _ => {}
         }
     }
-    Ok(())
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The page of [`BlobBackend::list`]. Files that are no blobs are skipped, and those that are deleted meanwhile.
+fn list_page(root: &OwnedFd, after: &str, limit: usize) -> Result<Vec<BlobInfo>> {
+    let mut page = Vec::new();
+    let mut add = |shard: &str, name: &str| -> Result<bool> {
+        let locator = Locator { shard, name }.text();
+        if locator.as_str() > after && Locator::parse(&locator).is_ok() {
+            match rustix::fs::statat(root, locator.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile => {
+                    let micros = found.st_mtime.saturating_mul(1_000_000);
+                    let modified = Timestamp(micros.saturating_add_unsigned(found.st_mtime_nsec as u64 / 1000));
+                    page.push(BlobInfo { locator, size: u64::try_from(found.st_size).unwrap_or(0), modified });
+                }
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(Error::io(format_args!("cannot look at {locator}"), error.into())),
+            }
+        }
+        Ok(page.len() < limit)
+    };
+    for name in names_in(root, BLOBS)? {
+        let Some(shard) = name.strip_suffix('/') else {
+            if !add("", &name)? {
+                break;
+            }
+            continue;
+        };
+        let path = format!("{BLOBS}/{shard}");
+        let prefix = format!("{path}/");
+        // All locators of this shard come before the page.
+        if prefix.as_str() < after && !after.starts_with(&prefix) {
+            continue;
+        }
+        for name in names_in(root, &path)? {
+            if !add(shard, &name)? {
+                return Ok(page);
+            }
+        }
+    }
+    Ok(page)
 }
 
 #[cfg(test)]

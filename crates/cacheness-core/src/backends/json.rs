@@ -35,11 +35,11 @@ use self::lock::Lock;
 use super::entries::Entries;
 use super::may_be_written;
 use crate::backend::{
-    AccessRecord, Confirm, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan,
+    Capability, Commit, Committed, Evicted, Eviction, Glimpses, MetadataBackend, Page, Part, Position, Query,
 };
 use crate::clock::Timestamp;
 use crate::config::Durability;
-use crate::entry::{Entry, EntrySummary, EntryVersion, Totals};
+use crate::entry::{BlobRef, Entry, EntrySummary, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::process::PerProcess;
@@ -185,18 +185,13 @@ impl JsonMetadata {
     ///
     /// # Errors
     /// After an error the file is what it was.
-    fn change<T>(&self, change: impl FnOnce(&mut Entries) -> Changed<T>) -> Result<T> {
-        self.change_if(&|| Ok(()), change)
-    }
-
-    fn change_if<T>(&self, confirm: Confirm<'_>, change: impl FnOnce(&mut Entries) -> Changed<T>) -> Result<T> {
+    fn change<T>(&self, change: impl FnOnce(&mut Entries) -> Result<Changed<T>>) -> Result<T> {
         let known = self.known()?;
         if self.read_only {
             return Err(Error::new(ErrorKind::ReadOnly, format!("{} can only be read", self.path.display())));
         }
         let _lock = self.lock()?;
         failpoint::reached("json/locked");
-        confirm()?;
         let mut guard = known.write();
         // Taken out: if anything fails from here on, the entries are read from the file again.
         let former = guard.take();
@@ -209,7 +204,7 @@ impl JsonMetadata {
             Error::new(ErrorKind::Metadata, format!("{} has been removed", self.path.display()))
                 .with_hint("open the store again to begin a new one")
         })?;
-        match change(&mut entries) {
+        match change(&mut entries)? {
             Changed::Nothing(result) => {
                 *guard = Some(Loaded { entries, stamp, _file });
                 Ok(result)
@@ -314,18 +309,6 @@ enum Changed<T> {
     Entries(T),
 }
 
-impl<T> Changed<T> {
-    fn if_some(result: Option<T>) -> Changed<Option<T>> {
-        if result.is_some() { Changed::Entries(result) } else { Changed::Nothing(result) }
-    }
-}
-
-impl Changed<bool> {
-    fn if_true(result: bool) -> Self {
-        if result { Self::Entries(result) } else { Self::Nothing(result) }
-    }
-}
-
 /// Removes a version that comes to nothing.
 fn remove(temporary: &Path) {
     if let Err(left) = std::fs::remove_file(temporary)
@@ -365,74 +348,54 @@ impl fmt::Debug for JsonMetadata {
 }
 
 impl MetadataBackend for JsonMetadata {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "json"
     }
 
-    fn get(&self, key: &str) -> Result<Option<Entry>> {
-        self.look(|entries| entries.get(key).cloned())
+    fn capability(&self) -> Capability {
+        Capability::LOCAL
     }
 
-    fn get_summary(&self, key: &str) -> Result<Option<EntrySummary>> {
-        self.look(|entries| entries.get_summary(key))
+    fn get(&self, key: &str, part: Part) -> Result<Option<Entry>> {
+        self.look(|entries| entries.get(key, part))
     }
 
-    fn equal_blob(&self, entry: &Entry) -> Result<Option<String>> {
-        self.look(|entries| entries.equal_blob(entry))
-    }
-
-    fn put(&self, entry: &Entry, options: PutOptions<'_>) -> Result<PutOutcome> {
-        self.change_if(&|| options.confirm(), |entries| Changed::Entries(entries.put(entry.clone(), options)))
-    }
-
-    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate, confirm: Confirm<'_>) -> Result<bool> {
-        self.change_if(confirm, |entries| Changed::if_true(entries.update(key, expected, update)))
-    }
-
-    fn delete(&self, key: &str) -> Result<Option<PutOutcome>> {
-        self.change(|entries| Changed::if_some(entries.delete(key)))
-    }
-
-    fn delete_batch(&self, expected: &[EntryVersion]) -> Result<Vec<Option<PutOutcome>>> {
+    fn commit(&self, commit: &Commit<'_>) -> Result<Committed> {
         self.change(|entries| {
-            let outcomes: Vec<_> = expected.iter().map(|version| entries.delete_if(version)).collect();
-            if outcomes.iter().any(Option::is_some) { Changed::Entries(outcomes) } else { Changed::Nothing(outcomes) }
+            let (committed, changed) = entries.commit(commit)?;
+            Ok(if changed { Changed::Entries(committed) } else { Changed::Nothing(committed) })
         })
     }
 
-    fn clear(&self, orphaned: &mut dyn FnMut(&str)) -> Result<u64> {
-        let former = self.change(|entries| {
-            let former = std::mem::take(entries);
-            if former.totals().entries == 0 { Changed::Nothing(former) } else { Changed::Entries(former) }
-        })?;
-        former.locators().for_each(orphaned);
-        Ok(former.totals().entries)
+    fn select(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<EntrySummary>> {
+        self.look(|entries| entries.select(query, page))
     }
 
-    fn scan(&self, scan: &Scan<'_>) -> Result<Vec<EntrySummary>> {
-        self.look(|entries| entries.scan(scan))
+    fn keys(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<String>> {
+        self.look(|entries| entries.keys(query, page))
+    }
+
+    fn skim(&self, from: &Position, limit: usize) -> Result<Glimpses> {
+        self.look(|entries| entries.skim(from, limit))
+    }
+
+    fn equal_blob(&self, entry: &Entry) -> Result<Option<BlobRef>> {
+        self.look(|entries| entries.equal_blob(entry))
+    }
+
+    fn knows_blobs(&self, locators: &[&str]) -> Result<Vec<bool>> {
+        self.look(|entries| entries.knows_blobs(locators))
+    }
+
+    fn garbage(&self, due: Timestamp, limit: usize) -> Result<Vec<String>> {
+        self.look(|entries| entries.due(due, limit))
     }
 
     fn evict(&self, eviction: &Eviction<'_>) -> Result<Evicted> {
         self.change(|entries| {
             let evicted = entries.evict(eviction);
-            if evicted.keys.is_empty() { Changed::Nothing(evicted) } else { Changed::Entries(evicted) }
+            Ok(if evicted.keys.is_empty() { Changed::Nothing(evicted) } else { Changed::Entries(evicted) })
         })
-    }
-
-    fn set_pinned(&self, key: &str, pinned: bool) -> Result<bool> {
-        self.change(|entries| match entries.set_pinned(key, pinned) {
-            (found, true) => Changed::Entries(found),
-            (found, false) => Changed::Nothing(found),
-        })
-    }
-
-    fn pinned(&self) -> Result<Vec<String>> {
-        self.look(Entries::pinned)
-    }
-
-    fn record_accesses(&self, accesses: &[AccessRecord]) -> Result<()> {
-        self.change(|entries| Changed::if_true(entries.record_accesses(accesses))).map(drop)
     }
 
     fn totals(&self) -> Result<Totals> {

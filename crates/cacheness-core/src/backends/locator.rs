@@ -57,6 +57,11 @@ impl<'a> Locator<'a> {
     }
 }
 
+/// The error of a blob that does not exist.
+pub(super) fn not_found(locator: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("the blob {locator} does not exist"))
+}
+
 fn is_extension(text: &str) -> bool {
     text.split('.').all(|part| !part.is_empty() && part.bytes().all(is_stem_byte))
 }

@@ -2,21 +2,22 @@
 //!
 //! A forked child has a copy of its own. Fork while no other thread is inside a call on it: the locks are copied too.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
 use super::entries::Entries;
-use super::locator::{Locator, new_name};
+use super::locator::{Locator, new_name, not_found};
 use crate::backend::{
-    AccessRecord, Confirm, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan,
+    BlobBackend, BlobCapability, BlobHint, BlobInfo, BlobReader, BlobWriter, Capability, Commit, Committed, Evicted,
+    Eviction, Glimpses, MetadataBackend, Page, Part, Position, Query,
 };
-use crate::backend::{BlobBackend, BlobHint, BlobReader, BlobWriter};
-use crate::clock::Timestamp;
-use crate::entry::{Entry, EntrySummary, EntryVersion, Totals};
+use crate::clock::{Clock, Timestamp};
+use crate::entry::{BlobRef, Entry, EntrySummary, Totals};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Keeps entries in memory.
@@ -58,63 +59,48 @@ impl fmt::Debug for MemoryMetadata {
 }
 
 impl MetadataBackend for MemoryMetadata {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "memory"
     }
 
-    fn get(&self, key: &str) -> Result<Option<Entry>> {
-        self.read(|entries| entries.get(key).cloned())
+    fn capability(&self) -> Capability {
+        Capability::LOCAL
     }
 
-    fn get_summary(&self, key: &str) -> Result<Option<EntrySummary>> {
-        self.read(|entries| entries.get_summary(key))
+    fn get(&self, key: &str, part: Part) -> Result<Option<Entry>> {
+        self.read(|entries| entries.get(key, part))
     }
 
-    fn equal_blob(&self, entry: &Entry) -> Result<Option<String>> {
+    fn commit(&self, commit: &Commit<'_>) -> Result<Committed> {
+        self.write(|entries| entries.commit(commit))?.map(|(committed, _)| committed)
+    }
+
+    fn select(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<EntrySummary>> {
+        self.read(|entries| entries.select(query, page))
+    }
+
+    fn keys(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<String>> {
+        self.read(|entries| entries.keys(query, page))
+    }
+
+    fn skim(&self, from: &Position, limit: usize) -> Result<Glimpses> {
+        self.read(|entries| entries.skim(from, limit))
+    }
+
+    fn equal_blob(&self, entry: &Entry) -> Result<Option<BlobRef>> {
         self.read(|entries| entries.equal_blob(entry))
     }
 
-    fn put(&self, entry: &Entry, options: PutOptions<'_>) -> Result<PutOutcome> {
-        let entry = entry.clone();
-        self.write(|entries| options.confirm().map(|()| entries.put(entry, options)))?
+    fn knows_blobs(&self, locators: &[&str]) -> Result<Vec<bool>> {
+        self.read(|entries| entries.knows_blobs(locators))
     }
 
-    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate, confirm: Confirm<'_>) -> Result<bool> {
-        self.write(|entries| confirm().map(|()| entries.update(key, expected, update)))?
-    }
-
-    fn delete(&self, key: &str) -> Result<Option<PutOutcome>> {
-        self.write(|entries| entries.delete(key))
-    }
-
-    fn delete_batch(&self, expected: &[EntryVersion]) -> Result<Vec<Option<PutOutcome>>> {
-        self.write(|entries| expected.iter().map(|version| entries.delete_if(version)).collect())
-    }
-
-    fn clear(&self, orphaned: &mut dyn FnMut(&str)) -> Result<u64> {
-        let former = self.write(std::mem::take)?;
-        former.locators().for_each(orphaned);
-        Ok(former.totals().entries)
-    }
-
-    fn scan(&self, scan: &Scan<'_>) -> Result<Vec<EntrySummary>> {
-        self.read(|entries| entries.scan(scan))
+    fn garbage(&self, due: Timestamp, limit: usize) -> Result<Vec<String>> {
+        self.read(|entries| entries.due(due, limit))
     }
 
     fn evict(&self, eviction: &Eviction<'_>) -> Result<Evicted> {
         self.write(|entries| entries.evict(eviction))
-    }
-
-    fn set_pinned(&self, key: &str, pinned: bool) -> Result<bool> {
-        self.write(|entries| entries.set_pinned(key, pinned).0)
-    }
-
-    fn pinned(&self) -> Result<Vec<String>> {
-        self.read(Entries::pinned)
-    }
-
-    fn record_accesses(&self, accesses: &[AccessRecord]) -> Result<()> {
-        self.write(|entries| entries.record_accesses(accesses)).map(drop)
     }
 
     fn totals(&self) -> Result<Totals> {
@@ -132,7 +118,12 @@ impl MetadataBackend for MemoryMetadata {
 }
 
 /// `None` once they are closed.
-type Blobs = Arc<RwLock<Option<HashMap<String, Arc<[u8]>>>>>;
+type Blobs = Arc<RwLock<Option<BTreeMap<String, Kept>>>>;
+
+struct Kept {
+    bytes: Arc<[u8]>,
+    modified: Timestamp,
+}
 
 /// Keeps blobs in memory.
 #[derive(Clone)]
@@ -142,7 +133,7 @@ pub struct MemoryBlobs {
 
 impl Default for MemoryBlobs {
     fn default() -> Self {
-        Self { blobs: Arc::new(RwLock::new(Some(HashMap::new()))) }
+        Self { blobs: Arc::new(RwLock::new(Some(BTreeMap::new()))) }
     }
 }
 
@@ -178,10 +169,16 @@ impl io::Write for MemoryWriter {
 }
 
 impl BlobWriter for MemoryWriter {
-    fn commit(self: Box<Self>) -> Result<String> {
+    fn commit(self: Box<Self>) -> Result<BlobRef> {
         let Self { blobs, locator, bytes } = *self;
-        blobs.write().as_mut().ok_or_else(closed)?.insert(locator.clone(), bytes.into());
-        Ok(locator)
+        let blob = BlobRef::new(locator, bytes.len() as u64);
+        let kept = Kept { bytes: bytes.into(), modified: Clock::system().now() };
+        blobs.write().as_mut().ok_or_else(closed)?.insert(blob.locator.clone(), kept);
+        Ok(blob)
+    }
+
+    fn abort(self: Box<Self>) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -204,8 +201,12 @@ impl BlobReader for MemoryReader {
 }
 
 impl BlobBackend for MemoryBlobs {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "memory"
+    }
+
+    fn capability(&self) -> BlobCapability {
+        BlobCapability::LOCAL
     }
 
     fn create(&self, hint: BlobHint<'_>) -> Result<Box<dyn BlobWriter>> {
@@ -214,21 +215,36 @@ impl BlobBackend for MemoryBlobs {
         Ok(Box::new(MemoryWriter { blobs: Arc::clone(&self.blobs), locator, bytes: Vec::new() }))
     }
 
-    fn open(&self, locator: &str) -> Result<Option<Box<dyn BlobReader>>> {
-        Locator::parse(locator)?;
-        let bytes = self.blobs.read().as_ref().ok_or_else(closed)?.get(locator).cloned();
-        Ok(bytes.map(|bytes| Box::new(MemoryReader { bytes }) as Box<dyn BlobReader>))
+    fn open(&self, blob: &BlobRef) -> Result<Box<dyn BlobReader>> {
+        Locator::parse(&blob.locator)?;
+        match self.blobs.read().as_ref().ok_or_else(closed)?.get(&blob.locator) {
+            Some(kept) => Ok(Box::new(MemoryReader { bytes: Arc::clone(&kept.bytes) })),
+            None => Err(not_found(&blob.locator)),
+        }
     }
 
-    fn delete(&self, locator: &str) -> Result<bool> {
-        Locator::parse(locator)?;
-        Ok(self.blobs.write().as_mut().is_some_and(|blobs| blobs.remove(locator).is_some()))
+    fn delete(&self, locators: &[&str]) -> Result<()> {
+        let mut first = Ok(());
+        for locator in locators {
+            match Locator::parse(locator) {
+                // After `close` there is nothing to delete.
+                Ok(_) => drop(self.blobs.write().as_mut().map(|blobs| blobs.remove(*locator))),
+                Err(error) => first = first.and(Err(error)),
+            }
+        }
+        first
     }
 
-    fn list(&self, visit: &mut dyn FnMut(&str, u64) -> Result<()>) -> Result<()> {
-        let size = |(name, bytes): (&String, &Arc<[u8]>)| (name.clone(), bytes.len() as u64);
-        let blobs: Vec<_> = self.blobs.read().as_ref().ok_or_else(closed)?.iter().map(size).collect();
-        blobs.iter().try_for_each(|(locator, size)| visit(locator, *size))
+    fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<BlobInfo>> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let blobs = self.blobs.read();
+        let page = blobs.as_ref().ok_or_else(closed)?.range::<str, _>((start, Bound::Unbounded)).take(limit);
+        let info = |(locator, kept): (&String, &Kept)| BlobInfo {
+            locator: locator.clone(),
+            size: kept.bytes.len() as u64,
+            modified: kept.modified,
+        };
+        Ok(page.map(info).collect())
     }
 
     fn close(&self) -> Result<()> {

@@ -153,7 +153,7 @@ impl CacheEngine {
     pub fn flush_accesses(&self) -> Result<()> {
         let store = &self.store;
         self.accesses.write_down(store.clock().now(), |accesses| {
-            if store.is_read_only() { Ok(()) } else { store.metadata().record_accesses(accesses) }
+            if store.is_read_only() { Ok(()) } else { store.record_accesses(accesses) }
         })
     }
 }

@@ -35,7 +35,7 @@ struct Allowance {
 
 /// Keeps one cache within its limits.
 #[derive(Debug)]
-pub(crate) struct Evictor {
+pub(super) struct Evictor {
     max: Totals,
     order: Option<EvictionOrder>,
     allowance: Mutex<Allowance>,
@@ -57,7 +57,7 @@ fn is_within(totals: Totals, limit: Totals) -> bool {
 
 impl Evictor {
     /// `None` where there are no limits.
-    pub(crate) fn new(limits: &Limits) -> Option<Self> {
+    pub(super) fn new(limits: &Limits) -> Option<Self> {
         let max = Totals { entries: limits.max_entries(), bytes: limits.max_bytes() };
         if max == (Totals { entries: u64::MAX, bytes: u64::MAX }) {
             return None;
@@ -80,17 +80,17 @@ impl Evictor {
     }
 
     /// The size of the largest payload that fits.
-    pub(crate) fn max_bytes(&self) -> u64 {
+    pub(super) fn max_bytes(&self) -> u64 {
         self.max.bytes
     }
 
     /// How many entries this process has evicted.
-    pub(crate) fn evicted(&self) -> u64 {
+    pub(super) fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
     }
 
     /// Refuses a put into a full cache that evicts nothing. A key that is there already may be put again.
-    pub(crate) fn admit(&self, store: &Store, key: Option<&str>, size: Option<u64>) -> Result<()> {
+    pub(super) fn admit(&self, store: &Store, key: Option<&str>, size: Option<u64>) -> Result<()> {
         if self.order.is_some() {
             return Ok(());
         }
@@ -113,7 +113,7 @@ impl Evictor {
 
     /// Evicts what is too much after `entry` has been put; never `entry` itself. `before` is called before entries are
     /// chosen, so that reads which are not written down yet can be.
-    pub(crate) fn make_room(
+    pub(super) fn make_room(
         &self,
         store: &Store,
         entry: &Entry,
@@ -135,7 +135,8 @@ impl Evictor {
         before()?;
         let target = Totals { entries: nine_tenths(self.max.entries), bytes: nine_tenths(self.max.bytes) };
         self.warn_once();
-        let mut eviction = Eviction { order, expired_at: now, keep: &entry.key, target, count: STEP };
+        let mut eviction =
+            Eviction { order, expired_at: now, keep: &entry.key, target, count: STEP, garbage_due: None };
         loop {
             let step = store.evict(&eviction)?;
             self.evicted.fetch_add(step.entries, Ordering::Relaxed);

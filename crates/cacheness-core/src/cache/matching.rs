@@ -2,7 +2,7 @@
 //! page of the index of keys is changed once for all its entries.
 
 use super::{CacheEngine, Ttl};
-use crate::backend::{Position, Scan};
+use crate::backend::{Page, Position, Query};
 use crate::entry::{EntrySummary, EntryVersion, Glimpse};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::plain::Value;
@@ -82,11 +82,11 @@ impl CacheEngine {
         if pattern.names_fields() {
             return self.find_by_fields(pattern, from, found, compare);
         }
-        let mut visit = |entry: &Glimpse<'_>| {
-            found.add(pattern.judge(entry, None, &compare)?, || entry.version());
-            Ok(())
-        };
-        self.store.metadata().skim(from, STEP, &mut visit)
+        let step = self.store.metadata().skim(from, STEP)?;
+        for entry in step.iter() {
+            found.add(pattern.judge(&entry, None, &compare)?, || entry.version());
+        }
+        Ok(step.next)
     }
 
     /// The same where whole entries are needed, which takes longer.
@@ -104,7 +104,7 @@ impl CacheEngine {
         if after.is_none() {
             self.flush_accesses()?;
         }
-        let page = self.store.metadata().scan(&Scan { after, limit: STEP, ..Scan::default() })?;
+        let page = self.store.metadata().select(&Query::default(), &Page { after, limit: STEP })?;
         for summary in &page {
             let verdict = pattern.judge(&Glimpse::from(&summary.entry), Some(summary), &compare)?;
             found.add(verdict, || summary.entry.version());

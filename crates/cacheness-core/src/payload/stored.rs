@@ -88,12 +88,11 @@ impl Stored {
         let source = match (&entry.location, reader) {
             (Location::Inline(_), _) => Source::Inline,
             (Location::Blob(_), Some(reader)) => Source::Blob(reader),
-            (Location::Blob(locator), None) => {
-                return Err(Error::new(
-                    ErrorKind::Integrity,
-                    format!("entry {}: its blob {locator} is missing", entry.key),
-                )
-                .with_hint("delete the entry and put the value again"));
+            (Location::Blob(blob), None) => {
+                let what = format!("entry {}: its blob {} is missing", entry.key, blob.locator);
+                return Err(
+                    Error::new(ErrorKind::Integrity, what).with_hint("delete the entry and put the value again")
+                );
             }
         };
         let stored = Self { entry, check, signed, source };

@@ -88,7 +88,7 @@ pub(super) struct HotEntries {
 fn weight(entry: &Entry) -> usize {
     let payload = match &entry.location {
         Location::Inline(bytes) => bytes.len(),
-        Location::Blob(locator) => locator.len(),
+        Location::Blob(blob) => blob.locator.len(),
     };
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let bytes = entry.params.as_ref().map_or(0, Vec::len) + entry.format.handler_meta.len();

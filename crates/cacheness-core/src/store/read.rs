@@ -1,12 +1,58 @@
 //! Looking up an entry and opening its payload: in memory where it is there, else in the backends.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::hot::{Hot, HotEntries, Ticket};
-use super::{EntryKey, Fetched, ReadOptions, Store};
-use crate::entry::{Entry, Location};
-use crate::error::Result;
+use super::{EntryKey, Store};
+use crate::backend::{BlobReader, Part, Parts, Range};
+use crate::entry::{BlobRef, Entry, Location};
+use crate::error::{Error, ErrorKind, Result};
 use crate::payload::{Check, Stored};
+
+/// How to read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOptions {
+    /// Check the payload against its hash. Payloads whose decoding may run code are checked whatever this says.
+    pub verify: bool,
+    /// A wrong signature is an error; `false` returns the value with a warning in the log (never a pickle).
+    pub strict: bool,
+}
+
+/// What became of a [`Store::fetch`].
+#[derive(Debug)]
+pub enum Fetched {
+    /// There is no such entry.
+    Missing,
+    /// There is one, and the caller does not want it (it has expired).
+    Declined,
+    /// The entry of this key belongs to other parameters.
+    Collision,
+    /// The entry, its payload ready to be read.
+    Found(Box<Stored>),
+}
+
+/// What [`Store::read`] found.
+#[derive(Debug)]
+pub enum Found<T> {
+    /// There is no such entry.
+    Missing,
+    /// There is one, and the caller does not want it (it has expired).
+    Declined,
+    /// The entry of this key belongs to other parameters.
+    Collision,
+    /// The decoded value.
+    Value(T),
+}
+
+/// How far the reader of one key has come.
+#[derive(Debug, Default)]
+struct Attempt {
+    /// Where the payload was not found: the entry is read anew, and the payload is lost if it is still the same one.
+    missing: Option<Location>,
+    /// Set when the blob that is read vanishes.
+    vanished: Option<Arc<AtomicBool>>,
+}
 
 impl Store {
     /// How many gets found their entry in the memory of this process since the store was opened.
@@ -15,7 +61,7 @@ impl Store {
         self.hot.as_ref().map_or(0, HotEntries::hits)
     }
 
-    /// The entry of `key` and its payload, if both are in the memory of this process: touches no file, waits for nobody.
+    /// The entry of `key` and its payload, if both are in the memory of this process. Touches no file and waits for nothing.
     #[must_use]
     pub fn peek(&self, key: &EntryKey) -> Option<Stored> {
         let Hot { entry, signed, .. } = self.find_hot(key, false).ok()?;
@@ -26,22 +72,65 @@ impl Store {
         Stored::new(entry, None, Check::Skip, signed).ok()
     }
 
-    /// Looks up `key` and opens its payload, if `admit` wants the entry.
+    /// Looks up `key`, opens its payload if `admit` wants the entry, and decodes it.
+    ///
+    /// A writer may replace the entry at any time, and its former blob is deleted then. If the blob vanishes, also while it
+    /// is decoded, the entry is looked up again and the new one is decoded. `decode` may therefore be called again.
+    ///
+    /// # Errors
+    /// Those of `decode`, and of [`Store::fetch`].
+    pub fn read<T, E: From<Error>>(
+        &self,
+        key: &EntryKey,
+        options: ReadOptions,
+        mut admit: impl FnMut(&Entry) -> bool,
+        mut decode: impl FnMut(Stored) -> Result<T, E>,
+    ) -> Result<Found<T>, E> {
+        let mut attempt = Attempt::default();
+        loop {
+            let stored = match self.attempt(key, options, &mut admit, &mut attempt)? {
+                Fetched::Found(stored) => stored,
+                Fetched::Missing => return Ok(Found::Missing),
+                Fetched::Declined => return Ok(Found::Declined),
+                Fetched::Collision => return Ok(Found::Collision),
+            };
+            // Only a blob that may vanish while it is read is watched.
+            let Some(vanished) = attempt.vanished.take() else { return decode(*stored).map(Found::Value) };
+            let entry = stored.share();
+            match decode(*stored) {
+                Ok(value) => return Ok(Found::Value(value)),
+                Err(_) if vanished.load(Ordering::Acquire) => attempt.missing = Some(entry.location.clone()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Looks up `key` and opens its payload, if `admit` wants the entry. Where blobs can vanish while they are read, use
+    /// [`Store::read`].
     ///
     /// # Errors
     /// - `Signature`: the signature is wrong, or missing where that is not allowed.
-    /// - `Integrity`: the blob is missing although the entry is there.
+    /// - `Integrity`: the blob is missing although the entry exists.
     pub fn fetch(
         &self,
         key: &EntryKey,
         options: ReadOptions,
         mut admit: impl FnMut(&Entry) -> bool,
     ) -> Result<Fetched> {
-        let mut missing: Option<Location> = None;
+        self.attempt(key, options, &mut admit, &mut Attempt::default())
+    }
+
+    fn attempt(
+        &self,
+        key: &EntryKey,
+        options: ReadOptions,
+        admit: &mut impl FnMut(&Entry) -> bool,
+        attempt: &mut Attempt,
+    ) -> Result<Fetched> {
         loop {
-            let (entry, signed, ticket) = match self.find_hot(key, missing.is_some()) {
+            let (entry, signed, ticket) = match self.find_hot(key, attempt.missing.is_some()) {
                 Ok(Hot { entry, signed, .. }) => (entry, Some(signed), None),
-                Err(ticket) => match self.metadata.get(key.as_str())? {
+                Err(ticket) => match self.metadata.get(key.as_str(), Part::Whole)? {
                     Some(entry) => (Arc::new(entry), None, ticket),
                     None => return Ok(Fetched::Missing),
                 },
@@ -68,15 +157,20 @@ impl Store {
             };
             let reader = match &entry.location {
                 Location::Inline(_) => None,
-                Location::Blob(locator) => match self.blobs.open(locator)? {
-                    Some(reader) => Some(reader),
-                    // A writer may have replaced the entry since it was read: then the new one has another blob.
-                    None if missing.as_ref().is_none_or(|former| *former != entry.location) => {
-                        missing = Some(entry.location.clone());
-                        continue;
+                location @ Location::Blob(blob) => {
+                    // The blob that vanished is the one that the entry still names: no writer has replaced it.
+                    if attempt.missing.as_ref() == Some(location) {
+                        return Err(missing(&entry, blob));
                     }
-                    None => None,
-                },
+                    match self.blobs.open(blob) {
+                        Ok(reader) => Some(self.watched(reader, attempt)),
+                        Err(error) if error.kind() == ErrorKind::NotFound => {
+                            attempt.missing = Some(location.clone());
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
             };
             let mut stored = Stored::new(entry, reader, check, signed && verify)?;
             if checked {
@@ -91,6 +185,16 @@ impl Store {
         }
     }
 
+    /// Notes in `attempt` when the blob vanishes, where it can while it is open.
+    fn watched(&self, reader: Box<dyn BlobReader>, attempt: &mut Attempt) -> Box<dyn BlobReader> {
+        if self.blob_capability.grace.is_zero() {
+            return reader;
+        }
+        let vanished = Arc::new(AtomicBool::new(false));
+        attempt.vanished = Some(Arc::clone(&vanished));
+        Box::new(Watched { reader, vanished })
+    }
+
     /// The entry of `key` if it is in memory, else the ticket for keeping it there where there is a memory.
     fn find_hot(&self, key: &EntryKey, again: bool) -> Result<Hot, Option<Ticket>> {
         let Some(hot) = &self.hot else { return Err(None) };
@@ -99,5 +203,52 @@ impl Store {
             return Err(Some(hot.ticket(key.as_str(), outside)));
         }
         hot.find(key.as_str(), outside, self.clock.now()).map_err(Some)
+    }
+}
+
+fn missing(entry: &Entry, blob: &BlobRef) -> Error {
+    Error::new(ErrorKind::Integrity, format!("entry {}: its blob {} is missing", entry.key, blob.locator))
+        .with_hint("delete the entry and put the value again")
+}
+
+/// A reader that notes when its blob has vanished.
+struct Watched {
+    reader: Box<dyn BlobReader>,
+    vanished: Arc<AtomicBool>,
+}
+
+impl Watched {
+    fn note<T>(&self, result: Result<T>) -> Result<T> {
+        result.inspect_err(|error| {
+            if error.kind() == ErrorKind::NotFound {
+                self.vanished.store(true, Ordering::Release);
+            }
+        })
+    }
+}
+
+impl BlobReader for Watched {
+    fn size(&self) -> u64 {
+        self.reader.size()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        self.note(self.reader.read_exact_at(buffer, offset))
+    }
+
+    fn read_ranges(&self, ranges: &mut [Range<'_>]) -> Result<()> {
+        self.note(self.reader.read_ranges(ranges))
+    }
+
+    fn parts(&self) -> Option<Parts> {
+        self.reader.parts()
+    }
+
+    fn file(&self) -> Option<&std::fs::File> {
+        self.reader.file()
+    }
+
+    fn local_path(&self) -> Option<&std::path::Path> {
+        self.reader.local_path()
     }
 }

@@ -8,7 +8,7 @@
 //!    shares is not to go: their blobs stay until no entry names them.
 
 use super::{PAGE, Store};
-use crate::backend::Scan;
+use crate::backend::{Page, Part, Query};
 use crate::backends::Reserve;
 use crate::entry::{Entry, EntryVersion};
 use crate::error::{Error, Result};
@@ -87,7 +87,7 @@ impl Drop for Removal<'_> {
 impl Store {
     /// Calls `visit` with the entries that are to go, some at a time, as long as it wants more.
     fn each_page(&self, doomed: Doomed<'_>, mut visit: impl FnMut(&[Entry]) -> Result<bool>) -> Result<()> {
-        let find = |key: &str| Ok(self.metadata.get_summary(key)?.map(|found| found.entry));
+        let find = |key: &str| self.metadata.get(key, Part::Summary);
         match doomed {
             Doomed::One(key) => visit(find(key)?.as_slice()).map(drop),
             Doomed::Versions(versions) => {
@@ -100,8 +100,9 @@ impl Store {
             Doomed::All => {
                 let mut after: Option<String> = None;
                 loop {
-                    let scan = Scan { after: after.as_deref(), limit: PAGE, ..Scan::default() };
-                    let page: Vec<_> = self.metadata.scan(&scan)?.into_iter().map(|found| found.entry).collect();
+                    let page = Page { after: after.as_deref(), limit: PAGE };
+                    let found = self.metadata.select(&Query::default(), &page)?;
+                    let page: Vec<_> = found.into_iter().map(|found| found.entry).collect();
                     after = page.last().map(|last| last.key.clone());
                     if !visit(&page)? || page.len() < PAGE {
                         return Ok(());
@@ -114,14 +115,15 @@ impl Store {
 
     /// Deletes the blobs of entries that are to go, as far as nobody else needs them; whether there were any.
     fn forget_payloads(&self, entries: &[Entry]) -> Result<bool> {
-        let pinned = self.metadata.pinned()?;
+        let pinned = self.pinned()?;
         let mut any = false;
         for entry in entries {
             let Some(locator) = entry.location.locator() else { continue };
             if pinned.binary_search(&entry.key).is_ok() || self.metadata.equal_blob(entry)?.is_some() {
                 continue;
             }
-            any |= self.blobs.delete(locator)?;
+            self.blobs.delete(&[locator])?;
+            any = true;
         }
         Ok(any)
     }

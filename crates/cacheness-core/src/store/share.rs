@@ -2,20 +2,20 @@
 
 use super::Store;
 use crate::backend::Share;
-use crate::entry::{Entry, Location};
+use crate::entry::{BlobRef, Entry, Location};
 use crate::error::{ErrorKind, Result};
 use crate::payload::{Check, Stored};
 
 /// A blob that should have the bytes that have just been written once more.
 pub(super) struct EqualBlob {
-    pub(super) locator: String,
+    pub(super) blob: BlobRef,
     is_whole: bool,
 }
 
 impl EqualBlob {
     /// What to do with it. A damaged one gives way to the new one, for all who name it: otherwise no put could heal them.
     pub(super) fn share(&self) -> Share<'_> {
-        if self.is_whole { Share::With(&self.locator) } else { Share::InPlaceOf(&self.locator) }
+        if self.is_whole { Share::With(&self.blob.locator) } else { Share::InPlaceOf(&self.blob.locator) }
     }
 }
 
@@ -26,12 +26,13 @@ impl Store {
         if !self.config.content_addressable || entry.location.locator().is_none() {
             return Ok(None);
         }
-        let Some(locator) = self.metadata.equal_blob(entry)? else { return Ok(None) };
-        match self.compare(entry, &locator) {
-            Ok(()) => Ok(Some(EqualBlob { locator, is_whole: true })),
-            Err(error) if error.kind() == ErrorKind::Integrity => {
+        let Some(blob) = self.metadata.equal_blob(entry)? else { return Ok(None) };
+        let locator = &blob.locator;
+        match self.compare(entry, &blob) {
+            Ok(()) => Ok(Some(EqualBlob { blob, is_whole: true })),
+            Err(error) if matches!(error.kind(), ErrorKind::Integrity | ErrorKind::NotFound) => {
                 log::warn!("the blob {locator} is damaged, and replaced by an equal one: {}", error.with_causes());
-                Ok(Some(EqualBlob { locator, is_whole: false }))
+                Ok(Some(EqualBlob { blob, is_whole: false }))
             }
             Err(error) => {
                 log::warn!("the blob {locator} cannot be read, and is not shared: {}", error.with_causes());
@@ -40,16 +41,16 @@ impl Store {
         }
     }
 
-    /// Whether the blob at `locator` has the payload of `entry`, and will have it after a loss of power as well.
-    fn compare(&self, entry: &Entry, locator: &str) -> Result<()> {
+    /// Whether `blob` has the payload of `entry`, and will have it after a loss of power as well.
+    fn compare(&self, entry: &Entry, blob: &BlobRef) -> Result<()> {
         let Some(digest) = entry.digest else { return Ok(()) };
-        let reader = self.blobs.open(locator)?;
-        let named = Entry { location: Location::Blob(locator.to_owned()), ..entry.clone() };
-        let stored = Stored::new(named, reader, Check::Blake3(digest), false)?;
+        let reader = self.blobs.open(blob)?;
+        let named = Entry { location: Location::Blob(blob.clone()), ..entry.clone() };
+        let stored = Stored::new(named, Some(reader), Check::Blake3(digest), false)?;
         if stored.verified_file()?.is_none() {
             stored.into_bytes()?;
         }
-        // Whoever wrote it may have had a lower durability.
-        self.blobs.sync(locator)
+        // The blob may have been written with a lower durability.
+        self.blobs.sync(&blob.locator)
     }
 }

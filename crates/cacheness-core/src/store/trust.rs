@@ -1,14 +1,13 @@
 //! What an entry has to show before its payload is decoded: signatures, hashes, leave to run code.
 
-use std::cell::Cell;
 use std::fmt;
 
 use super::{ReadOptions, Store};
-use crate::backend::{Confirm, EntryUpdate};
-use crate::entry::{Entry, EntrySummary, Format, Location};
+use crate::backend::Part;
+use crate::entry::{Entry, Format, Location};
 use crate::error::{Error, ErrorKind, Result};
-use crate::payload::{Check, PayloadHasher, Stored};
-use crate::sign::{SignatureState, Signer};
+use crate::payload::{Buffer, Check, PayloadHasher, Stored};
+use crate::sign::SignatureState;
 
 /// What [`Store::verify_integrity`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,32 +25,6 @@ pub struct IntegrityReport {
 }
 
 impl Store {
-    /// Signs `entry`, where entries are signed, and has it committed; again if the key has been replaced before `commit`
-    /// had the right to write. Signed with a key that a rotation has seen off, it would be there and not be valid.
-    pub(super) fn commit_signed<T>(
-        &self,
-        entry: &mut Entry,
-        mut commit: impl FnMut(&Entry, Confirm<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let Some(signer) = &self.signer else { return commit(entry, &|| Ok(())) };
-        loop {
-            let (signature, key) = signer.sign(entry)?;
-            entry.signature = Some(signature);
-            let replaced = Cell::new(false);
-            let confirm = || {
-                if signer.signs_with(key)? {
-                    return Ok(());
-                }
-                replaced.set(true);
-                Err(Error::new(ErrorKind::Signature, "the signing key has been replaced"))
-            };
-            match commit(entry, &confirm) {
-                Err(_) if replaced.get() => {}
-                result => return result,
-            }
-        }
-    }
-
     /// What is wrong, if anything, with the signature of `entry`; `Unsigned` where nothing is signed.
     pub fn check_signature(&self, entry: &Entry) -> Result<SignatureState> {
         match &self.signer {
@@ -153,21 +126,32 @@ impl Store {
         Ok(())
     }
 
+    /// The payload of `entry`, not verified.
+    fn read_payload(&self, entry: &Entry) -> Result<Buffer> {
+        let reader = entry.location.blob().map(|blob| self.blobs.open(blob)).transpose()?;
+        Stored::new(entry.clone(), reader, Check::Skip, false)?.into_bytes()
+    }
+
     /// Reads the payload of `key` and compares it with what its entry records; `None` if there is no entry.
     pub fn verify_integrity(&self, key: &str) -> Result<Option<IntegrityReport>> {
-        let Some(entry) = self.metadata.get(key)? else { return Ok(None) };
-        let signature = self.check_signature(&entry)?;
-        let expected_hash = entry.file_hash;
-        let expected_digest = entry.digest;
-        let mut report = IntegrityReport { valid: false, expected_hash, actual_hash: None, signature, problem: None };
-        let reader = match &entry.location {
-            Location::Inline(_) => Ok(None),
-            Location::Blob(locator) => self.blobs.open(locator),
+        let mut former: Option<Location> = None;
+        let (entry, payload) = loop {
+            let Some(entry) = self.metadata.get(key, Part::Whole)? else { return Ok(None) };
+            let payload = self.read_payload(&entry);
+            // A writer may have replaced the entry since it was read: then the new one has another blob.
+            match payload {
+                Err(error) if error.kind() == ErrorKind::NotFound && former.as_ref() != Some(&entry.location) => {
+                    former = Some(entry.location);
+                }
+                payload => break (entry, payload),
+            }
         };
-        let read = |reader| Stored::new(entry, reader, Check::Skip, false).and_then(Stored::into_bytes);
-        let payload = match reader.and_then(read) {
+        let signature = self.check_signature(&entry)?;
+        let (expected_hash, expected_digest) = (entry.file_hash, entry.digest);
+        let mut report = IntegrityReport { valid: false, expected_hash, actual_hash: None, signature, problem: None };
+        let payload = match payload {
             Ok(payload) => payload,
-            Err(error) if error.kind() == ErrorKind::Integrity => {
+            Err(error) if matches!(error.kind(), ErrorKind::Integrity | ErrorKind::NotFound) => {
                 report.problem = Some(error.to_string());
                 return Ok(Some(report));
             }
@@ -184,47 +168,6 @@ impl Store {
         };
         report.valid = report.problem.is_none();
         Ok(Some(report))
-    }
-
-    /// Replaces the signing key and signs every entry with a valid signature again; returns how many.
-    ///
-    /// Other processes may go on working: they notice the new key within a second, which this call waits for before it
-    /// drops the old one. Entries whose signature is wrong or missing stay as they are. After an error the old key is still
-    /// accepted beside the new one; rotate again when its cause is removed.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Busy`] while another rotation goes on.
-    pub fn rotate_signing_key(&self) -> Result<u64> {
-        self.refuse_if_read_only()?;
-        let Some(signer) = &self.signer else {
-            return Err(Error::new(ErrorKind::InvalidInput, "this store does not sign its entries")
-                .with_hint("set enable_entry_signing"));
-        };
-        let mut rotation = signer.rotate()?;
-        loop {
-            let is_new = rotation.begin()?;
-            std::thread::sleep(rotation.delay());
-            // Whoever was writing when the key was replaced has committed after this; whoever writes later looks first.
-            self.metadata.delete_batch(&[])?;
-            let count = self.sign_again(signer)?;
-            rotation.end()?;
-            if is_new {
-                return Ok(count);
-            }
-        }
-    }
-
-    fn sign_again(&self, signer: &Signer) -> Result<u64> {
-        let mut count = 0;
-        self.for_each("", |EntrySummary { entry, .. }| {
-            if signer.verify(&entry)? == SignatureState::Valid
-                && self.update_entry(&entry.key, |_| Ok(EntryUpdate::default()))?
-            {
-                count += 1;
-            }
-            Ok(())
-        })?;
-        Ok(count)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::hashes::Hashes;
 use crate::backend::{BlobBackend, BlobHint, BlobWriter};
-use crate::entry::Location;
+use crate::entry::{BlobRef, Location};
 use crate::error::{Error, ErrorKind, Result};
 use crate::parallel;
 use crate::payload::{Payload, PayloadHash, PayloadHasher};
@@ -62,6 +62,19 @@ fn write_failed(error: io::Error) -> Error {
     Error::io("cannot write the payload", error)
 }
 
+/// Commits the blob if it was written, and aborts it if that failed.
+fn finish(writer: Box<dyn BlobWriter>, hash: Result<PayloadHash>) -> Result<Written> {
+    match hash {
+        Ok(hash) => Ok(Written { location: Location::Blob(writer.commit()?), hash }),
+        Err(error) => {
+            if let Err(left) = writer.abort() {
+                log::warn!("a blob that could not be written is left unfinished: {}", left.with_causes());
+            }
+            Err(error)
+        }
+    }
+}
+
 /// Writes and hashes at the same time, on all cores where there is much. The others begin before there is a file: the time
 /// that waking them takes is spent on making it.
 fn write_segments(
@@ -71,31 +84,32 @@ fn write_segments(
     digest: bool,
 ) -> Result<Written> {
     let size = total(segments);
-    let write = || {
-        let mut writer = blobs.create(BlobHint { size: Some(size), ..hint })?;
-        write_all(&mut *writer, segments).map_err(write_failed)?;
-        Ok::<_, Error>(writer)
-    };
-    let (writer, hash) = if size >= BESIDE {
-        let hashes = Hashes::new(segments, digest);
-        let helpers = usize::try_from(size / BESIDE).unwrap_or(usize::MAX);
-        let writer = parallel::beside(
-            helpers,
-            || {
-                let writer = write().inspect_err(|_| hashes.stop())?;
+    let create = || blobs.create(BlobHint { size: Some(size), ..hint });
+    let write = |writer: &mut dyn BlobWriter| write_all(writer, segments).map_err(write_failed);
+    if size < BESIDE {
+        let mut writer = create()?;
+        let hash = write(&mut *writer).map(|()| {
+            let mut hasher = PayloadHasher::new(true, digest);
+            segments.iter().for_each(|segment| hasher.update(segment));
+            hasher.finish()
+        });
+        return finish(writer, hash);
+    }
+    let hashes = Hashes::new(segments, digest);
+    let helpers = usize::try_from(size / BESIDE).unwrap_or(usize::MAX);
+    let (writer, written) = parallel::beside(
+        helpers,
+        || {
+            let mut writer = create().inspect_err(|_| hashes.stop())?;
+            let written = write(&mut *writer).inspect_err(|_| hashes.stop());
+            if written.is_ok() {
                 hashes.help();
-                Ok::<_, Error>(writer)
-            },
-            || hashes.help(),
-        )?;
-        (writer, hashes.finish())
-    } else {
-        let writer = write()?;
-        let mut hasher = PayloadHasher::new(true, digest);
-        segments.iter().for_each(|segment| hasher.update(segment));
-        (writer, hasher.finish())
-    };
-    Ok(Written { location: Location::Blob(writer.commit()?), hash })
+            }
+            Ok::<_, Error>((writer, written))
+        },
+        || hashes.help(),
+    )?;
+    finish(writer, written.map(|()| hashes.finish()))
 }
 
 /// Writes all segments, small ones together: a header that is written by itself costs as much as a tenth of the megabyte
@@ -152,8 +166,12 @@ impl BlobWriter for Hashing<'_> {
         self.inner.local_path()
     }
 
-    fn commit(self: Box<Self>) -> Result<String> {
+    fn commit(self: Box<Self>) -> Result<BlobRef> {
         Err(Error::new(ErrorKind::Storage, "an encoder must not commit the blob it writes to"))
+    }
+
+    fn abort(self: Box<Self>) -> Result<()> {
+        Err(Error::new(ErrorKind::Storage, "an encoder must not abort the blob it writes to"))
     }
 }
 
@@ -169,18 +187,18 @@ fn write_stream(
         hasher: PayloadHasher::new(true, digest),
         path_taken: std::cell::Cell::new(false),
     };
-    stream(&mut hashing)?;
-    let by_path = hashing.path_taken.get() && hashing.hasher.finish().size == 0;
-    let mut hash = hashing.hasher.finish();
-    if by_path && let Some(path) = writer.local_path() {
+    let hash = stream(&mut hashing).and_then(|()| {
+        let by_path = hashing.path_taken.get() && hashing.hasher.finish().size == 0;
+        let hash = hashing.hasher.finish();
+        let Some(path) = by_path.then(|| hashing.inner.local_path()).flatten() else { return Ok(hash) };
         let mut hasher = PayloadHasher::new(true, digest);
         read_through(path, |bytes| {
             hasher.update_parallel(bytes);
             Ok(())
         })?;
-        hash = hasher.finish();
-    }
-    Ok(Written { location: Location::Blob(writer.commit()?), hash })
+        Ok(hasher.finish())
+    });
+    finish(writer, hash)
 }
 
 /// Takes over a file that a handler has written: always as a blob, because the handler will want a file again. The file
@@ -199,11 +217,11 @@ fn take_file(blobs: &dyn BlobBackend, hint: BlobHint<'_>, path: &Path, digest: b
         .len();
     let mut writer = blobs.create(BlobHint { size: Some(size), ..hint })?;
     let mut hasher = PayloadHasher::new(true, digest);
-    read_through(path, |bytes| {
+    let written = read_through(path, |bytes| {
         hasher.update(bytes);
         writer.write_all(bytes).map_err(write_failed)
-    })?;
-    Ok(Written { location: Location::Blob(writer.commit()?), hash: hasher.finish() })
+    });
+    finish(writer, written.map(|()| hasher.finish()))
 }
 
 fn read_through(path: &Path, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
@@ -264,8 +282,12 @@ mod tests {
     }
 
     impl BlobWriter for Slow {
-        fn commit(self: Box<Self>) -> Result<String> {
-            Ok(String::new())
+        fn commit(self: Box<Self>) -> Result<BlobRef> {
+            Ok(BlobRef::new("", 0))
+        }
+
+        fn abort(self: Box<Self>) -> Result<()> {
+            Ok(())
         }
     }
 

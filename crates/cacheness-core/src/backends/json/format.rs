@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::fields::{Base64, Hex, Time};
 use crate::backends::entries::{Entries, Kept};
-use crate::entry::{Computed, Entry, Format, Location};
+use crate::entry::{BlobRef, Computed, Entry, Format, Location};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The version that this release writes, and the newest it reads.
@@ -23,7 +23,19 @@ struct Written<'a> {
     format: u64,
     application: &'static str,
     written_by: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signing_key: Option<Hex<16>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    garbage: Vec<Garbage<'a>>,
     entries: Rows<'a>,
+}
+
+/// A blob that no entry names any more.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Garbage<'a> {
+    locator: Cow<'a, str>,
+    due: Time,
 }
 
 struct Rows<'a>(&'a Entries);
@@ -42,6 +54,10 @@ struct Read<'a> {
     application: Cow<'a, str>,
     #[allow(dead_code)] // read by `Header`, where the rest cannot be
     written_by: Cow<'a, str>,
+    #[serde(default)]
+    signing_key: Option<Hex<16>>,
+    #[serde(default)]
+    garbage: Vec<Garbage<'a>>,
     entries: Vec<Row<'a>>,
 }
 
@@ -96,6 +112,10 @@ struct Row<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     locator: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    etag: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     payload: Option<Base64<'a>>,
 }
 
@@ -124,9 +144,9 @@ impl<'a> Row<'a> {
     fn of(Kept { entry, place, pinned }: &'a Kept) -> Self {
         let Format { handler, data_type, storage_format, compression, object_type, handler_meta, raw_size } =
             &entry.format;
-        let (payload, locator) = match &entry.location {
+        let (payload, blob) = match &entry.location {
             Location::Inline(bytes) => (Some(Base64(Cow::Borrowed(&bytes[..]))), None),
-            Location::Blob(locator) => (None, Some(Cow::Borrowed(&locator[..]))),
+            Location::Blob(blob) => (None, Some(blob)),
         };
         Self {
             cache_key: Cow::Borrowed(&entry.key),
@@ -152,7 +172,9 @@ impl<'a> Row<'a> {
             signature: entry.signature.map(Hex),
             params: entry.params.as_deref().map(|bytes| Base64(Cow::Borrowed(bytes))),
             computed: entry.computed.map(|computed| Hex(computed.to_bytes())),
-            locator,
+            locator: blob.map(|blob| Cow::Borrowed(blob.locator.as_str())),
+            etag: blob.and_then(|blob| blob.etag.as_deref()).map(Cow::Borrowed),
+            version: blob.and_then(|blob| blob.version.as_deref()).map(Cow::Borrowed),
             payload,
         }
     }
@@ -161,7 +183,12 @@ impl<'a> Row<'a> {
     fn into_kept(self) -> std::result::Result<Kept, &'static str> {
         let location = match (self.payload, self.locator) {
             (Some(payload), None) => Location::Inline(payload.0.into_owned()),
-            (None, Some(locator)) => Location::Blob(locator.into_owned()),
+            (None, Some(locator)) => Location::Blob(BlobRef {
+                locator: locator.into_owned(),
+                size: self.file_size,
+                etag: self.etag.map(Cow::into_owned),
+                version: self.version.map(Cow::into_owned),
+            }),
             _ => return Err("has not exactly one of payload and locator"),
         };
         let metadata = match &self.metadata {
@@ -202,7 +229,15 @@ impl<'a> Row<'a> {
 /// Writes the file.
 pub(super) fn write(entries: &Entries, out: impl Write) -> std::io::Result<()> {
     let written_by = env!("CARGO_PKG_VERSION");
-    let document = Written { format: FORMAT, application: APPLICATION, written_by, entries: Rows(entries) };
+    let garbage = entries.garbage().iter().map(|(locator, due)| Garbage { locator: locator.into(), due: Time(*due) });
+    let document = Written {
+        format: FORMAT,
+        application: APPLICATION,
+        written_by,
+        signing_key: entries.signing_key().map(Hex),
+        garbage: garbage.collect(),
+        entries: Rows(entries),
+    };
     let layout = serde_json::ser::PrettyFormatter::with_indent(b" ");
     let mut serializer = serde_json::Serializer::with_formatter(out, layout);
     document.serialize(&mut serializer)?;
@@ -240,6 +275,8 @@ pub(super) fn read(content: &[u8], path: &Path) -> Result<Entries> {
         }
     };
     let mut entries = Entries::default();
+    let garbage = document.garbage.into_iter().map(|garbage| (garbage.locator.into_owned(), garbage.due.0));
+    entries.restore(garbage.collect(), document.signing_key.map(|hex| hex.0));
     for row in document.entries {
         let key = row.cache_key.clone().into_owned();
         let kept = row.into_kept().map_err(|problem| damaged(&format_args!("entry {key:?} {problem}")))?;

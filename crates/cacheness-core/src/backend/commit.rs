@@ -1,0 +1,257 @@
+//! A transaction as data: what is to change, under which condition, and what came of it.
+
+use std::fmt;
+
+use crate::clock::Timestamp;
+use crate::entry::{Entry, EntryVersion, Signature};
+use crate::error::Result;
+use crate::formats::plain::Value;
+
+/// Says which key signs the entries of a store: a hash of the key, which tells nothing about it.
+pub type KeyId = [u8; 16];
+
+/// The condition of a [`Commit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// The key that signs the store's entries must be this one, as the last [`Operation::SignWith`] recorded it.
+    pub signing_key: Option<KeyId>,
+}
+
+/// Operations that happen together, or not at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Commit<'a> {
+    /// What changes, in this order.
+    pub operations: &'a [Operation<'a>],
+    /// Compared in the same transaction, before anything is changed.
+    pub guard: Option<Guard>,
+    /// Blobs that no entry names any more are to be deleted at this time: the backend records them in the same transaction
+    /// ([`garbage`](super::MetadataBackend::garbage)), and reports none of them as orphaned. `None`: it reports them, and
+    /// the caller deletes them at once.
+    pub garbage_due: Option<Timestamp>,
+}
+
+impl<'a> Commit<'a> {
+    /// These operations, without a condition.
+    #[must_use]
+    pub fn of(operations: &'a [Operation<'a>]) -> Self {
+        Self { operations, guard: None, garbage_due: None }
+    }
+}
+
+/// One change.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Operation<'a> {
+    /// Files an entry under its key, replacing a former entry.
+    Put(Put<'a>),
+    /// Changes fields of an entry, if it is still in the state of `expected`: the same `created_at`, `file_hash`,
+    /// `expires_at`, `metadata`, `description` and `signature`.
+    Update {
+        /// The entry as it was read.
+        expected: &'a Entry,
+        /// What changes.
+        update: &'a EntryUpdate,
+    },
+    /// Removes the entry of this key, in whatever version.
+    Delete(&'a str),
+    /// Removes an entry that is still there in this version. Many are removed fastest in the order of their keys.
+    DeleteVersion(&'a EntryVersion),
+    /// Removes all entries.
+    Clear,
+    /// Pins an entry, or unpins it: a pinned entry is never evicted. A put under the same key leaves it pinned; an entry that
+    /// is deleted and put again is not.
+    Pin {
+        /// The entry's key.
+        key: &'a str,
+        /// Whether it is pinned from now on.
+        pinned: bool,
+    },
+    /// Records that an entry was read; a key without an entry is skipped.
+    Access(&'a AccessRecord),
+    /// Records which key signs the store's entries from now on.
+    SignWith(KeyId),
+    /// Forgets these locators of the [`garbage`](super::MetadataBackend::garbage): their blobs are deleted.
+    Collected(&'a [String]),
+}
+
+/// An entry to file.
+#[derive(Clone, Copy, Debug)]
+pub struct Put<'a> {
+    /// The entry. The `access_count` of a former entry of the same key is kept.
+    pub entry: &'a Entry,
+    /// What to do with an equal blob.
+    pub share: Share<'a>,
+    /// Pin the entry. Without it, it stays pinned or not as it was.
+    pub pin: bool,
+    /// Rows of tables of the user's own that belong to the entry.
+    pub rows: &'a [CustomRow<'a>],
+}
+
+impl<'a> Put<'a> {
+    /// `entry` alone.
+    #[must_use]
+    pub fn of(entry: &'a Entry) -> Self {
+        Self { entry, share: Share::No, pin: false, rows: &[] }
+    }
+}
+
+/// What to do with the blob of another entry that has the same digest and size. It was found by an earlier
+/// [`equal_blob`](super::MetadataBackend::equal_blob), and may be gone by now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Share<'a> {
+    /// Nothing.
+    #[default]
+    No,
+    /// If another entry still names the blob at this locator, and has the same digest and size, name it, too.
+    With(&'a str),
+    /// The blob at this locator is damaged: the entries of the same digest and size that name it are to name that of the
+    /// new entry.
+    InPlaceOf(&'a str),
+}
+
+/// A row of a table of the user's own, committed with its entry. Backends without
+/// [`custom_rows`](super::Capability::custom_rows) refuse it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct CustomRow<'a> {
+    /// The name of the [`Schema`].
+    pub schema: &'a str,
+    /// Columns and values.
+    pub values: &'a [(&'a str, Value)],
+}
+
+/// A table of the user's own.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Schema {
+    /// Its name.
+    pub name: String,
+}
+
+/// What changes in an entry without its payload being written again. `None` leaves a field as it is.
+#[derive(Clone, Debug, Default)]
+pub struct EntryUpdate {
+    /// New creation time; the entry then also was last read at that time.
+    pub created_at: Option<Timestamp>,
+    /// New expiry; `Some(None)` removes it.
+    pub expires_at: Option<Option<Timestamp>>,
+    /// New description.
+    pub description: Option<Option<String>>,
+    /// New user metadata (JSON object).
+    pub metadata: Option<Option<String>>,
+    /// New signature.
+    pub signature: Option<Option<Signature>>,
+}
+
+impl EntryUpdate {
+    /// Makes the changes in `entry`.
+    pub fn apply(&self, entry: &mut Entry) {
+        if let Some(created_at) = self.created_at {
+            entry.created_at = created_at;
+            entry.accessed_at = created_at;
+        }
+        if let Some(expires_at) = self.expires_at {
+            entry.expires_at = expires_at;
+        }
+        if let Some(description) = &self.description {
+            entry.description.clone_from(description);
+        }
+        if let Some(metadata) = &self.metadata {
+            entry.metadata.clone_from(metadata);
+        }
+        if let Some(signature) = self.signature {
+            entry.signature = signature;
+        }
+    }
+}
+
+/// An access to record: how often since the last time, and when last.
+#[derive(Clone, Debug)]
+pub struct AccessRecord {
+    /// The entry's key.
+    pub key: String,
+    /// When it was last read.
+    pub at: Timestamp,
+    /// How many reads to add.
+    pub count: u64,
+}
+
+/// The result of a [`Commit`].
+#[derive(Debug)]
+pub enum Committed {
+    /// It happened; the outcomes are in the order of the operations.
+    Done(Vec<Outcome>),
+    /// The guard did not hold and nothing happened: the store's entries are signed with this key.
+    Refused(Option<KeyId>),
+}
+
+/// The result of an [`Operation`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Of [`Operation::Put`].
+    Put(PutOutcome),
+    /// Of [`Operation::Update`] and [`Operation::Pin`]: whether there was such an entry.
+    Found(bool),
+    /// Of [`Operation::Delete`] and [`Operation::DeleteVersion`].
+    Deleted {
+        /// Whether there was such an entry.
+        found: bool,
+        /// The locator that no entry names any more.
+        orphaned: Option<String>,
+    },
+    /// Of [`Operation::Clear`].
+    Cleared {
+        /// How many entries there were.
+        entries: u64,
+        /// The locators that they named.
+        orphaned: Orphans,
+    },
+    /// Of any other.
+    Done,
+}
+
+/// The result of [`Operation::Put`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PutOutcome {
+    /// Whether there was an entry of this key.
+    pub replaced: bool,
+    /// The entry names the blob of [`Share::With`] instead of its own: the caller deletes the one that it wrote.
+    pub shared: bool,
+    /// Locators that no entry names any more: that of the former payload, and that of [`Share::InPlaceOf`].
+    pub orphaned: Vec<String>,
+}
+
+/// Locators that no entry names any more. There may be millions: they are read as they are asked for.
+pub struct Orphans(Box<dyn Iterator<Item = Result<String>> + Send>);
+
+impl Orphans {
+    /// These ones.
+    pub fn new<I>(locators: I) -> Self
+    where
+        I: IntoIterator<Item = Result<String>>,
+        I::IntoIter: Send + 'static,
+    {
+        Self(Box::new(locators.into_iter()))
+    }
+
+    /// None.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(std::iter::empty())
+    }
+}
+
+impl Iterator for Orphans {
+    type Item = Result<String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+}
+
+impl fmt::Debug for Orphans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Orphans")
+    }
+}

@@ -1,0 +1,187 @@
+//! Changes of entries that exist: updates, removals, pins, eviction.
+
+use super::put::unexpected;
+use super::room::{Doomed, Removal};
+use super::{HotEntries, Store};
+use crate::backend::{AccessRecord, EntryUpdate, Eviction, Operation, Outcome, Part};
+use crate::entry::{Entry, EntrySummary, EntryVersion, Totals};
+use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint;
+use crate::sign::SignatureState;
+
+/// What [`Store::evict`] did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EvictionStep {
+    /// How many entries are gone.
+    pub entries: u64,
+    /// What is left.
+    pub left: Totals,
+}
+
+impl Store {
+    /// The entry of `key` without its payload.
+    pub fn get_entry(&self, key: &str) -> Result<Option<EntrySummary>> {
+        Ok(self.metadata.get(key, Part::Summary)?.map(EntrySummary::from))
+    }
+
+    /// The entries of these keys without their payloads, in their order.
+    pub fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<EntrySummary>>> {
+        let found = self.metadata.get_batch(keys, Part::Summary)?;
+        Ok(found.into_iter().map(|entry| entry.map(EntrySummary::from)).collect())
+    }
+
+    /// Changes the description, metadata or times of an entry; `false` if there is none. An entry with a valid signature is
+    /// signed again, one without stays without: signing it would vouch for a payload that anybody may have put there.
+    ///
+    /// `change` sees the entry as it is and says what changes; it may be called again if another writer was faster.
+    ///
+    /// # Errors
+    /// `Signature` if the present signature is wrong: what was tampered with is not signed again.
+    pub fn update_entry(&self, key: &str, mut change: impl FnMut(&Entry) -> Result<EntryUpdate>) -> Result<bool> {
+        self.refuse_if_read_only()?;
+        loop {
+            let Some(entry) = self.metadata.get(key, Part::Summary)? else { return Ok(false) };
+            let state = self.check_signature(&entry)?;
+            if state == SignatureState::Invalid {
+                return Err(Error::new(ErrorKind::Signature, format!("entry {key}: its signature is wrong"))
+                    .with_hint("put the value again"));
+            }
+            let update = change(&entry)?;
+            let writing = self.writing(key);
+            let updated = self.commit_update(&entry, update, state == SignatureState::Valid);
+            drop(writing);
+            failpoint::reached("update/committed");
+            if updated? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Commits an update, signed again where it `was_signed`; `false` if the entry has changed since.
+    fn commit_update(&self, expected: &Entry, mut update: EntryUpdate, was_signed: bool) -> Result<bool> {
+        let found = |outcome| match outcome {
+            Outcome::Found(found) => Ok(found),
+            other => Err(unexpected(&other)),
+        };
+        if !was_signed {
+            // This store does not sign: the signature would not fit any more.
+            update.signature = expected.signature.map(|_| None);
+            return found(self.commit_one(Operation::Update { expected, update: &update })?);
+        }
+        let mut changed = expected.clone();
+        update.apply(&mut changed);
+        let mut seal = self.seal();
+        loop {
+            seal.sign(&mut changed)?;
+            update.signature = Some(changed.signature);
+            if let Some(outcome) = self.commit_sealed(&mut seal, Operation::Update { expected, update: &update })? {
+                let updated = found(outcome)?;
+                if updated {
+                    seal.finish(self, &mut changed)?;
+                }
+                return Ok(updated);
+            }
+        }
+    }
+
+    /// Removes the entry of `key` and its payload; `false` if there was none.
+    pub fn delete(&self, key: &str) -> Result<bool> {
+        self.refuse_if_read_only()?;
+        let mut removal = Removal::of(self);
+        let writing = self.writing(key);
+        let outcome = removal.run(Doomed::One(key), || self.commit_one(Operation::Delete(key)));
+        drop(writing);
+        let outcome = outcome?;
+        failpoint::reached("delete/committed");
+        self.finish_deletion(outcome)
+    }
+
+    /// Deletes the blob of an entry that is deleted; whether there was one.
+    fn finish_deletion(&self, outcome: Outcome) -> Result<bool> {
+        let Outcome::Deleted { found, orphaned } = outcome else { return Err(unexpected(&outcome)) };
+        if found {
+            self.delete_orphans(orphaned);
+        }
+        Ok(found)
+    }
+
+    /// Removes `entry` if it is still the one filed under its key.
+    pub fn delete_entry(&self, entry: &Entry) -> Result<bool> {
+        Ok(self.delete_batch(&[entry.version()])?.is_empty())
+    }
+
+    /// Removes those of the entries that still exist in these versions, and returns the others: they are gone, or exist in
+    /// another version. If it fails in the middle, some of them are removed. Many are removed fastest in the order of their
+    /// keys.
+    pub fn delete_batch<'a>(&self, versions: &'a [EntryVersion]) -> Result<Vec<&'a EntryVersion>> {
+        self.refuse_if_read_only()?;
+        let mut others = Vec::new();
+        for (i, batch) in versions.chunks(self.capability.batch.max(1)).enumerate() {
+            if i > 0 {
+                std::thread::sleep(self.capability.pause);
+            }
+            let operations: Vec<_> = batch.iter().map(Operation::DeleteVersion).collect();
+            let mut removal = Removal::of(self);
+            let writing: Vec<_> = batch.iter().map(|version| self.writing(&version.key)).collect();
+            let outcomes = removal.run(Doomed::Versions(batch), || self.commit_all(&operations));
+            drop(writing);
+            failpoint::reached("delete/committed");
+            for (version, outcome) in batch.iter().zip(outcomes?) {
+                if !self.finish_deletion(outcome)? {
+                    others.push(version);
+                }
+            }
+        }
+        Ok(others)
+    }
+
+    /// Records that entries were read.
+    pub(crate) fn record_accesses(&self, accesses: &[AccessRecord]) -> Result<()> {
+        self.commit_all(&accesses.iter().map(Operation::Access).collect::<Vec<_>>()).map(drop)
+    }
+
+    /// Keeps the entry of `key` from being evicted, or no longer; `false` if there is none.
+    pub fn set_pinned(&self, key: &str, pinned: bool) -> Result<bool> {
+        self.refuse_if_read_only()?;
+        match self.commit_one(Operation::Pin { key, pinned })? {
+            Outcome::Found(found) => Ok(found),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Removes entries to make room.
+    pub fn evict(&self, eviction: &Eviction<'_>) -> Result<EvictionStep> {
+        self.refuse_if_read_only()?;
+        let mut removal = Removal::of(self);
+        let eviction = Eviction { garbage_due: self.garbage_due(), ..eviction.clone() };
+        let evicted = removal.run(Doomed::Chosen, || self.metadata.evict(&eviction));
+        if evicted.is_err()
+            && let Some(hot) = &self.hot
+        {
+            hot.all_gone();
+        }
+        let evicted = evicted?;
+        failpoint::reached("evict/committed");
+        if let Some(hot) = &self.hot {
+            evicted.keys.iter().for_each(|key| hot.gone(key));
+        }
+        self.delete_orphans(evicted.orphaned);
+        Ok(EvictionStep { entries: evicted.keys.len() as u64, left: evicted.left })
+    }
+
+    /// Removes everything and returns how many entries there were.
+    pub fn clear(&self) -> Result<u64> {
+        self.refuse_if_read_only()?;
+        let mut removal = Removal::of(self);
+        let writing = self.hot.as_ref().map(HotEntries::write_all);
+        let cleared = removal.run(Doomed::All, || self.commit_one(Operation::Clear));
+        drop(writing);
+        match cleared? {
+            Outcome::Cleared { entries, orphaned } => {
+                self.delete_all(orphaned);
+                Ok(entries)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+}

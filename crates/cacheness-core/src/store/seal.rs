@@ -1,0 +1,155 @@
+//! Signing what is committed, and rotating the key.
+//!
+//! A signature must be made with the key that the store signs with when the entry is committed; a rotation drops older
+//! keys after it has signed every entry again. The metadata backend records which key that is
+//! ([`Operation::SignWith`]), and every signed commit is guarded by it: a commit with an older key is refused, and the
+//! writer signs again with the new one. A rotation therefore waits for no writer.
+//!
+//! A key that lives in memory is this process's alone and is not recorded. A writer looks after its commit whether the
+//! key was rotated meanwhile, and signs again.
+
+use super::{Store, put::unexpected};
+use crate::backend::{Commit, Committed, EntryUpdate, Guard, KeyId, Operation, Outcome};
+use crate::entry::{Entry, EntrySummary};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sign::{SignatureState, Signer, SigningKey};
+
+/// How often a writer signs again before it gives up. A second time means that a key was rotated twice while one value
+/// was put.
+const ATTEMPTS: u32 = 100;
+
+/// What a signed commit needs beside its entry.
+#[derive(Debug)]
+pub(super) struct Seal<'a> {
+    signer: Option<&'a Signer>,
+    key: Option<SigningKey>,
+    /// The backend has recorded another key, or none, and this process's file has no newer one: record this one.
+    adopts: Option<Option<KeyId>>,
+    attempts: u32,
+}
+
+impl Seal<'_> {
+    /// Signs `entry`, where the store signs.
+    pub(super) fn sign(&mut self, entry: &mut Entry) -> Result<()> {
+        if let Some(signer) = self.signer {
+            let (signature, key) = signer.sign(entry)?;
+            entry.signature = Some(signature);
+            if self.key.is_none_or(|former| former != key) {
+                self.adopts = None;
+            }
+            self.key = Some(key);
+        }
+        Ok(())
+    }
+
+    fn key_id(&self) -> Option<KeyId> {
+        self.key.and_then(|key| key.id)
+    }
+
+    fn guard(&self) -> Option<Guard> {
+        self.key_id().map(|id| Guard { signing_key: self.adopts.unwrap_or(Some(id)) })
+    }
+
+    /// The backend has recorded this key instead.
+    fn refused(&mut self, recorded: Option<KeyId>) -> Result<()> {
+        self.attempts += 1;
+        let (Some(signer), true) = (self.signer, self.attempts < ATTEMPTS) else {
+            return Err(Error::new(ErrorKind::Conflict, "the key that signs entries changes all the time").with_hint(
+                "find the programs that replace the key file of this store; each should keep the same one",
+            ));
+        };
+        // A key that is new in the file is used. If it is the same as before, the file was made anew, or put back.
+        signer.read_again()?;
+        self.adopts = Some(recorded);
+        Ok(())
+    }
+
+    /// Call it after the commit of `entry`.
+    pub(super) fn finish(&self, store: &Store, entry: &mut Entry) -> Result<()> {
+        match (self.signer, self.key) {
+            (Some(signer), Some(key)) if key.id.is_none() => store.keep_signed(signer, key, entry),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Store {
+    pub(super) fn seal(&self) -> Seal<'_> {
+        Seal { signer: self.signer.as_ref(), key: None, adopts: None, attempts: 0 }
+    }
+
+    /// Commits an operation on an entry that `seal` has signed; `None` if it has to be signed again.
+    pub(super) fn commit_sealed(&self, seal: &mut Seal<'_>, operation: Operation<'_>) -> Result<Option<Outcome>> {
+        let adopted;
+        let one;
+        let operations: &[Operation<'_>] = match (seal.adopts, seal.key_id()) {
+            (Some(_), Some(id)) => {
+                adopted = [Operation::SignWith(id), operation];
+                &adopted
+            }
+            _ => {
+                one = [operation];
+                &one
+            }
+        };
+        let commit = Commit { operations, guard: seal.guard(), garbage_due: self.garbage_due() };
+        match self.metadata.commit(&commit)? {
+            Committed::Done(mut outcomes) => outcomes.pop().map(Some).ok_or_else(|| unexpected(&Outcome::Done)),
+            Committed::Refused(recorded) => seal.refused(recorded).map(|()| None),
+        }
+    }
+
+    /// Signs `entry` again until the key that signed it is the one that signs.
+    fn keep_signed(&self, signer: &Signer, mut key: SigningKey, entry: &mut Entry) -> Result<()> {
+        while !signer.signs_with(key) {
+            let signature;
+            (signature, key) = signer.sign(entry)?;
+            let update = EntryUpdate { signature: Some(Some(signature)), ..EntryUpdate::default() };
+            self.commit_one(Operation::Update { expected: entry, update: &update })?;
+            entry.signature = Some(signature);
+        }
+        Ok(())
+    }
+
+    /// Replaces the signing key and signs every entry with a valid signature again; returns how many.
+    ///
+    /// Other processes may go on working: a writer with the former key is refused by the backend, and signs with the new
+    /// one. A process that only reads accepts the former key for at most a second after this call. Entries whose signature
+    /// is wrong or missing stay as they are. After an error the former key is still accepted beside the new one; rotate
+    /// again when its cause is removed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] while another rotation is running.
+    pub fn rotate_signing_key(&self) -> Result<u64> {
+        self.refuse_if_read_only()?;
+        let Some(signer) = &self.signer else {
+            return Err(Error::new(ErrorKind::InvalidInput, "this store does not sign its entries")
+                .with_hint("set enable_entry_signing"));
+        };
+        let mut rotation = signer.rotate()?;
+        loop {
+            let is_new = rotation.begin()?;
+            if let Some(id) = signer.key_id() {
+                self.commit_one(Operation::SignWith(id))?;
+            }
+            let count = self.sign_again(signer)?;
+            rotation.end()?;
+            if is_new {
+                return Ok(count);
+            }
+        }
+    }
+
+    fn sign_again(&self, signer: &Signer) -> Result<u64> {
+        let mut count = 0;
+        self.for_each("", |EntrySummary { entry, .. }| {
+            if signer.verify(&entry)? == SignatureState::Valid
+                && self.update_entry(&entry.key, |_| Ok(EntryUpdate::default()))?
+            {
+                count += 1;
+            }
+            Ok(())
+        })?;
+        Ok(count)
+    }
+}

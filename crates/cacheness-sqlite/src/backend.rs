@@ -1,0 +1,159 @@
+//! The contract of metadata backends, kept by SQLite.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cacheness_core::Result;
+use cacheness_core::backend::{
+    Capability, Commit, Committed, Evicted, Eviction, Glimpses, KeyId, MetadataBackend, Operation, Page, Part,
+    Position, Query,
+};
+use cacheness_core::clock::Timestamp;
+use cacheness_core::entry::{BlobRef, Entry, EntrySummary, Totals};
+use rusqlite::{Connection, Row};
+
+use crate::connect::Mode;
+use crate::database::{SqliteMetadata, prepare};
+use crate::error::translate;
+use crate::pool::Pool;
+use crate::rows::columns;
+use crate::{checkpoint, commit, evict, fork, rows, scan, totals, write};
+
+/// How many entries one transaction removes: some 20 ms.
+const BATCH: usize = 1500;
+
+/// How long others have the right to write to themselves between two such transactions: longer than a process that waits
+/// for its turn sleeps before it looks again.
+const PAUSE: Duration = Duration::from_micros(2500);
+
+const GET: &str = concat!("SELECT ", columns!(), ", payload FROM cache_entries WHERE cache_key = ?1");
+const GET_SUMMARY: &str = concat!("SELECT ", columns!(), ", cache_key FROM cache_entries WHERE cache_key = ?1");
+
+fn get<T>(connection: &Connection, sql: &str, key: &str, make: impl Fn(&Row<'_>) -> Result<T>) -> Result<Option<T>> {
+    let failed = |e| translate("cannot read an entry", e);
+    let mut statement = prepare(connection, sql)?;
+    statement.raw_bind_parameter(1, key).map_err(failed)?;
+    let mut rows = statement.raw_query();
+    rows.next().map_err(failed)?.map(make).transpose()
+}
+
+/// The key that signs the entries. Read only if another process may have changed it.
+fn signing_key(pool: &Pool, connection: &Connection, known: bool) -> Result<Option<KeyId>> {
+    if let Some(key) = pool.tracker().signing_key(known) {
+        return Ok(key);
+    }
+    let key = commit::signing_key(connection)?;
+    pool.tracker().note_signing_key(Some(key));
+    Ok(key)
+}
+
+impl MetadataBackend for SqliteMetadata {
+    fn name(&self) -> &str {
+        if self.target.mode == Mode::Memory { "sqlite_memory" } else { "sqlite" }
+    }
+
+    fn capability(&self) -> Capability {
+        let mut capability = Capability::LOCAL;
+        capability.change_notice = self.target.mode == Mode::Wal;
+        capability.sql = true;
+        capability.batch = BATCH;
+        capability.pause = PAUSE;
+        capability
+    }
+
+    fn get(&self, key: &str, part: Part) -> Result<Option<Entry>> {
+        self.read(|connection| match part {
+            Part::Whole => get(connection, GET, key, |row| rows::entry(key, row)),
+            Part::Summary => get(connection, GET_SUMMARY, key, |row| Ok(rows::summary(row)?.entry)),
+        })
+    }
+
+    fn commit(&self, commit: &Commit<'_>) -> Result<Committed> {
+        let changes_entries = commit::changes_entries(commit.operations);
+        let signs = commit.operations.iter().any(|operation| matches!(operation, Operation::SignWith(_)));
+        self.transact(changes_entries, |pool, connection, known| {
+            if let Some(guard) = commit.guard {
+                let recorded = signing_key(pool, connection, known)?;
+                if recorded != guard.signing_key {
+                    return Ok(Committed::Refused(recorded));
+                }
+            }
+            if signs {
+                pool.tracker().note_signing_key(None);
+            }
+            commit::run(connection, commit).map(Committed::Done)
+        })
+    }
+
+    fn select(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<EntrySummary>> {
+        self.read(|connection| scan::select(connection, query, page))
+    }
+
+    fn keys(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<String>> {
+        if query.pinned && query.expired_at.is_none() {
+            return self.read(|connection| scan::pinned(connection, query, page));
+        }
+        Ok(self.select(query, page)?.into_iter().map(|found| found.entry.key).collect())
+    }
+
+    fn skim(&self, from: &Position, limit: usize) -> Result<Glimpses> {
+        self.read(|connection| scan::skim(connection, from, limit))
+    }
+
+    fn equal_blob(&self, entry: &Entry) -> Result<Option<BlobRef>> {
+        self.read(|connection| write::equal_blob(connection, entry))
+    }
+
+    fn knows_blobs(&self, locators: &[&str]) -> Result<Vec<bool>> {
+        self.read(|connection| commit::knows_blobs(connection, locators))
+    }
+
+    fn garbage(&self, due: Timestamp, limit: usize) -> Result<Vec<String>> {
+        self.read(|connection| commit::garbage(connection, due, limit))
+    }
+
+    fn evict(&self, eviction: &Eviction<'_>) -> Result<Evicted> {
+        self.transact(true, |_, connection, _| evict::evict(connection, eviction))
+    }
+
+    fn totals(&self) -> Result<Totals> {
+        self.read(totals::get)
+    }
+
+    fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
+        self.read(scan::created_range)
+    }
+
+    fn outside_changes(&self) -> Option<u64> {
+        if self.target.mode == Mode::Memory {
+            return None;
+        }
+        let _passage = fork::enter();
+        if self.closed.load(Ordering::Acquire) {
+            return None;
+        }
+        self.pool().tracker().look(&self.target)
+    }
+
+    fn shrink(&self) -> Result<()> {
+        if self.target.mode.is_read_only() {
+            return Ok(());
+        }
+        self.run(true, |_, connection| checkpoint::shrink(connection))?;
+        if self.target.mode == Mode::Wal {
+            let _passage = fork::enter();
+            let _turn = self.pool().turn().take();
+            checkpoint::cut(&self.target);
+        }
+        Ok(())
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.target.mode.is_read_only()
+    }
+
+    fn close(&self) -> Result<()> {
+        self.shut();
+        Ok(())
+    }
+}
