@@ -7,6 +7,7 @@ __all__ = [
     "CacheClosedError",
     "CacheCompressionError",
     "CacheConfigurationError",
+    "CacheDeniedError",
     "CacheError",
     "CacheFullError",
     "CacheIntegrityError",
@@ -16,6 +17,7 @@ __all__ = [
     "CacheSerializationError",
     "CacheSignatureError",
     "CacheStorageError",
+    "CacheUnavailableError",
     "CacheUnsupportedError",
     "CacheVersionError",
     "NotAStoreError",
@@ -27,13 +29,16 @@ class CacheError(Exception):
 
     Attributes:
         hint: what to do about it, where something is known, else ``None``.
+        retryable: whether the same call may succeed when it is repeated.
     """
 
     hint: str | None = None
+    retryable: bool = False
 
-    def __init__(self, message: str = "", hint: str | None = None) -> None:
+    def __init__(self, message: str = "", hint: str | None = None, retryable: bool = False) -> None:
         super().__init__(message)
         self.hint = hint
+        self.retryable = retryable
 
     def __str__(self) -> str:
         message = super().__str__()
@@ -94,6 +99,14 @@ class CacheMetadataError(CacheError):
 
 class CacheBusyError(CacheMetadataError, TimeoutError):
     """Another process or thread held a lock for too long; try again."""
+
+
+class CacheUnavailableError(CacheError, ConnectionError):
+    """A server cannot be reached, refuses requests for now, or took too long; try again."""
+
+
+class CacheDeniedError(CacheError, PermissionError):
+    """A server denies access: wrong credentials, or missing privileges."""
 
 
 class CacheClosedError(CacheError, ValueError):

@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cacheness_core::backend::{BlobBackend, BlobHint};
+use cacheness_core::backend::{BlobBackend, BlobHint, BlobReader, BlobRef};
 use cacheness_core::backends::{FilesystemBlobs, FilesystemOptions, MemoryBlobs};
 use cacheness_core::config::Durability;
+use cacheness_core::{Error, ErrorKind, Result};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors::IntoPyResult;
+
+/// Blobs of one page of a listing.
+const PAGE: usize = 1000;
 
 /// Bytes under names that the backend makes.
 #[pyclass(module = "cacheness._core", name = "Blobs", frozen)]
@@ -36,39 +40,62 @@ impl PyBlobs {
         py.detach(|| {
             let size = Some(data.len() as u64);
             let mut writer = self.0.create(BlobHint { stem, extension, size })?;
-            std::io::Write::write_all(&mut writer, data).map_err(|e| cacheness_core::Error::io("cannot write", e))?;
-            writer.commit()
+            match std::io::Write::write_all(&mut writer, data) {
+                Ok(()) => Ok(writer.commit()?.locator),
+                Err(error) => {
+                    writer.abort()?;
+                    Err(Error::io("cannot write a blob", error))
+                }
+            }
         })
         .into_py_result()
     }
 
     /// The bytes of a blob; `None` if there is none.
     fn read<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let Some(reader) = py.detach(|| self.0.open(name)).into_py_result()? else { return Ok(None) };
+        let Some(reader) = py.detach(|| self.open(name)).into_py_result()? else { return Ok(None) };
         let size = usize::try_from(reader.size()).unwrap_or(usize::MAX);
         PyBytes::new_with(py, size, |buffer| py.detach(|| reader.read_exact_at(buffer, 0)).into_py_result()).map(Some)
     }
 
     /// Whether there is a blob of this name.
     fn exists(&self, py: Python<'_>, name: &str) -> PyResult<bool> {
-        py.detach(|| self.0.open(name).map(|found| found.is_some())).into_py_result()
+        py.detach(|| self.open(name).map(|found| found.is_some())).into_py_result()
     }
 
     /// Removes a blob; `False` if there is none.
     fn delete(&self, py: Python<'_>, name: &str) -> PyResult<bool> {
-        py.detach(|| self.0.delete(name)).into_py_result()
-    }
-
-    /// The names of all blobs and their sizes, in no order.
-    fn list(&self, py: Python<'_>) -> PyResult<Vec<(String, u64)>> {
         py.detach(|| {
-            let mut found = Vec::new();
-            self.0.list(&mut |name, size| {
-                found.push((name.to_owned(), size));
-                Ok(())
-            })?;
+            let found = self.open(name)?.is_some();
+            self.0.delete(&[name])?;
             Ok(found)
         })
         .into_py_result()
+    }
+
+    /// The names of all blobs and their sizes, in ascending order.
+    fn list(&self, py: Python<'_>) -> PyResult<Vec<(String, u64)>> {
+        py.detach(|| {
+            let mut found: Vec<(String, u64)> = Vec::new();
+            loop {
+                let page = self.0.list(found.last().map(|(name, _)| name.as_str()), PAGE)?;
+                let is_last = page.len() < PAGE;
+                found.extend(page.into_iter().map(|blob| (blob.locator, blob.size)));
+                if is_last {
+                    return Ok(found);
+                }
+            }
+        })
+        .into_py_result()
+    }
+}
+
+impl PyBlobs {
+    fn open(&self, name: &str) -> Result<Option<Box<dyn BlobReader>>> {
+        match self.0.open(&BlobRef::new(name, 0)) {
+            Ok(reader) => Ok(Some(reader)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }

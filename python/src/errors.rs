@@ -13,7 +13,7 @@ fn class_name(kind: ErrorKind) -> &'static str {
         ErrorKind::KeyEncoding | ErrorKind::Serialization => "CacheSerializationError",
         ErrorKind::Compression => "CacheCompressionError",
         ErrorKind::Metadata => "CacheMetadataError",
-        ErrorKind::Storage => "CacheStorageError",
+        ErrorKind::Storage | ErrorKind::NotFound => "CacheStorageError",
         ErrorKind::Integrity => "CacheIntegrityError",
         ErrorKind::Signature => "CacheSignatureError",
         ErrorKind::PickleRefused => "CachePickleError",
@@ -22,7 +22,9 @@ fn class_name(kind: ErrorKind) -> &'static str {
         ErrorKind::NewerFormat => "CacheVersionError",
         ErrorKind::ReadOnly => "CacheReadOnlyError",
         ErrorKind::Closed => "CacheClosedError",
-        ErrorKind::Busy => "CacheBusyError",
+        ErrorKind::Busy | ErrorKind::Conflict => "CacheBusyError",
+        ErrorKind::Unavailable | ErrorKind::TimedOut => "CacheUnavailableError",
+        ErrorKind::Denied => "CacheDeniedError",
         ErrorKind::Full => "CacheFullError",
         _ => "CacheError",
     }
@@ -38,7 +40,7 @@ pub(crate) fn to_py(error: Error) -> PyErr {
             Err(failed) => return failed,
         };
         match class.cast_into::<PyType>() {
-            Ok(class) => PyErr::from_type(class, (message, error.hint().map(str::to_owned))),
+            Ok(class) => PyErr::from_type(class, (message, error.hint().map(str::to_owned), error.is_retryable())),
             Err(failed) => failed.into(),
         }
     })

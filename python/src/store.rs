@@ -61,9 +61,9 @@ impl PyStore {
     }
 
     /// The names of the metadata backend and the blob backend.
-    fn _backends(&self) -> PyResult<(&'static str, &'static str)> {
+    fn _backends(&self) -> PyResult<(String, String)> {
         let store = &self.opened()?.engine;
-        Ok((store.metadata().name(), store.blobs().name()))
+        Ok((store.metadata().name().to_owned(), store.blobs().name().to_owned()))
     }
 
     /// Stores under `key`, or under the hash of the payload if there is none.

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use cacheness::EntryInfo;
-use cacheness::core::backend::Scan;
+use cacheness::core::backend::{Page, Query};
 use clap::{ArgMatches, CommandFactory};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter, complete};
 
@@ -101,7 +101,8 @@ impl Position {
     fn entries(&self, prefix: &str, limit: usize) -> Vec<EntryInfo> {
         let found = || {
             let store = self.directory()?.read()?;
-            let found = store.metadata().scan(&Scan { prefix, limit, ..Scan::default() })?;
+            let found =
+                store.metadata().select(&Query { prefix, ..Query::default() }, &Page { limit, ..Page::default() })?;
             Ok::<_, Failure>(found.into_iter().map(EntryInfo::from).collect())
         };
         // A store that cannot be read has no candidates.

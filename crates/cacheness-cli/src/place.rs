@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use cacheness::core::backend::Scan;
+use cacheness::core::backend::{Page, Query};
 use cacheness::core::store::Store;
 use cacheness::{Clock, Error, ErrorKind, OpenMode, Place, StoreConfig};
 
@@ -163,8 +163,8 @@ pub(crate) fn resolve(store: &Store, given: &OsStr) -> Result<String, Failure> {
     if key.is_empty() {
         return Err(Failure::NoEntry(given.to_owned()));
     }
-    let scan = Scan { prefix: key, limit: NAMED + 1, ..Scan::default() };
-    let mut keys: Vec<String> = store.metadata().scan(&scan)?.into_iter().map(|found| found.entry.key).collect();
+    let (query, page) = (Query { prefix: key, ..Query::default() }, Page { limit: NAMED + 1, ..Page::default() });
+    let mut keys = store.metadata().keys(&query, &page)?;
     match keys.len() {
         0 => Err(Failure::NoEntry(given.to_owned())),
         1 => Ok(keys.remove(0)),

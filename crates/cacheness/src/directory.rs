@@ -18,9 +18,10 @@ use std::fs;
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cacheness_core::backend::BlobBackend;
-use cacheness_core::backend::{MetadataBackend, Scan};
+use cacheness_core::backend::{MetadataBackend, Page, Query};
 use cacheness_core::backends::{
     FilesystemBlobs, FilesystemOptions, JsonMetadata, JsonOptions, LockFile, MemoryBlobs, MemoryMetadata, Reserve,
 };
@@ -249,7 +250,7 @@ fn assemble(root: &Path, manifest: &Manifest, config: &StoreConfig, read_only: b
             let options = FilesystemOptions { shard_chars: config.shard_chars, durability: config.durability };
             let blobs = FilesystemBlobs::new(root, options)?;
             if !read_only {
-                match blobs.sweep() {
+                match blobs.sweep(Duration::ZERO) {
                     Ok(0) => {}
                     Ok(count) => log::info!("removed {count} temporary files of processes that died"),
                     Err(error) => log::warn!("cannot look for left temporary files: {}", error.with_causes()),
@@ -328,7 +329,7 @@ fn open_signer(root: &Path, config: &StoreConfig, metadata: &dyn MetadataBackend
 
 /// Says so where entries have been signed and the key is gone.
 fn warn_of_lost_key(path: &Path, metadata: &dyn MetadataBackend) -> Result<()> {
-    let first = metadata.scan(&Scan { limit: 1, ..Scan::default() })?;
+    let first = metadata.select(&Query::default(), &Page { limit: 1, ..Page::default() })?;
     if first.first().is_none_or(|found| found.entry.signature.is_none()) {
         return Ok(());
     }

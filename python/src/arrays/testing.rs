@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cacheness_core::backend::BlobReader;
 use cacheness_core::clock::Timestamp;
 use cacheness_core::config::CompressionConfig;
-use cacheness_core::entry::{Entry, Format, Location};
+use cacheness_core::entry::{BlobRef, Entry, Format, Location};
 use cacheness_core::payload::{Check, Stored};
 use cacheness_core::{Error, ErrorKind, Result};
 use pyo3::exceptions::PyValueError;
@@ -77,7 +77,7 @@ fn in_file(meta: &Bound<'_, PyDict>, path: PathBuf) -> PyResult<Stored> {
         metadata: None,
         params: None,
         computed: None,
-        location: Location::Blob(path.display().to_string()),
+        location: Location::Blob(BlobRef::new(path.display().to_string(), size)),
     };
     Stored::new(entry, Some(Box::new(FileReader { file, path, size })), Check::Skip, true).into_py_result()
 }

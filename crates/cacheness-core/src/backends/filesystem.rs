@@ -12,27 +12,32 @@
 //! All paths are resolved below an open descriptor of the directory without following a symbolic link, so that no
 //! locator and no link makes the store touch a file elsewhere. Several processes may use the same directory.
 
+mod beneath;
+mod listing;
 mod root;
+mod writer;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufWriter, IoSlice, Write};
+use std::io::{self, BufWriter};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+use self::beneath::{is_missing, open_beneath, refused_link};
+use self::listing::list_page;
 use self::root::Root;
-use super::locator::{BLOBS, Locator, new_name, not_found, shard_of};
+use self::writer::FileWriter;
+use super::locator::{Locator, new_name, not_found};
 use super::sweep;
 use crate::backend::{BlobBackend, BlobCapability, BlobHint, BlobInfo, BlobReader, BlobWriter};
-use crate::clock::Timestamp;
 use crate::config::Durability;
 use crate::entry::BlobRef;
 use crate::error::{Error, ErrorKind, Result};
@@ -102,44 +107,6 @@ impl fmt::Debug for FilesystemBlobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FilesystemBlobs").field("root", &self.root()).finish_non_exhaustive()
     }
-}
-
-/// Whether an error says that there is no such file. A component that is no directory says so too.
-fn is_missing(error: Errno) -> bool {
-    matches!(error, Errno::NOENT | Errno::NOTDIR)
-}
-
-fn refused_link(path: &str) -> Error {
-    Error::new(ErrorKind::Integrity, format!("{path} is, or is below, something that the store has not made"))
-        .with_hint("the store makes plain files and directories and no links: somebody else has changed its directory")
-}
-
-/// Opens `path` below `directory`. No symbolic link is followed, and the result is never outside of `directory`.
-fn open_beneath(directory: impl AsFd, path: &str, flags: OFlags, mode: Mode) -> std::result::Result<OwnedFd, Errno> {
-    let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(directory.as_fd(), path, flags, mode, resolve) {
-        // Kernels before 5.6, and sandboxes that do not know this call.
-        Err(Errno::NOSYS | Errno::PERM) => open_by_component(directory, path, flags, mode),
-        // Somebody renames directories at this moment, which may let a path escape: the caller may try again.
-        Err(Errno::AGAIN) => rustix::fs::openat2(directory.as_fd(), path, flags, mode, resolve),
-        result => result,
-    }
-}
-
-/// As [`open_beneath`], one component at a time. `path` is a locator's or one of this module's own: it has no `..`.
-fn open_by_component(
-    directory: impl AsFd,
-    path: &str,
-    flags: OFlags,
-    mode: Mode,
-) -> std::result::Result<OwnedFd, Errno> {
-    let Some((parents, name)) = path.rsplit_once('/') else {
-        return rustix::fs::openat(directory, path, flags, mode);
-    };
-    let flags_of_parent = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let parent = open_by_component(directory, parents, flags_of_parent, Mode::empty())?;
-    rustix::fs::openat(parent, name, flags, mode)
 }
 
 /// Asks for the room of a large file in one go: writing it takes a tenth less time. Its size is still what is written.
@@ -227,197 +194,6 @@ impl Shared {
 
     fn synced(&self) -> &Mutex<HashSet<String>> {
         self.synced.get_or_make(Mutex::default)
-    }
-}
-
-/// Why a [`FileWriter`] has its file.
-const OPEN: &str = "open until it is dropped";
-
-/// A blob being written under `tmp/`.
-struct FileWriter {
-    shared: Arc<Shared>,
-    /// The store's directory.
-    directory: Arc<OwnedFd>,
-    /// Its name, under `tmp/` and later in its shard.
-    name: String,
-    extension: String,
-    stem: String,
-    path: PathBuf,
-    /// Whether an encoder has been given the path: it may have put another file there.
-    path_taken: AtomicBool,
-    /// Nothing only while it is dropped.
-    file: Option<BufWriter<File>>,
-    /// Bytes written, but for those that an encoder writes through the path.
-    written: u64,
-    /// The process that made it: a forked child must not delete the file of its parent.
-    process: rustix::process::Pid,
-    committed: bool,
-}
-
-impl FileWriter {
-    fn buffer(&mut self) -> &mut BufWriter<File> {
-        self.file.as_mut().expect(OPEN)
-    }
-
-    fn file(&self) -> &File {
-        self.file.as_ref().expect(OPEN).get_ref()
-    }
-
-    fn directory(&self) -> &OwnedFd {
-        &self.directory
-    }
-
-    fn temporary(&self) -> String {
-        format!("{TMP}/{}", self.name)
-    }
-
-    /// Removes what is left of a blob that comes to nothing.
-    fn remove(&self, path: &str) {
-        match rustix::fs::unlinkat(self.directory(), path, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => log::warn!("cannot delete {path}: {error}"),
-        }
-    }
-
-    /// Takes over a file that an encoder has put in the place of ours, and syncs whichever it is; returns its size.
-    fn settle(&self) -> Result<u64> {
-        let temporary = self.temporary();
-        let failed = |what: &str, error: Errno| Error::io(format_args!("cannot {what} {temporary}"), error.into());
-        let sync_ours = || match self.shared.is_full() {
-            true => rustix::fs::fsync(self.file()).map_err(|e| failed("sync", e)),
-            false => Ok(()),
-        };
-        if !self.path_taken.load(Ordering::Relaxed) {
-            return sync_ours().map(|()| self.written);
-        }
-        let ours = rustix::fs::fstat(self.file()).map_err(|e| failed("look at", e))?;
-        let found = rustix::fs::statat(self.directory(), temporary.as_str(), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|e| failed("look at", e))?;
-        let size = u64::try_from(found.st_size).unwrap_or(0);
-        if (ours.st_dev, ours.st_ino) == (found.st_dev, found.st_ino) {
-            return sync_ours().map(|()| size);
-        }
-        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
-            return Err(Error::new(ErrorKind::Storage, format!("{temporary} is not a regular file any more")));
-        }
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let adopted =
-            open_beneath(self.directory(), &temporary, flags, Mode::empty()).map_err(|e| failed("open", e))?;
-        rustix::fs::fchmod(&adopted, FILE_MODE).map_err(|e| failed("change the mode of", e))?;
-        if self.shared.is_full() {
-            rustix::fs::fsync(&adopted).map_err(|e| failed("sync", e))?;
-        }
-        Ok(size)
-    }
-
-    /// Renames the file to `locator`; `false` if there is a file of this name.
-    fn place(&self, locator: Locator<'_>) -> Result<bool> {
-        let (directory, from) = (self.directory(), self.temporary());
-        let failed = |error: Errno| Error::io(format_args!("cannot rename {from} to {}", locator.text()), error.into());
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let parent = match open_beneath(directory, &locator.directory(), flags, Mode::empty()) {
-            Err(Errno::NOENT) => Ok(self.shared.make_directory(directory, &locator.directory())?),
-            result => result,
-        };
-        let parent = match parent {
-            Err(Errno::LOOP | Errno::NOTDIR) => return Err(refused_link(&locator.directory())),
-            result => result.map_err(failed)?,
-        };
-        match rustix::fs::renameat_with(directory, from.as_str(), &parent, locator.name, RenameFlags::NOREPLACE) {
-            Ok(()) => Ok(true),
-            Err(Errno::EXIST) => Ok(false),
-            // File systems without this flag: the name is random, so looking first is enough.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                match rustix::fs::statat(&parent, locator.name, AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(_) => Ok(false),
-                    Err(Errno::NOENT) => {
-                        rustix::fs::renameat(directory, from.as_str(), &parent, locator.name).map_err(failed)?;
-                        Ok(true)
-                    }
-                    Err(error) => Err(failed(error)),
-                }
-            }
-            Err(error) => Err(failed(error)),
-        }
-    }
-}
-
-impl io::Write for FileWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.buffer().write(bytes);
-        self.written += written.as_ref().map_or(0, |count| *count as u64);
-        failpoint::reached("blob/half");
-        written
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let written = self.buffer().write_all(bytes);
-        self.written += bytes.len() as u64;
-        failpoint::reached("blob/half");
-        written
-    }
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        let written = self.buffer().write_vectored(parts);
-        self.written += written.as_ref().map_or(0, |count| *count as u64);
-        failpoint::reached("blob/half");
-        written
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.buffer().flush()
-    }
-}
-
-impl BlobWriter for FileWriter {
-    fn local_path(&self) -> Option<&Path> {
-        self.path_taken.store(true, Ordering::Relaxed);
-        Some(&self.path)
-    }
-
-    fn commit(mut self: Box<Self>) -> Result<BlobRef> {
-        let flushed = self.buffer().flush();
-        flushed.map_err(|e| Error::io(format_args!("cannot write {}", self.temporary()), e))?;
-        let size = self.settle()?;
-        failpoint::reached("blob/written");
-        let mut name = self.name.clone();
-        for _ in 0..ATTEMPTS {
-            let locator = Locator { shard: shard_of(&name, self.shared.options.shard_chars), name: &name };
-            if self.place(locator)? {
-                self.committed = true;
-                failpoint::reached("blob/placed");
-                if self.shared.is_full()
-                    && let Err(error) = self.shared.sync_up(self.directory(), &locator.directory())
-                {
-                    // No entry names it yet.
-                    self.remove(&locator.text());
-                    return Err(error);
-                }
-                return Ok(BlobRef::new(locator.text(), size));
-            }
-            name = new_name(&self.stem, &self.extension)?;
-        }
-        Err(Error::new(ErrorKind::Storage, format!("no free name for a blob that starts with {:?}", self.stem)))
-    }
-
-    /// The temporary file is removed when the writer is dropped.
-    fn abort(self: Box<Self>) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for FileWriter {
-    fn drop(&mut self) {
-        if self.committed {
-            return;
-        }
-        // Not written: in a forked child it would go into the file of the parent.
-        let buffered = self.file.take().map(BufWriter::into_parts);
-        drop(buffered);
-        if rustix::process::getpid() != self.process {
-            return;
-        }
-        self.remove(&self.temporary());
     }
 }
 
@@ -570,78 +346,6 @@ impl BlobBackend for FilesystemBlobs {
         *self.shared.synced().lock() = HashSet::new();
         Ok(())
     }
-}
-
-/// The names in the directory `path`, sorted, with a slash behind those of directories; none where there is no such directory.
-fn names_in(root: &OwnedFd, path: &str) -> Result<Vec<String>> {
-    let failed = |error: Errno| Error::io(format_args!("cannot list {path}"), error.into());
-    let directory = match open_beneath(root, path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
-        Err(Errno::LOOP) => return Err(refused_link(path)),
-        Err(error) if is_missing(error) => return Ok(Vec::new()),
-        opened => opened.map_err(failed)?,
-    };
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(&directory).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let Ok(name) = entry.file_name().to_str() else { continue };
-        if name == "." || name == ".." {
-            continue;
-        }
-        let kind = match entry.file_type() {
-            FileType::Unknown => match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(found) => FileType::from_raw_mode(found.st_mode),
-                Err(_) => continue,
-            },
-            kind => kind,
-        };
-        match kind {
-            FileType::Directory => names.push(format!("{name}/")),
-            FileType::RegularFile => names.push(name.to_owned()),
-            _ => {}
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
-/// The page of [`BlobBackend::list`]. Files that are no blobs are skipped, and those that are deleted meanwhile.
-fn list_page(root: &OwnedFd, after: &str, limit: usize) -> Result<Vec<BlobInfo>> {
-    let mut page = Vec::new();
-    let mut add = |shard: &str, name: &str| -> Result<bool> {
-        let locator = Locator { shard, name }.text();
-        if locator.as_str() > after && Locator::parse(&locator).is_ok() {
-            match rustix::fs::statat(root, locator.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile => {
-                    let micros = found.st_mtime.saturating_mul(1_000_000);
-                    let modified = Timestamp(micros.saturating_add_unsigned(found.st_mtime_nsec as u64 / 1000));
-                    page.push(BlobInfo { locator, size: u64::try_from(found.st_size).unwrap_or(0), modified });
-                }
-                Ok(_) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(Error::io(format_args!("cannot look at {locator}"), error.into())),
-            }
-        }
-        Ok(page.len() < limit)
-    };
-    for name in names_in(root, BLOBS)? {
-        let Some(shard) = name.strip_suffix('/') else {
-            if !add("", &name)? {
-                break;
-            }
-            continue;
-        };
-        let path = format!("{BLOBS}/{shard}");
-        let prefix = format!("{path}/");
-        // All locators of this shard come before the page.
-        if prefix.as_str() < after && !after.starts_with(&prefix) {
-            continue;
-        }
-        for name in names_in(root, &path)? {
-            if !add(shard, &name)? {
-                return Ok(page);
-            }
-        }
-    }
-    Ok(page)
 }
 
 #[cfg(test)]

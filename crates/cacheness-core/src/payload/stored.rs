@@ -1,12 +1,12 @@
 //! A payload on its way out, and its verification.
 
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
 use super::{Buffer, Check, LARGE, PayloadHash, PayloadHasher};
-use crate::backend::BlobReader;
+use crate::backend::{BlobReader, Parts, Range};
 use crate::clock::Timestamp;
 use crate::entry::{Entry, Format, Location};
 use crate::error::{Error, ErrorKind, Result};
@@ -53,14 +53,18 @@ fn read_hashed(reader: &dyn BlobReader, prefix: &[u8], destination: &mut [u8]) -
 enum Source {
     /// In the entry.
     Inline,
-    Blob(Box<dyn BlobReader>),
+    Blob {
+        reader: Box<dyn BlobReader>,
+        /// The first part, where blobs are read in parts and it has been asked for: a header is not requested twice.
+        head: OnceLock<Vec<u8>>,
+    },
 }
 
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Inline => "Inline",
-            Self::Blob(_) => "Blob",
+            Self::Blob { .. } => "Blob",
         })
     }
 }
@@ -87,7 +91,7 @@ impl Stored {
         let entry = entry.into();
         let source = match (&entry.location, reader) {
             (Location::Inline(_), _) => Source::Inline,
-            (Location::Blob(_), Some(reader)) => Source::Blob(reader),
+            (Location::Blob(_), Some(reader)) => Source::Blob { reader, head: OnceLock::new() },
             (Location::Blob(blob), None) => {
                 let what = format!("entry {}: its blob {} is missing", entry.key, blob.locator);
                 return Err(
@@ -187,7 +191,7 @@ impl Stored {
     fn size_found(&self) -> u64 {
         match &self.source {
             Source::Inline => self.inline().len() as u64,
-            Source::Blob(reader) => reader.size(),
+            Source::Blob { reader, .. } => reader.size(),
         }
     }
 
@@ -238,7 +242,7 @@ impl Stored {
                     Ok(Location::Blob(_)) => Vec::new(),
                 }));
             }
-            Source::Blob(_) => {
+            Source::Blob { .. } => {
                 let mut buffer = Buffer::zeroed(self.length()?)?;
                 self.read_into(&[], buffer.as_mut_slice())?;
                 buffer
@@ -275,7 +279,7 @@ impl Stored {
                 self.check_parts(&[self.inline()])?;
                 Ok(Some(self.inline()))
             }
-            Source::Blob(_) => Ok(None),
+            Source::Blob { .. } => Ok(None),
         }
     }
 
@@ -285,7 +289,10 @@ impl Stored {
         let count = count.min(self.length()?);
         match &self.source {
             Source::Inline => Ok(self.inline()[..count].to_vec()),
-            Source::Blob(reader) => {
+            Source::Blob { reader, head } => {
+                if let Some(parts) = reader.parts().filter(|parts| parts.size >= count) {
+                    return Ok(self.head(&**reader, head, parts)?[..count].to_vec());
+                }
                 let mut buffer = vec![0; count];
                 reader.read_exact_at(&mut buffer, 0)?;
                 Ok(buffer)
@@ -303,7 +310,8 @@ impl Stored {
                 self.size()
             )));
         }
-        if let (Source::Blob(reader), Check::Blake3(expected)) = (&self.source, self.check)
+        if let (Source::Blob { reader, .. }, Check::Blake3(expected)) = (&self.source, self.check)
+            && reader.parts().is_none()
             && prefix.len() < tree::PIECE
             && prefix.len() + destination.len() > tree::PIECE
         {
@@ -328,18 +336,58 @@ impl Stored {
                 buffer.copy_from_slice(from);
                 Ok(())
             }
-            Source::Blob(reader) if buffer.len() >= LARGE => parallel::run(|| {
-                let pieces = buffer.par_chunks_mut(PIECE).enumerate();
-                pieces.map(|(i, piece)| reader.read_exact_at(piece, offset + (i * PIECE) as u64)).collect()
-            }),
-            Source::Blob(reader) => reader.read_exact_at(buffer, offset),
+            Source::Blob { reader, head } => match reader.parts() {
+                Some(parts) => self.fill_in_parts(&**reader, head, parts, buffer, offset),
+                None if buffer.len() >= LARGE => parallel::run(|| {
+                    let pieces = buffer.par_chunks_mut(PIECE).enumerate();
+                    pieces.map(|(i, piece)| reader.read_exact_at(piece, offset + (i * PIECE) as u64)).collect()
+                }),
+                None => reader.read_exact_at(buffer, offset),
+            },
         }
+    }
+
+    /// The first part of the blob.
+    fn head<'a>(&self, reader: &dyn BlobReader, head: &'a OnceLock<Vec<u8>>, parts: Parts) -> Result<&'a [u8]> {
+        if let Some(head) = head.get() {
+            return Ok(head);
+        }
+        let mut bytes = vec![0; parts.size.min(self.length()?)];
+        reader.read_exact_at(&mut bytes, 0)?;
+        Ok(head.get_or_init(|| bytes))
+    }
+
+    /// Fills `buffer` with as few requests as the parts allow. What [`Stored::peek`] has read is not requested again.
+    fn fill_in_parts(
+        &self,
+        reader: &dyn BlobReader,
+        head: &OnceLock<Vec<u8>>,
+        parts: Parts,
+        mut buffer: &mut [u8],
+        mut offset: u64,
+    ) -> Result<()> {
+        let known = head.get().map_or(&[][..], Vec::as_slice);
+        let known = usize::try_from(offset).ok().and_then(|start| known.get(start..)).unwrap_or_default();
+        let known = &known[..known.len().min(buffer.len())];
+        buffer[..known.len()].copy_from_slice(known);
+        buffer = &mut buffer[known.len()..];
+        offset += known.len() as u64;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let mut ranges: Vec<Range<'_>> = Vec::new();
+        for buffer in buffer.chunks_mut(parts.size.max(1)) {
+            let length = buffer.len() as u64;
+            ranges.push(Range { offset, buffer });
+            offset += length;
+        }
+        reader.read_ranges(&mut ranges)
     }
 
     /// Verifies the payload unless the check is [`Check::Skip`], and returns its file for memory mapping; `None` where
     /// the payload is no local file.
     pub fn verified_file(&self) -> Result<Option<&File>> {
-        let Source::Blob(reader) = &self.source else { return Ok(None) };
+        let Source::Blob { reader, .. } = &self.source else { return Ok(None) };
         let Some(file) = reader.file() else { return Ok(None) };
         self.verify()?;
         Ok(Some(file))
@@ -347,20 +395,25 @@ impl Stored {
 
     /// Verifies the payload unless the check is [`Check::Skip`], and keeps nothing of it.
     pub fn verify(&self) -> Result<()> {
-        let Source::Blob(reader) = &self.source else { return self.check_parts(&[self.inline()]) };
+        let Source::Blob { reader, .. } = &self.source else { return self.check_parts(&[self.inline()]) };
         let (xxh3, blake3) = match self.check {
             Check::Skip => return Ok(()),
             Check::Xxh3(_) => (true, false),
             Check::Blake3(_) => (false, true),
         };
         let mut hasher = PayloadHasher::new(xxh3, blake3);
-        let mut buffer = Buffer::zeroed(self.length()?.min(LARGE))?;
+        // As much at a time as the backend has under way at once.
+        let step = reader.parts().map_or(LARGE, |parts| parts.size.saturating_mul(parts.concurrency).max(1));
+        let mut buffer = Buffer::zeroed(self.length()?.min(step))?;
         let mut offset = 0;
         while offset < self.size() {
             let count = (self.size() - offset).min(buffer.len() as u64);
             #[allow(clippy::cast_possible_truncation)]
             let piece = &mut buffer.as_mut_slice()[..count as usize];
-            reader.read_exact_at(piece, offset)?;
+            match reader.parts() {
+                Some(_) => self.fill(piece, offset)?,
+                None => reader.read_exact_at(piece, offset)?,
+            }
             hasher.update_parallel(piece);
             offset += count;
         }
@@ -379,7 +432,7 @@ impl Stored {
     pub fn local_path(&self) -> Option<&std::path::Path> {
         match &self.source {
             Source::Inline => None,
-            Source::Blob(reader) => reader.local_path(),
+            Source::Blob { reader, .. } => reader.local_path(),
         }
     }
 }
