@@ -362,13 +362,17 @@ impl CacheEngine {
     /// Removes the entries of these keys and returns how many there were. Some of them are removed if it fails in the
     /// middle.
     pub fn invalidate_batch(&self, keys: &[EntryKey]) -> Result<u64> {
+        self.refuse_if_closed()?;
         let mut keys: Vec<&EntryKey> = keys.iter().collect();
         let mut removed = 0;
         loop {
-            let mut versions = Vec::with_capacity(keys.len());
-            for key in &keys {
-                versions.extend(self.get_entry(key, true)?.map(|found| found.entry.version()));
-            }
+            let names: Vec<&str> = keys.iter().map(|key| key.as_str()).collect();
+            let found = self.store.get_entries(&names)?;
+            let is_meant = |key: &EntryKey, entry: &Entry| {
+                key.fingerprint().is_none_or(|asked| entry.fingerprint.as_ref() == Some(asked))
+            };
+            let found = keys.iter().zip(found).filter_map(|(key, found)| found.filter(|it| is_meant(key, &it.entry)));
+            let mut versions: Vec<_> = found.map(|found| found.entry.version()).collect();
             versions.sort_unstable();
             versions.dedup();
             let removal = self.delete_batch(&versions)?;
@@ -384,13 +388,23 @@ impl CacheEngine {
     /// expired. Its payload is not touched.
     pub fn touch(&self, key: &EntryKey, ttl: Ttl) -> Result<bool> {
         self.refuse_if_unwritable()?;
-        let expires_at = self.expires_at(ttl)?;
+        // A time that makes no sense is an error whether there is an entry or not.
+        self.expires_at(ttl)?;
         if !self.exists(key)? {
             return Ok(false);
         }
-        self.store.update_entry(key.as_str(), |_| {
+        Ok(self.touch_batch(&[key.as_str()], ttl)? > 0)
+    }
+
+    /// [`CacheEngine::touch`] of the entries that are filed under these keys; returns how many had not expired.
+    pub(crate) fn touch_batch(&self, keys: &[&str], ttl: Ttl) -> Result<u64> {
+        self.refuse_if_unwritable()?;
+        let expires_at = self.expires_at(ttl)?;
+        let serving = self.serving(self.store.clock().now(), None)?;
+        self.store.update_entries(keys, |entry| {
             let created_at = Some(self.store.clock().now());
-            Ok(EntryUpdate { created_at, expires_at: Some(expires_at), ..EntryUpdate::default() })
+            let update = EntryUpdate { created_at, expires_at: Some(expires_at), ..EntryUpdate::default() };
+            Ok(serving.admits(entry).then_some(update))
         })
     }
 
@@ -472,10 +486,8 @@ impl CacheEngine {
         self.refuse_if_closed()?;
         let others = self.store.delete_batch(versions)?;
         self.accesses.forget(versions.iter().map(|version| version.key.as_str()));
-        let mut changed = Vec::new();
-        for version in &others {
-            changed.extend(self.store.get_entry(&version.key)?);
-        }
+        let keys: Vec<&str> = others.iter().map(|version| version.key.as_str()).collect();
+        let changed = self.store.get_entries(&keys)?.into_iter().flatten().collect();
         Ok(Removal { count: (versions.len() - others.len()) as u64, changed })
     }
 

@@ -37,6 +37,13 @@ fn get<T>(connection: &Connection, sql: &str, key: &str, make: impl Fn(&Row<'_>)
     rows.next().map_err(failed)?.map(make).transpose()
 }
 
+fn get_part(connection: &Connection, key: &str, part: Part) -> Result<Option<Entry>> {
+    match part {
+        Part::Whole => get(connection, GET, key, |row| rows::entry(key, row)),
+        Part::Summary => get(connection, GET_SUMMARY, key, |row| Ok(rows::summary(row)?.entry)),
+    }
+}
+
 /// The key that signs the entries. Read only if another process may have changed it.
 fn signing_key(pool: &Pool, connection: &Connection, known: bool) -> Result<Option<KeyId>> {
     if let Some(key) = pool.tracker().signing_key(known) {
@@ -62,10 +69,11 @@ impl MetadataBackend for SqliteMetadata {
     }
 
     fn get(&self, key: &str, part: Part) -> Result<Option<Entry>> {
-        self.read(|connection| match part {
-            Part::Whole => get(connection, GET, key, |row| rows::entry(key, row)),
-            Part::Summary => get(connection, GET_SUMMARY, key, |row| Ok(rows::summary(row)?.entry)),
-        })
+        self.read(|connection| get_part(connection, key, part))
+    }
+
+    fn get_batch(&self, keys: &[&str], part: Part) -> Result<Vec<Option<Entry>>> {
+        self.read(|connection| keys.iter().map(|key| get_part(connection, key, part)).collect())
     }
 
     fn commit(&self, commit: &Commit<'_>) -> Result<Committed> {

@@ -7,7 +7,6 @@ use crate::entry::{EntrySummary, EntryVersion, Glimpse};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::plain::Value;
 use crate::query::pattern::{self, Pattern, Verdict};
-use crate::store::EntryKey;
 
 /// How many entries one step looks at, within one read of the backend.
 const STEP: usize = 4096;
@@ -156,7 +155,8 @@ impl CacheEngine {
     /// # Errors
     /// Those of [`CacheEngine::find_matching`], after which nothing has been touched, and of [`CacheEngine::touch`].
     pub fn touch_matching(&self, pattern: &Pattern, ttl: Ttl) -> Result<u64> {
-        let touch = |version: EntryVersion| self.touch(&EntryKey::from_name(version.key)?, ttl).map(u64::from);
-        self.find_all(pattern)?.into_iter().map(touch).sum()
+        let found = self.find_all(pattern)?;
+        let keys: Vec<&str> = found.iter().map(|version| version.key.as_str()).collect();
+        self.touch_batch(&keys, ttl)
     }
 }

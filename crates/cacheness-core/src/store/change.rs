@@ -18,6 +18,28 @@ pub struct EvictionStep {
     pub left: Totals,
 }
 
+/// An update of one entry.
+struct Update {
+    /// As it was read,
+    expected: Entry,
+    /// and as it will be.
+    new: Entry,
+    update: EntryUpdate,
+    was_signed: bool,
+}
+
+impl Update {
+    fn of(expected: Entry, update: EntryUpdate, was_signed: bool) -> Self {
+        let mut new = expected.clone();
+        update.apply(&mut new);
+        Self { expected, new, update, was_signed }
+    }
+
+    fn operation(&self) -> Operation<'_> {
+        Operation::Update { expected: &self.expected, update: &self.update }
+    }
+}
+
 impl Store {
     /// The entry of `key` without its payload.
     pub fn get_entry(&self, key: &str) -> Result<Option<EntrySummary>> {
@@ -38,48 +60,76 @@ impl Store {
     /// # Errors
     /// `Signature` if the present signature is wrong: what was tampered with is not signed again.
     pub fn update_entry(&self, key: &str, mut change: impl FnMut(&Entry) -> Result<EntryUpdate>) -> Result<bool> {
-        self.refuse_if_read_only()?;
-        loop {
-            let Some(entry) = self.metadata.get(key, Part::Summary)? else { return Ok(false) };
-            let state = self.check_signature(&entry)?;
-            if state == SignatureState::Invalid {
-                return Err(Error::new(ErrorKind::Signature, format!("entry {key}: its signature is wrong"))
-                    .with_hint("put the value again"));
-            }
-            let update = change(&entry)?;
-            let writing = self.writing(key);
-            let updated = self.commit_update(&entry, update, state == SignatureState::Valid);
-            drop(writing);
-            failpoint::reached("update/committed");
-            if updated? {
-                return Ok(true);
-            }
-        }
+        Ok(self.update_entries(&[key], |entry| change(entry).map(Some))? > 0)
     }
 
-    /// Commits an update, signed again where it `was_signed`; `false` if the entry has changed since.
-    fn commit_update(&self, expected: &Entry, mut update: EntryUpdate, was_signed: bool) -> Result<bool> {
-        let found = |outcome| match outcome {
-            Outcome::Found(found) => Ok(found),
-            other => Err(unexpected(&other)),
-        };
-        if !was_signed {
-            // This store does not sign: the signature would not fit any more.
-            update.signature = expected.signature.map(|_| None);
-            return found(self.commit_one(Operation::Update { expected, update: &update })?);
+    /// [`Store::update_entry`] of many entries; returns how many there were. An entry for which `change` returns `None` stays
+    /// as it is and is not counted. If it fails in the middle, some of them are updated.
+    pub fn update_entries(
+        &self,
+        keys: &[&str],
+        mut change: impl FnMut(&Entry) -> Result<Option<EntryUpdate>>,
+    ) -> Result<u64> {
+        self.refuse_if_read_only()?;
+        let mut updated = 0;
+        for (i, batch) in keys.chunks(self.capability.batch.max(1)).enumerate() {
+            if i > 0 {
+                std::thread::sleep(self.capability.pause);
+            }
+            let mut open = batch.to_vec();
+            while !open.is_empty() {
+                let mut updates = Vec::new();
+                for EntrySummary { entry, .. } in self.get_entries(&open)?.into_iter().flatten() {
+                    let state = self.check_signature(&entry)?;
+                    if state == SignatureState::Invalid {
+                        let what = format!("entry {}: its signature is wrong", entry.key);
+                        return Err(Error::new(ErrorKind::Signature, what).with_hint("put the value again"));
+                    }
+                    let update = change(&entry)?;
+                    updates.extend(update.map(|update| Update::of(entry, update, state == SignatureState::Valid)));
+                }
+                if updates.is_empty() {
+                    break;
+                }
+                let writing: Vec<_> = open.iter().map(|key| self.writing(key)).collect();
+                let outcomes = self.commit_updates(&mut updates);
+                drop(writing);
+                failpoint::reached("update/committed");
+                let mut changed = Vec::new();
+                for (update, outcome) in updates.iter().zip(outcomes?) {
+                    match outcome {
+                        Outcome::Found(true) => updated += 1,
+                        // Another writer was faster.
+                        Outcome::Found(false) => changed.push(update.expected.key.as_str()),
+                        other => return Err(unexpected(&other)),
+                    }
+                }
+                open.retain(|key| changed.contains(key));
+            }
         }
-        let mut changed = expected.clone();
-        update.apply(&mut changed);
+        Ok(updated)
+    }
+
+    fn commit_updates(&self, updates: &mut [Update]) -> Result<Vec<Outcome>> {
         let mut seal = self.seal();
         loop {
-            seal.sign(&mut changed)?;
-            update.signature = Some(changed.signature);
-            if let Some(outcome) = self.commit_sealed(&mut seal, Operation::Update { expected, update: &update })? {
-                let updated = found(outcome)?;
-                if updated {
-                    seal.finish(self, &mut changed)?;
+            let mut signed: Vec<_> = updates.iter_mut().filter(|one| one.was_signed).map(|one| &mut one.new).collect();
+            seal.sign_all(&mut signed)?;
+            for one in updates.iter_mut() {
+                one.update.signature = match (one.was_signed, one.expected.signature) {
+                    (true, _) => Some(one.new.signature),
+                    // This store does not sign: the signature would not fit any more.
+                    (false, signature) => signature.map(|_| None),
+                };
+            }
+            let operations: Vec<_> = updates.iter().map(Update::operation).collect();
+            if let Some(outcomes) = self.commit_all_sealed(&mut seal, &operations)? {
+                for (one, outcome) in updates.iter_mut().zip(&outcomes) {
+                    if one.was_signed && matches!(outcome, Outcome::Found(true)) {
+                        seal.finish(self, &mut one.new)?;
+                    }
                 }
-                return Ok(updated);
+                return Ok(outcomes);
             }
         }
     }

@@ -11,10 +11,11 @@ use loom::sync::atomic::{AtomicU32, Ordering, fence};
 use loom::thread;
 
 use super::*;
-use crate::backend::{AccessRecord, Confirm, Evicted};
+use crate::backend::{BlobRef, Commit, Committed, Evicted, Eviction, Operation, Orphans, Outcome, Part, PutOutcome};
 use crate::backends::MemoryBlobs;
-use crate::entry::{EntrySummary, EntryVersion};
+use crate::entry::{Entry, Format, Location};
 use crate::payload::Payload;
+use crate::payload::{Encoded, Stored};
 use crate::sync::Mutex;
 use crate::sync::model::check;
 use changes::{Changes, Stamp};
@@ -151,36 +152,36 @@ impl Backend {
 }
 
 impl MetadataBackend for Backend {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "model"
     }
 
-    fn get(&self, _key: &str) -> Result<Option<Entry>> {
+    fn capability(&self) -> Capability {
+        let mut capability = Capability::LOCAL;
+        capability.change_notice = true;
+        capability
+    }
+
+    fn get(&self, _key: &str, _part: Part) -> Result<Option<Entry>> {
         Ok(self.database.commits.lock().last().cloned().flatten())
     }
 
-    fn equal_blob(&self, _entry: &Entry) -> Result<Option<String>> {
-        unreachable!()
-    }
-
-    fn put(&self, entry: &Entry, _options: PutOptions<'_>) -> Result<PutOutcome> {
-        self.transact(|_| Some(Some(entry.clone())));
-        Ok(PutOutcome::default())
-    }
-
-    fn delete(&self, _key: &str) -> Result<Option<PutOutcome>> {
-        let mut outcome = None;
+    /// One operation; none writes nothing.
+    fn commit(&self, commit: &Commit<'_>) -> Result<Committed> {
+        let mut outcomes = Vec::new();
         self.transact(|now| {
-            now?;
-            outcome = Some(PutOutcome::default());
-            Some(None)
+            let (outcome, then) = match commit.operations {
+                [] => return None,
+                [Operation::Put(put)] => (Outcome::Put(PutOutcome::default()), Some(put.entry.clone())),
+                [Operation::Delete(_)] => (Outcome::Deleted { found: now.is_some(), orphaned: None }, None),
+                [Operation::Clear] => (Outcome::Cleared { entries: 1, orphaned: Orphans::none() }, None),
+                other => unreachable!("{other:?}"),
+            };
+            let changes = !matches!(outcome, Outcome::Deleted { found: false, .. });
+            outcomes.push(outcome);
+            changes.then_some(then)
         });
-        Ok(outcome)
-    }
-
-    fn clear(&self, _orphaned: &mut dyn FnMut(&str)) -> Result<u64> {
-        self.transact(|_| Some(None));
-        Ok(1)
+        Ok(Committed::Done(outcomes))
     }
 
     fn outside_changes(&self) -> Option<u64> {
@@ -188,41 +189,27 @@ impl MetadataBackend for Backend {
         Some(changes.look(self.database.words()))
     }
 
-    /// Writes nothing.
-    fn record_accesses(&self, _accesses: &[AccessRecord]) -> Result<()> {
-        self.transact(|_| None);
-        Ok(())
-    }
-
     fn close(&self) -> Result<()> {
         Ok(())
     }
 
-    fn get_summary(&self, _key: &str) -> Result<Option<EntrySummary>> {
+    fn select(&self, _query: &Query<'_>, _page: &Page<'_>) -> Result<Vec<EntrySummary>> {
         unreachable!()
     }
 
-    fn update(&self, _key: &str, _expected: &Entry, _update: &EntryUpdate, _: Confirm<'_>) -> Result<bool> {
+    fn equal_blob(&self, _entry: &Entry) -> Result<Option<BlobRef>> {
         unreachable!()
     }
 
-    fn delete_batch(&self, _expected: &[EntryVersion]) -> Result<Vec<Option<PutOutcome>>> {
+    fn knows_blobs(&self, _locators: &[&str]) -> Result<Vec<bool>> {
         unreachable!()
     }
 
-    fn scan(&self, _scan: &Scan<'_>) -> Result<Vec<EntrySummary>> {
+    fn garbage(&self, _due: Timestamp, _limit: usize) -> Result<Vec<String>> {
         unreachable!()
     }
 
     fn evict(&self, _eviction: &Eviction<'_>) -> Result<Evicted> {
-        unreachable!()
-    }
-
-    fn set_pinned(&self, _key: &str, _pinned: bool) -> Result<bool> {
-        unreachable!()
-    }
-
-    fn pinned(&self) -> Result<Vec<String>> {
         unreachable!()
     }
 
@@ -300,7 +287,7 @@ impl Process {
 
     /// What `flush_accesses` does to the store.
     fn note_nothing(&self) {
-        self.store.metadata().record_accesses(&[]).expect("nothing to note");
+        self.store.metadata().commit(&Commit::default()).expect("nothing to note");
     }
 
     /// Nobody is served anything else than the last commit, once all is quiet: nor from memory.

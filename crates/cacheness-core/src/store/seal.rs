@@ -8,9 +8,9 @@
 //! A key that lives in memory is this process's alone and is not recorded. A writer looks after its commit whether the
 //! key was rotated meanwhile, and signs again.
 
-use super::{Store, put::unexpected};
-use crate::backend::{Commit, Committed, EntryUpdate, Guard, KeyId, Operation, Outcome};
-use crate::entry::{Entry, EntrySummary};
+use super::{PAGE, Store, put::unexpected};
+use crate::backend::{Commit, Committed, EntryUpdate, Guard, KeyId, Operation, Outcome, Page, Query};
+use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sign::{SignatureState, Signer, SigningKey};
 
@@ -40,6 +40,22 @@ impl Seal<'_> {
             self.key = Some(key);
         }
         Ok(())
+    }
+
+    /// Signs all of these entries with one key.
+    pub(super) fn sign_all(&mut self, entries: &mut [&mut Entry]) -> Result<()> {
+        loop {
+            let mut is_one = true;
+            for (i, entry) in entries.iter_mut().enumerate() {
+                let before = self.key;
+                self.sign(entry)?;
+                is_one &= i == 0 || before == self.key;
+            }
+            // Otherwise the key was rotated while they were signed.
+            if is_one {
+                return Ok(());
+            }
+        }
     }
 
     fn key_id(&self) -> Option<KeyId> {
@@ -80,21 +96,24 @@ impl Store {
 
     /// Commits an operation on an entry that `seal` has signed; `None` if it has to be signed again.
     pub(super) fn commit_sealed(&self, seal: &mut Seal<'_>, operation: Operation<'_>) -> Result<Option<Outcome>> {
-        let adopted;
-        let one;
-        let operations: &[Operation<'_>] = match (seal.adopts, seal.key_id()) {
-            (Some(_), Some(id)) => {
-                adopted = [Operation::SignWith(id), operation];
-                &adopted
-            }
-            _ => {
-                one = [operation];
-                &one
-            }
-        };
-        let commit = Commit { operations, guard: seal.guard(), garbage_due: self.garbage_due() };
+        let outcomes = self.commit_all_sealed(seal, &[operation])?;
+        outcomes.map(|mut outcomes| outcomes.pop().ok_or_else(|| unexpected(&Outcome::Done))).transpose()
+    }
+
+    /// Commits operations on entries that `seal` has signed, all with the same key; `None` if they have to be signed again.
+    pub(super) fn commit_all_sealed(
+        &self,
+        seal: &mut Seal<'_>,
+        operations: &[Operation<'_>],
+    ) -> Result<Option<Vec<Outcome>>> {
+        let adopted = seal.adopts.and(seal.key_id()).map(|id| [&[Operation::SignWith(id)], operations].concat());
+        let all = adopted.as_deref().unwrap_or(operations);
+        let commit = Commit { operations: all, guard: seal.guard(), garbage_due: self.garbage_due() };
         match self.metadata.commit(&commit)? {
-            Committed::Done(mut outcomes) => outcomes.pop().map(Some).ok_or_else(|| unexpected(&Outcome::Done)),
+            Committed::Done(mut outcomes) => {
+                outcomes.drain(..all.len() - operations.len());
+                Ok(Some(outcomes))
+            }
             Committed::Refused(recorded) => seal.refused(recorded).map(|()| None),
         }
     }
@@ -142,14 +161,18 @@ impl Store {
 
     fn sign_again(&self, signer: &Signer) -> Result<u64> {
         let mut count = 0;
-        self.for_each("", |EntrySummary { entry, .. }| {
-            if signer.verify(&entry)? == SignatureState::Valid
-                && self.update_entry(&entry.key, |_| Ok(EntryUpdate::default()))?
-            {
-                count += 1;
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.metadata.keys(&Query::default(), &Page { after: after.as_deref(), limit: PAGE })?;
+            let keys: Vec<&str> = page.iter().map(String::as_str).collect();
+            count += self.update_entries(&keys, |entry| {
+                let is_valid = signer.verify(entry)? == SignatureState::Valid;
+                Ok(is_valid.then(EntryUpdate::default))
+            })?;
+            if page.len() < PAGE {
+                return Ok(count);
             }
-            Ok(())
-        })?;
-        Ok(count)
+            after = page.into_iter().next_back();
+        }
     }
 }
