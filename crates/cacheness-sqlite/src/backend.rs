@@ -13,11 +13,12 @@ use cacheness_core::entry::{BlobRef, Entry, EntrySummary, Totals};
 use rusqlite::{Connection, Row};
 
 use crate::connect::Mode;
-use crate::database::{SqliteMetadata, prepare};
+use crate::database::SqliteMetadata;
 use crate::error::translate;
 use crate::pool::Pool;
 use crate::rows::columns;
-use crate::{checkpoint, commit, evict, fork, rows, scan, totals, write};
+use crate::statement::prepare;
+use crate::{checkpoint, commit, evict, fork, garbage, rows, scan, totals, write};
 
 /// How many entries one transaction removes: some 20 ms.
 const BATCH: usize = 1500;
@@ -113,11 +114,11 @@ impl MetadataBackend for SqliteMetadata {
     }
 
     fn knows_blobs(&self, locators: &[&str]) -> Result<Vec<bool>> {
-        self.read(|connection| commit::knows_blobs(connection, locators))
+        self.read(|connection| garbage::knows_blobs(connection, locators))
     }
 
     fn garbage(&self, due: Timestamp, limit: usize) -> Result<Vec<String>> {
-        self.read(|connection| commit::garbage(connection, due, limit))
+        self.read(|connection| garbage::garbage(connection, due, limit))
     }
 
     fn evict(&self, eviction: &Eviction<'_>) -> Result<Evicted> {

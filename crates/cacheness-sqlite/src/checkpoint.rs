@@ -9,14 +9,12 @@
 //! A log that grows all the same, because the disk is slower than its writers, is waited for. A log that cannot begin
 //! anew, because somebody reads an old state of it, grows until they are done, as it does with SQLite's own checkpoints.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cacheness_core::Result;
 use rusqlite::Connection;
-use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
 
 use crate::connect::Target;
@@ -25,8 +23,6 @@ use crate::fork;
 use crate::totals;
 use crate::turn::Turn;
 
-/// Pages in the log from which on it is moved, unless an option says otherwise: 33 MB.
-pub(crate) const PAGES: u32 = 8_000;
 /// How many times as long again a log may become before writers wait for it.
 const MOST: i32 = 6;
 /// So many pages or fewer are left to the turn to write: two megabytes.
@@ -37,23 +33,6 @@ const ROUNDS: u32 = 16;
 const READERS: Duration = Duration::from_millis(20);
 /// How long a writer waits for a log that has become too long.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-thread_local! {
-    static LENGTH: Cell<i32> = const { Cell::new(0) };
-}
-
-/// Has commits of `connection` be noted for [`length_after_commit`], in the place of SQLite's automatic checkpoints.
-pub(crate) fn note_commits(connection: &mut Connection) -> rusqlite::Result<()> {
-    connection.wal_hook(Some(|_: &mut Wal, pages| {
-        LENGTH.set(pages);
-        Ok(())
-    }))
-}
-
-/// How many pages the log had after the last commit of this thread, once; 0 if it has written nothing since.
-pub(crate) fn length_after_commit() -> i32 {
-    LENGTH.take()
-}
 
 /// Gives the pages of a database back to the file system that has no entries any more. What has some keeps its free pages: it
 /// would have to be written anew.

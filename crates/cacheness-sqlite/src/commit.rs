@@ -6,8 +6,9 @@ use cacheness_core::entry::Entry;
 use cacheness_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::database::prepare;
 use crate::error::translate;
+use crate::garbage::{add_garbage, collected};
+use crate::statement::prepare;
 use crate::{totals, write};
 
 /// Whether the operations put, change or remove entries. A few accesses alone are not worth a checkpoint.
@@ -72,36 +73,6 @@ fn discard(connection: &Connection, outcome: &mut Outcome, due: Timestamp) -> Re
         }
         _ => Ok(()),
     }
-}
-
-pub(crate) fn add_garbage(connection: &Connection, locator: &str, due: Timestamp) -> Result<()> {
-    let sql = "INSERT INTO cache_garbage (locator, due) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET due = ?2";
-    let added = prepare(connection, sql)?.execute(params![locator, due.0]);
-    added.map(drop).map_err(|e| translate("cannot record a blob that is to be deleted", e))
-}
-
-fn collected(connection: &Connection, locators: &[String]) -> Result<()> {
-    let mut statement = prepare(connection, "DELETE FROM cache_garbage WHERE locator = ?1")?;
-    for locator in locators {
-        statement.execute([locator]).map_err(|e| translate("cannot forget a deleted blob", e))?;
-    }
-    Ok(())
-}
-
-/// Blobs that are due to be deleted.
-pub(crate) fn garbage(connection: &Connection, due: Timestamp, limit: usize) -> Result<Vec<String>> {
-    let failed = |e| translate("cannot list blobs that are to be deleted", e);
-    let mut statement = prepare(connection, "SELECT locator FROM cache_garbage WHERE due <= ?1 ORDER BY due LIMIT ?2")?;
-    let found = statement.query_map(params![due.0, i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get(0));
-    found.map_err(failed)?.collect::<rusqlite::Result<_>>().map_err(failed)
-}
-
-/// Of each blob, whether an entry names it or it is garbage.
-pub(crate) fn knows_blobs(connection: &Connection, locators: &[&str]) -> Result<Vec<bool>> {
-    let sql = "SELECT 1 FROM cache_entries WHERE locator = ?1 UNION ALL SELECT 1 FROM cache_garbage WHERE locator = ?1";
-    let mut statement = prepare(connection, sql)?;
-    let knows = |locator| statement.exists([locator]).map_err(|e| translate("cannot find an entry", e));
-    locators.iter().map(knows).collect()
 }
 
 /// The name under which the key that signs is recorded.

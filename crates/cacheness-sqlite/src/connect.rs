@@ -16,13 +16,13 @@ use rusqlite::ffi::ErrorCode;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use rustix::io::Errno;
 
-use crate::database::{STATEMENTS, prepare};
+use crate::connection::Pooled;
 use crate::error::translate;
 use crate::fork::{self, OpenLog};
 use crate::mount::FilesystemKind;
 use crate::options::{Access, SqliteOptions};
-use crate::pool::Pooled;
-use crate::{checkpoint, errno};
+use crate::statement::{STATEMENTS, prepare};
+use crate::{errno, log_length};
 
 /// `application_id` of our databases: "cach".
 const APPLICATION_ID: i64 = 0x6361_6368;
@@ -319,7 +319,7 @@ impl Target {
              PRAGMA journal_size_limit = {LOG_LIMIT_BYTES}"
         );
         match self.mode {
-            Mode::Wal => checkpoint::note_commits(connection).map_err(failed)?,
+            Mode::Wal => log_length::note_commits(connection).map_err(failed)?,
             // Until it is changed below, a log left by another mode is read without shared memory.
             Mode::Rollback => settings.push_str("; PRAGMA locking_mode = EXCLUSIVE"),
             Mode::ReadOnly | Mode::Immutable => settings.push_str("; PRAGMA query_only = ON"),

@@ -12,17 +12,16 @@ use std::time::Instant;
 
 use cacheness_core::backend::MetadataBackend as _;
 use cacheness_core::{Error, ErrorKind, Result, failpoint};
-use rusqlite::{CachedStatement, Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::connect::{Mode, Target};
+use crate::connection::Pooled;
 use crate::error::translate;
 use crate::mount::FilesystemKind;
 use crate::options::SqliteOptions;
-use crate::pool::{Pool, Pooled};
-use crate::{checkpoint, connect, errno, fork, watch};
-
-/// Prepared statements that a connection keeps: more than this module has.
-pub(crate) const STATEMENTS: usize = 48;
+use crate::pool::Pool;
+use crate::statement::step;
+use crate::{checkpoint, connect, errno, fork, log_length, watch};
 
 /// Keeps entries in a SQLite database.
 pub struct SqliteMetadata {
@@ -80,7 +79,7 @@ impl SqliteMetadata {
         let _passage = fork::enter();
         let (target, first) = connect::open_in_memory()?;
         // It has no log.
-        Ok(Self::with_connection(target, first, checkpoint::PAGES))
+        Ok(Self::with_connection(target, first, log_length::PAGES))
     }
 
     fn with_connection(target: Target, first: Pooled, log_pages: u32) -> Self {
@@ -228,7 +227,7 @@ impl SqliteMetadata {
             failpoint::reached("transaction/committed");
             let committed = result.is_ok().then(|| watch::pages_written(connection) != pages);
             pool.tracker().over(before, committed);
-            let length = checkpoint::length_after_commit();
+            let length = log_length::length_after_commit();
             long = pool.log().is_long(length).then(|| (Arc::clone(pool.log()), length));
             result.map_err(|error| {
                 if !connection.is_autocommit() {
@@ -244,14 +243,4 @@ impl SqliteMetadata {
         }
         result
     }
-}
-
-pub(crate) fn prepare<'a>(connection: &'a Connection, sql: &str) -> Result<CachedStatement<'a>> {
-    connection.prepare_cached(sql).map_err(|e| translate("cannot prepare a statement", e))
-}
-
-fn step(connection: &Connection, sql: &str) -> Result<()> {
-    let mut statement = prepare(connection, sql)?;
-    statement.raw_execute().map_err(|e| translate("cannot complete a transaction", e))?;
-    Ok(())
 }

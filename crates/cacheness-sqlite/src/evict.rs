@@ -5,9 +5,9 @@ use cacheness_core::backend::{Evicted, Eviction, EvictionOrder};
 use cacheness_core::entry::Totals;
 use rusqlite::{Connection, Params, Row};
 
-use crate::commit::add_garbage;
-use crate::database::prepare;
 use crate::error::translate;
+use crate::garbage::add_garbage;
+use crate::statement::prepare;
 use crate::totals::{self, Removed};
 use crate::write::delete_row;
 

@@ -19,8 +19,9 @@
 //! | module | is for |
 //! |---|---|
 //! | `options`, `database`, `backend` | the options, the transactions, the contract |
-//! | `connect`, `pool`, `turn` | opening the database, connections, the right to write |
-//! | `commit`, `rows`, `write`, `scan`, `evict`, `totals` | statements |
+//! | `connect`, `connection`, `pool`, `turn` | opening the database, connections, the turn to write |
+//! | `commit`, `write`, `evict`, `garbage`, `totals` | statements that change something |
+//! | `rows`, `scan` | entries as rows, pages of them |
 //! | `checkpoint`, `watch`, `changes` | the write-ahead log, and noticing what others have written |
 //! | [`mount`] | what kind of file system a path is on |
 //! | `fork` | keeping SQLite's locks true in a forked child |
@@ -30,12 +31,15 @@ mod changes;
 mod checkpoint;
 mod commit;
 mod connect;
+mod connection;
 mod database;
 mod errno;
 mod error;
 mod evict;
 mod fork;
+mod garbage;
 mod header;
+mod log_length;
 pub mod mount;
 mod names;
 mod options;
@@ -43,6 +47,7 @@ mod pool;
 mod rows;
 mod scan;
 mod spool;
+mod statement;
 mod totals;
 mod turn;
 mod watch;

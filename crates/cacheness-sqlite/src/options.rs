@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cacheness_core::config::Durability;
 
-use crate::checkpoint;
+use crate::log_length;
 use crate::mount::FilesystemKind;
 
 /// Whether a database may be written.
@@ -49,7 +49,7 @@ impl SqliteOptions {
             access: Access::Auto,
             busy_timeout: Duration::from_secs(30),
             filesystem: None,
-            log_pages: checkpoint::PAGES,
+            log_pages: log_length::PAGES,
             #[cfg(feature = "failpoints")]
             later: None,
         }

@@ -1,51 +1,18 @@
-//! Connections: who has one, who waits, and what a fork leaves behind.
+//! The idle connections of a process, and what its threads share.
 
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cacheness_core::Result;
-use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use crate::checkpoint::Log;
-use crate::fork::{self, LeftInChildren, OpenLog};
+use crate::connection::Pooled;
+use crate::fork;
 use crate::turn::Turn;
 use crate::watch::Tracker;
 
-/// Connections that are kept open while nobody uses them.
+/// Idle connections that are kept open.
 const MAX_IDLE: usize = 16;
-
-/// A connection that is closed when it is dropped, unless a fork lies between: then it is left alone, because SQLite
-/// would release locks that it believes to be this process's own.
-#[derive(Debug)]
-pub(crate) struct Pooled(LeftInChildren<Open>);
-
-#[derive(Debug)]
-struct Open {
-    connection: Connection,
-    /// Dropped after the connection: as long as SQLite has locks, a fork has to know of them.
-    _log: Option<Arc<OpenLog>>,
-}
-
-impl Pooled {
-    /// A connection opened by this process; `log` where it uses a write-ahead log.
-    pub(crate) fn new(connection: Connection, log: Option<Arc<OpenLog>>) -> Self {
-        Self(LeftInChildren::new(Open { connection, _log: log }))
-    }
-
-    /// A connection to a database in memory, which a child simply has a copy of.
-    pub(crate) fn in_memory(connection: Connection) -> Self {
-        Self(LeftInChildren::copied(Open { connection, _log: None }))
-    }
-}
-
-impl Deref for Pooled {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        &self.0.connection
-    }
-}
 
 /// The connections of one generation of processes.
 #[derive(Debug)]
@@ -111,7 +78,7 @@ impl Pool {
     /// Puts a connection back that has no transaction under way; any other is closed.
     #[inline]
     pub(crate) fn put_back(&self, connection: Pooled) {
-        if !connection.0.is_of_this_process() || !connection.is_autocommit() {
+        if !connection.is_of_this_process() || !connection.is_autocommit() {
             return;
         }
         let mut idle = self.idle();

@@ -6,9 +6,9 @@ use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::EntrySummary;
 use rusqlite::Connection;
 
-use crate::database::prepare;
 use crate::error::translate;
 use crate::rows::{self, columns};
+use crate::statement::prepare;
 
 /// Up to this many expired entries are found by their expiry and sorted; more are met on the way through all keys.
 const FEW_EXPIRED: i64 = 10_000;

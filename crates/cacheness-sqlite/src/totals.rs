@@ -11,8 +11,8 @@ use cacheness_core::Result;
 use cacheness_core::entry::Totals;
 use rusqlite::{Connection, params};
 
-use crate::database::prepare;
 use crate::error::translate;
+use crate::statement::prepare;
 
 /// How many rows may be behind `counted_to` after a put. Counting them takes about a microsecond.
 const TAIL: i64 = 32;

@@ -16,9 +16,9 @@ use rusqlite::{Connection, ffi};
 
 use crate::changes::Changes;
 use crate::connect::{Mode, Target};
+use crate::connection::Pooled;
 use crate::error::translate;
 use crate::header::{Header, Mapped};
-use crate::pool::Pooled;
 
 /// Questions before a watch is opened: a program that asks for a value or two need not pay for a connection.
 const PATIENCE: u32 = 4;

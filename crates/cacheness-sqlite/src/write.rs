@@ -5,10 +5,10 @@ use cacheness_core::entry::{BlobRef, Entry, EntryVersion, Location};
 use cacheness_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::database::prepare;
 use crate::error::translate;
 use crate::rows::{self, columns};
 use crate::spool::Spool;
+use crate::statement::prepare;
 use crate::totals;
 use crate::totals::Removed;
 
