@@ -1,5 +1,4 @@
-//! What a word on the command line may become: verbs and options as the command line has them, and keys of the store that
-//! the words before name.
+//! Completions of a word on the command line: verbs and options, and keys of the store that the words before it name.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -17,19 +16,19 @@ use crate::place::{Directory, directory_and_keys, holds_a_store};
 use crate::show;
 use crate::table::shorten;
 
-/// No more keys than this are shown.
+/// The maximum number of keys offered.
 const KEYS: usize = 200;
-/// How many entries are looked at for the names of functions.
+/// How many entries are scanned for the names of functions.
 const LOOKED_AT: usize = 2_000;
-/// Words about a candidate are not longer.
+/// The maximum length of the help text of a candidate.
 const HELP: usize = 80;
 const TYPES: [&str; 6] = ["array", "dataframe", "object", "plain", "series", "table"];
 
-/// The verb of the scripts that [`completions`](crate::commands) prints: `cacheness __complete -- WORD…`. It is no part of
-/// the command line that people see.
+/// The verb in the scripts that [`completions`](crate::commands) prints: `cacheness __complete -- WORD…`. It is not part of
+/// the documented command line.
 const VERB: &str = "__complete";
 
-/// The words that are to be completed, if that is what the arguments ask for.
+/// The words to complete, if the arguments request completion.
 pub(crate) fn asked(args: &[OsString]) -> Option<&[OsString]> {
     match args {
         [_, verb, dashes, words @ ..] if verb == VERB && dashes == "--" => Some(words),
@@ -37,12 +36,12 @@ pub(crate) fn asked(args: &[OsString]) -> Option<&[OsString]> {
     }
 }
 
-/// Prints the candidates for the last of `words`, each with a tab and some words about it.
+/// Prints the candidates for the last of `words`, each with a tab and its help text.
 pub(crate) fn run(words: &[OsString], out: &mut Output) -> Result<(), Failure> {
     let Some(last) = words.len().checked_sub(1) else { return Ok(()) };
     let mut command = command(&words[..last]);
     let current = std::env::current_dir().ok();
-    // Words that make no sense have no candidates.
+    // Invalid words have no candidates.
     let candidates = complete(&mut command, words.to_vec(), last, current.as_deref()).unwrap_or_default();
     for candidate in candidates.iter().filter(|candidate| !candidate.is_hide_set()) {
         let Some(value) = candidate.get_value().to_str().filter(|value| !value.contains(is_tricky)) else { continue };
@@ -53,7 +52,7 @@ pub(crate) fn run(words: &[OsString], out: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The command line, and what its words may become after the words `before`.
+/// The command line, with completers for the word after the words `before`.
 fn command(before: &[OsString]) -> clap::Command {
     let command = Args::command();
     let found = command.clone().ignore_errors(true).try_get_matches_from(before).ok();
@@ -88,7 +87,7 @@ fn command(before: &[OsString]) -> clap::Command {
     })
 }
 
-/// What the words before the cursor say of the store.
+/// What the words before the cursor say about the store.
 #[derive(Clone)]
 struct Position {
     option: Option<PathBuf>,
@@ -111,7 +110,7 @@ impl Position {
 
     fn directory(&self) -> Result<Directory, Failure> {
         let word = self.place.as_deref();
-        // The word under the cursor is the one that follows: what is there alone may be the directory.
+        // `words` excludes the word under the cursor, so a single word may be the directory.
         match (&self.option, self.words.as_slice()) {
             (None, [first]) if holds_a_store(Path::new(first)) => Directory::choose(None, Some(Path::new(first))),
             (option, words) if word.is_none() => Ok(directory_and_keys(option.as_deref(), words)?.0),
@@ -120,7 +119,7 @@ impl Position {
     }
 }
 
-/// Keys, and where the first word is completed directories that hold stores.
+/// Completes keys and, for the first word, directories that contain stores.
 struct Keys(Position);
 
 impl ValueCompleter for Keys {
@@ -141,7 +140,7 @@ impl ValueCompleter for Keys {
     }
 }
 
-/// Names of functions whose results are in the store.
+/// Completes the names of functions whose results are in the store.
 struct Functions(Position);
 
 impl ValueCompleter for Functions {

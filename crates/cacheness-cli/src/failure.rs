@@ -1,4 +1,4 @@
-//! Why a command ends early: the one place where errors become words and exit codes.
+//! Why a command ends early: the only place where errors become messages and exit codes.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,32 +9,32 @@ use cacheness::{Error, ErrorKind};
 use crate::output::complain;
 use crate::place::holds_a_store;
 
-/// Something failed.
+/// The operation failed.
 const FAILED: u8 = 1;
-/// The command line is wrong.
+/// The command line is invalid.
 const USAGE: u8 = 2;
 /// There is no such entry.
 const NOT_FOUND: u8 = 3;
 
 /// Why a command ended early.
 pub(crate) enum Failure {
-    /// The engine says why.
+    /// An error of the engine.
     Engine(Error),
-    /// Standard output cannot be written; if nobody reads it any more (`cacheness ls … | head`), that is no error.
+    /// Standard output cannot be written. If its reader has closed the pipe (`cacheness ls … | head`), this is no error.
     Output(io::Error),
-    /// There is no entry of this key.
+    /// There is no entry with this key.
     NoEntry(OsString),
     /// The entry has expired.
     Expired(String),
-    /// More than one key starts so: some of them.
+    /// Several keys start with this prefix: some of them.
     Ambiguous(String, Vec<String>),
-    /// The command line asks for what cannot be: what, and what to do.
+    /// The command line is invalid: a message and a hint.
     Usage(String, String),
-    /// What the command line says cannot be done, a key be made of it for one: the error says why.
+    /// A value on the command line is invalid, for example as a key: the error says why.
     CommandLine(Error),
-    /// The user said no: what has not been done.
+    /// The user declined: what was not done.
     Declined(&'static str),
-    /// Payloads were read, and one at least is damaged: which, and why.
+    /// At least one payload is damaged: which, and why.
     Damaged(String),
 }
 
@@ -51,12 +51,12 @@ impl From<io::Error> for Failure {
 }
 
 impl Failure {
-    /// A failure to do `action` with a file of the user's.
+    /// A failure to do `action` with one of the user's files.
     pub(crate) fn file(action: &str, path: &Path, error: io::Error) -> Self {
         Self::Engine(Error::new(ErrorKind::Storage, format!("cannot {action} {}", path.display())).with_source(error))
     }
 
-    /// Says why, and returns the exit code.
+    /// Prints the message and its hint, and returns the exit code.
     pub(crate) fn report(self) -> u8 {
         match self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
@@ -75,15 +75,15 @@ impl Failure {
             Self::NoEntry(key) => {
                 let path = Path::new(&key);
                 let hint = if holds_a_store(path) {
-                    format!("{} is a store's directory: a key comes after it", path.display())
+                    format!("{} is a store's directory; give the key after it", path.display())
                 } else {
-                    "cacheness ls shows the keys".to_owned()
+                    "use cacheness ls to list the keys".to_owned()
                 };
-                complain(&format!("there is no entry {key:?}"), Some(&hint));
+                complain(&format!("entry {key:?} does not exist"), Some(&hint));
                 NOT_FOUND
             }
             Self::Expired(key) => {
-                complain(&format!("entry {key:?} has expired"), Some("--expired reads it all the same"));
+                complain(&format!("entry {key:?} has expired"), Some("use --expired to read it anyway"));
                 NOT_FOUND
             }
             Self::Ambiguous(prefix, keys) => {
@@ -100,19 +100,19 @@ impl Failure {
                 FAILED
             }
             Self::Damaged(problem) => {
-                complain(&problem, Some("put the value again, or remove it with cacheness rm"));
+                complain(&problem, Some("put the value again, or remove the entry with cacheness rm"));
                 FAILED
             }
         }
     }
 }
 
-/// Says what an error of the engine says, and what can be done.
+/// Prints an error of the engine with its hint.
 fn explain(error: &Error) {
     complain(&reasons(error), error.hint());
 }
 
-/// What an error says, and what caused it.
+/// The message of an error and of its causes.
 pub(crate) fn reasons(error: &Error) -> String {
     error.with_causes().to_string()
 }

@@ -8,13 +8,13 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Error as _, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// Lists that an array without a single byte makes at most: its shape may claim any number.
+/// The maximum number of lists for an array without bytes: its shape may claim any number.
 const EMPTY_LISTS: u64 = 1 << 20;
 
-/// The nearest JSON, over several lines: types that JSON lacks are lost, as [`Value::to_display_json`] says, but an integer
-/// is its decimal digits, however many they are, and an array is its items, in lists.
+/// The nearest JSON, over several lines. Types that JSON lacks are lost, as in [`Value::to_display_json`], but an integer
+/// keeps all its decimal digits, and an array becomes nested lists of its items.
 ///
-/// Fails where content would be lost: items that JSON has nothing near to, and keys that become the same name.
+/// Fails if content would be lost: for items without an equivalent in JSON, and keys that become the same name.
 pub(crate) fn pretty(value: &Value) -> serde_json::Result<String> {
     serde_json::to_string_pretty(&Json(value))
 }
@@ -24,8 +24,7 @@ pub(crate) fn compact(value: &Value) -> serde_json::Result<String> {
     serde_json::to_string(&Json(value))
 }
 
-/// The value that a JSON text holds. Integers have all their digits, and names come as often as they are there:
-/// [`name_given_twice`] finds one.
+/// The value of a JSON text. Integers keep all their digits. Duplicate names are kept; [`name_given_twice`] finds them.
 pub(crate) fn parse(text: &str) -> serde_json::Result<Value> {
     value(serde_json::from_str(text)?)
 }
@@ -49,7 +48,7 @@ fn value(raw: &RawValue) -> serde_json::Result<Value> {
     })
 }
 
-/// The integer whose decimal digits these are; `None` if it is none.
+/// The integer with these decimal digits; `None` if the text is not an integer.
 pub(crate) fn integer(text: &str) -> Option<Value> {
     if let Ok(small) = text.parse() {
         return Some(Value::Int(small));
@@ -63,7 +62,7 @@ pub(crate) fn integer(text: &str) -> Option<Value> {
     Some(Value::BigInt(number.to_signed_bytes_be()))
 }
 
-/// A name that comes twice in one map, somewhere in the value.
+/// Returns the first duplicate name in one of the value's maps, if any.
 pub(crate) fn name_given_twice(value: &Value) -> Option<&str> {
     match value {
         Value::List(items) => items.iter().find_map(name_given_twice),
@@ -126,7 +125,7 @@ impl Serialize for Json<'_> {
                 let mut seen = HashSet::new();
                 if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {
                     return Err(S::Error::custom(format_args!(
-                        "two keys of one mapping would have the name {twice:?}"
+                        "two keys of a mapping would both have the name {twice:?}"
                     )));
                 }
                 serializer.collect_map(names.iter().zip(pairs.iter().map(|(_, value)| Json(value))))
@@ -138,24 +137,24 @@ impl Serialize for Json<'_> {
     }
 }
 
-/// A key of a map: a text as it is, anything else as its JSON.
+/// A key of a map: a text unchanged, anything else as its JSON.
 fn text(key: &Value) -> serde_json::Result<String> {
     let json = serde_json::to_string(&Json(key))?;
     Ok(serde_json::from_str(&json).unwrap_or(json))
 }
 
 fn number<S: AsRef<str>, D: AsRef<[u8]>>(scalar: &NumpyScalar<S, D>) -> Result<serde_json::Value, String> {
-    scalar.to_display_json().ok_or_else(|| format!("NumPy's {} is nothing that JSON has", scalar.dtype.as_ref()))
+    scalar.to_display_json().ok_or_else(|| format!("JSON has no equivalent of NumPy's {}", scalar.dtype.as_ref()))
 }
 
-/// The items of an array behind some of its indices: lists of lists.
+/// The items of an array below some of its indices: lists of lists.
 struct Items<'a> {
     array: &'a NumpyArray,
     /// Bytes from an item to the next along each dimension.
     steps: &'a [usize],
     /// Dimensions that have an index.
     axis: usize,
-    /// Where the first of the items is.
+    /// Offset of the first of the items.
     at: usize,
     item_size: usize,
 }
@@ -178,9 +177,9 @@ impl Items<'_> {
             return Err(format!("an array of shape {:?} has no items", array.shape));
         }
         if array.dtype.starts_with('[') {
-            return Err(format!("NumPy's {} is nothing that JSON has", array.dtype));
+            return Err(format!("JSON has no equivalent of NumPy's {}", array.dtype));
         }
-        // Decoding has compared the shape with the bytes; only without any may it claim more than can be counted.
+        // Decoding has compared the shape with the bytes; only a shape without bytes may exceed the range of the count.
         let count = array.shape.iter().fold(1, |all: u64, &extent| all.saturating_mul(extent)).max(1);
         let item_size = array.data.len() / usize::try_from(count).unwrap_or(usize::MAX);
         let mut steps = vec![0; array.shape.len()];
@@ -303,10 +302,10 @@ mod tests {
         let text = |text: &str| Value::Str(text.into());
         let map = |keys: [Value; 2]| Value::Map(keys.map(|key| (key, Value::None)).to_vec());
         for (value, why) in [
-            (map([Value::Int(1), text("1")]), "two keys of one mapping would have the name \"1\""),
+            (map([Value::Int(1), text("1")]), "two keys of a mapping would both have the name \"1\""),
             (map([Value::None, text("null")]), "\"null\""),
             (map([Value::Tuple(vec![Value::Int(1)]), text("[1]")]), "\"[1]\""),
-            (array("<M8[s]", &[1], false, &[0; 8]), "NumPy's <M8[s] is nothing that JSON has"),
+            (array("<M8[s]", &[1], false, &[0; 8]), "JSON has no equivalent of NumPy's <M8[s]"),
             (array("[('a', '|u1')]", &[1], false, &[0]), "NumPy's [('a', '|u1')]"),
             (array("<f8", &[1 << 60, 0], false, &[]), "no items"),
             (Value::NumpyScalar(NumpyScalar { dtype: "<m8[s]".into(), data: vec![0; 8] }), "<m8[s]"),

@@ -1,6 +1,6 @@
-//! The `cacheness` command: looks into stores and changes them. Data goes to standard output, words to standard error.
+//! The `cacheness` command: inspects and changes stores. Data goes to standard output, messages to standard error.
 //!
-//! Exit codes: 0 done; 1 it failed, and standard error says why; 2 the command line is wrong; 3 there is no such entry.
+//! Exit codes: 0 success; 1 failure, with the reason on standard error; 2 invalid command line; 3 no such entry.
 //! `docs/cli.md` is the manual.
 
 mod args;
@@ -51,12 +51,12 @@ pub fn run(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> u8 {
     finish(done, out)
 }
 
-/// Writes what is left of the output, and says why it failed.
+/// Flushes the output, reports a failure, and returns the exit code.
 fn finish(done: Result<(), Failure>, mut out: Output) -> u8 {
     match done.and_then(|()| Ok(out.flush()?)) {
         Ok(()) => 0,
         Err(failure) => {
-            // What was printed before it failed comes before the words about it, which say the rest where it cannot.
+            // Output that precedes the failure is printed before the message. If flushing fails, the message still is.
             let _ = out.flush();
             failure.report()
         }

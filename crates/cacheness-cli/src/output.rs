@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 
-/// What headings look like.
+/// The style of headings.
 const HEADING: Style = Style::new().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
-/// Standard output: data, byte by byte as it is given.
+/// Standard output, for data: bytes are written unchanged.
 pub(crate) struct Output {
     writer: io::BufWriter<io::StdoutLock<'static>>,
     colour: bool,
@@ -23,7 +23,7 @@ impl Output {
         Self { writer: io::BufWriter::new(stdout.lock()), colour }
     }
 
-    /// A line that stands out where colour is shown.
+    /// A line that is highlighted if colour is on.
     pub(crate) fn heading(&mut self, line: &str) -> io::Result<()> {
         if self.colour { writeln!(self, "{HEADING}{line}{HEADING:#}") } else { writeln!(self, "{line}") }
     }
@@ -39,13 +39,13 @@ impl Write for Output {
     }
 }
 
-/// Says something beside the data, on standard error.
+/// Prints a message on standard error.
 pub(crate) fn say(words: impl std::fmt::Display) {
-    // Where standard error is closed nobody listens.
+    // Ignored: standard error may be closed.
     let _ = writeln!(anstream::stderr(), "{words}");
 }
 
-/// Says what went wrong, and what can be done. Neither plays tricks with a terminal, whatever names and files say.
+/// Prints an error and its hint, escaped: names and content of files may contain control characters.
 pub(crate) fn complain(message: &str, hint: Option<&str>) {
     let message = printable(message);
     say(format_args!("{ERROR}error:{ERROR:#} {message}"));
@@ -54,8 +54,8 @@ pub(crate) fn complain(message: &str, hint: Option<&str>) {
     }
 }
 
-/// Text that cannot play tricks with a terminal: control characters, those that change the direction of writing, and
-/// those that nobody sees are escaped.
+/// Text that is safe to print on a terminal: control characters, characters that change the writing direction, and
+/// invisible characters are escaped.
 pub(crate) fn printable(text: &str) -> String {
     if !text.chars().any(is_tricky) {
         return text.to_owned();
@@ -63,7 +63,7 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().flat_map(|c| if is_tricky(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
-/// Joiners are no tricks: scripts and emoji need them.
+/// Whether a character must be escaped. Joiners need not be: scripts and emoji use them.
 pub(crate) fn is_tricky(c: char) -> bool {
     c.is_control()
         || matches!(c,

@@ -1,7 +1,7 @@
-//! Which store a command is about, and which entries: the words after the verb.
+//! Which store and which entries a command names: the words after the verb.
 //!
-//! The directory is the first word, or `--dir`; which of the words it is, is decided by their number and, where several
-//! keys may follow, by whether a store is in it. A word that could be either is an error, never a guess.
+//! The directory is the first word, or `--dir`. The number of words decides whether the first word is the directory; if
+//! several keys may follow, it is one if it contains a store. An ambiguous word is an error, never a guess.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use crate::failure::Failure;
 
 /// The environment variable that names the directory.
 const VARIABLE: &str = "CACHENESS_DIR";
-/// Where a cache is if nothing names it; the same in both languages.
+/// The default directory of a cache; the same in both languages.
 const DEFAULT: &str = "./cache";
-/// What every store's directory has in it.
+/// The file that every store's directory contains.
 const MANIFEST: &str = "cacheness.toml";
-/// How many keys are named where a prefix is not enough.
+/// How many keys the error for an ambiguous prefix lists.
 const NAMED: usize = 5;
 
-/// What names the directory.
+/// The source of the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// `--dir`.
@@ -30,7 +30,7 @@ pub(crate) enum Source {
     Word,
     /// The environment.
     Variable,
-    /// Nothing.
+    /// The default, `./cache`.
     Default,
 }
 
@@ -44,7 +44,7 @@ impl Source {
     }
 }
 
-/// The store's directory, and what names it.
+/// The store's directory, and its source.
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
     pub(crate) path: PathBuf,
@@ -52,12 +52,12 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// What the command line says, else the environment, else the default.
+    /// The directory on the command line, else that of the environment, else the default.
     pub(crate) fn choose(option: Option<&Path>, word: Option<&Path>) -> Result<Self, Failure> {
         match (option, word) {
             (Some(_), Some(word)) => Err(Failure::Usage(
                 format!("the directory is given twice: with --dir and as {word:?}"),
-                "leave out one of them".into(),
+                "remove one of them".into(),
             )),
             (Some(path), None) => Ok(Self { path: path.to_owned(), source: Source::Option }),
             (None, Some(path)) => Ok(Self { path: path.to_owned(), source: Source::Word }),
@@ -65,7 +65,7 @@ impl Directory {
         }
     }
 
-    /// The directory where the command line names none.
+    /// The directory if the command line names none.
     fn unnamed() -> Self {
         match std::env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
             Some(path) => Self { path: path.into(), source: Source::Variable },
@@ -77,23 +77,23 @@ impl Directory {
         Place::Directory(self.path.clone())
     }
 
-    /// Says how a directory is named, if this one is no store.
+    /// Adds a hint on how to specify the directory, if this one is not a store.
     fn explain(&self, error: Error) -> Error {
-        // Of a store that is damaged, the error itself says what to do.
+        // The error of a damaged store has a hint of its own.
         if error.kind() != ErrorKind::NotAStore || self.path.join("cacheness.toml").exists() {
             return error;
         }
         match self.source {
-            Source::Default => error.with_hint(format!("name the store's directory with --dir, or in {VARIABLE}")),
+            Source::Default => error.with_hint(format!("specify the store's directory with --dir, or in {VARIABLE}")),
             Source::Word if !self.path.exists() && self.is_a_key() => error.with_hint(format!(
-                "it is a key of {}; the first word here is a store's directory",
+                "this is a key of {}; the first argument here is a store's directory",
                 Self::unnamed().path.display()
             )),
             _ => error,
         }
     }
 
-    /// Whether the word is a key of the store that is meant where none is named.
+    /// Whether the word is a key of the default store.
     fn is_a_key(&self) -> bool {
         let Some(word) = self.path.to_str() else { return false };
         Self::unnamed().read().is_ok_and(|store| resolve(&store, OsStr::new(word)).is_ok())
@@ -109,20 +109,20 @@ impl Directory {
         Ok(opened.map_err(|e| self.explain(e))?)
     }
 
-    /// Opens the store, which must be there, for writing.
+    /// Opens the store, which must exist, for writing.
     pub(crate) fn write(&self) -> Result<Store, Failure> {
         let opened = cacheness::open_store(&self.place(), StoreConfig::default(), OpenMode::Existing, Clock::system());
-        // Of a cache's entries, what is to go may be a miss before it is gone; a store's are pinned.
+        // On a full disk, payloads of a cache may be deleted before their entries; those of a store are pinned.
         Ok(opened.map_err(|e| self.explain(e))?.that_forgets())
     }
 }
 
-/// Whether a store is in this directory.
+/// Whether this directory contains a store.
 pub(crate) fn holds_a_store(path: &Path) -> bool {
     path.join(MANIFEST).is_file()
 }
 
-/// The directory and the key of `[DIR] KEY`, which are one or two words.
+/// The directory and the key of `[DIR] KEY`, from one or two words.
 pub(crate) fn directory_and_key<'a>(
     option: Option<&Path>,
     words: &'a [OsString],
@@ -135,7 +135,7 @@ pub(crate) fn directory_and_key<'a>(
     Ok((Directory::choose(option, word)?, key))
 }
 
-/// The directory and the keys of `[DIR] KEY…`: the first of several words is the directory if a store is in it.
+/// The directory and the keys of `[DIR] KEY…`: the first of several words is the directory if it contains a store.
 pub(crate) fn directory_and_keys<'a>(
     option: Option<&Path>,
     words: &'a [OsString],
@@ -147,14 +147,14 @@ pub(crate) fn directory_and_keys<'a>(
     let directory = Directory::choose(None, Some(Path::new(first)))?;
     if directory.is_a_key() {
         return Err(Failure::Usage(
-            format!("{first:?} is a store's directory, and a key of {}", Directory::unnamed().path.display()),
-            "name the directory with --dir: then all words are keys".into(),
+            format!("{first:?} is both a store's directory and a key of {}", Directory::unnamed().path.display()),
+            "specify the directory with --dir; all arguments are then keys".into(),
         ));
     }
     Ok((directory, keys))
 }
 
-/// The key that `given` is, or that alone starts with it.
+/// The key `given`, or else the only key that starts with it.
 pub(crate) fn resolve(store: &Store, given: &OsStr) -> Result<String, Failure> {
     let Some(key) = given.to_str() else { return Err(Failure::NoEntry(given.to_owned())) };
     if store.get_entry(key)?.is_some() {

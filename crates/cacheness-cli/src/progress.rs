@@ -1,4 +1,4 @@
-//! How far long work is, on standard error; nothing where that is no terminal.
+//! Progress of long operations, on standard error; silent if that is not a terminal.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Work that is done by then shows nothing.
+/// Operations that end within this time show nothing.
 const DELAY: Duration = Duration::from_millis(500);
-/// How often the sign of life moves.
+/// How often the spinner moves.
 const TICK: Duration = Duration::from_millis(100);
 
 /// When progress is shown.
@@ -32,15 +32,15 @@ impl When {
     }
 }
 
-/// A bar that fills. It is gone when this is dropped.
+/// A progress bar. It is cleared when this is dropped.
 pub(crate) struct Progress {
     bar: ProgressBar,
-    /// When to show it; `None` if it is shown, or never is.
+    /// When to show it; `None` if it is shown already, or is never shown.
     at: Option<Instant>,
 }
 
 impl Progress {
-    /// `count` of something, `template` as indicatif has it.
+    /// `count` steps, with a `template` of indicatif.
     pub(crate) fn new(when: When, count: u64, template: &'static str) -> Self {
         let style = ProgressStyle::with_template(template).expect("the templates are valid");
         let bar = ProgressBar::with_draw_target(Some(count), ProgressDrawTarget::hidden()).with_style(style);
@@ -49,12 +49,12 @@ impl Progress {
         progress
     }
 
-    /// Work on bytes.
+    /// Progress in bytes.
     pub(crate) fn bytes(when: When, count: u64) -> Self {
         Self::new(when, count, "{msg} {wide_bar} {bytes}/{total_bytes} {eta}")
     }
 
-    /// Work on entries.
+    /// Progress in entries.
     pub(crate) fn entries(when: When, count: u64) -> Self {
         Self::new(when, count, "{msg} {wide_bar} {pos}/{len} {eta}")
     }
@@ -84,7 +84,7 @@ impl Drop for Progress {
     }
 }
 
-/// Does work that does not say how far it is, and shows meanwhile that it goes on.
+/// Runs work of unknown length, and shows a spinner meanwhile.
 pub(crate) fn during<T>(when: When, words: &'static str, work: impl FnOnce() -> T) -> T {
     let Some(delay) = when.delay() else { return work() };
     let (done, wait) = channel::<()>();

@@ -1,4 +1,4 @@
-//! Which entries the filters of a command line select.
+//! Selection of entries by the filters of a command line.
 
 use std::collections::HashSet;
 
@@ -19,14 +19,14 @@ impl Filters {
         prefix.is_none() && data_type.is_none() && function.is_none() && conditions.is_empty() && older_than.is_none()
     }
 
-    /// Refuses filters that no entry can meet because of a mistake in them.
+    /// Refuses filters that no entry can match.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let mut seen = HashSet::new();
         match self.conditions.iter().find(|condition| !seen.insert(condition.name.as_str())) {
             None => Ok(()),
             Some(twice) => Err(Failure::Usage(
-                format!("--where {} is given twice, and no entry has two values of one name", twice.name),
-                "several --where are joined by and; run the command once for each value".into(),
+                format!("--where {} is given twice, but an entry has only one value for a name", twice.name),
+                "an entry must match all --where; run the command once for each value".into(),
             )),
         }
     }
@@ -69,12 +69,12 @@ fn is_older(then: Timestamp, Lifetime(seconds): Lifetime, now: Timestamp) -> boo
     now.0.saturating_sub(then.0) as f64 > seconds * 1e6
 }
 
-/// Whether a function is meant by `wanted`: its whole name, or the end of it behind the name of a module or a type.
+/// Whether `wanted` names a function: its full name, or the part after a module or type.
 fn is_named(name: &str, wanted: &str) -> bool {
     name == wanted || name.strip_suffix(wanted).is_some_and(|module| module.ends_with('.') || module.ends_with("::"))
 }
 
-/// Values that it would take Python to compare are equal if they are shown as the same.
+/// Compares values. Those that only Python can compare are equal if they are displayed alike.
 fn is_equal(found: &Value, wanted: &Value) -> Option<bool> {
     let same = || found == wanted || found.to_display_json() == wanted.to_display_json();
     Some(found.equals(wanted).unwrap_or_else(same))

@@ -1,11 +1,11 @@
-//! Entries as people and programs read them.
+//! Formats entries for people and programs.
 
 use cacheness::{EntryInfo, Result, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::output::printable;
 
-/// Everything that is known of an entry.
+/// All fields of an entry.
 pub(crate) fn json(entry: &EntryInfo) -> Result<Map<String, Value>> {
     let all = json!({
         "cache_key": entry.key(),
@@ -90,9 +90,9 @@ pub(crate) fn value(value: &Value) -> String {
     }
 }
 
-/// What the entry is, where its key does not say so: a call of a function, or parameters.
+/// A call of a function, or parameters; empty if the entry has a name.
 pub(crate) fn call(entry: &EntryInfo) -> String {
-    // Without parameters it is the key.
+    // Without parameters, the call is the key.
     if entry.entry().params.is_some() { printable(&entry.call()) } else { String::new() }
 }
 

@@ -1,8 +1,8 @@
 //! Tables of text: aligned columns that fit a terminal.
 //!
-//! On a terminal a table is never wider than it: cells of columns that may be shortened are, and columns are left out in
-//! their order where that is not enough. Anywhere else nothing is shortened; a cell that is much longer than the others
-//! of its column then reaches beyond it, and does not make the other rows as wide.
+//! On a terminal a table is never wider than the terminal: cells of shortenable columns are shortened first, then columns
+//! are omitted in their order. Elsewhere nothing is shortened; a cell that is much longer than the others of its column
+//! then overflows its column, and does not widen the other rows.
 
 use std::borrow::Cow;
 use std::io;
@@ -13,7 +13,7 @@ use crate::output::Output;
 
 /// Between two columns.
 const GAP: usize = 2;
-/// Cells are aligned up to this width where nothing is shortened.
+/// Cells are aligned up to this width if nothing is shortened.
 const ALIGNED: usize = 40;
 const ELLIPSIS: char = '…';
 
@@ -22,9 +22,9 @@ const ELLIPSIS: char = '…';
 pub(crate) struct Column {
     title: Cow<'static, str>,
     right: bool,
-    /// The width down to which its cells may be shortened.
+    /// The minimum width to which its cells may be shortened.
     least: Option<usize>,
-    /// Columns with the smallest number are left out first; one without a number stays.
+    /// Columns with the smallest number are omitted first; a column without a number stays.
     goes: Option<usize>,
 }
 
@@ -33,7 +33,7 @@ impl Column {
         Self { title: title.into(), right: false, least: None, goes: None }
     }
 
-    /// Cells stand at the right.
+    /// Aligns cells to the right.
     pub(crate) fn right(self) -> Self {
         Self { right: true, ..self }
     }
@@ -43,7 +43,7 @@ impl Column {
         Self { least: Some(width), ..self }
     }
 
-    /// The column may be left out; smaller numbers go first.
+    /// The column may be omitted; smaller numbers are omitted first.
     pub(crate) fn left_out(self, order: usize) -> Self {
         Self { goes: Some(order), ..self }
     }
@@ -76,7 +76,7 @@ impl Table {
         Ok(missing)
     }
 
-    /// The lines, of which the first has the titles, and the titles of the columns that did not fit.
+    /// The lines, starting with the titles, and the titles of the columns that did not fit.
     pub(crate) fn lines(&self, limit: Option<usize>) -> (Vec<String>, Vec<&str>) {
         let natural: Vec<usize> = (0..self.columns.len())
             .map(|i| {
@@ -110,7 +110,7 @@ impl Table {
     }
 }
 
-/// The width of each column within `limit`; `None` for one that is left out.
+/// The width of each column within `limit`; `None` for an omitted column.
 fn fit(columns: &[Column], natural: &[usize], limit: usize) -> Vec<Option<usize>> {
     let least = |i: usize| columns[i].least.map_or(natural[i], |least| least.min(natural[i]));
     let mut widths: Vec<Option<usize>> = (0..columns.len()).map(|i| Some(least(i))).collect();
@@ -125,7 +125,7 @@ fn fit(columns: &[Column], natural: &[usize], limit: usize) -> Vec<Option<usize>
             None => break,
         }
     }
-    // What is left over: a fair part to each column, then to each whatever it can use, to the first one last.
+    // The remaining width: a fair part to each column, then as much as it can use to each, to the first column last.
     let order = (0..columns.len()).map(|i| (i, limit / 4));
     let order = order.chain((1..columns.len()).chain([0]).map(|i| (i, usize::MAX)));
     for (i, most) in order {
@@ -134,7 +134,7 @@ fn fit(columns: &[Column], natural: &[usize], limit: usize) -> Vec<Option<usize>
             *width += spare.min(natural[i].min(most).saturating_sub(*width));
         }
     }
-    // A terminal that is narrower than what must be shown.
+    // The terminal is narrower than the columns that must be shown.
     let over = taken(&widths).saturating_sub(limit);
     if let Some(width) = widths.iter_mut().flatten().max().filter(|_| over > 0) {
         *width = width.saturating_sub(over).max(1);
@@ -142,7 +142,7 @@ fn fit(columns: &[Column], natural: &[usize], limit: usize) -> Vec<Option<usize>
     widths
 }
 
-/// The beginning of `text` and an ellipsis, in `width` columns; `text` itself where that is enough.
+/// The beginning of `text` and an ellipsis, in `width` columns; `text` itself if it fits.
 pub(crate) fn shorten(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();

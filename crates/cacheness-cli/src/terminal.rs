@@ -1,12 +1,12 @@
-//! The terminal: how wide it is, and questions to the person in front of it.
+//! The terminal: its width, and questions to the user.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-/// The width of a terminal that does not say one.
+/// The width of a terminal that does not report one.
 const USUAL: usize = 80;
 
-/// Columns that standard output has; `None` where it is no terminal, and nothing is shortened. `COLUMNS` counts on a
-/// terminal only: what a program reads is complete, whatever the environment says.
+/// The width of standard output in columns; `None` if it is not a terminal, where nothing is shortened. `COLUMNS` applies
+/// only to a terminal: output for programs is always complete.
 pub(crate) fn width() -> Option<usize> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
@@ -17,7 +17,7 @@ pub(crate) fn width() -> Option<usize> {
     Some(wanted.filter(|&width| width > 0).or_else(actual).filter(|&width| width > 0).unwrap_or(USUAL))
 }
 
-/// Whether there is a terminal to ask on.
+/// Whether the user can be asked: standard input is a terminal.
 pub(crate) fn may_ask() -> bool {
     io::stdin().is_terminal()
 }
@@ -25,7 +25,7 @@ pub(crate) fn may_ask() -> bool {
 /// Whether the answer to a question is yes.
 pub(crate) fn ask(question: &str) -> bool {
     let mut err = io::stderr().lock();
-    // A question that cannot be shown is not answered with yes.
+    // If the question cannot be shown, the answer is no.
     if write!(err, "{question} [y/N] ").and_then(|()| err.flush()).is_err() {
         return false;
     }

@@ -1,4 +1,4 @@
-//! `k=v` on the command line: values with types, and lengths of time.
+//! `k=v` on the command line: typed values, and durations.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -11,25 +11,25 @@ use serde_json::{Map, Value};
 
 use crate::json;
 
-/// Integers are decimal digits without a plus or leading zeros; floats, lists and maps are as in JSON, `true`, `false` and
-/// `null` too. A text in double quotes is what JSON says it is, and anything else is a text as it stands.
+/// Parses a value. Integers are decimal digits without a plus sign or leading zeros. Floats, lists, maps, `true`, `false`,
+/// `null` and texts in double quotes are parsed as JSON. Anything else is a text, taken literally.
 fn typed(text: &str) -> std::result::Result<plain::Value, String> {
     match json::parse(text) {
         Ok(value) => match json::name_given_twice(&value) {
             Some(name) => Err(format!("{name:?} is given twice in {text}")),
             None => Ok(value),
         },
-        // `1e999` is no number of JSON; it is not taken for infinity either.
-        Err(error) if text.starts_with('"') => Err(format!("{text} is no text in quotes: {error}")),
+        // `1e999` is not a JSON number; it does not become infinity either.
+        Err(error) if text.starts_with('"') => Err(format!("{text} is not a valid quoted text: {error}")),
         Err(_) => Ok(plain::Value::Str(text.to_owned())),
     }
 }
 
 fn split(argument: &str) -> std::result::Result<(String, plain::Value), String> {
     match argument.split_once('=') {
-        Some(("", _)) => Err("there is no name before the =".into()),
+        Some(("", _)) => Err("the name before = is missing".into()),
         Some((name, value)) => Ok((name.to_owned(), typed(value)?)),
-        None => Err("a name, = and a value are wanted".into()),
+        None => Err("expected NAME=VALUE".into()),
     }
 }
 
@@ -48,7 +48,7 @@ impl FromStr for Parameter {
     }
 }
 
-/// The same key as the value has in Python: an integer and a float that are equal differ.
+/// Encodes the same key as the value has in Python: an integer and an equal float differ.
 impl ToKey for Parameter {
     fn encode(&self, encoder: &mut KeyEncoder) -> Result<()> {
         Typed(&self.value).encode(encoder)
@@ -75,7 +75,7 @@ impl<'a> ToKey for Typed<'a> {
             Value::Map(pairs) => {
                 let named = |(name, value): &'a (Value, Value)| match name {
                     Value::Str(name) => Some((name.as_str(), Self(value))),
-                    _ => None, // in JSON names are texts
+                    _ => None, // names in JSON are texts
                 };
                 pairs.iter().filter_map(named).collect::<BTreeMap<_, _>>().encode(encoder)
             }
@@ -104,7 +104,7 @@ impl FromStr for Field {
     }
 }
 
-/// A value as metadata keep it; `None` for an integer beyond 64 bits, of which a float would be made.
+/// A value as JSON metadata; `None` for an integer beyond 64 bits, which would become a float.
 fn metadata(value: &plain::Value) -> Option<Value> {
     Some(match value {
         plain::Value::BigInt(_) => return None,
@@ -150,7 +150,7 @@ impl FromStr for Condition {
         }
         let (name, value) = split(argument)?;
         if argument[name.len()..].starts_with("==") {
-            return Err(format!("one = is enough; a text that begins with = is put in quotes: {name}='\"=…\"'"));
+            return Err(format!("use a single =; put a text that begins with = in quotes: {name}='\"=…\"'"));
         }
         let operator = match &value {
             plain::Value::Map(pairs) => pairs.iter().find_map(|(name, _)| name.as_str().filter(|n| n.starts_with('$'))),
@@ -163,7 +163,7 @@ impl FromStr for Condition {
     }
 }
 
-/// A length of time, in seconds.
+/// A duration, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Lifetime(pub(crate) f64);
 
@@ -178,7 +178,7 @@ impl FromStr for Lifetime {
         match ttl_duration(count * seconds) {
             Ok(_) => Ok(Self(count * seconds)),
             Err(_) => {
-                Err("no length of time; give a number of seconds that is zero or more, or 15m, 6h, 7d, 2w".into())
+                Err("not a valid duration; give a number of seconds that is zero or more, or 15m, 6h, 7d, 2w".into())
             }
         }
     }
@@ -258,7 +258,7 @@ mod tests {
             let error = Condition::from_str(given).unwrap_err();
             assert!(error.contains("not available yet; a=VALUE"), "{given}: {error}");
         }
-        assert!(Condition::from_str("a==1").unwrap_err().contains("one = is enough"));
+        assert!(Condition::from_str("a==1").unwrap_err().contains("use a single ="));
         assert!(Condition::from_str("a").is_err());
     }
 

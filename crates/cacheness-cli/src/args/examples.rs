@@ -1,11 +1,11 @@
-//! What `--help` shows below the options.
+//! The text of `--help` below the options.
 
 pub(super) const ALL: &str = "\
-To begin with: cacheness ls DIR shows the keys, cacheness info DIR KEY all about one.
-The directory is the first word after the verb, or --dir, or CACHENESS_DIR, or ./cache.
+Start with cacheness ls DIR to list the keys, and cacheness info DIR KEY to show an entry.
+The directory is the first argument after the verb, or --dir, or CACHENESS_DIR, or ./cache.
 
-Exit codes: 0 done, 1 it failed, 2 the command line is wrong, 3 there is no such entry.
-Data goes to standard output, words go to standard error. NO_COLOR turns colour off.";
+Exit codes: 0 success, 1 failure, 2 invalid command line, 3 no such entry.
+Data goes to standard output, messages go to standard error. NO_COLOR disables colour.";
 
 pub(super) const LS: &str = "\
 Examples:

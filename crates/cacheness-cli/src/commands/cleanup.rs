@@ -8,13 +8,12 @@ use crate::failure::Failure;
 use crate::output::say;
 use crate::place::Directory;
 use crate::progress;
-use crate::show::entries;
 
 pub(crate) fn run(args: &Cleanup, directory: &Directory) -> Result<(), Failure> {
     let engine = CacheEngine::new(directory.write()?, CacheBuilder::default().unlimited().options())?;
     let work = || engine.cleanup_expired();
-    let removed = progress::during(args.progress.progress, "removing what has expired", work)?;
+    let removed = progress::during(args.progress.progress, "removing expired entries", work)?;
     engine.close()?;
-    say(format_args!("removed {} that had expired", entries(removed)));
+    say(format_args!("removed {removed} expired {}", if removed == 1 { "entry" } else { "entries" }));
     Ok(())
 }

@@ -14,7 +14,7 @@ pub(crate) fn run(args: &Completions, out: &mut Output) -> Result<(), Failure> {
         Shell::Bash => include_str!("../shells/cacheness.bash").to_owned(),
         Shell::Zsh => include_str!("../shells/cacheness.zsh").to_owned(),
         Shell::Fish => include_str!("../shells/cacheness.fish").to_owned(),
-        // These complete verbs and options, and know no keys.
+        // These complete verbs and options, but no keys.
         other => {
             let mut script = Vec::new();
             clap_complete::generate(other, &mut Args::command(), "cacheness", &mut script);

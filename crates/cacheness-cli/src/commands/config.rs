@@ -13,10 +13,10 @@ use crate::show;
 use crate::table::{Column, Table};
 use crate::terminal;
 
-/// A setting, its value and where it comes from.
+/// A setting, its value and its source.
 type Setting = (String, Value, &'static str);
 
-/// Which environment variable gives the default of which option.
+/// The environment variables that set defaults of options.
 const VARIABLES: &[(&str, &str)] = &[
     ("limits.max_cache_size_mb", "CACHENESS_MAX_SIZE_MB"),
     ("default_ttl_seconds", "CACHENESS_DEFAULT_TTL_SECONDS"),
@@ -25,7 +25,7 @@ const VARIABLES: &[(&str, &str)] = &[
 ];
 
 pub(crate) fn run(args: &Config, directory: &Directory, out: &mut Output) -> Result<(), Failure> {
-    // Opened, so that settings are shown only of what can be read; nothing is kept open.
+    // Opens the store, so that settings are shown only for a readable store; it is closed again at once.
     drop(directory.read()?);
     let recorded = cacheness::describe(&directory.path)?;
     let absolute = std::path::absolute(&directory.path).map_err(|e| Failure::file("find", &directory.path, e))?;
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Config, directory: &Directory, out: &mut Output) -> Res
     Ok(())
 }
 
-/// The fields of a configuration under names with dots; what the directory decides is left out.
+/// The fields of a configuration under dotted names, without those that the directory decides.
 fn flatten(prefix: &str, value: Value, settings: &mut Vec<(String, Value)>) {
     match value {
         Value::Object(map) => {

@@ -21,13 +21,13 @@ use crate::place::{directory_and_key, resolve};
 use crate::show;
 use crate::terminal;
 
-/// More plain data than this is not printed on a terminal.
+/// The maximum number of bytes of plain data to print on a terminal.
 const PRINTED: u64 = 1 << 20;
 
 pub(crate) fn run(args: &Get, option: Option<&Path>, out: &mut Output) -> Result<(), Failure> {
     let (directory, key) = directory_and_key(option, &args.which.words)?;
     let mut config = StoreConfig::default();
-    // Nothing here decodes a pickle: its bytes are written into a file, which runs nothing.
+    // Nothing here decodes a pickle: its bytes are only written to a file.
     config.security.trust_unsigned_pickles = true;
     let store = directory.read_with(config)?;
     let key = resolve(&store, key)?;
@@ -70,7 +70,7 @@ fn is_plain(stored: &Stored) -> bool {
 fn print(stored: Stored, out: &mut Output) -> Result<(), Failure> {
     let (key, size) = (stored.key().to_owned(), stored.size());
     let refused = |what: String| {
-        let hint = "-o FILE writes it into a file, -o - to standard output";
+        let hint = "use -o FILE to write it to a file, or -o - for standard output";
         Failure::Engine(Error::new(ErrorKind::Unsupported, what).with_hint(hint))
     };
     if !is_plain(&stored) {
@@ -78,17 +78,17 @@ fn print(stored: Stored, out: &mut Output) -> Result<(), Failure> {
         return Err(refused(format!("entry {key} is a {}, stored as {}", format.object_type, format.storage_format)));
     }
     if size > PRINTED && io::stdout().is_terminal() {
-        return Err(refused(format!("entry {key} has {}, too much to print", show::bytes(size))));
+        return Err(refused(format!("entry {key} has {}, which is too much to print", show::bytes(size))));
     }
     let value = decode_plain(stored, Value::decode)?;
     if matches!(value, Value::Bytes(_) | Value::ByteArray(_)) {
-        return Err(refused(format!("entry {key} is {}, which JSON has not", value.type_name())));
+        return Err(refused(format!("entry {key} is {}, which JSON cannot represent", value.type_name())));
     }
     writeln!(out, "{}", as_json(&key, &value)?)?;
     Ok(())
 }
 
-/// What a file of the value has in it. Only plain data is decoded.
+/// The content of a file for the value. Only plain data is decoded.
 fn content(stored: Stored) -> Result<Vec<u8>, Failure> {
     if !is_plain(&stored) {
         return Ok(stored.into_bytes()?.to_vec());
@@ -101,33 +101,33 @@ fn content(stored: Stored) -> Result<Vec<u8>, Failure> {
     })
 }
 
-/// All of the value or an error: nothing is left out.
+/// The complete value as JSON, or an error.
 fn as_json(key: &str, value: &Value) -> Result<String, Failure> {
     json::pretty(value).map_err(|why| {
         let what = format!("entry {key} cannot be written as JSON: {why}");
         let error = Error::new(ErrorKind::Unsupported, what);
-        Failure::Engine(error.with_hint("something of it would be lost; read it with a program, in Python or Rust"))
+        Failure::Engine(error.with_hint("a part of it would be lost; read the value from Python or Rust"))
     })
 }
 
-/// What `-o` names.
+/// The target of `-o`.
 enum Target<'a> {
-    /// A device or a pipe: written to as it is.
+    /// A device or a pipe: written to directly.
     Device(&'a Path),
-    /// Nothing is there; what comes there meanwhile is not overwritten.
+    /// No file exists yet; one that another program creates meanwhile is not overwritten.
     New(&'a Path, PathBuf),
-    /// A file that may be replaced, behind all links, with these permissions.
+    /// A file that may be replaced, with its path behind all links and its permissions.
     Replaced(&'a Path, PathBuf, Permissions),
 }
 
 impl<'a> Target<'a> {
-    /// Asks before a file is overwritten, unless `force` says that it may be.
+    /// Asks for confirmation if the file exists, unless `force` is set.
     fn of(path: &'a Path, force: bool) -> Result<Self, Failure> {
         let behind = |path: &Path| std::fs::canonicalize(path).map_err(|e| Failure::file("write", path, e));
         let found = match std::fs::metadata(path) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // A link that leads nowhere yet: what it names is made.
+                // For a dangling link, its target is created.
                 let target = std::fs::read_link(path).map(|link| path.parent().unwrap_or(Path::new("")).join(link));
                 return Ok(Self::New(path, target.unwrap_or_else(|_| path.to_owned())));
             }
@@ -142,17 +142,17 @@ impl<'a> Target<'a> {
         if !force {
             let exists = format!("{} exists ({})", printable(&path.display().to_string()), show::bytes(found.len()));
             if !terminal::may_ask() {
-                let what = format!("{exists}, and there is no terminal to ask on");
-                return Err(Failure::Usage(what, "--force overwrites it".into()));
+                let what = format!("{exists}, but there is no terminal to ask for confirmation");
+                return Err(Failure::Usage(what, "use --force to overwrite it".into()));
             }
             if !terminal::ask(&format!("{exists}. Overwrite it?")) {
-                return Err(Failure::Declined("nothing has been written"));
+                return Err(Failure::Declined("nothing was written"));
             }
         }
         Ok(Self::Replaced(path, behind(path)?, found.permissions()))
     }
 
-    /// Writes the file as a whole: whoever reads it sees the former one or the new one.
+    /// Writes the file atomically: a reader sees the previous file or the new one.
     fn write(self, content: &[u8]) -> Result<(), Failure> {
         match self {
             Self::Device(path) => std::fs::write(path, content).map_err(|e| Failure::file("write", path, e)),
@@ -160,8 +160,8 @@ impl<'a> Target<'a> {
                 let written = temporary(&target, content).and_then(|file| Ok(file.persist_noclobber(&target)?));
                 match written {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Failure::Usage(
-                        format!("{} has been made by another program meanwhile", path.display()),
-                        "--force overwrites it".into(),
+                        format!("another program has created {} meanwhile", path.display()),
+                        "use --force to overwrite it".into(),
                     )),
                     written => written.map(drop).map_err(|e| Failure::file("write", path, e)),
                 }
@@ -177,14 +177,14 @@ impl<'a> Target<'a> {
     }
 }
 
-/// A file beside `target` that has the content.
+/// Creates a temporary file beside `target` with the content.
 fn temporary(target: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
     let parent = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
-    // What is left of it after the umask, as with any new file.
+    // Reduced by the umask, as for any new file.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     let mut file = builder.prefix(".cacheness-").permissions(mode).tempfile_in(parent)?;
     file.write_all(content)?;

@@ -15,7 +15,7 @@ use crate::preview::{self, Preview};
 use crate::show;
 use crate::terminal;
 
-/// What is known of an entry, and what its value looks like.
+/// The fields of an entry, and a preview of its value.
 #[derive(Serialize)]
 struct Described<'a> {
     #[serde(flatten)]
@@ -104,5 +104,5 @@ fn print(
     Ok(())
 }
 
-/// How many columns of a table are named on a terminal.
+/// How many columns of a table are listed on a terminal.
 const COLUMNS: usize = 20;

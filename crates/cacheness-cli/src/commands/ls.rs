@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Ls, directory: &Directory, out: &mut Output) -> Result<
     Ok(())
 }
 
-/// Whole keys. What a terminal might take for a command is escaped there; another program gets the keys as they are.
+/// Prints complete keys. On a terminal control characters are escaped; another program gets the keys unchanged.
 fn print_keys(found: &[EntryInfo], null: bool, out: &mut Output) -> Result<(), Failure> {
     let on_terminal = terminal::width().is_some();
     for entry in found {
@@ -75,7 +75,7 @@ fn print_keys(found: &[EntryInfo], null: bool, out: &mut Output) -> Result<(), F
     Ok(())
 }
 
-/// The entries as people read them.
+/// The entries as a table.
 pub(crate) fn table(entries: &[EntryInfo], now: Timestamp) -> Table {
     let expires = entries.iter().any(|entry| entry.expires_at().is_some());
     let mut columns = vec![

@@ -27,15 +27,15 @@ struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    /// A parameter has a `=`: of two words without one the first is the directory.
+    /// A parameter contains `=`. If the first two words do not, the first is the directory.
     fn read(option: Option<&Path>, words: &'a [OsString]) -> Result<Self, Failure> {
         let is_parameter = |word: &OsString| word.to_string_lossy().contains('=');
         let (directory, file, params) = match words {
             [directory, file, params @ ..] if option.is_none() && !is_parameter(file) => {
                 if Path::new(directory).is_file() {
                     return Err(Failure::Usage(
-                        format!("{file:?} is no parameter, and {directory:?} is a file and no directory"),
-                        "parameters are written as model=ridge; the store's directory comes before the file".into(),
+                        format!("{file:?} is not a parameter, and {directory:?} is a file, not a directory"),
+                        "write parameters as model=ridge, and the store's directory before the file".into(),
                     ));
                 }
                 (Some(Path::new(directory)), Path::new(file), params)
@@ -46,8 +46,8 @@ impl<'a> Words<'a> {
         let parameter = |word: &OsString| {
             let wrong = |why: &str| {
                 Failure::Usage(
-                    format!("{word:?} is no parameter: {why}"),
-                    "parameters are written as model=ridge, in quotes where they have spaces".into(),
+                    format!("{word:?} is not a parameter: {why}"),
+                    "write parameters as model=ridge, in quotes if they contain spaces".into(),
                 )
             };
             let text = word.to_str().ok_or_else(|| wrong("it is not valid UTF-8"))?;
@@ -63,21 +63,21 @@ pub(crate) fn run(args: &Put, option: Option<&Path>, out: &mut Output) -> Result
     let usage = |what: &str, hint: &str| Err(Failure::Usage(what.into(), hint.into()));
     match (&args.key, words.params.is_empty()) {
         (None, true) => {
-            return usage("there are no parameters to make a key from", "give some, as k=v, or --key NAME");
+            return usage("there are no parameters to derive a key from", "give parameters as k=v, or --key NAME");
         }
         (Some(_), false) => {
-            return usage("an entry has parameters or --key, not both", "--metadata takes other values");
+            return usage("give parameters or --key, not both", "use --metadata for further values");
         }
         _ => {}
     }
-    // Before a store is made: a file or a key that is not what it should be leaves nothing behind.
+    // Checked before the store is created, so that an invalid file or key leaves nothing behind.
     let key = key(args, &words.params)?;
     given_once("metadata field", args.metadata.iter().map(|field| field.name.as_str()))?;
     let value = read(args, words.file)?;
     let mut payload = Vec::new();
     value.encode(&mut payload)?;
     let is_new = !holds_a_store(&directory.path);
-    // The limits of whoever owns the store are not known here: nothing is evicted.
+    // The limits of the programs that use the store are unknown here: evict nothing.
     let cache = CacheBuilder::from_env()?.unlimited().directory(&directory.path).open()?;
     let engine: &CacheEngine = cache.engine();
     let type_name = match value.type_name() {
@@ -95,18 +95,18 @@ pub(crate) fn run(args: &Put, option: Option<&Path>, out: &mut Output) -> Result
     )?;
     cache.close()?;
     if is_new {
-        say(format_args!("made a new store in {}", printable(&directory.path.display().to_string())));
+        say(format_args!("created a new store in {}", printable(&directory.path.display().to_string())));
     }
     writeln!(out, "{}", key.as_str())?;
     Ok(())
 }
 
-/// Refuses a name that is given twice: only one of its values could be kept.
+/// Refuses a duplicate name: only one of its values could be stored.
 fn given_once<'a>(what: &str, mut names: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
     let mut seen = HashSet::new();
     let Some(twice) = names.find(|name| !seen.insert(*name)) else { return Ok(()) };
     let error = Error::new(ErrorKind::InvalidInput, format!("the {what} {twice:?} is given twice"));
-    Err(Failure::CommandLine(error.with_hint("several values are a list: a=[1,2]")))
+    Err(Failure::CommandLine(error.with_hint("give several values as a list: a=[1,2]")))
 }
 
 /// The key that the command line names.
@@ -122,7 +122,7 @@ fn key(args: &Put, params: &[Parameter]) -> Result<EntryKey, Failure> {
     key.map_err(Failure::CommandLine)
 }
 
-/// The value that the file has in it.
+/// The value in the file.
 fn read(args: &Put, path: &Path) -> Result<Value, Failure> {
     let bytes = if path == Path::new("-") {
         let mut bytes = Vec::new();
@@ -140,16 +140,18 @@ fn read(args: &Put, path: &Path) -> Result<Value, Failure> {
         String::from_utf8(bytes).map_err(|e| wrong(format!("is not valid {wanted}: {e}"), hint))
     };
     if args.json {
-        let hint = "without --json its bytes are stored";
+        let hint = "omit --json to store its bytes";
         let text = text(bytes, "JSON", hint)?;
         let value = json::parse(&text).map_err(|e| wrong(format!("is not valid JSON: {e}"), hint))?;
         return match json::name_given_twice(&value) {
-            Some(name) => Err(wrong(format!("has the name {name:?} twice in one object"), "only one could be kept")),
+            Some(name) => {
+                Err(wrong(format!("has the name {name:?} twice in one object"), "only one of them could be stored"))
+            }
             None => Ok(value),
         };
     }
     if args.text {
-        return text(bytes, "UTF-8", "without --text its bytes are stored").map(Value::Str);
+        return text(bytes, "UTF-8", "omit --text to store its bytes").map(Value::Str);
     }
     Ok(Value::Bytes(bytes))
 }

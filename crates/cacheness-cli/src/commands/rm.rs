@@ -1,4 +1,4 @@
-//! `cacheness rm [DIR] KEY…`, and in bulk `cacheness rm [DIR] FILTER…`
+//! `cacheness rm [DIR] KEY…`, and in bulk `cacheness rm [DIR] FILTER…`.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -18,12 +18,12 @@ use crate::progress::Progress;
 use crate::show::{self, entries};
 use crate::terminal;
 
-/// How many of the entries a preview shows.
+/// How many entries a preview shows.
 const PREVIEW: usize = 10;
-/// How many entries are removed at once.
+/// How many entries one transaction removes.
 const BATCH: usize = 1024;
 
-/// What is to be removed.
+/// The entries to remove.
 #[derive(Default)]
 struct Found {
     versions: Vec<EntryVersion>,
@@ -51,13 +51,16 @@ pub(crate) fn run(args: &Rm, option: Option<&Path>, out: &mut Output) -> Result<
             [one] => Directory::choose(option, Some(Path::new(one)))?,
             _ => {
                 let what = "rm takes keys or filters, not both";
-                return Err(Failure::Usage(what.into(), "with filters the only word is the store's directory".into()));
+                return Err(Failure::Usage(
+                    what.into(),
+                    "with filters, the only argument is the store's directory".into(),
+                ));
             }
         };
         (directory, &[][..])
     } else if args.words.is_empty() {
-        let hint = "give keys, or filters such as --prefix, --where, --older-than; clear removes all entries";
-        return Err(Failure::Usage("nothing says what to remove".into(), hint.into()));
+        let hint = "give keys, or filters such as --prefix, --where, --older-than; use clear to remove all entries";
+        return Err(Failure::Usage("no keys and no filters are given".into(), hint.into()));
     } else {
         directory_and_keys(option, &args.words)?
     };
@@ -69,10 +72,10 @@ pub(crate) fn run(args: &Rm, option: Option<&Path>, out: &mut Output) -> Result<
             Ok(())
         })?;
     }
-    // All keys first: a wrong one among them removes nothing.
+    // Resolves all keys first: if one of them is wrong, nothing is removed.
     let keys = keys.iter().map(|key| resolve(&store, key)).collect::<Result<BTreeSet<_>, _>>()?;
     for key in keys {
-        // What another process removes meanwhile is removed.
+        // An entry that another process has removed meanwhile is skipped.
         store.get_entry(&key)?.into_iter().for_each(|summary| found.add(summary.into()));
     }
     if args.dry_run {
@@ -80,12 +83,14 @@ pub(crate) fn run(args: &Rm, option: Option<&Path>, out: &mut Output) -> Result<
     }
     if in_bulk && !args.removing.yes && !found.versions.is_empty() {
         if !terminal::may_ask() {
-            let what = format!("{} would be removed, and there is no terminal to ask on", summary(&found));
-            return Err(Failure::Usage(what, "--yes removes without asking, --dry-run shows them".into()));
+            let what =
+                format!("{} would be removed, but there is no terminal to ask for confirmation", summary(&found));
+            let hint = "use --yes to remove without asking, or --dry-run to show the entries";
+            return Err(Failure::Usage(what, hint.into()));
         }
         show_first(&found, &store, say);
         if !terminal::ask(&format!("Remove {}?", summary(&found))) {
-            return Err(Failure::Declined("nothing has been removed"));
+            return Err(Failure::Declined("nothing was removed"));
         }
     }
     let changed = if in_bulk { remove(args, &store, &found)? } else { BTreeSet::new() };
@@ -105,7 +110,7 @@ pub(crate) fn run(args: &Rm, option: Option<&Path>, out: &mut Output) -> Result<
     }
     if !changed.is_empty() {
         let stay = entries(changed.len() as u64);
-        say(format_args!("{stay} changed meanwhile and stayed"));
+        say(format_args!("kept {stay} that changed meanwhile"));
     }
     Ok(())
 }
@@ -114,7 +119,7 @@ fn summary(found: &Found) -> String {
     format!("{} ({})", entries(found.versions.len() as u64), show::bytes(found.bytes))
 }
 
-/// Removes them, in the state in which they were found; returns the keys of those that are there in another one.
+/// Removes the entries that have not changed since they were found; returns the keys of those that have.
 fn remove(args: &Rm, store: &Store, found: &Found) -> Result<BTreeSet<String>, Failure> {
     let mut progress = Progress::entries(args.removing.progress.progress, found.versions.len() as u64).says("removing");
     let mut changed = BTreeSet::new();
@@ -129,7 +134,7 @@ fn remove(args: &Rm, store: &Store, found: &Found) -> Result<BTreeSet<String>, F
     Ok(changed)
 }
 
-/// Says what would be removed.
+/// Prints what would be removed.
 fn preview(args: &Rm, found: &Found, store: &Store, out: &mut Output) -> Result<(), Failure> {
     if args.json {
         let keys: Vec<&str> = found.versions.iter().map(|version| &*version.key).collect();
@@ -147,7 +152,7 @@ fn preview(args: &Rm, found: &Found, store: &Store, out: &mut Output) -> Result<
     Ok(())
 }
 
-/// The first of the entries, line by line.
+/// Prints the first entries, line by line.
 fn show_first(found: &Found, store: &Store, mut line: impl FnMut(String)) {
     if found.first.is_empty() {
         return;

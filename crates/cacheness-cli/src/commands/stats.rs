@@ -36,7 +36,7 @@ struct Report {
     blob_backend_type: String,
     total_entries: u64,
     total_size_bytes: u64,
-    /// Payloads that travel inside their entries; the others are files.
+    /// Payloads stored inside their entries; the others are files.
     inline: Sum,
     files: Sum,
     expired: Sum,

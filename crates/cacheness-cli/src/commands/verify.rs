@@ -64,9 +64,9 @@ pub(crate) fn run(args: &Verify, directory: &Directory, out: &mut Output) -> Res
         )));
     }
     if !args.json {
-        say(format_args!("{count}, {}: every payload has its hash", show::bytes(report.bytes)));
+        say(format_args!("{count}, {}: all payloads match their hashes", show::bytes(report.bytes)));
         let Signatures { valid, wrong: _, missing, unchecked } = report.signatures;
-        let parts = [(valid, "valid"), (missing, "missing"), (unchecked, "not checked, there is no key")];
+        let parts = [(valid, "valid"), (missing, "missing"), (unchecked, "not checked for lack of a key")];
         let parts: Vec<_> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
         if !parts.is_empty() {
             say(format_args!("signatures: {}", parts.join(", ")));
@@ -88,7 +88,7 @@ fn check(args: &Verify, store: &Store) -> Result<Report, Failure> {
 
 fn check_one(store: &Store, entry: &EntryInfo, report: &mut Report) -> cacheness::Result<()> {
     let problem = match store.verify_integrity(entry.key()) {
-        // It has been removed since it was listed.
+        // Removed since it was listed.
         Ok(None) => return Ok(()),
         Ok(Some(found)) => {
             let signatures = &mut report.signatures;
@@ -98,10 +98,10 @@ fn check_one(store: &Store, entry: &EntryInfo, report: &mut Report) -> cacheness
                 SignatureState::Unsigned if entry.is_signed() => &mut signatures.unchecked,
                 SignatureState::Unsigned => &mut signatures.missing,
             } += 1;
-            found.problem.or_else(|| (!found.valid).then(|| "it is damaged".to_owned()))
+            found.problem.or_else(|| (!found.valid).then(|| "the entry is damaged".to_owned()))
         }
         Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
-        // One entry that cannot be read says nothing of the others.
+        // If one entry cannot be read, the others still may be.
         Err(error) => Some(reasons(&error)),
     };
     report.entries += 1;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Preview, Shown};
 use crate::output::printable;
 
-/// More items than this are not shown, however many dimensions there are.
+/// The maximum number of items shown, over all dimensions.
 const ITEMS: usize = 10_000;
 
 pub(super) fn look(stored: Stored, head: usize) -> cacheness::Result<Preview> {
@@ -18,7 +18,7 @@ pub(super) fn look(stored: Stored, head: usize) -> cacheness::Result<Preview> {
     let preview = Preview::default().with("shape", header.shape.clone()).with("dtype", header.dtype.as_str());
     let shape: Vec<usize> = header.shape.iter().map(|&extent| extent.min(head)).collect();
     let count = shape.iter().try_fold(1_usize, |all, &extent| all.checked_mul(extent)).unwrap_or(usize::MAX);
-    // Records have fields of their own, and none of them is read here.
+    // Records have fields, which are not read here.
     if count == 0 || count > ITEMS || header.dtype.starts_with('[') {
         return Ok(preview);
     }
@@ -61,7 +61,7 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// The items behind the indices of the first `axis` dimensions, which lead to `at`.
+    /// The items below the indices of the first `axis` dimensions; `at` is their offset.
     fn json(&self, axis: usize, at: usize, itemsize: usize) -> Value {
         match self.shape.get(axis) {
             None => item(self.dtype, self.data.get(at..at + itemsize).unwrap_or_default()),
@@ -89,7 +89,7 @@ fn item(dtype: &str, data: &[u8]) -> Value {
     scalar.to_display_json().or_else(|| time(dtype, data).map(Value::String)).unwrap_or(Value::Null)
 }
 
-/// A time of NumPy's: `<M8[ns]` is ISO 8601, `<m8[ns]` a count and its unit.
+/// A NumPy time: `<M8[ns]` is ISO 8601, `<m8[ns]` a count and its unit.
 fn time(dtype: &str, data: &[u8]) -> Option<String> {
     let bytes: [u8; 8] = data.try_into().ok()?;
     let count = if dtype.starts_with('>') { i64::from_be_bytes(bytes) } else { i64::from_le_bytes(bytes) };

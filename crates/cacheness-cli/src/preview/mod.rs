@@ -1,5 +1,5 @@
-//! What a value is, and the beginning of it: for people who look at an entry. Nothing is run for it: a pickle, and what a
-//! handler of the user's has written, are not decoded.
+//! A preview of a value: its type, shape and beginning. It runs no code of the value: pickles and payloads of custom
+//! handlers are not decoded.
 
 mod array;
 mod plain;
@@ -17,14 +17,14 @@ use serde_json::{Map, Value};
 use crate::output::Output;
 use crate::table::{Table, shorten};
 
-/// Plain data and tables of more bytes than this are not read unless that is asked for.
+/// Plain data and tables of more bytes than this are read only on request.
 const UNASKED: u64 = 64 << 20;
-/// How much is shown unless something else is asked for.
+/// How much is shown by default.
 const HEAD: usize = 5;
 
 const INDENT: &str = "    ";
 
-/// What a value is, and its beginning.
+/// The description of a value, and its beginning.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Preview {
     /// Shape, dtype, rows, columns, …
@@ -38,7 +38,7 @@ pub(crate) struct Preview {
     shown: Shown,
 }
 
-/// A beginning for people.
+/// The beginning of a value, as text.
 #[derive(Debug, Default)]
 enum Shown {
     #[default]
@@ -53,7 +53,7 @@ impl Preview {
         self
     }
 
-    /// Text that is JSON, made by this program.
+    /// Sets the beginning; `json` is valid JSON made by this program.
     fn head(mut self, json: String, shown: Shown) -> Self {
         self.head = RawValue::from_string(json).ok();
         self.shown = shown;
@@ -77,12 +77,12 @@ impl Preview {
     }
 }
 
-/// The columns that a terminal of `limit` has behind the indentation.
+/// The width that remains of `limit` after the indentation.
 fn inside(limit: usize) -> usize {
     limit.saturating_sub(INDENT.len()).max(1)
 }
 
-/// Looks at the value of an entry: at `head` rows, items or lines of it. `None` where there is nothing to be seen.
+/// Previews `head` rows, items or lines of an entry's value. `None` if the value cannot be shown.
 pub(crate) fn look(
     store: &Store,
     entry: &EntryInfo,
@@ -95,7 +95,7 @@ pub(crate) fn look(
     let is_array = matches!(entry.storage_format(), "b2nd" | "npy");
     let is_table = matches!(entry.storage_format(), "parquet" | "arrow");
     let bytes = entry.size().max(entry.original_size().unwrap_or(0));
-    // Of an array only what is shown is read.
+    // Only the shown part of an array is read.
     if !is_array && bytes > UNASKED && head.is_none() {
         return Ok(None);
     }

@@ -43,12 +43,12 @@ pub(super) fn look(stored: Stored, head: usize) -> cacheness::Result<Preview> {
     })
 }
 
-/// JSON, or for what JSON has not what is shown in listings.
+/// JSON, or for values without an equivalent in JSON the text of listings.
 fn text(value: &Value) -> String {
     json::compact(value).unwrap_or_else(|_| value.to_display_json().to_string())
 }
 
-/// The lines that are shown, and a mark if there are more.
+/// The given lines, and an ellipsis if there are more.
 fn cut(mut lines: Vec<String>, count: usize) -> Shown {
     if lines.len() < count {
         lines.push("…".to_owned());

@@ -12,7 +12,7 @@ use super::{Preview, Shown};
 use crate::output::printable;
 use crate::table::{Column, Table};
 
-/// A column takes at least this on a terminal, with what is between two.
+/// The minimum width of a column on a terminal, including the gap.
 const NARROWEST: usize = 3;
 
 pub(super) fn look(stored: Stored, rows: usize, limit: Option<usize>) -> cacheness::Result<Preview> {
@@ -85,7 +85,7 @@ fn cells(table: &TableHead) -> Result<Vec<Vec<Option<String>>>, arrow::error::Ar
     Ok(rows)
 }
 
-/// What pandas calls the types of columns, by their position in the file, and what the index is.
+/// The pandas types of columns, by their position in the file, and a description of the index.
 fn described(description: &str) -> (HashMap<usize, String>, Option<Value>) {
     let Ok(all) = serde_json::from_str::<Value>(description) else { return Default::default() };
     let mut types = HashMap::new();

@@ -1,4 +1,4 @@
-# Completion of cacheness in bash. The command itself says what a word may become: cacheness __complete.
+# Completion of cacheness in bash. The command itself provides the candidates: cacheness __complete.
 
 _cacheness() {
     # Bash splits words at = and :, the command does not.

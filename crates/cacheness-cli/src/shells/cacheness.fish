@@ -1,4 +1,4 @@
-# Completion of cacheness in fish. The command itself says what a word may become: cacheness __complete.
+# Completion of cacheness in fish. The command itself provides the candidates: cacheness __complete.
 
 function __cacheness_complete
     set -l words (commandline --current-process --tokenize --cut-at-cursor)

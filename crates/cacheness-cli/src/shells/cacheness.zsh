@@ -1,5 +1,5 @@
 #compdef cacheness
-# Completion of cacheness in zsh. The command itself says what a word may become: cacheness __complete.
+# Completion of cacheness in zsh. The command itself provides the candidates: cacheness __complete.
 
 _cacheness() {
     local -a line described open

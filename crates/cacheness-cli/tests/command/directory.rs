@@ -34,7 +34,9 @@ fn the_directory_is_named_once_and_in_order() {
     let missing = place.run(&["ls", "missing"]).failed(1, "there is no directory");
     assert!(!place.path("missing").exists(), "{missing:?}");
     std::fs::remove_dir_all(place.path("cache")).expect("removed");
-    assert!(place.run(&["ls"]).failed(1, "no directory").err.contains("hint: name the store's directory with --dir"));
+    assert!(
+        place.run(&["ls"]).failed(1, "no directory").err.contains("hint: specify the store's directory with --dir")
+    );
     std::fs::create_dir(place.path("cache")).expect("made");
     for verb in
         [&["ls"][..], &["stats"], &["config"], &["rm", "x"], &["verify"], &["cleanup"], &["clear", "-y"], &["get", "x"]]
@@ -84,23 +86,24 @@ fn a_key_and_a_directory_are_told_apart() {
     stores(&place, &["cache", "there", "in_cac"]);
     // A directory where a key belongs.
     for verb in ["get", "info", "rm"] {
-        let ran = place.run(&[verb, "there"]).failed(3, "there is no entry \"there\"");
-        assert!(ran.err.contains("hint: there is a store's directory: a key comes after it"), "{ran:?}");
+        let ran = place.run(&[verb, "there"]).failed(3, "entry \"there\" does not exist");
+        assert!(ran.err.contains("hint: there is a store's directory; give the key after it"), "{ran:?}");
     }
     // A key where a directory belongs.
     for verb in ["ls", "stats", "verify", "cleanup", "config"] {
         let ran = place.run(&[verb, "in_cache"]).failed(1, "there is no directory");
         assert!(
-            ran.err.contains("hint: it is a key of ./cache; the first word here is a store's directory"),
+            ran.err.contains("hint: this is a key of ./cache; the first argument here is a store's directory"),
             "{ran:?}"
         );
     }
     let ran = place.run(&["ls", "nothing"]).failed(1, "there is no directory");
-    assert!(!ran.err.contains("it is a key"), "{ran:?}");
+    assert!(!ran.err.contains("this is a key"), "{ran:?}");
     // A word that is both: nothing is removed.
-    let ran =
-        place.run(&["rm", "in_cac", "in_in_cac"]).failed(2, "\"in_cac\" is a store's directory, and a key of ./cache");
-    assert!(ran.err.contains("hint: name the directory with --dir"), "{ran:?}");
+    let ran = place
+        .run(&["rm", "in_cac", "in_in_cac"])
+        .failed(2, "\"in_cac\" is both a store's directory and a key of ./cache");
+    assert!(ran.err.contains("hint: specify the directory with --dir"), "{ran:?}");
     assert_eq!(place.run(&["ls", "in_cac", "-q"]).done().out, "in_in_cac\n");
     assert_eq!(place.run(&["rm", "-d", "in_cac", "in_in_cac"]).done().err, "removed 1 entry\n");
     // Keys only: a directory without a store is none.
@@ -108,8 +111,8 @@ fn a_key_and_a_directory_are_told_apart() {
     assert_eq!(place.run(&["rm", "in_", "in_cache"]).done().err, "removed 1 entry\n");
     // Filters and keys.
     place.run(&["rm", "there", "in_there", "--prefix", "in"]).failed(2, "rm takes keys or filters, not both");
-    place.run(&["rm"]).failed(2, "nothing says what to remove");
-    place.run(&["rm", "there"]).failed(3, "no entry");
+    place.run(&["rm"]).failed(2, "no keys and no filters are given");
+    place.run(&["rm", "there"]).failed(3, "does not exist");
     place.run(&["rm", "--prefix", "", "nowhere"]).failed(1, "there is no directory");
     assert_eq!(place.run(&["ls", "there", "-q"]).done().out, "in_there\n");
 }
@@ -119,14 +122,14 @@ fn put_tells_the_directory_from_the_file() {
     let place = Place::new();
     place.write("file", b"x");
     place.write("a=b", b"y");
-    assert!(place.run(&["put", "new", "file", "model=x"]).done().err.contains("made a new store in new"));
-    assert!(place.run(&["put", "a=b", "model=x"]).done().err.contains("made a new store in ./cache"));
+    assert!(place.run(&["put", "new", "file", "model=x"]).done().err.contains("created a new store in new"));
+    assert!(place.run(&["put", "a=b", "model=x"]).done().err.contains("created a new store in ./cache"));
     place.run(&["put", "new", "file", "--key", "named"]).done();
     assert_eq!(place.run(&["get", "new", "named", "-o", "-"]).done().out, "x");
     place.run(&["-d", "new", "put", "a=b", "model=y"]).done();
-    place.run(&["put", "file", "typo"]).failed(2, "\"typo\" is no parameter, and \"file\" is a file");
-    place.run(&["put", "new", "file", "typo"]).failed(2, "\"typo\" is no parameter");
-    place.run(&["-d", "new", "put", "file", "typo"]).failed(2, "\"typo\" is no parameter");
+    place.run(&["put", "file", "typo"]).failed(2, "\"typo\" is not a parameter, and \"file\" is a file");
+    place.run(&["put", "new", "file", "typo"]).failed(2, "\"typo\" is not a parameter");
+    place.run(&["-d", "new", "put", "file", "typo"]).failed(2, "\"typo\" is not a parameter");
     place.run(&["put", "new", "file", "a=1", "--key", "b"]).failed(2, "parameters or --key, not both");
     assert_eq!(place.run(&["ls", "new", "-q"]).done().out.lines().count(), 3);
 }

@@ -197,7 +197,7 @@ fn the_beginning_of_a_key_is_enough() {
     let ran = place.run(&["get", "model_"]).failed(3, "several keys start with \"model_\"");
     assert!(ran.err.contains("model_2, model_30"), "{ran:?}");
     for verb in [&["get", "x"][..], &["info", "x"], &["rm", "x"], &["get", ""], &["rm", "other", "x"]] {
-        place.run(verb).failed(3, "there is no entry");
+        place.run(verb).failed(3, "does not exist");
     }
     assert_eq!(place.run(&["rm", "oth", "model_2", "other"]).done().err, "removed 2 entries\n");
     assert_eq!(place.run(&["ls", "--json", "--sort", "key"]).done().keys(), ["model", "model_30"]);
@@ -219,9 +219,9 @@ fn what_has_expired_is_not_there() {
     place.run(&["get", "old"]).failed(3, "has expired");
     assert_eq!(place.run(&["get", "old", "--expired"]).done().out, "1\n");
     assert_eq!(place.run(&["stats", "--json"]).done().json()["expired"]["entries"], 1);
-    assert_eq!(place.run(&["cleanup"]).done().err, "removed 1 entry that had expired\n");
+    assert_eq!(place.run(&["cleanup"]).done().err, "removed 1 expired entry\n");
     assert_eq!(place.run(&["ls", "--json"]).done().keys(), ["kept"]);
-    place.run(&["clear"]).failed(2, "no terminal to ask on");
+    place.run(&["clear"]).failed(2, "there is no terminal");
     assert_eq!(place.run(&["ls", "--json"]).done().keys(), ["kept"]);
     assert_eq!(place.run(&["clear", "--yes"]).done().err, "removed 1 entry\n");
     assert_eq!(place.run(&["ls", "--json"]).done().out, "");
@@ -320,7 +320,7 @@ fn the_command_line_is_explained() {
     {
         assert!(help.contains(word), "{word}: {help}");
     }
-    assert!(help.starts_with("Lists, reads, stores and removes what cacheness keeps"), "{help}");
+    assert!(help.starts_with("List, read, store and remove the cached results"), "{help}");
     assert!(place.run(&["--version"]).done().out.starts_with("cacheness "));
     assert_eq!(place.run(&[]).code, 2);
     place.run(&["lss"]).failed(2, "'ls'");

@@ -241,10 +241,10 @@ fn progress_is_shown_on_a_terminal_and_goes() {
 #[test]
 fn clear_asks_on_a_terminal() {
     let place = wide();
-    for (answer, code, words) in [("no\n", 1, "nothing has been removed"), ("yes\n", 0, "removed 7 entries")] {
+    for (answer, code, words) in [("no\n", 1, "nothing was removed"), ("yes\n", 0, "removed 7 entries")] {
         let ran = on_terminal(&mut place.command(&["clear"]), &Terminal::new(80).answer(answer));
         assert_eq!(ran.code, code, "{ran:?}");
         assert!(ran.out.contains("Remove all 7 entries (") && ran.out.contains(words), "{ran:?}");
     }
-    place.run(&["clear"]).failed(2, "no terminal to ask on");
+    place.run(&["clear"]).failed(2, "there is no terminal");
 }

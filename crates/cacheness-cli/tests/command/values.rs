@@ -12,7 +12,7 @@ fn what_is_put_is_found_by_the_library() {
     let ran = place
         .run(&["put", "report.bin", "model=ridge", "fold=3", "rate=0.5", "flag=true", "none=null", "v=\"3\""])
         .done();
-    assert!(ran.err.contains("made a new store in ./cache"), "{ran:?}");
+    assert!(ran.err.contains("created a new store in ./cache"), "{ran:?}");
     let cache = place.cache();
     let key = params! { model: "ridge", fold: 3, rate: 0.5, flag: true, none: None::<i32>, v: "3" };
     assert_eq!(cache.get::<Vec<u8>>(key).expect("got").as_deref(), Some(&b"\x00\xffbytes"[..]));
@@ -134,7 +134,7 @@ fn a_value_is_printed_or_written() {
     assert_eq!(place.run(&["get", "map"]).done().json(), json!({ "a": 1.5, "nan": "NaN" }));
     assert_eq!(place.run(&["get", "text"]).done().out, "\"a \\\"text\\\"\"\n");
     assert_eq!(place.run(&["get", "none"]).done().out, "null\n");
-    place.run(&["get", "bytes"]).failed(1, "is bytes").err.contains("hint: -o FILE").then_some(()).expect("a hint");
+    place.run(&["get", "bytes"]).failed(1, "is bytes").err.contains("hint: use -o FILE").then_some(()).expect("a hint");
     assert_eq!(place.run(&["get", "text", "-o", "-"]).done().out, "a \"text\"");
     assert_eq!(place.run(&["get", "bytes", "-o", "-"]).done().out, "\x00\x01\n");
     let ran = place.run(&["get", "bytes", "-o", "out.bin"]).done();
@@ -167,7 +167,7 @@ fn what_json_cannot_hold_is_not_written() {
     let twice = Plain::Map(vec![(Plain::Int(1), "a".into()), ("1".into(), "b".into())]);
     cache.put(&twice, Named("twice")).expect("put");
     for args in [&["get", "twice"][..], &["get", "twice", "-o", "-"], &["get", "twice", "-o", "twice.json"]] {
-        let ran = place.run(args).failed(1, "two keys of one mapping would have the name \"1\"");
+        let ran = place.run(args).failed(1, "two keys of a mapping would both have the name \"1\"");
         assert!(ran.out.is_empty() && ran.err.contains("hint: "), "{ran:?}");
     }
     assert!(!place.path("twice.json").exists());

@@ -35,7 +35,7 @@ fn damage_is_found_wherever_it_is() {
     assert_eq!(report["bytes"], place.run(&["stats", "--json"]).done().json()["total_size_bytes"]);
     let ran = place.run(&["verify"]).done();
     assert!(ran.out.is_empty() && ran.err.contains("12 entries, 600"), "{ran:?}");
-    assert!(ran.err.contains("every payload has its hash\nsignatures: 12 valid\n"), "{ran:?}");
+    assert!(ran.err.contains("all payloads match their hashes\nsignatures: 12 valid\n"), "{ran:?}");
 
     let path = blob(&place, "file_1");
     let mut bytes = std::fs::read(&path).expect("read");
@@ -67,7 +67,7 @@ fn signatures_are_counted() {
     std::fs::remove_file(place.path("cache/cache_signing_key.bin")).expect("removed");
     let report = place.run(&["verify", "--json"]).done().json();
     assert_eq!(report["signatures"], json!({ "valid": 0, "wrong": 0, "missing": 0, "unchecked": 1 }));
-    assert!(place.run(&["verify"]).done().err.contains("1 not checked, there is no key"));
+    assert!(place.run(&["verify"]).done().err.contains("1 not checked for lack of a key"));
     // Another key: what was signed with the former one is wrong.
     place.cache().put(&2, Named("new")).expect("put");
     let ran = place.run(&["verify", "--json"]);
@@ -79,5 +79,5 @@ fn signatures_are_counted() {
 fn an_empty_store_is_intact() {
     let place = Place::new();
     place.cache().close().expect("closed");
-    assert_eq!(place.run(&["verify"]).done().err, "0 entries, 0 B: every payload has its hash\n");
+    assert_eq!(place.run(&["verify"]).done().err, "0 entries, 0 B: all payloads match their hashes\n");
 }
