@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use cacheness_core::backend::BlobReader;
 use cacheness_core::clock::Timestamp;
 use cacheness_core::config::{ArrayCodec, ArrayFormat, CompressionConfig};
-use cacheness_core::entry::{Entry, Format, Location};
+use cacheness_core::entry::{BlobRef, Entry, Format, Location};
 use cacheness_core::error::{Error, ErrorKind, Result};
 use cacheness_core::formats::array::{
     ArraySlicer, ArrayView, MapMode, Order, encode, header_of_part, map_npy, open, read_part, slice,
@@ -77,7 +77,7 @@ fn in_file(format: &Format, bytes: &[u8]) -> Stored {
     let path = file.path().to_owned();
     // The file is deleted here and stays readable, as a blob that is replaced does.
     let reader = FileReader { file: file.reopen().unwrap(), path, size: bytes.len() as u64 };
-    let entry = entry(format, bytes, Location::Blob("blobs/01/0123".into()));
+    let entry = entry(format, bytes, Location::Blob(BlobRef::new("blobs/01/0123", bytes.len() as u64)));
     let check = Check::Xxh3(entry.file_hash);
     Stored::new(entry, Some(Box::new(reader)), check, false).unwrap()
 }
@@ -326,7 +326,7 @@ fn a_slice_reads_little() {
         file.write_all(&bytes).unwrap();
         let read = std::sync::Arc::default();
         let reader = FileReader { file, path: PathBuf::new(), size: bytes.len() as u64 };
-        let entry = entry(&format, &bytes, Location::Blob("blob".into()));
+        let entry = entry(&format, &bytes, Location::Blob(BlobRef::new("blob", bytes.len() as u64)));
         let check = Check::Xxh3(entry.file_hash);
         let reader = Counting(reader, std::sync::Arc::clone(&read));
         let stored = Stored::new(entry, Some(Box::new(reader)), check, false).unwrap();

@@ -5,10 +5,11 @@
 use std::hint::black_box;
 use std::path::Path;
 
-use cacheness_core::backend::{MetadataBackend, PutOptions};
+use cacheness_core::backend::MetadataBackend;
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, Location};
 use cacheness_sqlite::{SqliteMetadata, SqliteOptions};
+use cacheness_testkit::ext::MetadataExt as _;
 use cacheness_testkit::sample;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rusqlite::{Connection, params};
@@ -70,7 +71,7 @@ fn benches(criterion: &mut Criterion) {
             next += 1;
             change(&mut entry, next);
             entry.key = key(next);
-            store.put(&entry, PutOptions::default()).expect("put")
+            store.put(&entry).expect("put")
         });
     });
     group.finish();
@@ -78,7 +79,7 @@ fn benches(criterion: &mut Criterion) {
     for i in 0..1_000 {
         raw.execute(INSERT, params![key(i), &payload[..]]).expect("put");
         entry.key = key(i);
-        store.put(&entry, PutOptions::default()).expect("put");
+        store.put(&entry).expect("put");
     }
     let mut group = criterion.benchmark_group("put_replace");
     let mut next = 0;
@@ -97,7 +98,7 @@ fn benches(criterion: &mut Criterion) {
             puts += 1;
             change(&mut entry, puts);
             entry.key = key(next);
-            store.put(&entry, PutOptions::default()).expect("put")
+            store.put(&entry).expect("put")
         });
     });
     group.finish();
@@ -114,7 +115,7 @@ fn benches(criterion: &mut Criterion) {
     group.bench_function("store", |b| {
         b.iter(|| {
             next = (next + 1) % 1_000;
-            black_box(store.get(&key(next)).expect("got").expect("there"))
+            black_box(store.whole(&key(next)).expect("got").expect("there"))
         });
     });
     group.finish();

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use cacheness_core::backend::MetadataBackend;
 use cacheness_sqlite::{SqliteAccess as Access, SqliteMetadata, SqliteOptions};
+use cacheness_testkit::ext::MetadataExt as _;
 use common::{Child, Pipe, examine, get, place, put};
 
 /// A log that is moved this often is moved many times in a short test.
@@ -192,7 +193,7 @@ fn a_directory_that_goes_meanwhile_is_no_end() {
     }
     std::fs::remove_dir_all(dir.path()).expect("removed");
     let entry = cacheness_testkit::sample::inline("late", b"x");
-    store.put(&entry, cacheness_core::backend::PutOptions::default()).expect_err("gone");
+    store.put(&entry).expect_err("gone");
     store.close().expect("closed");
 }
 

@@ -7,9 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use cacheness_core::ErrorKind;
-use cacheness_core::backend::{AccessRecord, MetadataBackend, PutOptions};
+use cacheness_core::backend::{AccessRecord, MetadataBackend};
 use cacheness_core::clock::Timestamp;
 use cacheness_sqlite::{FilesystemKind, SqliteAccess, SqliteMetadata, SqliteOptions};
+use cacheness_testkit::ext::MetadataExt as _;
 use cacheness_testkit::sample;
 use common::{Child, examine, get, open, place, put};
 
@@ -56,7 +57,7 @@ fn settings_are_as_documented() {
     };
     assert_eq!(ask("PRAGMA journal_mode"), "Text(\"wal\")");
     assert_eq!(ask("PRAGMA application_id"), format!("Integer({})", 0x6361_6368));
-    assert_eq!(ask("PRAGMA user_version"), "Integer(2)");
+    assert_eq!(ask("PRAGMA user_version"), "Integer(3)");
     assert_eq!(
         ask("SELECT value FROM cache_info WHERE name = 'written_by'"),
         format!("Text({:?})", env!("CARGO_PKG_VERSION"))
@@ -70,6 +71,7 @@ fn settings_are_as_documented() {
     uses("SELECT 1 FROM cache_entries WHERE locator = 'x' LIMIT 1", "cache_entries_locator");
     uses("SELECT 1 FROM cache_entries WHERE digest = x'00' AND locator IS NOT NULL", "cache_entries_digest");
     uses("SELECT 1 FROM cache_entries WHERE +cache_key >= 'x' AND expires_at <= 5", "cache_entries_expiry");
+    uses("SELECT locator FROM cache_garbage WHERE due <= 5 ORDER BY due LIMIT 9", "cache_garbage_due");
 }
 
 #[test]
@@ -92,7 +94,7 @@ fn rows_of_other_tables_go_with_their_entry_and_not_with_a_replacement() {
     assert_eq!(count(), 0);
     put(&store, "k", "x");
     connection.execute("INSERT INTO mine (cache_key) VALUES ('k')", ()).expect("inserted");
-    store.clear(&mut |_| {}).expect("cleared");
+    store.clear().expect("cleared");
     assert_eq!(count(), 0);
 }
 
@@ -162,7 +164,7 @@ fn damage_is_an_error_and_never_a_panic() {
             Err(error) => drop(kinds.insert(format!("{:?}", error.kind()))),
             Ok(store) => {
                 for i in (0..500).step_by(7) {
-                    if let Err(error) = store.get(&format!("{i:04}")) {
+                    if let Err(error) = store.whole(&format!("{i:04}")) {
                         kinds.insert(format!("{:?}", error.kind()));
                     }
                 }
@@ -191,10 +193,10 @@ fn a_row_that_was_tampered_with_is_an_integrity_error() {
     {
         put(&store, "k", "x");
         connection.execute(&format!("UPDATE cache_entries SET {change}"), ()).expect(change);
-        let error = store.get("k").expect_err(change);
+        let error = store.whole("k").expect_err(change);
         assert_eq!(error.kind(), ErrorKind::Integrity, "{change}: {error}");
         assert!(error.to_string().contains("entry k"), "{error}");
-        assert_eq!(store.get_summary("k").expect_err(change).kind(), ErrorKind::Integrity);
+        assert_eq!(store.summary("k").expect_err(change).kind(), ErrorKind::Integrity);
         connection.execute("UPDATE cache_entries SET access_count = 0", ()).expect("mended");
     }
     // The entry can still be deleted and put again.
@@ -211,7 +213,7 @@ fn a_database_that_is_deleted_is_not_made_anew() {
     }
     // Whatever the open connection does, a further one must not find an empty store.
     let errors: Vec<_> = std::thread::scope(|scope| {
-        let work = || (0..200).filter_map(|_| store.get("other").err()).map(|error| error.kind()).next();
+        let work = || (0..200).filter_map(|_| store.whole("other").err()).map(|error| error.kind()).next();
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(work)).collect();
         threads.into_iter().filter_map(|thread| thread.join().expect("no panic")).collect()
     });
@@ -233,10 +235,10 @@ fn reading_only() {
     assert_eq!(get(&reader, "later").as_deref(), Some("y"), "it follows the writer");
     let entry = sample::inline("k", b"y");
     for error in [
-        reader.put(&entry, PutOptions::default()).err(),
+        reader.put(&entry).err(),
         reader.delete("k").err(),
-        reader.clear(&mut |_| {}).err(),
-        reader.update("k", &entry, &Default::default(), &|| Ok(())).err(),
+        reader.clear().err(),
+        reader.update(&entry, &Default::default()).err(),
     ] {
         let error = error.expect("refused");
         assert_eq!(error.kind(), ErrorKind::ReadOnly);
@@ -267,7 +269,7 @@ fn read_as_nobody(path: &Path, key: &str) {
         assert!(store.is_read_only(), "{store:?}");
         assert_eq!(get(&store, key).as_deref(), Some("x"));
         assert_eq!(store.totals().expect("totals").entries, 1);
-        let error = store.put(&sample::inline("k", b"y"), PutOptions::default()).expect_err("refused");
+        let error = store.put(&sample::inline("k", b"y")).expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
         store.close().expect("closed");
     });
@@ -369,7 +371,7 @@ fn readers_that_come_and_go_do_not_make_the_log_longer_and_longer() {
         assert!(log() < 50 * 4120, "{} bytes after {read} readers", log());
     }
     assert!(kept > 100, "most of them leave the log to the next: {kept}");
-    let entry = open(&path).get_summary("k").expect("read").expect("there").entry;
+    let entry = open(&path).summary("k").expect("read").expect("there").entry;
     assert_eq!(entry.access_count, 200);
 }
 

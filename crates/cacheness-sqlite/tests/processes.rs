@@ -2,13 +2,17 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cacheness_core::ErrorKind;
-use cacheness_core::backend::{MetadataBackend, Position, PutOptions};
+use cacheness_core::backend::{MetadataBackend, Operation, Position, Put};
+use cacheness_core::clock::Timestamp;
+use cacheness_core::entry::Entry;
 use cacheness_sqlite::{FilesystemKind, SqliteMetadata, SqliteOptions};
+use cacheness_testkit::ext::{MetadataExt as _, Scan};
 use cacheness_testkit::sample;
 use common::{Child, Pipe, examine, get, open, place, put};
 
@@ -35,7 +39,7 @@ fn twenty_processes_open_a_fresh_directory() {
     }
 }
 
-/// Reads and a write by other threads, from the inside of a read: if they waited for it, this would never end.
+/// A reader that has not finished keeps no other thread from reading or writing.
 #[test]
 fn threads_read_at_the_same_time_and_beside_a_writer() {
     let (_dir, path) = place();
@@ -43,20 +47,58 @@ fn threads_read_at_the_same_time_and_beside_a_writer() {
     for number in 0..10 {
         put(&store, &format!("{number}"), "before");
     }
-    let mut seen = 0;
-    let visit = &mut |_: &cacheness_core::entry::Glimpse<'_>| {
-        let number = seen.to_string();
+    let reader = rusqlite::Connection::open(&path).expect("opened");
+    reader.execute_batch("BEGIN").expect("begun");
+    let before = || {
+        let sql = "SELECT count(*) FROM cache_entries WHERE payload = CAST('before' AS BLOB)";
+        reader.query_row(sql, (), |row| row.get::<_, i64>(0)).expect("read")
+    };
+    assert_eq!(before(), 10);
+    for number in 0..10 {
+        let number = number.to_string();
         std::thread::scope(|scope| {
             let readers: Vec<_> = (0..4).map(|_| scope.spawn(|| get(&store, &number))).collect();
             readers.into_iter().for_each(|reader| assert_eq!(reader.join().unwrap().as_deref(), Some("before")));
             scope.spawn(|| put(&store, &number, "after")).join().unwrap();
         });
         assert_eq!(get(&store, &number).as_deref(), Some("after"));
-        seen += 1;
-        Ok(())
+        assert_eq!(before(), 10, "a read sees the entries of the time when it began");
+    }
+}
+
+/// One thread puts ten entries with each commit, while others list them.
+#[test]
+fn a_listing_sees_all_of_a_commit_or_nothing() {
+    const ROUNDS: i64 = 300;
+    let (_dir, path) = place();
+    let store = open(&path);
+    let commit = |round: i64| {
+        let entry = |number| Entry { created_at: Timestamp(round), ..sample::inline(&format!("{number}"), b"x") };
+        let entries: Vec<_> = (0..10).map(entry).collect();
+        let puts: Vec<_> = entries.iter().map(|entry| Operation::Put(Put::of(entry))).collect();
+        store.apply(&puts).expect("committed");
     };
-    assert_eq!(store.skim(&Position::Start, 100, visit).unwrap(), None);
-    assert_eq!(seen, 10, "a read sees what was there when it began");
+    commit(0);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (1..=ROUNDS).for_each(commit);
+            is_over.store(true, Ordering::Release);
+        });
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Acquire) {
+                    let found = store.scan(&Scan::default()).expect("listed");
+                    let rounds: BTreeSet<_> = found.iter().map(|found| found.entry.created_at).collect();
+                    assert_eq!((found.len(), rounds.len()), (10, 1), "{rounds:?}");
+                    let found = store.skim(&Position::Start, 100).expect("walked");
+                    let rounds: BTreeSet<_> = found.iter().map(|found| found.created_at).collect();
+                    assert_eq!((found.len(), rounds.len()), (10, 1), "{rounds:?}");
+                }
+            });
+        }
+    });
+    assert!(store.scan(&Scan::default()).expect("listed").iter().all(|found| found.entry.created_at.0 == ROUNDS));
 }
 
 #[test]
@@ -110,7 +152,7 @@ fn nothing_acknowledged_is_lost_when_a_writer_is_killed() {
                     // Replaced every 50 values, so that the number in an entry says how far it got. Some are large.
                     let key = format!("{}", value % 50);
                     let payload = format!("{value:010}").repeat(if value % 7 == 0 { 2_000 } else { 1 });
-                    store.put(&sample::inline(&key, payload.as_bytes()), PutOptions::default()).expect("put");
+                    store.put(&sample::inline(&key, payload.as_bytes())).expect("put");
                     writer.write_all(&value.to_le_bytes()).expect("the parent listens");
                 }
             });
@@ -155,7 +197,7 @@ fn a_process_that_holds_the_lock_makes_others_busy_in_time() {
     let options = SqliteOptions::new(&path).busy_timeout(Duration::from_millis(50));
     let store = SqliteMetadata::open(options).expect("opening needs no lock for writing");
     assert_eq!(get(&store, "k"), None, "reading needs none either");
-    let error = store.put(&sample::inline("k", b"x"), PutOptions::default()).expect_err("locked");
+    let error = store.put(&sample::inline("k", b"x")).expect_err("locked");
     assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
     assert!(error.is_retryable() && error.hint().is_some());
     free.send();

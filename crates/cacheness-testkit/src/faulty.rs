@@ -6,13 +6,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use cacheness_core::backend::{
-    AccessRecord, Confirm, EntryUpdate, Evicted, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan,
+    BlobBackend, BlobCapability, BlobHint, BlobInfo, BlobReader, BlobRef, BlobWriter, Capability, Commit, Committed,
+    Evicted, Eviction, Glimpses, MetadataBackend, Page, Part, Parts, Position, Query, Range, Schema,
 };
-use cacheness_core::backend::{BlobBackend, BlobHint, BlobReader, BlobWriter};
 use cacheness_core::clock::Timestamp;
-use cacheness_core::entry::{Entry, EntrySummary, EntryVersion, Totals};
+use cacheness_core::entry::{Entry, EntrySummary, Totals};
 use cacheness_core::{Error, ErrorKind, Result};
 
 /// What the message of every injected error says.
@@ -91,9 +92,14 @@ impl BlobWriter for FaultyWriter {
         self.inner.local_path()
     }
 
-    fn commit(self: Box<Self>) -> Result<String> {
+    fn commit(self: Box<Self>) -> Result<BlobRef> {
         self.plan.count()?;
         self.inner.commit()
+    }
+
+    fn abort(self: Box<Self>) -> Result<()> {
+        self.plan.count()?;
+        self.inner.abort()
     }
 }
 
@@ -111,11 +117,24 @@ impl BlobReader for FaultyReader {
         self.plan.count()?;
         self.inner.read_exact_at(buffer, offset)
     }
+
+    fn read_ranges(&self, ranges: &mut [Range<'_>]) -> Result<()> {
+        self.plan.count()?;
+        self.inner.read_ranges(ranges)
+    }
+
+    fn parts(&self) -> Option<Parts> {
+        self.inner.parts()
+    }
 }
 
 impl<B: BlobBackend> BlobBackend for FaultyBlobs<B> {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         self.inner.name()
+    }
+
+    fn capability(&self) -> BlobCapability {
+        self.inner.capability()
     }
 
     fn create(&self, hint: BlobHint<'_>) -> Result<Box<dyn BlobWriter>> {
@@ -123,23 +142,33 @@ impl<B: BlobBackend> BlobBackend for FaultyBlobs<B> {
         Ok(Box::new(FaultyWriter { inner: self.inner.create(hint)?, plan: self.plan.clone() }))
     }
 
-    fn open(&self, locator: &str) -> Result<Option<Box<dyn BlobReader>>> {
+    fn open(&self, blob: &BlobRef) -> Result<Box<dyn BlobReader>> {
         self.plan.count()?;
-        let opened = self.inner.open(locator)?;
-        Ok(opened.map(|inner| Box::new(FaultyReader { inner, plan: self.plan.clone() }) as _))
+        Ok(Box::new(FaultyReader { inner: self.inner.open(blob)?, plan: self.plan.clone() }))
     }
 
-    fn delete(&self, locator: &str) -> Result<bool> {
+    fn delete(&self, locators: &[&str]) -> Result<()> {
         self.plan.count()?;
-        self.inner.delete(locator)
+        self.inner.delete(locators)
+    }
+
+    fn sync(&self, locator: &str) -> Result<()> {
+        self.plan.count()?;
+        self.inner.sync(locator)
     }
 
     fn temp_dir(&self) -> Result<Option<PathBuf>> {
         self.inner.temp_dir()
     }
 
-    fn list(&self, visit: &mut dyn FnMut(&str, u64) -> Result<()>) -> Result<()> {
-        self.inner.list(visit)
+    fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<BlobInfo>> {
+        self.plan.count()?;
+        self.inner.list(after, limit)
+    }
+
+    fn sweep(&self, age: Duration) -> Result<u64> {
+        self.plan.count()?;
+        self.inner.sweep(age)
     }
 
     fn close(&self) -> Result<()> {
@@ -164,60 +193,52 @@ impl<M: MetadataBackend> FaultyMetadata<M> {
 }
 
 impl<M: MetadataBackend> MetadataBackend for FaultyMetadata<M> {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         self.inner.name()
     }
 
-    fn get(&self, key: &str) -> Result<Option<Entry>> {
-        self.inner()?.get(key)
+    fn capability(&self) -> Capability {
+        self.inner.capability()
     }
 
-    fn get_summary(&self, key: &str) -> Result<Option<EntrySummary>> {
-        self.inner()?.get_summary(key)
+    fn get(&self, key: &str, part: Part) -> Result<Option<Entry>> {
+        self.inner()?.get(key, part)
     }
 
-    fn equal_blob(&self, entry: &Entry) -> Result<Option<String>> {
+    fn get_batch(&self, keys: &[&str], part: Part) -> Result<Vec<Option<Entry>>> {
+        self.inner()?.get_batch(keys, part)
+    }
+
+    fn commit(&self, commit: &Commit<'_>) -> Result<Committed> {
+        self.inner()?.commit(commit)
+    }
+
+    fn select(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<EntrySummary>> {
+        self.inner()?.select(query, page)
+    }
+
+    fn keys(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<String>> {
+        self.inner()?.keys(query, page)
+    }
+
+    fn skim(&self, from: &Position, limit: usize) -> Result<Glimpses> {
+        self.inner()?.skim(from, limit)
+    }
+
+    fn equal_blob(&self, entry: &Entry) -> Result<Option<BlobRef>> {
         self.inner()?.equal_blob(entry)
     }
 
-    fn put(&self, entry: &Entry, options: PutOptions<'_>) -> Result<PutOutcome> {
-        self.inner()?.put(entry, options)
+    fn knows_blobs(&self, locators: &[&str]) -> Result<Vec<bool>> {
+        self.inner()?.knows_blobs(locators)
     }
 
-    fn update(&self, key: &str, expected: &Entry, update: &EntryUpdate, confirm: Confirm<'_>) -> Result<bool> {
-        self.inner()?.update(key, expected, update, confirm)
-    }
-
-    fn delete(&self, key: &str) -> Result<Option<PutOutcome>> {
-        self.inner()?.delete(key)
-    }
-
-    fn delete_batch(&self, expected: &[EntryVersion]) -> Result<Vec<Option<PutOutcome>>> {
-        self.inner()?.delete_batch(expected)
-    }
-
-    fn clear(&self, orphaned: &mut dyn FnMut(&str)) -> Result<u64> {
-        self.inner()?.clear(orphaned)
-    }
-
-    fn scan(&self, scan: &Scan<'_>) -> Result<Vec<EntrySummary>> {
-        self.inner()?.scan(scan)
+    fn garbage(&self, due: Timestamp, limit: usize) -> Result<Vec<String>> {
+        self.inner()?.garbage(due, limit)
     }
 
     fn evict(&self, eviction: &Eviction<'_>) -> Result<Evicted> {
         self.inner()?.evict(eviction)
-    }
-
-    fn set_pinned(&self, key: &str, pinned: bool) -> Result<bool> {
-        self.inner()?.set_pinned(key, pinned)
-    }
-
-    fn pinned(&self) -> Result<Vec<String>> {
-        self.inner()?.pinned()
-    }
-
-    fn record_accesses(&self, accesses: &[AccessRecord]) -> Result<()> {
-        self.inner()?.record_accesses(accesses)
     }
 
     fn totals(&self) -> Result<Totals> {
@@ -226,6 +247,10 @@ impl<M: MetadataBackend> MetadataBackend for FaultyMetadata<M> {
 
     fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
         self.inner()?.created_range()
+    }
+
+    fn register_schema(&self, schema: &Schema) -> Result<()> {
+        self.inner()?.register_schema(schema)
     }
 
     fn outside_changes(&self) -> Option<u64> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use cacheness_core::clock::Timestamp;
-use cacheness_core::entry::{Computed, Entry, Format, Location};
+use cacheness_core::entry::{BlobRef, Computed, Entry, Format, Location};
 
 /// 2026-11-20T12:00:00Z.
 pub const NOW: Timestamp = Timestamp(1_795_176_000_000_000);
@@ -42,7 +42,7 @@ pub fn inline(key: &str, payload: &[u8]) -> Entry {
 /// An entry of `key` whose payload is a blob of this digest.
 #[must_use]
 pub fn blob(key: &str, locator: &str, digest: Option<[u8; 32]>, size: u64) -> Entry {
-    Entry { size, digest, location: Location::Blob(locator.to_owned()), ..inline(key, b"") }
+    Entry { size, digest, location: Location::Blob(BlobRef::new(locator, size)), ..inline(key, b"") }
 }
 
 /// An entry with every field set.

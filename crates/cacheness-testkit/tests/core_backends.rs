@@ -44,7 +44,7 @@ fn files(shard_chars: u8, durability: Durability) -> BlobFixture {
         let Ok(mut left) = std::fs::read_dir(root.join("tmp")) else { return };
         assert!(left.next().is_none(), "tmp/ is not empty");
     });
-    BlobFixture { backend: Box::new(backend), assert_no_leftovers, keep: Some(Box::new(dir)) }
+    BlobFixture { assert_no_leftovers, keep: Some(Box::new(dir)), ..BlobFixture::new(backend) }
 }
 
 #[test]

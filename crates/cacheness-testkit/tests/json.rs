@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cacheness_core::ErrorKind;
-use cacheness_core::backend::{AccessRecord, EntryUpdate, MetadataBackend, PutOptions, Scan};
+use cacheness_core::backend::{AccessRecord, EntryUpdate, MetadataBackend};
 use cacheness_core::backends::{JsonMetadata, JsonOptions};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, Location};
+use cacheness_testkit::ext::{MetadataExt as _, Scan};
 use cacheness_testkit::sample::{blob, full, inline};
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -23,11 +24,11 @@ fn open(path: &Path) -> JsonMetadata {
 }
 
 fn put(backend: &JsonMetadata, entry: &Entry) {
-    backend.put(entry, PutOptions::default()).expect("put");
+    backend.put(entry).expect("put");
 }
 
 fn get(backend: &JsonMetadata, key: &str) -> Option<Entry> {
-    backend.get(key).expect("got")
+    backend.whole(key).expect("got")
 }
 
 fn names(dir: &Path) -> Vec<String> {
@@ -145,8 +146,8 @@ fn what_is_damaged_foreign_or_newer_is_refused_and_left_alone() {
         let backend = open(&path);
         fs::write(&path, content).expect("written");
         let opening = JsonMetadata::open(&path, JsonOptions::default()).expect_err(content);
-        let reading = backend.get("k").expect_err(content);
-        let writing = backend.put(&inline("new", b""), PutOptions::default()).expect_err(content);
+        let reading = backend.whole("k").expect_err(content);
+        let writing = backend.put(&inline("new", b"")).expect_err(content);
         for error in [opening, reading, writing] {
             assert_eq!(error.kind(), *kind, "{content}: {error}");
             assert!(error.hint().is_some(), "{error}");
@@ -185,8 +186,8 @@ fn a_file_that_is_removed_is_not_made_again() {
     let backend = open(&path);
     put(&backend, &inline("k", b"x"));
     fs::remove_file(&path).expect("removed");
-    assert_eq!(backend.get("k").expect_err("gone").kind(), ErrorKind::Metadata);
-    let error = backend.put(&inline("l", b""), PutOptions::default()).expect_err("gone");
+    assert_eq!(backend.whole("k").expect_err("gone").kind(), ErrorKind::Metadata);
+    let error = backend.put(&inline("l", b"")).expect_err("gone");
     assert_eq!(error.kind(), ErrorKind::Metadata);
     assert_eq!(names(dir.path()), ["cache_metadata.lock"]);
     assert_eq!(open(&path).totals().expect("totals").entries, 0);
@@ -219,7 +220,7 @@ fn a_writer_waits_for_the_lock_and_a_reader_does_not() {
     let lock = fs::File::open(path.with_extension("lock")).expect("opened");
     lock.lock().expect("locked");
     assert!(get(&backend, "k").is_some());
-    let error = backend.put(&inline("l", b""), PutOptions::default()).expect_err("locked");
+    let error = backend.put(&inline("l", b"")).expect_err("locked");
     assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
     assert!(error.is_retryable() && error.hint().is_some());
     std::thread::scope(|scope| {
@@ -243,9 +244,9 @@ fn a_failed_write_changes_nothing() {
     let obstacle = dir.path().join("cache_metadata.json.tmp/x");
     fs::create_dir_all(&obstacle).expect("made");
     for error in [
-        backend.put(&inline("k", b"new"), PutOptions::default()).expect_err("obstructed"),
+        backend.put(&inline("k", b"new")).expect_err("obstructed"),
         backend.delete("k").expect_err("obstructed"),
-        backend.clear(&mut |locator| panic!("{locator} is not orphaned")).expect_err("obstructed"),
+        backend.clear().expect_err("obstructed"),
     ] {
         assert!(matches!(error.kind(), ErrorKind::Storage | ErrorKind::ReadOnly), "{error:?}");
     }
@@ -262,13 +263,13 @@ fn a_failed_write_changes_nothing() {
 fn what_changes_nothing_writes_nothing() {
     let (_dir, path) = place();
     let backend = open(&path);
-    backend.clear(&mut |_| {}).expect("cleared");
+    backend.clear().expect("cleared");
     put(&backend, &inline("k", b"x"));
     let before = fs::metadata(&path).expect("there");
     let keep = fs::File::open(&path).expect("so that its inode is not used again");
     backend.delete("other").expect("deleted");
-    backend.delete_if(&Entry { created_at: Timestamp(1), ..inline("k", b"x") }).expect("deleted");
-    backend.update("k", &full("k", b"x"), &EntryUpdate::default(), &|| Ok(())).expect("not the entry expected");
+    backend.delete_version(&Entry { created_at: Timestamp(1), ..inline("k", b"x") }.version()).expect("deleted");
+    backend.update(&full("k", b"x"), &EntryUpdate::default()).expect("not the entry expected");
     backend.record_accesses(&[AccessRecord { key: "other".into(), at: Timestamp(1), count: 1 }]).expect("passed over");
     let after = fs::metadata(&path).expect("there");
     assert_eq!(std::os::unix::fs::MetadataExt::ino(&after), std::os::unix::fs::MetadataExt::ino(&before));
@@ -287,9 +288,9 @@ fn a_store_opened_for_reading_writes_nothing() {
     assert!(get(&backend, "k").is_some());
     assert_eq!(backend.scan(&Scan::default()).expect("scanned").len(), 1);
     for error in [
-        backend.put(&inline("l", b""), PutOptions::default()).expect_err("read-only"),
+        backend.put(&inline("l", b"")).expect_err("read-only"),
         backend.delete("k").expect_err("read-only"),
-        backend.clear(&mut |_| {}).expect_err("read-only"),
+        backend.clear().expect_err("read-only"),
     ] {
         assert_eq!(error.kind(), ErrorKind::ReadOnly);
     }

@@ -4,7 +4,7 @@ use std::slice::from_ref;
 
 use cacheness_core::ErrorKind;
 use cacheness_core::clock::Timestamp;
-use cacheness_core::entry::{Entry, Location};
+use cacheness_core::entry::{BlobRef, Entry, Location};
 use cacheness_core::formats::table::decode_mmap;
 use cacheness_core::payload::{Check, Payload, PayloadHasher};
 
@@ -79,7 +79,7 @@ fn stored_in_a_file(format: Format, bytes: &[u8], file_hash: u64) -> Stored {
         metadata: None,
         params: None,
         computed: None,
-        location: Location::Blob("blob".into()),
+        location: Location::Blob(BlobRef::new("blob", bytes.len() as u64)),
     };
     let reader = Box::new(Local(file, bytes.len() as u64));
     Stored::new(entry, Some(reader), Check::Xxh3(file_hash), false).unwrap()
@@ -122,8 +122,12 @@ impl std::io::Write for Full {
 }
 
 impl cacheness_core::backend::BlobWriter for Full {
-    fn commit(self: Box<Self>) -> cacheness_core::Result<String> {
+    fn commit(self: Box<Self>) -> cacheness_core::Result<BlobRef> {
         panic!("nothing to commit")
+    }
+
+    fn abort(self: Box<Self>) -> cacheness_core::Result<()> {
+        Ok(())
     }
 }
 

@@ -7,9 +7,10 @@ use std::os::fd::FromRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cacheness_core::backend::{MetadataBackend, PutOptions, Scan};
+use cacheness_core::backend::MetadataBackend;
 use cacheness_core::entry::Location;
 use cacheness_sqlite::{SqliteMetadata, SqliteOptions};
+use cacheness_testkit::ext::{MetadataExt as _, Scan};
 use cacheness_testkit::sample;
 
 /// One test at a time: some of them use SQLite past the store, which a fork in another thread does not wait for.
@@ -42,13 +43,13 @@ pub fn open(path: &Path) -> SqliteMetadata {
 }
 
 pub fn put(store: &SqliteMetadata, key: &str, payload: &str) {
-    store.put(&sample::inline(key, payload.as_bytes()), PutOptions::default()).expect("put");
+    store.put(&sample::inline(key, payload.as_bytes())).expect("put");
 }
 
 pub fn get(store: &SqliteMetadata, key: &str) -> Option<String> {
-    store.get(key).expect("got").map(|entry| match entry.location {
+    store.whole(key).expect("got").map(|entry| match entry.location {
         Location::Inline(bytes) => String::from_utf8(bytes).expect("UTF-8"),
-        Location::Blob(locator) => locator,
+        Location::Blob(blob) => blob.locator,
     })
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use cacheness_core::backend::{AccessRecord, Evicted, Eviction, EvictionOrder, MetadataBackend, PutOptions};
+use cacheness_core::backend::{AccessRecord, Evicted, Eviction, EvictionOrder, MetadataBackend, Put};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::Totals;
 
 use super::MetadataFixture;
+use crate::ext::MetadataExt as _;
 use crate::sample::{NOW, blob, inline};
 
 const SIZE: usize = 10;
@@ -17,7 +18,7 @@ fn file(backend: &dyn MetadataBackend, number: i64, expires_at: Option<Timestamp
     entry.accessed_at = entry.created_at;
     entry.access_count = 0;
     entry.expires_at = expires_at;
-    backend.put(&entry, PutOptions::default()).expect("put");
+    backend.put(&entry).expect("put");
 }
 
 fn access(backend: &dyn MetadataBackend, number: i64, at: i64, count: u64) {
@@ -29,7 +30,7 @@ fn evict(backend: &dyn MetadataBackend, order: EvictionOrder, keep: i64, entries
     let keep = format!("k{keep}");
     let target = Totals { entries, bytes: u64::MAX };
     let expired_at = Timestamp(NOW.0 + 1_000_000);
-    backend.evict(&Eviction { order, expired_at, keep: &keep, target, count }).expect("evicted")
+    backend.evict(&Eviction { order, expired_at, keep: &keep, target, count, garbage_due: None }).expect("evicted")
 }
 
 fn numbers(evicted: &Evicted) -> Vec<i64> {
@@ -58,7 +59,7 @@ pub(super) fn orders(fixture: &MetadataFixture) {
         assert_eq!(backend.totals().expect("counted"), evicted.left);
         assert!(evicted.orphaned.is_empty());
         assert!(evict(backend, order, 9, 6, 100).keys.is_empty(), "the target is reached");
-        backend.clear(&mut |_| {}).expect("cleared");
+        backend.clear().expect("cleared");
     }
 }
 
@@ -94,14 +95,14 @@ pub(super) fn kept(fixture: &MetadataFixture) {
     file(backend, 3, None);
     assert!(backend.pinned().expect("listed").is_empty());
     assert!(backend.set_pinned("k3", true).expect("pinned"));
-    backend.clear(&mut |_| {}).expect("cleared");
+    backend.clear().expect("cleared");
     assert!(backend.pinned().expect("listed").is_empty());
 }
 
 /// What is put pinned is pinned by that put, and stays so.
 pub(super) fn put_pinned(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;
-    let put = |pin| backend.put(&inline("k1", b"x"), PutOptions { pin, ..PutOptions::default() }).expect("put");
+    let put = |pin| backend.put_with(Put { pin, ..Put::of(&inline("k1", b"x")) }).expect("put");
     for number in [0, 2, 3] {
         file(backend, number, None);
     }
@@ -125,7 +126,7 @@ pub(super) fn many_pinned(fixture: &MetadataFixture) {
     for number in 0..count {
         let mut entry = inline(&format!("k{number}"), b"x");
         entry.accessed_at = Timestamp(NOW.0 + number);
-        backend.put(&entry, PutOptions { pin: !may_go(number), ..PutOptions::default() }).expect("put");
+        backend.put_with(Put { pin: !may_go(number), ..Put::of(&entry) }).expect("put");
     }
     for order in [EvictionOrder::FirstIn, EvictionOrder::LeastRecentlyRead, EvictionOrder::LeastOftenRead] {
         // One sample of eight places holds pinned entries only once in six times, twenty samples once in 10^15 times.
@@ -139,7 +140,7 @@ pub(super) fn blobs_and_bytes(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;
     let large = |key: &str, locator: &str| blob(key, locator, None, 1000);
     for entry in [large("k0", "blobs/a"), large("k1", "blobs/a"), large("k2", "blobs/b"), large("k3", "blobs/c")] {
-        backend.put(&entry, PutOptions::default()).expect("put");
+        backend.put(&entry).expect("put");
     }
     let eviction = |bytes, count| Eviction {
         order: EvictionOrder::FirstIn,
@@ -147,6 +148,7 @@ pub(super) fn blobs_and_bytes(fixture: &MetadataFixture) {
         keep: "",
         target: Totals { entries: u64::MAX, bytes },
         count,
+        garbage_due: None,
     };
     let evicted = backend.evict(&eviction(2500, 1)).expect("evicted");
     assert_eq!((evicted.keys, evicted.orphaned), (vec!["k0".to_owned()], vec![]), "k1 names the blob too");

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cacheness_core::ErrorKind;
-use cacheness_core::backend::{AccessRecord, EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Scan};
+use cacheness_core::backend::{
+    AccessRecord, EntryUpdate, MetadataBackend, Operation, Outcome, Part, Position, PutOutcome,
+};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, Location, Totals};
+use cacheness_core::{ErrorKind, Result};
 
 use super::{Check, MetadataFixture, eviction, sharing, skim};
+use crate::ext::{MetadataExt as _, Scan};
 use crate::sample::{NOW, blob, full, inline};
 
 /// The checks of a metadata backend; a model test runs besides them.
@@ -21,17 +24,15 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
     ("a replaced or deleted blob is orphaned once nobody names it", orphans),
     ("equal blobs are shared", sharing::equal_blobs),
     ("a damaged blob is replaced for all that name it", sharing::damaged_blobs),
-    ("who writes is asked before anything is changed", sharing::confirmation),
     ("an update changes what it names, of the entry expected", update),
-    ("delete_if leaves an entry that has been replaced", delete_if),
-    ("delete_batch says of each entry what became of it", delete_batch),
+    ("deleting a version leaves an entry that has been replaced", delete_version),
+    ("a batch of deletions says of each entry what became of it", delete_batch),
     ("accesses are written down", accesses),
     ("scans give pages in the order of keys", scan_pages),
     ("scans by prefix, in Unicode", scan_prefixes),
     ("scans of what has expired", scan_expired),
     ("a walk shows every entry once", skim::every_entry_once),
     ("what was seen may be removed while a walk goes on", skim::removals_between_steps),
-    ("an error ends the step of a walk", skim::an_error_ends_a_step),
     ("entries go in the order asked for", eviction::orders),
     ("what has expired goes first", eviction::expired_first),
     ("what is pinned or just written stays", eviction::kept),
@@ -49,20 +50,20 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
 ];
 
 pub(super) fn put(backend: &dyn MetadataBackend, entry: &Entry) -> PutOutcome {
-    backend.put(entry, PutOptions::default()).expect("put")
+    backend.put(entry).expect("put")
 }
 
-fn change(backend: &dyn MetadataBackend, key: &str, expected: &Entry, update: &EntryUpdate) -> bool {
-    backend.update(key, expected, update, &|| Ok(())).expect("updated, or no error")
+fn change(backend: &dyn MetadataBackend, expected: &Entry, update: &EntryUpdate) -> bool {
+    backend.update(expected, update).expect("updated, or no error")
 }
 
 pub(super) fn get(backend: &dyn MetadataBackend, key: &str) -> Option<Entry> {
-    let entry = backend.get(key).expect("got");
-    let summary = backend.get_summary(key).expect("got");
+    let entry = backend.whole(key).expect("got");
+    let summary = backend.summary(key).expect("got");
     match (&entry, summary) {
         (None, None) => {}
         (Some(entry), Some(summary)) => assert_summary(entry, &summary.entry, summary.inline),
-        _ => panic!("get and get_summary disagree about {key:?}"),
+        _ => panic!("the whole entry and its summary disagree about {key:?}"),
     }
     entry
 }
@@ -88,15 +89,15 @@ fn empty(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;
     assert_eq!(get(backend, "nothing"), None);
     assert_eq!(backend.delete("nothing").expect("no error"), None);
-    assert_eq!(backend.delete_if(&inline("nothing", b"")).expect("no error"), None);
+    assert_eq!(backend.delete_version(&inline("nothing", b"").version()).expect("no error"), None);
     assert_eq!(backend.equal_blob(&blob("nothing", "blobs/a-000000000001", Some([1; 32]), 1)).expect("looked"), None);
-    assert!(!change(backend, "nothing", &inline("nothing", b""), &EntryUpdate::default()));
+    assert!(!change(backend, &inline("nothing", b""), &EntryUpdate::default()));
     backend.record_accesses(&[]).expect("no error");
     backend.record_accesses(&[AccessRecord { key: "nothing".into(), at: NOW, count: 1 }]).expect("passed over");
     assert!(keys(backend, &Scan::default()).is_empty());
     assert_eq!(totals(backend), (0, 0));
     assert_eq!(backend.created_range().expect("looked"), None);
-    assert_eq!(backend.clear(&mut |locator| panic!("{locator} is no blob")).expect("cleared"), 0);
+    assert_eq!(backend.clear().expect("cleared"), (0, vec![]));
     assert!(!backend.name().is_empty());
 }
 
@@ -223,22 +224,22 @@ fn replace(fixture: &MetadataFixture) {
 fn orphans(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;
     let (one, two) = ("blobs/a-000000000001", "blobs/a-000000000002");
-    assert_eq!(put(backend, &blob("a", one, None, 10)).orphaned, None);
-    assert_eq!(put(backend, &blob("a", two, None, 20)).orphaned.as_deref(), Some(one), "replaced by another blob");
-    assert_eq!(put(backend, &blob("a", two, None, 20)).orphaned, None, "replaced by the same blob");
-    assert_eq!(put(backend, &inline("a", b"x")).orphaned.as_deref(), Some(two), "replaced by an inline payload");
+    assert!(put(backend, &blob("a", one, None, 10)).orphaned.is_empty());
+    assert_eq!(put(backend, &blob("a", two, None, 20)).orphaned, [one], "replaced by another blob");
+    assert!(put(backend, &blob("a", two, None, 20)).orphaned.is_empty(), "replaced by the same blob");
+    assert_eq!(put(backend, &inline("a", b"x")).orphaned, [two], "replaced by an inline payload");
     // Two entries that name one blob, with and without a digest.
     for digest in [None, Some([1; 32])] {
         put(backend, &blob("a", one, digest, 10));
         put(backend, &blob("b", one, digest, 10));
         let deleted = backend.delete("a").expect("deleted").expect("there");
-        assert_eq!((deleted.orphaned, deleted.replaced), (None, true), "b still names it");
+        assert_eq!(deleted.orphaned, None, "b still names it");
         assert_eq!(backend.delete("b").expect("deleted").expect("there").orphaned.as_deref(), Some(one));
         put(backend, &blob("a", one, digest, 10));
         put(backend, &blob("b", one, digest, 10));
-        assert_eq!(put(backend, &inline("a", b"")).orphaned, None, "b still names it");
-        assert_eq!(put(backend, &blob("b", two, digest, 5)).orphaned.as_deref(), Some(one));
-        backend.clear(&mut |_| {}).expect("cleared");
+        assert!(put(backend, &inline("a", b"")).orphaned.is_empty(), "b still names it");
+        assert_eq!(put(backend, &blob("b", two, digest, 5)).orphaned, [one]);
+        backend.clear().expect("cleared");
     }
     assert_eq!(totals(backend), (0, 0));
 }
@@ -247,7 +248,7 @@ fn update(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;
     let entry = full("k", b"payload");
     put(backend, &entry);
-    assert!(change(backend, "k", &entry, &EntryUpdate::default()));
+    assert!(change(backend, &entry, &EntryUpdate::default()));
     assert_eq!(get(backend, "k"), Some(entry.clone()), "nothing was named");
     let update = EntryUpdate {
         expires_at: Some(None),
@@ -256,7 +257,7 @@ fn update(fixture: &MetadataFixture) {
         signature: Some(Some([1; 32])),
         created_at: None,
     };
-    assert!(change(backend, "k", &entry, &update));
+    assert!(change(backend, &entry, &update));
     let changed = Entry {
         expires_at: None,
         description: Some("new".into()),
@@ -266,7 +267,7 @@ fn update(fixture: &MetadataFixture) {
     };
     assert_eq!(get(backend, "k"), Some(changed.clone()));
     // What was made from an older state is refused, also where only metadata and description have changed since.
-    assert!(!change(backend, "k", &entry, &update));
+    assert!(!change(backend, &entry, &update));
     let touch = EntryUpdate {
         created_at: Some(Timestamp(5)),
         expires_at: Some(Some(Timestamp(6))),
@@ -279,9 +280,9 @@ fn update(fixture: &MetadataFixture) {
         Entry { signature: None, ..changed.clone() },
         Entry { signature: Some([2; 32]), ..changed.clone() },
     ] {
-        assert!(!change(backend, "k", &stale, &update), "{stale:?}");
+        assert!(!change(backend, &stale, &update), "{stale:?}");
     }
-    assert!(change(backend, "k", &changed, &touch));
+    assert!(change(backend, &changed, &touch));
     let touched = Entry {
         created_at: Timestamp(5),
         accessed_at: Timestamp(5),
@@ -293,25 +294,25 @@ fn update(fixture: &MetadataFixture) {
     };
     assert_eq!(get(backend, "k"), Some(touched.clone()));
     // The entry expected is not there any more: another time, another payload, gone.
-    assert!(!change(backend, "k", &changed, &update));
+    assert!(!change(backend, &changed, &update));
     let other = Entry { file_hash: touched.file_hash ^ 1, ..touched.clone() };
-    assert!(!change(backend, "k", &other, &update));
+    assert!(!change(backend, &other, &update));
     assert_eq!(get(backend, "k"), Some(touched.clone()));
     backend.delete("k").expect("deleted");
-    assert!(!change(backend, "k", &touched, &update));
+    assert!(!change(backend, &touched, &update));
     assert_eq!(get(backend, "k"), None);
 }
 
-fn delete_if(fixture: &MetadataFixture) {
+fn delete_version(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;
     let old = blob("k", "blobs/a-000000000001", None, 10);
     put(backend, &old);
     let newer = Entry { created_at: Timestamp(NOW.0 + 1), ..old.clone() };
     let other = Entry { file_hash: !old.file_hash, ..old.clone() };
-    assert_eq!(backend.delete_if(&newer).expect("no error"), None);
-    assert_eq!(backend.delete_if(&other).expect("no error"), None);
+    assert_eq!(backend.delete_version(&newer.version()).expect("no error"), None);
+    assert_eq!(backend.delete_version(&other.version()).expect("no error"), None);
     assert_eq!(totals(backend), (1, 10));
-    let removed = backend.delete_if(&old).expect("deleted").expect("there");
+    let removed = backend.delete_version(&old.version()).expect("deleted").expect("there");
     assert_eq!(removed.orphaned.as_deref(), Some("blobs/a-000000000001"));
     assert_eq!(get(backend, "k"), None);
     assert_eq!(totals(backend), (0, 0));
@@ -327,7 +328,7 @@ fn delete_batch(fixture: &MetadataFixture) {
     backend.set_pinned("a", true).expect("pinned");
     let [a, b, c, _] = entries.each_ref().map(Entry::version);
     let gone = inline("gone", b"").version();
-    assert_eq!(backend.delete_batch(&[]).expect("nothing to do"), []);
+    assert!(backend.delete_batch(&[]).expect("nothing to do").is_empty());
     let outcomes = backend.delete_batch(&[c.clone(), gone, b, a, c]).expect("deleted");
     let orphaned = outcomes.iter().map(|outcome| outcome.as_ref().map(|outcome| outcome.orphaned.as_deref()));
     assert!(orphaned.eq([Some(None), None, None, Some(Some(shared)), None]), "{outcomes:?}");
@@ -414,7 +415,7 @@ fn scan_expired(fixture: &MetadataFixture) {
         assert_eq!(keys(backend, &Scan { expired_at, ..Scan::default() }), expired(time), "time {time}");
         let of_prefix: Vec<_> = expired(time).into_iter().filter(|key| key.starts_with("1/")).collect();
         assert_eq!(keys(backend, &Scan { expired_at, prefix: "1/", ..Scan::default() }), of_prefix);
-        let page = Scan { expired_at, prefix: "1/", after: Some("1/05"), limit: 3 };
+        let page = Scan { expired_at, prefix: "1/", after: Some("1/05"), limit: 3, ..Scan::default() };
         let expected: Vec<_> = of_prefix.into_iter().filter(|key| key.as_str() > "1/05").take(3).collect();
         assert_eq!(keys(backend, &page), expected);
     }
@@ -427,16 +428,21 @@ fn clear(fixture: &MetadataFixture) {
         put(backend, &blob(&format!("blob {i}"), &format!("blobs/a-{:012x}", i / 2), Some([4; 32]), 5));
     }
     assert_eq!(totals(backend), (200, 800));
-    let mut named = BTreeSet::new();
-    let removed = backend.clear(&mut |locator| assert!(named.insert(locator.to_owned()), "{locator} twice"));
-    assert_eq!(removed.expect("cleared"), 200);
-    assert_eq!(named, (0..50).map(|i| format!("blobs/a-{i:012x}")).collect());
+    let (removed, named) = backend.clear().expect("cleared");
+    assert_eq!(removed, 200);
+    let distinct: BTreeSet<_> = named.iter().cloned().collect();
+    assert_eq!((distinct.len(), named.len()), (50, 50), "no blob is named twice");
+    assert_eq!(distinct, (0..50).map(|i| format!("blobs/a-{i:012x}")).collect());
     assert_eq!(totals(backend), (0, 0));
     assert!(keys(backend, &Scan::default()).is_empty());
-    // The backend may be used from within: the removal is committed by then.
+    // Orphans need not be read at once: the removal is committed by then, and the backend may be used meanwhile.
     put(backend, &blob("k", "blobs/a-000000000001", None, 5));
-    let count = backend.clear(&mut |_| assert_eq!(backend.totals().expect("totals").entries, 0)).expect("cleared");
-    assert_eq!(count, 1);
+    let Outcome::Cleared { entries: 1, orphaned } = backend.apply_one(Operation::Clear).expect("cleared") else {
+        panic!("one entry is cleared");
+    };
+    assert_eq!(backend.totals().expect("totals").entries, 0);
+    put(backend, &blob("k", "blobs/a-000000000002", None, 5));
+    assert_eq!(orphaned.collect::<Result<Vec<_>>>().expect("read"), ["blobs/a-000000000001"]);
 }
 
 fn shrink(fixture: &MetadataFixture) {
@@ -451,7 +457,7 @@ fn shrink(fixture: &MetadataFixture) {
             assert_eq!(get(backend, &entry.key).as_ref(), Some(entry).filter(|entry| entry.key != "7"));
         }
         assert_eq!(totals(backend), (49, 49 * 9000));
-        backend.clear(&mut |_| {}).expect("cleared");
+        backend.clear().expect("cleared");
         backend.shrink().expect("shrunk");
         assert_eq!(totals(backend), (0, 0));
     }
@@ -491,7 +497,7 @@ fn many_totals(fixture: &MetadataFixture) {
         }
         assert_eq!(totals(backend), (sizes.len() as u64, sizes.values().sum()), "after {i}");
         if i == 250 {
-            backend.clear(&mut |_| {}).expect("cleared");
+            backend.clear().expect("cleared");
             sizes.clear();
         }
     }
@@ -514,7 +520,7 @@ fn threads(fixture: &MetadataFixture) {
                     assert_eq!(get_own(backend, &own), payload.as_bytes(), "a thread sees what it has written");
                     // All threads fight for one key: whoever wins, the entry is whole.
                     put(backend, &inline("shared", payload.as_bytes()));
-                    if let Some(entry) = backend.get("shared").expect("got") {
+                    if let Some(entry) = backend.whole("shared").expect("got") {
                         let Location::Inline(bytes) = &entry.location else { panic!("it is inline") };
                         assert_eq!(entry.size, bytes.len() as u64);
                         assert_eq!(entry.file_hash, crate::sample::hash(bytes));
@@ -540,9 +546,9 @@ fn threads(fixture: &MetadataFixture) {
 }
 
 fn get_own(backend: &dyn MetadataBackend, key: &str) -> Vec<u8> {
-    match backend.get(key).expect("got").expect("there").location {
+    match backend.whole(key).expect("got").expect("there").location {
         Location::Inline(bytes) => bytes,
-        Location::Blob(locator) => panic!("{locator} was never written"),
+        Location::Blob(blob) => panic!("{blob:?} was never written"),
     }
 }
 
@@ -575,14 +581,19 @@ fn closed(fixture: &MetadataFixture) {
     backend.close().expect("closing twice is no error");
     let access = AccessRecord { key: "k".into(), at: NOW, count: 1 };
     let errors = [
-        backend.get("k").err(),
-        backend.get_summary("k").err(),
-        backend.put(&entry, PutOptions::default()).err(),
-        backend.update("k", &entry, &EntryUpdate::default(), &|| Ok(())).err(),
+        backend.whole("k").err(),
+        backend.summary("k").err(),
+        backend.get_batch(&["k"], Part::Whole).err(),
+        backend.put(&entry).err(),
+        backend.update(&entry, &EntryUpdate::default()).err(),
         backend.equal_blob(&entry).err(),
+        backend.knows_blobs(&["blobs/a-000000000001"]).err(),
+        backend.garbage(NOW, 1).err(),
         backend.delete("k").err(),
-        backend.delete_if(&entry).err(),
-        backend.clear(&mut |_| {}).err(),
+        backend.delete_version(&entry.version()).err(),
+        backend.clear().err(),
+        backend.skim(&Position::Start, 1).err(),
+        backend.created_range().err(),
         backend.scan(&Scan::default()).err(),
         backend.record_accesses(&[access]).err(),
         backend.totals().err(),

@@ -17,8 +17,8 @@ mod skim;
 
 use std::any::Any;
 
-use cacheness_core::backend::BlobBackend;
-use cacheness_core::backend::MetadataBackend;
+use cacheness_core::backend::{BlobBackend, MetadataBackend};
+use cacheness_core::clock::Clock;
 
 pub use self::blobs::CHECKS as BLOB_CHECKS;
 pub use self::metadata::CHECKS as METADATA_CHECKS;
@@ -57,6 +57,10 @@ pub struct BlobFixture {
     pub backend: Box<dyn BlobBackend>,
     /// Fails if the store holds anything besides the blobs listed (temporary files of a put that was given up).
     pub assert_no_leftovers: Box<dyn Fn()>,
+    /// Makes listings show all that has happened until now.
+    pub settle: Box<dyn Fn()>,
+    /// What blobs are dated by.
+    pub clock: Clock,
     /// What has to live as long as the backend (a temporary directory).
     pub keep: Option<Box<dyn Any>>,
 }
@@ -64,7 +68,13 @@ pub struct BlobFixture {
 impl BlobFixture {
     /// A backend that has no place for leftovers.
     pub fn new(backend: impl BlobBackend + 'static) -> Self {
-        Self { backend: Box::new(backend), assert_no_leftovers: Box::new(|| {}), keep: None }
+        Self {
+            backend: Box::new(backend),
+            assert_no_leftovers: Box::new(|| {}),
+            settle: Box::new(|| {}),
+            clock: Clock::system(),
+            keep: None,
+        }
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use cacheness_core::backend::{AccessRecord, EntryUpdate, PutOptions, Scan, Share};
+use cacheness_core::backend::{AccessRecord, EntryUpdate, Put, Share};
 use cacheness_core::clock::Timestamp;
-use cacheness_core::entry::{Entry, Location, Totals};
+use cacheness_core::entry::{BlobRef, Entry, Location, Totals};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::MetadataFixture;
+use crate::ext::{MetadataExt as _, Scan};
 use crate::sample::{NOW, blob, inline};
 
 /// An operation; keys, locators and digests are few, so that they meet.
@@ -17,7 +18,7 @@ enum Operation {
     PutInline { key: String, payload: Vec<u8>, expires: Option<i64> },
     PutBlob { key: String, locator: u8, digest: Option<u8>, size: u64, share: bool },
     Delete { key: String },
-    DeleteIf { key: String, stale: bool },
+    DeleteVersion { key: String, stale: bool },
     Update { key: String, stale: bool, expires: Option<i64>, description: Option<String> },
     Access { keys: Vec<String> },
     ScanExpired { prefix: String, time: i64, limit: usize },
@@ -33,7 +34,7 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
             |(key, locator, digest, size, share)| Operation::PutBlob { key, locator, digest, size, share }
         ),
         2 => key.clone().prop_map(|key| Operation::Delete { key }),
-        2 => (key.clone(), any::<bool>()).prop_map(|(key, stale)| Operation::DeleteIf { key, stale }),
+        2 => (key.clone(), any::<bool>()).prop_map(|(key, stale)| Operation::DeleteVersion { key, stale }),
         2 => (key.clone(), any::<bool>(), prop::option::of(-3..3_i64), prop::option::of("[a-z]{0,3}")).prop_map(
             |(key, stale, expires, description)| Operation::Update { key, stale, expires, description }
         ),
@@ -59,25 +60,25 @@ impl Model {
     }
 
     /// Files `entry` and returns what is orphaned and what is shared.
-    fn put(&mut self, mut entry: Entry, share: bool) -> (Option<String>, Option<String>) {
+    fn put(&mut self, mut entry: Entry, share: bool) -> (Vec<String>, Option<BlobRef>) {
         let may_share =
             share && entry.digest.is_some() && entry.location.locator().is_some_and(|own| !self.is_named(own));
         let former = self.entries.remove(&entry.key);
         let mut shared = None;
         if may_share {
             let equal = |other: &&Entry| other.digest == entry.digest && other.size == entry.size;
-            let mut locators = self.entries.values().filter(equal).filter_map(|other| other.location.locator());
-            shared = locators.next().map(str::to_owned);
+            let mut blobs = self.entries.values().filter(equal).filter_map(|other| other.location.blob());
+            shared = blobs.next().cloned();
         }
-        if let Some(locator) = &shared {
-            entry.location = Location::Blob(locator.clone());
+        if let Some(blob) = &shared {
+            entry.location = Location::Blob(blob.clone());
         }
         if let Some(former) = &former {
             entry.access_count = former.access_count;
         }
         self.entries.insert(entry.key.clone(), entry);
         let orphan = former.and_then(|former| former.location.locator().map(str::to_owned));
-        (orphan.filter(|orphan| !self.is_named(orphan)), shared)
+        (orphan.into_iter().filter(|orphan| !self.is_named(orphan)).collect(), shared)
     }
 
     fn delete(&mut self, key: &str) -> Option<Option<String>> {
@@ -125,10 +126,11 @@ fn play(fixture: &MetadataFixture, operations: &[Operation]) {
                 let outcome = backend.delete(&key).expect("deleted");
                 assert_eq!(outcome.map(|outcome| outcome.orphaned), model.delete(&key));
             }
-            Operation::DeleteIf { key, stale } => {
+            Operation::DeleteVersion { key, stale } => {
                 let Some(mut expected) = model.entries.get(&key).cloned() else { continue };
                 expected.created_at.0 -= i64::from(stale);
-                let outcome = backend.delete_if(&expected).expect("deleted").map(|outcome| outcome.orphaned);
+                let outcome =
+                    backend.delete_version(&expected.version()).expect("deleted").map(|outcome| outcome.orphaned);
                 assert_eq!(outcome, if stale { None } else { model.delete(&key) });
             }
             Operation::Update { key, stale, expires, description } => {
@@ -137,7 +139,7 @@ fn play(fixture: &MetadataFixture, operations: &[Operation]) {
                 expected.created_at.0 -= i64::from(stale);
                 let (expires_at, description) = (Some(expires.map(at)), description.map(Some));
                 let update = EntryUpdate { expires_at, description: description.clone(), ..EntryUpdate::default() };
-                assert_eq!(backend.update(&key, &expected, &update, &|| Ok(())).expect("updated"), !stale);
+                assert_eq!(backend.update(&expected, &update).expect("updated"), !stale);
                 if !stale {
                     entry.expires_at = expires.map(at);
                     if let Some(description) = description {
@@ -157,7 +159,7 @@ fn play(fixture: &MetadataFixture, operations: &[Operation]) {
                 }
             }
             Operation::ScanExpired { prefix, time, limit } => {
-                let scan = Scan { prefix: &prefix, after: None, limit, expired_at: Some(at(time)) };
+                let scan = Scan { prefix: &prefix, limit, expired_at: Some(at(time)), ..Scan::default() };
                 let found: Vec<_> =
                     backend.scan(&scan).expect("scanned").into_iter().map(|summary| summary.entry.key).collect();
                 let expired = |entry: &&Entry| {
@@ -169,8 +171,7 @@ fn play(fixture: &MetadataFixture, operations: &[Operation]) {
                 assert_eq!(found, expected);
             }
             Operation::Clear => {
-                let mut named = Vec::new();
-                let removed = backend.clear(&mut |locator| named.push(locator.to_owned())).expect("cleared");
+                let (removed, mut named) = backend.clear().expect("cleared");
                 named.sort();
                 let mut expected: Vec<_> =
                     model.entries.values().filter_map(|entry| entry.location.locator().map(str::to_owned)).collect();
@@ -187,14 +188,14 @@ fn play(fixture: &MetadataFixture, operations: &[Operation]) {
     let found = backend.scan(&Scan::default()).expect("scanned");
     assert!(found.iter().map(|summary| &summary.entry.key).eq(model.entries.keys()));
     for (key, entry) in &model.entries {
-        assert_eq!(backend.get(key).expect("got").as_ref(), Some(entry));
+        assert_eq!(backend.whole(key).expect("got").as_ref(), Some(entry));
     }
 }
 
 fn put(fixture: &MetadataFixture, model: &mut Model, entry: Entry, share_blob: bool) {
     let equal = fixture.backend.equal_blob(&entry).expect("looked").filter(|_| share_blob);
-    let share = equal.as_deref().map_or(Share::No, Share::With);
-    let outcome = fixture.backend.put(&entry, PutOptions { share, ..PutOptions::default() }).expect("put");
+    let share = equal.as_ref().map_or(Share::No, |blob| Share::With(&blob.locator));
+    let outcome = fixture.backend.put_with(Put { share, ..Put::of(&entry) }).expect("put");
     assert_eq!(outcome.replaced, model.entries.contains_key(&entry.key));
     let shared = equal.filter(|_| outcome.shared);
     assert_eq!((outcome.orphaned, shared), model.put(entry, share_blob));

@@ -1,26 +1,24 @@
-//! Blobs that several entries name, and what is asked before an entry is written.
+//! Blobs that several entries name.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use cacheness_core::ErrorKind;
-use cacheness_core::backend::{EntryUpdate, MetadataBackend, PutOptions, PutOutcome, Share};
-use cacheness_core::entry::Entry;
+use cacheness_core::backend::{MetadataBackend, Put, PutOutcome, Share};
+use cacheness_core::entry::{BlobRef, Entry};
 
 use super::MetadataFixture;
 use super::metadata::{get, put};
+use crate::ext::MetadataExt as _;
 use crate::sample::{blob, inline};
 
 /// Files `entry` with the blob of an equal one, and returns that with the outcome.
 fn share(backend: &dyn MetadataBackend, entry: &Entry) -> (Option<String>, PutOutcome) {
     let equal = backend.equal_blob(entry).expect("looked");
-    let share = equal.as_deref().map_or(Share::No, Share::With);
-    let outcome = backend.put(entry, PutOptions { share, ..PutOptions::default() }).expect("put");
-    (equal.filter(|_| outcome.shared), outcome)
+    let share = equal.as_ref().map_or(Share::No, |blob| Share::With(&blob.locator));
+    let outcome = backend.put_with(Put { share, ..Put::of(entry) }).expect("put");
+    (equal.filter(|_| outcome.shared).map(|BlobRef { locator, .. }| locator), outcome)
 }
 
 fn replace_blob(backend: &dyn MetadataBackend, entry: &Entry, damaged: &str) -> PutOutcome {
     let share = Share::InPlaceOf(damaged);
-    backend.put(entry, PutOptions { share, ..PutOptions::default() }).expect("put")
+    backend.put_with(Put { share, ..Put::of(entry) }).expect("put")
 }
 
 pub(super) fn equal_blobs(fixture: &MetadataFixture) {
@@ -37,8 +35,8 @@ pub(super) fn equal_blobs(fixture: &MetadataFixture) {
     assert_eq!(found(&blob("f", one, digest, 10)), None, "an entry names its own blob, which must not be deleted");
     // What was found may have gone, or may be the blob of something else by then.
     let with = |key, locator| {
-        let options = PutOptions { share: Share::With(locator), ..PutOptions::default() };
-        backend.put(&blob(key, "blobs/a-0000000000ff", digest, 10), options).expect("put")
+        let entry = blob(key, "blobs/a-0000000000ff", digest, 10);
+        backend.put_with(Put { share: Share::With(locator), ..Put::of(&entry) }).expect("put")
     };
     assert!(!with("z", "blobs/a-0000000000fe").shared, "nobody names it");
     assert!(!with("z", three).shared, "it is of another size");
@@ -52,12 +50,12 @@ pub(super) fn equal_blobs(fixture: &MetadataFixture) {
     put(backend, &blob("h", "blobs/h-000000000009", Some([9; 32]), 1));
     let (shared, outcome) = share(backend, &blob("h", "blobs/h-00000000000a", digest, 10));
     assert_eq!(shared.as_deref(), Some(one));
-    assert_eq!(outcome.orphaned.as_deref(), Some("blobs/h-000000000009"));
+    assert_eq!(outcome.orphaned, ["blobs/h-000000000009"]);
     // A blob is not shared with the entry that is being replaced: putting a value again heals its blob.
-    backend.clear(&mut |_| {}).expect("cleared");
+    backend.clear().expect("cleared");
     put(backend, &blob("a", one, digest, 10));
     let (shared, outcome) = share(backend, &blob("a", two, digest, 10));
-    assert_eq!((shared, outcome.orphaned.as_deref()), (None, Some(one)));
+    assert_eq!((shared, outcome.orphaned), (None, vec![one.to_owned()]));
 }
 
 pub(super) fn damaged_blobs(fixture: &MetadataFixture) {
@@ -80,13 +78,13 @@ pub(super) fn damaged_blobs(fixture: &MetadataFixture) {
     // Nobody names it any more: the caller is told. The same where the entry replaces one that named it.
     put(backend, &blob("d", "blobs/a-000000000004", digest, 10));
     let outcome = replace_blob(backend, &blob("a", "blobs/a-000000000005", digest, 10), three);
-    assert!(outcome.displaced || outcome.orphaned.as_deref() == Some(three), "{outcome:?}");
+    assert_eq!(outcome.orphaned, [three]);
     for key in ["a", "b", "c"] {
         assert_eq!(named(key).as_deref(), Some("blobs/a-000000000005"), "{key}");
     }
     // Only the entry itself named it: it is orphaned as ever. And nothing happens where nobody named it.
     let outcome = replace_blob(backend, &blob("d", "blobs/a-000000000006", digest, 10), "blobs/a-000000000004");
-    assert_eq!((outcome.displaced, outcome.orphaned.as_deref()), (false, Some("blobs/a-000000000004")));
+    assert_eq!(outcome.orphaned, ["blobs/a-000000000004"]);
     let outcome = replace_blob(backend, &blob("e", "blobs/a-000000000007", digest, 10), "blobs/a-0000000000ff");
     assert_eq!(outcome, PutOutcome::default());
     // Removed one by one, each blob is orphaned with the last that names it.
@@ -94,29 +92,4 @@ pub(super) fn damaged_blobs(fixture: &MetadataFixture) {
     assert_eq!(backend.delete("b").expect("deleted").and_then(|outcome| outcome.orphaned), None);
     let orphaned = backend.delete("c").expect("deleted").and_then(|outcome| outcome.orphaned);
     assert_eq!(orphaned.as_deref(), Some("blobs/a-000000000005"));
-}
-
-pub(super) fn confirmation(fixture: &MetadataFixture) {
-    let backend = &*fixture.backend;
-    let asked = AtomicU64::new(0);
-    let no = || {
-        asked.fetch_add(1, Ordering::Relaxed);
-        Err(cacheness_core::Error::new(ErrorKind::InvalidInput, "not now"))
-    };
-    let entry = inline("k", b"old");
-    put(backend, &entry);
-    let newer = Entry { description: Some("new".into()), ..entry.clone() };
-    let options = PutOptions { confirm: Some(&no), ..PutOptions::default() };
-    assert_eq!(backend.put(&newer, options).expect_err("refused").kind(), ErrorKind::InvalidInput);
-    let update = EntryUpdate { description: Some(Some("new".into())), ..EntryUpdate::default() };
-    assert_eq!(backend.update("k", &entry, &update, &no).expect_err("refused").kind(), ErrorKind::InvalidInput);
-    assert_eq!(asked.load(Ordering::Relaxed), 2);
-    assert_eq!(get(backend, "k"), Some(entry), "nothing has been changed");
-    let yes = || {
-        asked.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    };
-    backend.put(&newer, PutOptions { confirm: Some(&yes), ..PutOptions::default() }).expect("put");
-    assert_eq!(asked.load(Ordering::Relaxed), 3);
-    assert_eq!(get(backend, "k"), Some(newer));
 }

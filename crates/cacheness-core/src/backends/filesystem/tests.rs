@@ -11,7 +11,19 @@ fn put(blobs: &FilesystemBlobs, bytes: &[u8]) -> String {
     let hint = BlobHint { stem: "00c0ffee", extension: "bin", size: None };
     let mut writer = blobs.create(hint).expect("a writer");
     writer.write_all(bytes).expect("written");
-    writer.commit().expect("committed")
+    writer.commit().expect("committed").locator
+}
+
+fn open(blobs: &FilesystemBlobs, locator: &str) -> Result<Box<dyn BlobReader>> {
+    blobs.open(&BlobRef::new(locator, 0))
+}
+
+fn delete(blobs: &FilesystemBlobs, locator: &str) -> Result<()> {
+    blobs.delete(&[locator])
+}
+
+fn list(blobs: &FilesystemBlobs) -> Result<Vec<(String, u64)>> {
+    Ok(blobs.list(None, usize::MAX)?.into_iter().map(|info| (info.locator, info.size)).collect())
 }
 
 fn mode(path: &Path) -> u32 {
@@ -40,17 +52,11 @@ fn links_are_never_followed() {
     let elsewhere = dir.path().join("elsewhere");
     std::fs::rename(blobs.root().join("blobs/00"), &elsewhere).expect("moved");
     std::os::unix::fs::symlink(&elsewhere, blobs.root().join("blobs/00")).expect("linked");
-    assert_eq!(blobs.open(&locator).err().expect("refused").kind(), ErrorKind::Integrity);
-    assert!(blobs.delete(&locator).is_err());
+    assert_eq!(open(&blobs, &locator).err().expect("refused").kind(), ErrorKind::Integrity);
+    assert!(delete(&blobs, &locator).is_err());
     assert!(elsewhere.join(locator.rsplit('/').next().expect("a name")).exists(), "nothing was deleted");
-    let mut count = 0;
-    blobs
-        .list(&mut |_, _| {
-            count += 1;
-            Ok(())
-        })
-        .expect("listed");
-    assert_eq!(count, 0);
+    // The directory is refused, or left out.
+    assert!(list(&blobs).unwrap_or_default().is_empty());
     let hint = BlobHint { stem: "00c0ffee", extension: "bin", size: None };
     let error = blobs.create(hint).expect("a writer").commit().expect_err("not through the link");
     assert_eq!(error.kind(), ErrorKind::Integrity);
@@ -58,21 +64,21 @@ fn links_are_never_followed() {
     std::fs::remove_file(blobs.root().join("blobs/00")).expect("unlinked");
     std::fs::create_dir(blobs.root().join("blobs/00")).expect("made");
     std::os::unix::fs::symlink("/etc/passwd", blobs.root().join(&locator)).expect("linked");
-    assert_eq!(blobs.open(&locator).err().expect("refused").kind(), ErrorKind::Integrity);
+    assert_eq!(open(&blobs, &locator).err().expect("refused").kind(), ErrorKind::Integrity);
 }
 
 #[test]
 fn what_is_no_regular_file_is_refused() {
     let (_dir, blobs) = blobs(2, Durability::Normal);
     let locator = put(&blobs, b"x");
-    assert!(blobs.delete(&locator).expect("deleted"));
+    delete(&blobs, &locator).expect("deleted");
     let path = blobs.root().join(&locator);
     rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, FILE_MODE, 0).expect("a pipe");
-    assert_eq!(blobs.open(&locator).err().expect("refused").kind(), ErrorKind::Integrity);
+    assert_eq!(open(&blobs, &locator).err().expect("refused").kind(), ErrorKind::Integrity);
     std::fs::remove_file(&path).expect("removed");
     std::fs::create_dir(&path).expect("made");
-    assert_eq!(blobs.open(&locator).err().expect("refused").kind(), ErrorKind::Integrity);
-    assert!(blobs.delete(&locator).is_err());
+    assert_eq!(open(&blobs, &locator).err().expect("refused").kind(), ErrorKind::Integrity);
+    assert!(delete(&blobs, &locator).is_err());
 }
 
 #[test]
@@ -83,8 +89,9 @@ fn a_file_written_elsewhere_is_adopted() {
         std::fs::write(&made, b"adopted").expect("written");
         let writer = blobs.create(BlobHint { stem: "ab", extension: "parquet", size: Some(7) }).expect("a writer");
         std::fs::rename(&made, writer.local_path().expect("a file")).expect("renamed");
-        let locator = writer.commit().expect("committed");
-        let reader = blobs.open(&locator).expect("opened").expect("there");
+        let BlobRef { locator, size, .. } = writer.commit().expect("committed");
+        assert_eq!(size, 7);
+        let reader = open(&blobs, &locator).expect("opened");
         let mut bytes = [0; 7];
         reader.read_exact_at(&mut bytes, 0).expect("read");
         assert_eq!(&bytes, b"adopted");
@@ -101,14 +108,7 @@ fn foreign_files_are_passed_over() {
     }
     std::fs::create_dir_all(blobs.root().join("blobs/00/deeper")).expect("made");
     std::fs::create_dir_all(blobs.root().join("blobs/toolong")).expect("made");
-    let mut found = Vec::new();
-    blobs
-        .list(&mut |locator, size| {
-            found.push((locator.to_owned(), size));
-            Ok(())
-        })
-        .expect("listed");
-    assert_eq!(found, [(locator, 4)]);
+    assert_eq!(list(&blobs).expect("listed"), [(locator, 4)]);
 }
 
 #[test]
@@ -128,6 +128,7 @@ fn a_full_disk_is_a_typed_error_and_leaves_nothing() {
         extension: "bin".into(),
         stem: "ab".into(),
         file: Some(BufWriter::with_capacity(16, full)),
+        written: 0,
         process: rustix::process::getpid(),
         committed: false,
     });
@@ -147,7 +148,7 @@ fn a_directory_that_is_a_file_is_not_a_store() {
     let blobs = FilesystemBlobs::new(&path, FilesystemOptions::default()).expect("valid options");
     let hint = BlobHint { stem: "ab", extension: "bin", size: None };
     assert_eq!(blobs.create(hint).err().expect("refused").kind(), ErrorKind::NotAStore);
-    assert_eq!(blobs.open("blobs/ab-0123456789ab").err().expect("refused").kind(), ErrorKind::NotAStore);
+    assert_eq!(open(&blobs, "blobs/ab-0123456789ab").err().expect("refused").kind(), ErrorKind::NotAStore);
     assert!(FilesystemBlobs::new("x", FilesystemOptions { shard_chars: 5, ..Default::default() }).is_err());
 }
 
@@ -193,15 +194,15 @@ fn a_link_in_place_of_a_directory_leads_nowhere() {
         assert_eq!(made.expect_err("nothing is written").kind(), ErrorKind::Integrity, "{directory}");
         match directory {
             "blobs" => {
-                let _ = blobs.list(&mut |_, _| panic!("nothing is listed"));
+                assert!(list(&blobs).unwrap_or_default().is_empty());
                 for locator in ["blobs/00c0ffee-0123456789ab.bin", &locator] {
-                    assert_eq!(blobs.open(locator).err().expect("refused").kind(), ErrorKind::Integrity);
-                    assert!(blobs.delete(locator).is_err());
+                    assert_eq!(open(&blobs, locator).err().expect("refused").kind(), ErrorKind::Integrity);
+                    assert!(delete(&blobs, locator).is_err());
                 }
             }
             _ => {
                 assert_eq!(blobs.temp_dir().expect_err("refused").kind(), ErrorKind::Integrity);
-                assert_eq!(blobs.sweep().unwrap_or(0), 0);
+                assert_eq!(blobs.sweep(Duration::ZERO).unwrap_or(0), 0);
             }
         }
         assert_eq!(names(&elsewhere), ["00c0ffee-0123456789ab.bin"]);
@@ -219,7 +220,7 @@ fn what_handlers_left_is_swept_without_following_links() {
     std::os::unix::fs::symlink(&elsewhere, left.with_file_name("link")).expect("linked");
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3 * 24 * 3600);
     File::open(&left).and_then(|file| file.set_modified(old)).expect("an old directory");
-    assert_eq!(blobs.sweep().expect("swept"), 1);
+    assert_eq!(blobs.sweep(Duration::ZERO).expect("swept"), 1);
     assert_eq!(names(&blobs.root().join("tmp")), ["link"], "what nobody here has made is left alone");
     assert_eq!(names(&elsewhere), ["00c0ffee-0123456789ab.bin"]);
 }
@@ -257,7 +258,7 @@ fn closing_releases_the_directory_and_leaves_what_is_open() {
     let (_dir, blobs) = blobs(2, Durability::Full);
     let before = descriptors();
     let locator = put(&blobs, b"abcd");
-    let reader = blobs.open(&locator).expect("opened").expect("there");
+    let reader = open(&blobs, &locator).expect("opened");
     let hint = BlobHint { stem: "ab", extension: "bin", size: None };
     let mut writer = blobs.create(hint).expect("a writer");
     blobs.close().expect("closed");
@@ -267,9 +268,10 @@ fn closing_releases_the_directory_and_leaves_what_is_open() {
     assert_eq!(&content, b"abcd");
     // A put that was under way ends, and finds its own blob when it has come to nothing.
     writer.write_all(b"xyz").expect("written");
-    let late = writer.commit().expect("committed");
-    assert!(blobs.delete(&late).expect("deleted"));
-    assert!(!blobs.delete(&late).expect("there is none"));
+    let late = writer.commit().expect("committed").locator;
+    delete(&blobs, &late).expect("deleted");
+    assert_eq!(open(&blobs, &late).err().expect("deleted").kind(), ErrorKind::NotFound);
+    delete(&blobs, &late).expect("there is none");
     drop(reader);
     assert!(eventually(|| descriptors() <= before), "{} descriptors, {before} before", descriptors());
     drop(blobs);
