@@ -52,6 +52,7 @@ pub(crate) fn run(connection: &Connection, commit: &Commit<'_>) -> Result<Vec<Ou
             }
         }
     }
+    commit.settle(&mut outcomes);
     Ok(outcomes)
 }
 

@@ -209,9 +209,13 @@ impl SqliteMetadata {
         let result = self.run(true, |pool, connection| {
             step(connection, "BEGIN IMMEDIATE")?;
             let (before, known) = {
-                let tracker = pool.tracker();
+                let mut tracker = pool.tracker();
                 let before = tracker.header();
-                (before, tracker.knows_schema(before))
+                let known = tracker.knows_schema(before);
+                if !known {
+                    tracker.note_signing_key(None);
+                }
+                (before, known)
             };
             failpoint::reached("transaction/begun");
             let pages = watch::pages_written(connection);

@@ -23,10 +23,12 @@ pub(crate) fn collected(connection: &Connection, locators: &[String]) -> Result<
     Ok(())
 }
 
-/// Blobs that are due to be deleted.
+/// Blobs that are due to be deleted. One that an entry names again stays recorded until that entry is gone.
 pub(crate) fn garbage(connection: &Connection, due: Timestamp, limit: usize) -> Result<Vec<String>> {
     let failed = |e| translate("cannot list blobs that are to be deleted", e);
-    let mut statement = prepare(connection, "SELECT locator FROM cache_garbage WHERE due <= ?1 ORDER BY due LIMIT ?2")?;
+    let sql = "SELECT locator FROM cache_garbage AS garbage WHERE due <= ?1 AND NOT EXISTS \
+               (SELECT 1 FROM cache_entries WHERE cache_entries.locator = garbage.locator) ORDER BY due LIMIT ?2";
+    let mut statement = prepare(connection, sql)?;
     let found = statement.query_map(params![due.0, i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get(0));
     found.map_err(failed)?.collect::<rusqlite::Result<_>>().map_err(failed)
 }

@@ -1,7 +1,7 @@
 //! SQLite passes the suite of metadata backends, in every mode.
 
 use cacheness_core::config::Durability;
-use cacheness_sqlite::{FilesystemKind, SqliteMetadata, SqliteOptions};
+use cacheness_sqlite::{FilesystemKind, SqliteAccess, SqliteMetadata, SqliteOptions};
 use cacheness_testkit::conformance::{self, MetadataFixture};
 
 fn on_disk(change: impl Fn(SqliteOptions) -> SqliteOptions + Copy + 'static) -> MetadataFixture {
@@ -32,4 +32,15 @@ fn a_file_on_a_network() {
 #[test]
 fn memory() {
     conformance::metadata(|| MetadataFixture::new(SqliteMetadata::open_in_memory().expect("opened")));
+}
+
+#[test]
+fn reading_only() {
+    for kind in [FilesystemKind::Local, FilesystemKind::Network("nfs")] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let options = || SqliteOptions::new(dir.path().join("cache_metadata.db")).filesystem(kind);
+        let writer = SqliteMetadata::open(options()).expect("opened");
+        let reader = SqliteMetadata::open(options().access(SqliteAccess::ReadOnly)).expect("opened");
+        conformance::read_only(&writer, &reader);
+    }
 }

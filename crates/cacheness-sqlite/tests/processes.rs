@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cacheness_core::ErrorKind;
-use cacheness_core::backend::{MetadataBackend, Operation, Position, Put};
+use cacheness_core::backend::{Commit, Committed, Guard, KeyId, MetadataBackend, Operation, Position, Put};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::Entry;
 use cacheness_sqlite::{FilesystemKind, SqliteMetadata, SqliteOptions};
@@ -99,6 +99,59 @@ fn a_listing_sees_all_of_a_commit_or_nothing() {
         }
     });
     assert!(store.scan(&Scan::default()).expect("listed").iter().all(|found| found.entry.created_at.0 == ROUNDS));
+}
+
+/// Processes put with the key that they know while another one changes it: when that has returned, no entry is committed
+/// with a former key.
+#[test]
+fn a_guard_holds_for_all_processes() {
+    const ROTATIONS: u8 = 20;
+    for kind in [FilesystemKind::Local, FilesystemKind::Network("nfs")] {
+        let (_dir, path) = place();
+        let open = || SqliteMetadata::open(SqliteOptions::new(&path).filesystem(kind)).expect("opened");
+        open().close().expect("closed");
+        let write = |child: usize| {
+            let store = open();
+            let mut key: Option<KeyId> = None;
+            for number in 0.. {
+                // So that what others commit is watched for, where that can be done.
+                let _ = store.outside_changes();
+                let entry = Entry {
+                    signature: key.map(|key| [key[0]; 32]),
+                    ..sample::inline(&format!("{child}/{number}"), b"")
+                };
+                let put = [Operation::Put(Put::of(&entry))];
+                let commit = Commit { guard: Some(Guard { signing_key: key }), ..Commit::of(&put) };
+                match store.commit(&commit).expect("committed") {
+                    Committed::Done(_) => {}
+                    Committed::Refused(Some([255, ..])) => return,
+                    Committed::Refused(recorded) => key = recorded,
+                }
+            }
+        };
+        let children: Vec<_> = (0..3).map(|child| Child::start(|| write(child))).collect();
+        let store = open();
+        let signed_before = |number: u8| {
+            let found = store.scan(&Scan::default()).expect("listed");
+            found.iter().filter(|found| found.entry.signature.is_none_or(|signature| signature[0] < number)).count()
+        };
+        let mut counts = Vec::new();
+        for number in 1..=ROTATIONS {
+            let before = store.totals().expect("totals").entries;
+            while store.totals().expect("totals").entries < before + 10 {
+                std::thread::yield_now();
+            }
+            store.apply_one(Operation::SignWith([number; 16])).expect("committed");
+            counts.push(signed_before(number));
+        }
+        store.apply_one(Operation::SignWith([255; 16])).expect("committed");
+        children.into_iter().for_each(Child::join);
+        for (number, count) in (1..).zip(counts) {
+            assert_eq!(signed_before(number), count, "{kind:?}: an entry came after key {number} with a former one");
+        }
+        store.close().expect("closed");
+        assert!(examine(&path).len() >= 10 * usize::from(ROTATIONS));
+    }
 }
 
 #[test]

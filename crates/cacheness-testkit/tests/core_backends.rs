@@ -32,6 +32,15 @@ fn json_metadata_that_survives_a_power_loss() {
 }
 
 #[test]
+fn json_metadata_for_reading_only() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("cache_metadata.json");
+    let open = |read_only| JsonMetadata::open(&path, JsonOptions { read_only, ..JsonOptions::default() });
+    let writer = open(false).expect("opened");
+    conformance::read_only(&writer, &open(true).expect("opened"));
+}
+
+#[test]
 fn memory_blobs() {
     conformance::blobs(|| BlobFixture::new(MemoryBlobs::new()));
 }

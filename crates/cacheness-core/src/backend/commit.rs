@@ -36,6 +36,41 @@ impl<'a> Commit<'a> {
     pub fn of(operations: &'a [Operation<'a>]) -> Self {
         Self { operations, guard: None, garbage_due: None }
     }
+
+    /// For backends whose operations decide one by one which blobs they orphan: takes those out of `outcomes` that a later
+    /// operation of this commit has named again.
+    pub fn settle(&self, outcomes: &mut [Outcome]) {
+        let puts: Vec<(usize, &'a str)> = match self.operations {
+            [] | [_] => return,
+            operations => operations.iter().enumerate().filter_map(own_blob).collect(),
+        };
+        if puts.is_empty() {
+            return;
+        }
+        for (number, outcome) in outcomes.iter_mut().enumerate() {
+            let is_named = |locator: &str| puts.iter().any(|(put, own)| *put > number && *own == locator);
+            match outcome {
+                Outcome::Put(outcome) => outcome.orphaned.retain(|locator| !is_named(locator)),
+                Outcome::Deleted { orphaned, .. } => drop(orphaned.take_if(|locator| is_named(locator))),
+                Outcome::Cleared { orphaned, .. } => {
+                    let named: Vec<String> =
+                        puts.iter().filter(|(put, _)| *put > number).map(|(_, own)| (*own).to_owned()).collect();
+                    let all = std::mem::replace(orphaned, Orphans::none());
+                    let is_orphan = move |locator: &Result<String>| !locator.as_ref().is_ok_and(|l| named.contains(l));
+                    *orphaned = Orphans::new(all.filter(is_orphan));
+                }
+                Outcome::Found(_) | Outcome::Done => {}
+            }
+        }
+    }
+}
+
+/// The number of an operation and the blob that it puts.
+fn own_blob<'a>((number, operation): (usize, &Operation<'a>)) -> Option<(usize, &'a str)> {
+    match operation {
+        Operation::Put(put) => put.entry.location.locator().map(|own| (number, own)),
+        _ => None,
+    }
 }
 
 /// One change.
@@ -120,12 +155,28 @@ pub struct CustomRow<'a> {
     pub values: &'a [(&'a str, Value)],
 }
 
+impl<'a> CustomRow<'a> {
+    /// A row of the table `schema`.
+    #[must_use]
+    pub fn new(schema: &'a str, values: &'a [(&'a str, Value)]) -> Self {
+        Self { schema, values }
+    }
+}
+
 /// A table of the user's own.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Schema {
     /// Its name.
     pub name: String,
+}
+
+impl Schema {
+    /// A table of this name.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into() }
+    }
 }
 
 /// What changes in an entry without its payload being written again. `None` leaves a field as it is.

@@ -84,7 +84,8 @@ pub trait MetadataBackend: Any + Send + Sync + fmt::Debug {
     /// Of each blob, whether an entry names it or it is in the [`garbage`](MetadataBackend::garbage).
     fn knows_blobs(&self, locators: &[&str]) -> Result<Vec<bool>>;
 
-    /// Blobs that no entry names any more and that are due to be deleted, at most `limit`. See [`Commit::garbage_due`].
+    /// Blobs that no entry names any more and that are due to be deleted, at most `limit`. See [`Commit::garbage_due`]. A blob
+    /// that an entry names again is left out until that entry is gone, and is due when that one says.
     fn garbage(&self, due: Timestamp, limit: usize) -> Result<Vec<String>>;
 
     /// Removes entries until the target is reached or as many as wanted are gone.

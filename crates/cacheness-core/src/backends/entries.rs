@@ -94,6 +94,7 @@ impl Entries {
             }
             outcomes.push(outcome);
         }
+        commit.settle(&mut outcomes);
         Ok((Committed::Done(outcomes), changed))
     }
 

@@ -10,7 +10,7 @@ use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, Location, Totals};
 use cacheness_core::{ErrorKind, Result};
 
-use super::{Check, MetadataFixture, eviction, sharing, skim};
+use super::{Check, MetadataFixture, commit, eviction, garbage, guard, reads, sharing, skim};
 use crate::ext::{MetadataExt as _, Scan};
 use crate::sample::{NOW, blob, full, inline};
 
@@ -42,6 +42,22 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
     ("of many entries cold ones go", eviction::many),
     ("clear names every blob once", clear),
     ("room is given back and nothing else", shrink),
+    ("a commit has one outcome for each operation, in order", commit::outcomes),
+    ("an operation sees what those before it have changed", commit::in_order),
+    ("a blob is orphaned when no entry names it after the commit", commit::orphans_of_the_whole),
+    ("a commit happens as a whole or not at all", commit::all_or_nothing),
+    ("a commit of thousands of operations", commit::large),
+    ("rows of the user's own are refused where there are none", commit::custom_rows),
+    ("tags and versions of blobs come back", commit::tags_and_versions),
+    ("a guard that does not hold changes nothing", guard::refusal),
+    ("a guard holds for all handles", guard::two_handles),
+    ("a guard holds for all threads", guard::threads),
+    ("blobs that are to be deleted later are recorded", garbage::recorded),
+    ("garbage is listed when it is due, until it is collected", garbage::due),
+    ("a blob that an entry names is no garbage", garbage::named),
+    ("many entries are read at once", reads::batch),
+    ("keys are listed as entries are", reads::keys),
+    ("the capability does not change", reads::capability),
     ("a large payload travels inside the entry", large_payload),
     ("totals stay true over many puts and deletes", many_totals),
     ("threads at once", threads),

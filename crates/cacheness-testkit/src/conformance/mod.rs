@@ -9,9 +9,13 @@
 //! ```
 
 mod blobs;
+mod commit;
 mod eviction;
+mod garbage;
+mod guard;
 mod metadata;
 mod model;
+mod reads;
 mod sharing;
 mod skim;
 
@@ -82,6 +86,11 @@ impl BlobFixture {
 pub fn metadata(factory: impl Fn() -> MetadataFixture) {
     run("metadata", METADATA_CHECKS, &factory);
     model::metadata(&factory);
+}
+
+/// Checks a metadata backend that is open for reading only, on the store of `writer`, which is empty.
+pub fn read_only(writer: &dyn MetadataBackend, reader: &dyn MetadataBackend) {
+    reads::read_only(writer, reader);
 }
 
 /// Runs all checks of a blob backend, each on a new one.
