@@ -80,13 +80,13 @@ impl Store {
             while !open.is_empty() {
                 let mut updates = Vec::new();
                 for EntrySummary { entry, .. } in self.get_entries(&open)?.into_iter().flatten() {
+                    let Some(update) = change(&entry)? else { continue };
                     let state = self.check_signature(&entry)?;
                     if state == SignatureState::Invalid {
                         let what = format!("entry {}: its signature is wrong", entry.key);
                         return Err(Error::new(ErrorKind::Signature, what).with_hint("put the value again"));
                     }
-                    let update = change(&entry)?;
-                    updates.extend(update.map(|update| Update::of(entry, update, state == SignatureState::Valid)));
+                    updates.push(Update::of(entry, update, state == SignatureState::Valid));
                 }
                 if updates.is_empty() {
                     break;

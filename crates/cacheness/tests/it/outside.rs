@@ -90,8 +90,7 @@ impl Beside {
             if let Ok(Some(report)) = store.verify_integrity("k") {
                 assert!(!report.valid, "{what}");
             }
-            let mut listed = |_: &str, _: u64| Ok(());
-            let _ = store.engine().blobs().list(&mut listed);
+            let _ = store.engine().blobs().list(None, 1000);
             for outcome in [
                 cache.touch(Named("k"), Some(Duration::from_secs(60))).map(drop),
                 cache.put(&noise(2), Named("k")).map(drop),

@@ -36,7 +36,7 @@ pub(super) fn open_beneath(
 }
 
 /// As [`open_beneath`], one component at a time. `path` is a locator's or one of this module's own: it has no `..`.
-fn open_by_component(
+pub(super) fn open_by_component(
     directory: impl AsFd,
     path: &str,
     flags: OFlags,

@@ -1,3 +1,8 @@
+use std::io::Write;
+
+use rustix::fs::FileType;
+
+use super::beneath::open_by_component;
 use super::*;
 
 fn blobs(shard_chars: u8, durability: Durability) -> (tempfile::TempDir, FilesystemBlobs) {
