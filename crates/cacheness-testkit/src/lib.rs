@@ -5,11 +5,13 @@
 //! | module | is for |
 //! |---|---|
 //! | [`conformance`] | what every backend does |
+//! | [`child`] | forked processes |
 //! | [`sample`] | entries to test with |
 //! | [`faulty`] | backends of which any one call fails |
 //! | [`syscalls`] | any one system call of the real backends fails |
 //! | [`power`] | what is left on the disk when the power goes |
 
+pub mod child;
 pub mod conformance;
 pub mod faulty;
 #[cfg(target_os = "linux")]

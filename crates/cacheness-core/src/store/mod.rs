@@ -24,7 +24,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{BlobBackend, BlobHint};
+use crate::backend::{BlobBackend, BlobHint, Locks};
 use crate::backend::{EntryUpdate, Eviction, MetadataBackend, PutOptions, PutOutcome, Scan, Share};
 use crate::backends::Reserve;
 use crate::clock::{Clock, Timestamp};
@@ -32,7 +32,6 @@ use crate::config::StoreConfig;
 use crate::entry::{Computed, Entry, EntrySummary, EntryVersion, Format, Location, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
-use crate::flight::KeyLocks;
 use crate::payload::{Encoded, PayloadHash, Stored};
 use crate::sign::{SignatureState, Signer};
 
@@ -106,7 +105,7 @@ pub struct Store {
     metadata: Box<dyn MetadataBackend>,
     blobs: Arc<dyn BlobBackend>,
     signer: Option<Signer>,
-    locks: Option<Arc<dyn KeyLocks>>,
+    locks: Option<Arc<dyn Locks>>,
     reserve: Option<Reserve>,
     /// Whether an entry may become a miss before it is removed: see [`Store::that_forgets`].
     forgets: bool,
@@ -137,7 +136,7 @@ impl Store {
 
     /// Adds what keeps computations apart between the processes that use the store.
     #[must_use]
-    pub fn with_locks(mut self, locks: Arc<dyn KeyLocks>) -> Self {
+    pub fn with_locks(mut self, locks: Arc<dyn Locks>) -> Self {
         self.locks = Some(locks);
         self
     }
@@ -159,7 +158,7 @@ impl Store {
 
     /// What keeps computations apart between processes, where there is something.
     #[must_use]
-    pub fn locks(&self) -> Option<&Arc<dyn KeyLocks>> {
+    pub fn locks(&self) -> Option<&Arc<dyn Locks>> {
         self.locks.as_ref()
     }
 
@@ -535,10 +534,8 @@ impl Store {
         if let Some(hot) = &self.hot {
             hot.all_gone();
         }
-        if let Some(locks) = &self.locks {
-            locks.close();
-        }
-        self.blobs.close().and(closed)
+        let unlocked = self.locks.as_ref().map_or(Ok(()), |locks| locks.close());
+        self.blobs.close().and(closed).and(unlocked)
     }
 }
 
