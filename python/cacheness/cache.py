@@ -171,7 +171,7 @@ class Cache(Management):
                 thread.
             early_recompute: recomputes the value in a thread before it expires, with a probability that grows as expiry
                 approaches and with the duration of the computation. 1 is a good choice; larger values recompute
-                earlier. The duration is stored in the entry's metadata, as ``compute_seconds``.
+                earlier.
             cache_key: a name to store the value under in place of parameters.
             params: parameters in a dictionary, including those with the name of a keyword.
             parameters: all other keywords are the parameters that identify the value.

@@ -91,7 +91,7 @@ class _Cached:
             background (a thread, or a task of the event loop).
         early_recompute: recomputes a result in the background before it expires, with a probability that grows as
             expiry approaches and with the duration of the computation. 1 is a good choice; larger values recompute
-            earlier. The duration is stored in the entry's metadata, as ``compute_seconds``.
+            earlier.
 
     Beside each entry, 16 bytes record the code: that of the function, and of the functions, methods and classes of its
     own package that it calls (of modules in its own directory, if it belongs to no package), with the constants,
