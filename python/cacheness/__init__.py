@@ -1,4 +1,4 @@
-"""Typed cache and artifact store for people who compute.
+"""Typed cache and artifact store for computed results.
 
 >>> from cacheness import cacheness
 >>> cache = cacheness(":memory:")

@@ -10,7 +10,7 @@ from . import _core
 
 def main() -> int:
     """Runs the command with the arguments of this process and returns its exit code."""
-    # Ctrl-C ends the command at once, as it does with any other.
+    # Ctrl-C ends the command at once, like any other command.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     return _core.cli(["cacheness", *sys.argv[1:]])
 

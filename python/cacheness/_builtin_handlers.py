@@ -1,4 +1,4 @@
-"""The built-in handlers as :class:`~cacheness.CacheHandler` s: the engine's own, outside of a store."""
+"""The engine's built-in handlers as :class:`~cacheness.CacheHandler` s, for use outside a store."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = [
     "named",
 ]
 
-#: What describes a payload besides the kind of value; the last is bytes, written in hexadecimal digits.
+#: Fields that describe a payload besides the kind of value; the last is bytes, written in hexadecimal digits.
 _FIELDS = ("handler", "data_type", "storage_format", "compression_codec", "object_type", "handler_meta")
 
 
 class _Order:
-    """Asks some of the built-in handlers, in this order, as a registry would."""
+    """Tries some of the built-in handlers, in this order, as a registry would."""
 
     _compression: ClassVar[CompressionConfig] = CompressionConfig()
     _config: ClassVar[HandlerConfig] = HandlerConfig()
@@ -47,7 +47,7 @@ class _Order:
 
 
 def handler_of(value: Any, names: list[str]) -> str | None:
-    """The first of the built-in handlers of these names that takes the value."""
+    """The first of the built-in handlers of these names that accepts the value."""
     try:
         description, _, _ = _core.encode_value(value, _Order(names), _as_json(None), False)  # type: ignore[arg-type]
     except CacheSerializationError:
@@ -56,7 +56,7 @@ def handler_of(value: Any, names: list[str]) -> str | None:
 
 
 class _Builtin(CacheHandler):
-    """A built-in handler, for use by itself."""
+    """A built-in handler, for use without a store."""
 
     #: Its names in entries and configurations.
     names: ClassVar[tuple[str, ...]]
@@ -64,7 +64,7 @@ class _Builtin(CacheHandler):
 
     @property
     def data_type(self) -> str:
-        """The kind of value, as entries have it."""
+        """The kind of value, as recorded in entries."""
         return self._data_type
 
     def can_handle(self, data: Any) -> bool:
@@ -83,10 +83,10 @@ class _Builtin(CacheHandler):
             config: a :class:`~cacheness.CompressionConfig`, or the configuration of a cache.
 
         Returns:
-            What :meth:`get` has to know, plain data, with the ``file_path``.
+            The metadata that :meth:`get` needs, plain data, with the ``file_path``.
 
         Raises:
-            CacheSerializationError: another handler is for this value, or none is.
+            CacheSerializationError: another handler stores this value, or none does.
         """
         description, extension, payload = _core.encode_value(
             data,
@@ -103,18 +103,18 @@ class _Builtin(CacheHandler):
     def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:
         """Reads the value from the file that :meth:`put` has written.
 
-        Nothing of the file is checked: a pickle in it runs code.
+        The file is not verified: a pickle in it runs code.
 
         Args:
             file_path: the file.
-            metadata: what ``put`` has returned.
+            metadata: the result of ``put``.
         """
         try:
             texts = [str(metadata[name]) for name in _FIELDS[:-1]]
             meta = bytes.fromhex(metadata["handler_meta"])
         except (KeyError, TypeError, ValueError):
             raise CacheConfigurationError(
-                "the metadata is not what put has returned", hint=f"it has {', '.join(_FIELDS)}"
+                "the metadata is not a result of put", hint=f"it must have {', '.join(_FIELDS)}"
             ) from None
         if texts[0] not in self.names:
             raise CacheConfigurationError(f"the file was written by the handler {texts[0]!r}, not by this one")
@@ -128,7 +128,7 @@ class _Builtin(CacheHandler):
 
 
 class ObjectHandler(_Builtin):
-    """Whatever has no format of its own: plain data as MessagePack, other objects as pickles."""
+    """Values without a format of their own: plain data as MessagePack, other objects as pickles."""
 
     names = ("plain_objects", "object_pickle")
     _data_type = "object"
@@ -193,7 +193,7 @@ def named(name: str) -> CacheHandler | None:
 
 
 def _as_json(config: Any) -> str:
-    """The configuration that a payload is written with."""
+    """The configuration for writing a payload."""
     compression = getattr(config, "compression", config)
     if compression is None:
         compression = CompressionConfig()
@@ -201,6 +201,6 @@ def _as_json(config: Any) -> str:
         raise CacheConfigurationError(f"config is {shown(config)}", hint="give a CompressionConfig")
     ready = CacheConfig()
     ready.compression = compression
-    # Who reads a file by hand has decided to.
+    # The caller reads the file explicitly, and so trusts it.
     ready.security.trust_unsigned_pickles = True
     return ready._checked()._to_json()

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, all of it at once."""
+"""Validation of a configuration: all errors at once."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["ConfigValidationError", "validate_config", "validate_config_strict"]
 
 
 class ConfigValidationError(CacheConfigurationError):
-    """Something that is wrong with a configuration.
+    """An error in a configuration.
 
     Attributes:
-        field: the option, ``section.option``; empty if it is not one option alone.
-        message: what is wrong with it.
-        value: its value, secrets hidden.
-        errors: all that is wrong, where :func:`validate_config_strict` raises it.
+        field: the option, ``section.option``; empty if several options are involved.
+        message: the error.
+        value: the option's value, with secrets hidden.
+        errors: all errors, if :func:`validate_config_strict` raises this one.
     """
 
     def __init__(
@@ -47,17 +47,17 @@ class ConfigValidationError(CacheConfigurationError):
 
 
 def validate_config(config: CacheConfig) -> list[ConfigValidationError]:
-    """All that is wrong with a configuration; opening a cache with it raises the first of these.
+    """Returns all errors of a configuration; opening a cache with it raises the first of them.
 
     Args:
         config: the configuration.
 
     Returns:
-        Errors that name the option; none if a cache can be opened with it. That a directory has another backend, or
-        cannot be written, is seen when it is opened.
+        Errors that name the option; none if the configuration is valid. Whether a directory has another backend, or
+        cannot be written, is checked when it is opened.
 
     Raises:
-        CacheConfigurationError: it is no :class:`CacheConfig`.
+        CacheConfigurationError: ``config`` is not a :class:`CacheConfig`.
     """
     if not isinstance(config, CacheConfig):
         raise CacheConfigurationError(f"config is {shown(config)}", hint="give a CacheConfig")
@@ -97,7 +97,7 @@ def validate_config_strict(config: CacheConfig) -> None:
     """Refuses a configuration that a cache cannot be opened with.
 
     Raises:
-        ConfigValidationError: it names all that is wrong, and has it as ``errors``.
+        ConfigValidationError: the configuration is invalid; all errors are in its message and in ``errors``.
     """
     errors = validate_config(config)
     if len(errors) == 1:
@@ -107,7 +107,7 @@ def validate_config_strict(config: CacheConfig) -> None:
 
 
 def _wrong(sound: CacheConfig, section: Options, option: str, value: Any, name: str) -> list[ConfigValidationError]:
-    """What is wrong with one option; the others of ``sound`` have their defaults."""
+    """The error of one option, if any; the other options of ``sound`` have their defaults."""
     former = section.__dict__.get(option)
     if value == former and type(value) is type(former):
         return []

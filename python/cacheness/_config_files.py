@@ -1,4 +1,4 @@
-"""Configurations as dictionaries, JSON and YAML files, and what a file may say."""
+"""Configurations as dictionaries, JSON and YAML files, and the schema of such files."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = [
 
 
 def create_cache_config(cache_dir: str | os.PathLike[str] | None = None, **options: Any) -> CacheConfig:
-    """A configuration from options, whatever section they belong to; the same as ``CacheConfig(cache_dir=…, …)``.
+    """Creates a configuration from options of any section; the same as ``CacheConfig(cache_dir=…, …)``.
 
     Args:
         cache_dir: the directory.
         options: all others.
 
     Raises:
-        CacheConfigurationError: as :class:`CacheConfig` raises it.
+        CacheConfigurationError: as for :class:`CacheConfig`.
     """
     if cache_dir is not None:
         options["cache_dir"] = cache_dir
@@ -39,13 +39,13 @@ def create_cache_config(cache_dir: str | os.PathLike[str] | None = None, **optio
 
 
 def load_config_from_dict(options: dict[str, Any]) -> CacheConfig:
-    """The configuration that a dictionary says.
+    """Creates a configuration from a dictionary.
 
     Args:
-        options: sections as dictionaries, and single options beside them; what is left out has its default.
+        options: sections as dictionaries, and single options beside them; omitted options have their defaults.
 
     Raises:
-        CacheConfigurationError: an option does not exist, has a value that makes no sense, or is given twice.
+        CacheConfigurationError: an option does not exist, has an invalid value, or is given twice.
     """
     if not isinstance(options, dict) or not all(isinstance(name, str) for name in options):
         raise CacheConfigurationError(f"the configuration is {shown(options)}", hint="give a dictionary of options")
@@ -54,57 +54,58 @@ def load_config_from_dict(options: dict[str, Any]) -> CacheConfig:
         section = given[name]
         if isinstance(section, dict):
             if not all(isinstance(option, str) for option in section):
-                raise CacheConfigurationError(f"{name} has options that are no text")
+                raise CacheConfigurationError(f"{name} has option names that are not text")
             given[name] = SECTIONS[name](**section)
     return CacheConfig(**given)
 
 
 def load_config_from_json(path: str | os.PathLike[str]) -> CacheConfig:
-    """The configuration that a JSON file says, as :func:`load_config_from_dict` reads it.
+    """Reads a configuration from a JSON file, as :func:`load_config_from_dict` does.
 
     Args:
         path: the file.
 
     Raises:
-        CacheStorageError: it cannot be read.
-        CacheConfigurationError: it is no JSON, or as for a dictionary.
+        CacheStorageError: the file cannot be read.
+        CacheConfigurationError: the file is not JSON, or as for a dictionary.
     """
     import json
 
     try:
         options = json.loads(_read(path), object_pairs_hook=_once)
     except ValueError as error:
-        raise CacheConfigurationError(f"{_named(path)} is no valid JSON: {error}") from None
+        raise CacheConfigurationError(f"{_named(path)} is not valid JSON: {error}") from None
     return _loaded(path, options)
 
 
 def load_config_from_yaml(path: str | os.PathLike[str]) -> CacheConfig:
-    """The configuration that a YAML file says, as :func:`load_config_from_dict` reads it. Needs the package PyYAML.
+    """Reads a configuration from a YAML file, as :func:`load_config_from_dict` does. Needs the package PyYAML.
 
     Args:
         path: the file.
 
     Raises:
-        CacheStorageError: it cannot be read.
-        CacheConfigurationError: it is no YAML, or as for a dictionary.
+        CacheStorageError: the file cannot be read.
+        CacheConfigurationError: the file is not YAML, or as for a dictionary.
         CacheUnsupportedError: PyYAML is not installed.
     """
     yaml = _yaml()
     try:
         options = yaml.safe_load(_read(path))
     except yaml.YAMLError as error:
-        raise CacheConfigurationError(f"{_named(path)} is no valid YAML: {error}") from None
-    # An empty file says nothing.
+        raise CacheConfigurationError(f"{_named(path)} is not valid YAML: {error}") from None
+    # An empty file sets no options.
     return _loaded(path, {} if options is None else options)
 
 
 def save_config_to_dict(config: CacheConfig) -> dict[str, Any]:
-    """All options of a configuration as plain data, sections as dictionaries: :func:`load_config_from_dict` reads it.
+    """Returns all options of a configuration as plain data, for :func:`load_config_from_dict`; sections are
+    dictionaries.
 
-    Secrets (passwords in URLs, access keys, tokens) are left out, with a warning that names them.
+    Secrets (passwords in URLs, access keys, tokens) are omitted, with a warning that names them.
 
     Raises:
-        CacheConfigurationError: an option has a value that makes no sense, or is an object that no file can hold.
+        CacheConfigurationError: an option has an invalid value, or is an object that cannot be saved to a file.
     """
     if not isinstance(config, CacheConfig):
         raise CacheConfigurationError(f"config is {shown(config)}", hint="give a CacheConfig")
@@ -119,8 +120,8 @@ def save_config_to_dict(config: CacheConfig) -> dict[str, Any]:
         for option, inner in vars(value).items():
             if hasattr(inner, "_is_backend") or (option == "custom_handlers" and inner):
                 raise CacheConfigurationError(
-                    f"{option} is an object, which no file can hold",
-                    hint="register handlers with register_handler; name a backend in place of giving it",
+                    f"{option} is an object, which cannot be saved to a file",
+                    hint="register handlers with register_handler; give a backend by its name",
                 )
             if option != "custom_handlers":
                 saved[name][option], names = without_secrets(option, inner)
@@ -134,14 +135,14 @@ def save_config_to_dict(config: CacheConfig) -> dict[str, Any]:
 
 
 def save_config_to_json(config: CacheConfig, path: str | os.PathLike[str]) -> None:
-    """Writes :func:`save_config_to_dict` into a JSON file, which replaces one that is there.
+    """Writes the result of :func:`save_config_to_dict` to a JSON file, replacing an existing file.
 
     Args:
         config: the configuration.
         path: the file.
 
     Raises:
-        CacheStorageError: it cannot be written.
+        CacheStorageError: the file cannot be written.
         CacheConfigurationError: as for a dictionary.
     """
     import json
@@ -150,14 +151,15 @@ def save_config_to_json(config: CacheConfig, path: str | os.PathLike[str]) -> No
 
 
 def save_config_to_yaml(config: CacheConfig, path: str | os.PathLike[str]) -> None:
-    """Writes :func:`save_config_to_dict` into a YAML file, which replaces one that is there. Needs the package PyYAML.
+    """Writes the result of :func:`save_config_to_dict` to a YAML file, replacing an existing file. Needs the package
+    PyYAML.
 
     Args:
         config: the configuration.
         path: the file.
 
     Raises:
-        CacheStorageError: it cannot be written.
+        CacheStorageError: the file cannot be written.
         CacheConfigurationError: as for a dictionary.
         CacheUnsupportedError: PyYAML is not installed.
     """
@@ -166,12 +168,12 @@ def save_config_to_yaml(config: CacheConfig, path: str | os.PathLike[str]) -> No
 
 
 def config_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of what :func:`load_config_from_json` reads, for editors and validators."""
+    """The JSON Schema (2020-12) of the files that :func:`load_config_from_json` reads, for editors and validators."""
     sections = {name: _schema_of(section) for name, section in SECTIONS.items()}
     whole = _schema_of(CacheConfig)
     flat: dict[str, Any] = {}
     for section in sections.values():
-        # The first section that has an option of a name has it where the name stands alone.
+        # An option given without its section belongs to the first section that has it.
         flat = {**section["properties"], **flat}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -221,7 +223,7 @@ def _loaded(path: Any, options: Any) -> CacheConfig:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose names differ."""
+    """A JSON object without duplicate names."""
     made = dict(pairs)
     if len(made) < len(pairs):
         names = [name for name, _ in pairs]
@@ -249,11 +251,11 @@ def _read(path: Any) -> str:
     except OSError as error:
         raise CacheStorageError(f"cannot read the configuration {name!r}: {error.strerror}") from error
     except UnicodeDecodeError:
-        raise CacheConfigurationError(f"{name} is no text in UTF-8") from None
+        raise CacheConfigurationError(f"{name} is not UTF-8 text") from None
 
 
 def _write(path: Any, text: str) -> None:
-    """Replaces the file in one step: a reader sees the former one or the new one."""
+    """Replaces the file atomically: a reader sees the previous file or the new one."""
     import tempfile
 
     name = os.path.realpath(_named(path))

@@ -60,21 +60,21 @@ __all__ = [
     "update_data",
 ]
 
-# What stands in brackets behind an array whose part is read.
+# The index of a part of an array.
 _Part = SupportsIndex | slice | EllipsisType
 _Index = _Part | tuple[_Part, ...]
 
 __version__: str
-#: The built-in handlers, in the order in which they are asked.
+#: The built-in handlers, in the order in which they are tried.
 HANDLERS: tuple[str, ...]
 
 @final
 class Blobs:
-    """A blob backend outside of a store: bytes under names that it makes."""
+    """A blob backend without a store: bytes under names that it creates."""
 
     @staticmethod
     def filesystem(directory: str | os.PathLike[str], shard_chars: int) -> Blobs:
-        """Files below ``directory/blobs``, spread over directories with names of so many digits."""
+        """Files below ``directory/blobs``, spread over directories with names of this many digits."""
 
     @staticmethod
     def memory() -> Blobs:
@@ -84,35 +84,35 @@ class Blobs:
         """Writes a new blob and returns its name, which begins with ``stem``."""
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of a blob; ``None`` if there is none."""
+        """The bytes of a blob; ``None`` if it does not exist."""
 
     def exists(self, name: str) -> bool:
-        """Whether there is a blob of this name."""
+        """Whether a blob with this name exists."""
 
     def delete(self, name: str) -> bool:
-        """Removes a blob; ``False`` if there is none."""
+        """Removes a blob; ``False`` if it does not exist."""
 
     def list(self) -> builtins.list[tuple[str, int]]:
         """The names of all blobs and their sizes, in no order."""
 
-#: How to read a payload: handler, kind of value, storage format, codec, type of the value, what the handler must know.
+#: How to read a payload: handler, kind of value, storage format, codec, type of the value, metadata of the handler.
 _Description = tuple[str, str, str, str, str, bytes]
 
 def encode_value(
     value: Any, registry: HandlerRegistry, config: str, payload: bool
 ) -> tuple[_Description, str, bytes | None]:
-    """Encodes a value with the first built-in handler of a registry that takes it.
+    """Encodes a value with the first built-in handler of a registry that accepts it.
 
     Returns:
         How to read it, the extension of a file, and the payload if it is wanted.
     """
 
 def decode_value(description: _Description, payload: bytes, registry: HandlerRegistry, config: str) -> Any:
-    """The value of a payload that ``encode_value`` has made. Nothing is checked: a pickle runs code."""
+    """Decodes a payload of ``encode_value``. It is not verified: a pickle runs code."""
 
 @disjoint_base
 class CacheBase:
-    """What :class:`cacheness.Cache` derives from."""
+    """Base class of :class:`cacheness.Cache`."""
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def _open(
@@ -155,33 +155,33 @@ class CacheBase:
         custom_metadata: Any = None,
         **parameters: Any,
     ) -> str:
-        """Stores a value under its parameters, replacing what is there.
+        """Stores a value under its parameters, replacing an existing value.
 
         Args:
-            data: the value, by position or, where nothing is given by position, as ``data=…``. Beside a value that is
+            data: the value, by position or, if nothing is given by position, as ``data=…``. Beside a value that is
                 given by position, ``data`` is a parameter.
-            metadata: plain data that goes with it, shown by listings: a dictionary whose names are strings.
-            description: a sentence about it, for listings.
-            ttl_seconds: how long it is served, in seconds or as a ``timedelta``; ``None`` for ever. The cache's default
-                if it is not given, or ``...``.
+            metadata: plain data stored with the value and shown in listings: a dictionary with names that are strings.
+            description: a sentence about the value, for listings.
+            ttl_seconds: how long the value is served, in seconds or as a ``timedelta``; ``None`` for no limit. Default,
+                also with ``...``: the cache's.
             cache_key: a name to store it under in place of parameters, up to 1024 bytes of UTF-8.
-            params: parameters in a dictionary, also those that have the name of a reserved keyword.
+            params: parameters in a dictionary, including those with the name of a reserved keyword.
             custom_metadata: not available yet.
-            parameters: all other keywords are the parameters that identify the value. Reserved are ``metadata``,
-                ``custom_metadata``, ``description``, ``ttl_seconds``, ``cache_key``, ``params``, ``default``,
-                ``mmap_mode`` and ``strict_verification``. Without parameters and ``cache_key`` the key is made from the
-                content: equal payloads have one entry.
+            parameters: all other keywords are the parameters that identify the value. Reserved keywords are
+                ``metadata``, ``custom_metadata``, ``description``, ``ttl_seconds``, ``cache_key``, ``params``,
+                ``default``, ``mmap_mode`` and ``strict_verification``. Without parameters and ``cache_key`` the key is
+                derived from the content: equal payloads share one entry.
 
         Returns:
-            The key: 16 hexadecimal digits made from the parameters, or ``cache_key``; 32 digits made from the content.
+            The key: 16 hexadecimal digits for parameters, or ``cache_key``; 32 digits for content.
 
         Raises:
             TypeError: no value, parameters beside ``cache_key``, or a keyword that belongs to ``get``.
-            CacheConfigurationError: ``ttl_seconds`` or ``cache_key`` makes no sense.
+            CacheConfigurationError: ``ttl_seconds`` or ``cache_key`` is invalid.
             CacheSerializationError: a parameter has no stable key, or no handler can store the value.
             CachePickleError: the value can only be pickled and the security configuration refuses that.
             CacheUnsupportedError: ``custom_metadata``.
-            CacheStorageError: it cannot be written; the former value is still there.
+            CacheStorageError: the value cannot be written; the previous value stays.
             CacheReadOnlyError: the cache is read-only.
             CacheClosedError: the cache has been closed.
         """
@@ -199,33 +199,33 @@ class CacheBase:
         params: dict[str, Any] | None = None,
         **parameters: Any,
     ) -> Any:
-        """The value that was put with these parameters, of the type it was put with, or ``default``.
+        """Returns the value that was put with these parameters, with its type, or ``default``.
 
-        Keywords of ``put`` that are no parameters (``metadata``, ``description``) may be given and do nothing. An entry
-        that is damaged or has a wrong signature is logged as a warning and counts as a miss.
+        Keywords of ``put`` that are not parameters (``metadata``, ``description``) are accepted and ignored. An entry
+        that is damaged or has an invalid signature is logged as a warning and counts as a miss.
 
         Args:
             name: the key of the entry, or the name it was stored under, in place of parameters; the same as
             ``cache_key``.
-            default: what to return if there is no such value or it has expired.
-            ttl_seconds: for this call, entries that are older than so many seconds count as expired.
-            mmap_mode: ``"r"`` maps the file read-only and ``"c"`` copy-on-write in place of reading it: uncompressed
+            default: the return value if the value does not exist or has expired.
+            ttl_seconds: for this call, entries older than this number of seconds count as expired.
+            mmap_mode: ``"r"`` maps the file read-only, ``"c"`` copy-on-write, instead of reading it: uncompressed
                 arrays, and with ``"r"`` uncompressed Arrow tables.
-            strict_verification: ``False`` serves an entry although its signature is wrong, with a warning; never a
-                pickle. ``verify_integrity`` says what the signature of an entry is.
+            strict_verification: ``False`` serves an entry with an invalid signature, with a warning; never a pickle.
+                Use ``verify_integrity`` to check the signature of an entry.
             cache_key: the name it was stored under in place of parameters.
-            params: parameters in a dictionary, also those that have the name of a reserved keyword.
+            params: parameters in a dictionary, including those with the name of a reserved keyword.
             parameters: all other keywords are the parameters that identify the value.
 
         Returns:
-            The value, which is the caller's own, or ``default``.
+            The value, which the caller owns, or ``default``.
 
         Raises:
             TypeError: no parameters and no ``cache_key``, or both.
-            ValueError: an ``mmap_mode`` that does not exist.
+            ValueError: an unknown ``mmap_mode``.
             CacheSerializationError: a parameter has no stable key, or the value cannot be decoded.
             CachePickleError: the value is a pickle and the security configuration refuses those.
-            CacheUnsupportedError: the value needs a package or handler that is not here, or cannot be mapped.
+            CacheUnsupportedError: the value needs a missing package or handler, or cannot be mapped.
             CacheStorageError: reading fails.
             CacheClosedError: the cache has been closed.
         """
@@ -243,29 +243,29 @@ class CacheBase:
         params: dict[str, Any] | None = None,
         **parameters: Any,
     ) -> Any:
-        """Part of an array, without reading the rest of it.
+        """Reads a part of an array, without reading the rest of it.
 
-        The hash of the whole payload is not checked, because the whole is not read, unless ``verify`` asks for it.
+        Checks the hash of the whole payload only with ``verify``, which reads all of it.
 
         Args:
-            index: what would stand in brackets behind the array: integers, slices and ``...``; ``np.s_[…]`` makes one.
-            verify: whether the whole payload is read and compared with its hash before. A parameter of this name goes
-                into ``params``.
-            default: what to return if there is no such value or it has expired.
-            ttl_seconds: for this call, entries that are older than so many seconds count as expired.
-            strict_verification: ``False`` serves an entry although its signature is wrong, with a warning.
+            index: an index of the array: integers, slices and ``...``, as made by ``np.s_[…]``.
+            verify: whether to read the whole payload and compare it with its hash first. Pass a parameter of this name
+                in ``params``.
+            default: the return value if the value does not exist or has expired.
+            ttl_seconds: for this call, entries older than this number of seconds count as expired.
+            strict_verification: ``False`` serves an entry with an invalid signature, with a warning.
             cache_key: the name it was stored under in place of parameters.
-            params: parameters in a dictionary, also those that have the name of a reserved keyword.
+            params: parameters in a dictionary, including those with the name of a reserved keyword.
             parameters: all other keywords are the parameters that identify the value.
 
         Returns:
-            What ``get(…)[index]`` would be, or ``default``.
+            The same as ``get(…)[index]``, or ``default``.
 
         Raises:
             IndexError: the index is out of bounds, or has more parts than the array has dimensions.
             TypeError: the index has a part of another type.
-            CacheUnsupportedError: the value is no array.
-            CacheError: as ``get`` raises it.
+            CacheUnsupportedError: the value is not an array.
+            CacheError: as for ``get``.
         """
 
     def get_with_metadata(
@@ -280,15 +280,15 @@ class CacheBase:
         params: dict[str, Any] | None = None,
         **parameters: Any,
     ) -> tuple[Any, dict[str, Any]] | None:
-        """The value and the metadata that it was put with.
+        """Returns the value and its metadata.
 
-        Takes the arguments of ``get``; ``default`` does nothing.
+        Takes the arguments of ``get``; ``default`` is ignored.
 
         Returns:
             The value and its metadata, an empty dictionary if it has none; ``None`` for a miss.
 
         Raises:
-            CacheError: as ``get`` raises it.
+            CacheError: as for ``get``.
         """
 
     def get_metadata(
@@ -299,18 +299,18 @@ class CacheBase:
         params: dict[str, Any] | None = None,
         **parameters: Any,
     ) -> dict[str, Any] | None:
-        """What is known of an entry, without reading its value. Counts neither as a hit nor as a miss.
+        """Describes an entry, without reading its value. Counts neither as a hit nor as a miss.
 
         Args:
-            cache_key: its key, or the name it was stored under, in place of parameters, which are ignored beside it.
-            check_expiration: whether an entry that has expired counts as missing. A parameter of this name goes into
-                ``params``.
-            params: parameters in a dictionary, also those that have the name of a reserved keyword.
+            cache_key: its key, or the name it was stored under, in place of parameters; parameters beside it are
+                ignored.
+            check_expiration: whether an expired entry counts as missing. Pass a parameter of this name in ``params``.
+            params: parameters in a dictionary, including those with the name of a reserved keyword.
             parameters: all other keywords are the parameters that identify the value.
 
         Returns:
-            The dictionary that ``list_entries(include_metadata=True)`` has for the entry; ``None`` if there is none.
-            Its ``metadata`` holds the user's fields, and answers by name also for technical ones that these lack:
+            The dictionary of the entry in ``list_entries(include_metadata=True)``; ``None`` if the entry does not
+            exist. Its ``metadata`` has the user's fields, and also returns these technical fields by name:
             ``file_hash``, ``entry_signature``, ``actual_path``, ``object_type``, ``storage_format``, ``serializer`` and
             ``compression_codec``.
 
@@ -330,16 +330,16 @@ class CacheBase:
         params: dict[str, Any] | None = None,
         **parameters: Any,
     ) -> bool:
-        """Whether there is an entry with these parameters that has not expired. Its value is not read.
+        """Whether an unexpired entry with these parameters exists. Does not read its value.
 
         Args:
             name: its key, or the name it was stored under, in place of parameters; the same as ``cache_key``.
             cache_key: its key, or the name it was stored under, in place of parameters.
-            params: parameters in a dictionary, also those that have the name of a reserved keyword.
+            params: parameters in a dictionary, including those with the name of a reserved keyword.
             parameters: all other keywords are the parameters that identify the value.
 
         Raises:
-            CacheError: as ``get_metadata`` raises it.
+            CacheError: as for ``get_metadata``.
         """
 
     def invalidate(
@@ -356,22 +356,22 @@ class CacheBase:
         Args:
             name: its key, or the name it was stored under, in place of parameters; the same as ``cache_key``.
             cache_key: its key, or the name it was stored under, in place of parameters.
-            params: parameters in a dictionary, also those that have the name of a reserved keyword.
+            params: parameters in a dictionary, including those with the name of a reserved keyword.
             parameters: all other keywords are the parameters that identify the value.
 
         Returns:
-            Whether there was one.
+            Whether it existed.
 
         Raises:
             CacheReadOnlyError: the cache is read-only.
-            CacheError: as ``get_metadata`` raises it.
+            CacheError: as for ``get_metadata``.
         """
 
     def invalidate_by_cache_key(self, cache_key: str) -> bool:
         """Removes the entry of a key, as ``put`` and listings show it.
 
         Returns:
-            Whether there was one.
+            Whether it existed.
 
         Raises:
             CacheReadOnlyError: the cache is read-only.
@@ -380,20 +380,20 @@ class CacheBase:
         """
 
     def list_entries(self, include_metadata: bool = False) -> Entries:
-        """All entries in the order of their keys, without their values; also those that have expired.
+        """Lists all entries in the order of their keys, including expired ones, without their values.
 
         Args:
             include_metadata: whether the dictionaries also have ``metadata``, the user's.
 
         Returns:
             A list of dictionaries, which a notebook shows as a table. Each has among others ``cache_key``, ``function``
-            (the name of the decorated function whose result it is, else ``None``), ``call`` (the call of that function,
-            or the parameters, or the name, in at most 200 characters), ``description`` (``""`` where none was given),
+            (the name of the decorated function, or ``None``), ``call`` (the call of that function,
+            or the parameters, or the name, in at most 200 characters), ``description`` (``""`` if none was given),
             ``data_type``, ``object_type``, ``storage_format``, ``file_size`` (bytes), ``access_count``,
             ``cache_key_params`` and ``compression_info`` (``codec``, ``format``, ``original_size`` and
-            ``compressed_size`` in bytes, and their ``ratio``; ``None`` where a handler of your own does not say). Times
+            ``compressed_size`` in bytes, and their ``ratio``; ``None`` if a custom handler does not report them). Times
             are ISO 8601: ``created``, ``last_accessed`` and ``expires`` in UTC with the offset ``+00:00``;
-            ``created_at``, ``accessed_at`` and ``expires_at`` in local time without an offset, to be compared with
+            ``created_at``, ``accessed_at`` and ``expires_at`` in local time without an offset, to compare with
             ``datetime.now()``.
 
         Raises:
@@ -404,11 +404,11 @@ class CacheBase:
     def cache_key(
         self, *, cache_key: str | None = None, params: dict[str, Any] | None = None, **parameters: Any
     ) -> str:
-        """The key that these parameters have, whether there is an entry or not.
+        """The key of these parameters, whether the entry exists or not.
 
         Args:
-            cache_key: a name in place of parameters, which is returned as it is.
-            params: parameters in a dictionary, also those that have the name of a reserved keyword.
+            cache_key: a name in place of parameters, returned unchanged.
+            params: parameters in a dictionary, including those with the name of a reserved keyword.
             parameters: all other keywords are the parameters.
 
         Returns:
@@ -420,7 +420,7 @@ class CacheBase:
         """
 
     def cleanup_expired(self) -> int:
-        """Removes all entries that have expired.
+        """Removes all expired entries.
 
         Returns:
             How many there were.
@@ -456,22 +456,22 @@ class CacheBase:
         """
 
     def close(self) -> None:
-        """Writes down accesses and releases all resources. Closing twice is no error.
+        """Flushes accesses and releases all resources. Closing twice is not an error.
 
         Later calls raise ``CacheClosedError``.
         """
 
     @property
     def closed(self) -> bool:
-        """Whether the cache has been closed, or never was opened."""
+        """Whether the cache is closed, or was never opened."""
 
     @property
     def read_only(self) -> bool:
-        """Whether nothing may be written."""
+        """Whether it is read-only."""
 
 @final
 class Clock:
-    """A clock that stands still until it is moved, for tests of what expires: ``Cache(…, clock=clock)``.
+    """A clock that advances only when told to, for tests of expiry: ``Cache(…, clock=clock)``.
 
     Several caches may have the same clock. A pickled one comes back as a clock of its own that stands at the same time.
 
@@ -496,7 +496,7 @@ class Clock:
         """Seconds since 1970."""
 
     def advance(self, seconds: float | timedelta, /) -> None:
-        """Moves the clock, back where it is negative.
+        """Moves the clock, backwards if the value is negative.
 
         Args:
             seconds: a number of seconds, or a ``timedelta``.
@@ -509,7 +509,7 @@ class Clock:
 
 @final
 class CallKey:
-    """What a lookup returns unless it returns a value: the key to compute and put under, and what else was found."""
+    """The result of a lookup without a value: the key to compute and store, and what else was found."""
 
     @property
     def key(self) -> str:
@@ -525,7 +525,7 @@ class CallKey:
 
     @property
     def due(self) -> bool:
-        """Whether ``value`` is to be served, and computed anew by somebody."""
+        """Whether ``value`` should be served, and recomputed by one caller."""
 
     @property
     def value(self) -> Any:
@@ -533,33 +533,33 @@ class CallKey:
 
     @property
     def deferred(self) -> bool:
-        """Whether there is a value that ``CallSite.read`` returns."""
+        """Whether ``CallSite.read`` returns a value."""
 
 @final
 class Flight:
-    """The right to compute a value while others wait for it. Only the first of its methods that is called counts."""
+    """The right to compute a value while other callers wait. Only the first call of one of its methods counts."""
 
     def stored(self) -> None:
-        """The entry is there: those who wait look again."""
+        """The entry exists: waiting callers look again."""
 
     def failed(self) -> None:
-        """There will be no entry: those who wait compute for themselves."""
+        """There will be no entry: waiting callers compute for themselves."""
 
     def interrupted(self) -> None:
         """Another caller takes over."""
 
 @final
 class Turn:
-    """The way of a task to a value that is missing."""
+    """A task's wait for a missing value."""
 
     def step(self, look: bool = True) -> Any:
-        """A ``Flight`` to compute with, a value, or a ``CallKey`` to read; ``None`` to ask again after ``delay()``.
+        """A ``Flight`` to compute with, a value, or a ``CallKey`` to read; ``None``: poll again after ``delay()``.
 
         Without ``look`` the entry is known to be damaged.
         """
 
     def delay(self) -> float:
-        """How many seconds to wait."""
+        """The seconds to wait."""
 
 @final
 class CallSite:
@@ -578,11 +578,11 @@ class CallSite:
         collected: list[str] | None = None,
     ) -> Self: ...
     def set_code(self, code: bytes | None) -> None:
-        """Sets the code that is compared with that of entries; the first one counts. ``None``: it is not known."""
+        """Sets the code to compare with that of entries; only the first call counts. ``None``: unknown."""
 
     @property
     def has_code(self) -> bool:
-        """Whether the code has been set, where it is to be set."""
+        """Whether the code has been set, if it must be."""
 
     @property
     def code(self) -> bytes | None:
@@ -595,7 +595,7 @@ class CallSite:
         """The ``CallKey`` of these parameters; nothing is looked up."""
 
     def invalidate(self, cache: CacheBase, params: dict[str, Any]) -> bool:
-        """Removes the entry of these parameters; whether there was one."""
+        """Removes the entry of these parameters; returns whether it existed."""
 
     def lookup(self, cache: CacheBase, params: dict[str, Any]) -> Any:
         """The value of these parameters, or a ``CallKey``."""
@@ -604,29 +604,29 @@ class CallSite:
         """``lookup`` for the keywords of ``Cache.get``."""
 
     def read(self, cache: CacheBase, key: CallKey) -> Any:
-        """The value that a ``CallKey`` has deferred, or a ``CallKey``."""
+        """The deferred value of a ``CallKey``, or a ``CallKey``."""
 
     def begin(self, cache: CacheBase, key: CallKey, inside: Flight | None = None) -> Any:
-        """Waits for its turn: a ``Flight`` to compute with, or the value that somebody else has computed."""
+        """Waits for its turn; returns a ``Flight`` to compute with, or the value that another caller has computed."""
 
     def turn(self, cache: CacheBase, key: CallKey, inside: Flight | None = None) -> Turn:
-        """A turn that a task takes without blocking."""
+        """A turn for a task, which does not block."""
 
     def take_due(self, cache: CacheBase, key: CallKey, inside: Flight | None = None) -> Flight | None:
-        """The flight of a value that is due; ``None`` if somebody else computes it or has computed it."""
+        """The flight of a value to recompute; ``None`` if another caller is computing or has computed it."""
 
     def put(self, cache: CacheBase, key: CallKey, value: Any, spent: float, description: str | None = None) -> None:
-        """Stores a value that took so many seconds to compute."""
+        """Stores a value and the seconds that it took to compute."""
 
     def note_failure(self) -> None:
-        """Notes that the cache failed and the call went on without it."""
+        """Counts a failure of the cache after which the call continued without it."""
 
     def counts(self) -> tuple[int, int, int, int, float]:
-        """Hits, misses, refreshes and failures, and the seconds that the hits took when they were computed."""
+        """Hits, misses, refreshes and failures, and the seconds that the results of the hits took to compute."""
 
 @disjoint_base
 class FunctionBase:
-    """A function whose results are kept."""
+    """A function whose results are cached."""
 
     def __new__(
         cls,
@@ -641,14 +641,14 @@ class FunctionBase:
     def __get__(self, instance: Any, owner: Any = None, /) -> Any: ...
     @property
     def _site(self) -> Site:
-        """What the call site counts and compares."""
+        """Counts and code of the call site."""
 
 def clear_function(cache: CacheBase, function: str) -> int:
     """Removes the entries whose parameters have ``function`` as their ``__function__``, and returns how many."""
 
 @disjoint_base
 class StoreBase:
-    """What :class:`cacheness.BlobStore` derives from."""
+    """Base class of :class:`cacheness.BlobStore`."""
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def _open(
@@ -663,54 +663,54 @@ class StoreBase:
     def _totals(self) -> tuple[int, int]: ...
     def _backends(self) -> tuple[str, str]: ...
     def get(self, key: str, default: Any = None, *, mmap_mode: Literal["r", "c"] | None = None) -> Any:
-        """The value of a key, of the type it was put with, or ``default``.
+        """Returns the value of a key, with its type, or ``default``.
 
         Args:
             key: the key.
-            default: what to return if there is no such entry.
-            mmap_mode: ``"r"`` maps the file read-only and ``"c"`` copy-on-write in place of reading it: uncompressed
+            default: the return value if the entry does not exist.
+            mmap_mode: ``"r"`` maps the file read-only, ``"c"`` copy-on-write, instead of reading it: uncompressed
                 arrays, and with ``"r"`` uncompressed Arrow tables.
 
         Returns:
-            The value, which is the caller's own, or ``default``.
+            The value, which the caller owns, or ``default``.
 
         Raises:
-            ValueError: an ``mmap_mode`` that does not exist.
+            ValueError: an unknown ``mmap_mode``.
             CacheIntegrityError: the payload is missing or damaged.
             CacheSignatureError: the signature is wrong, or missing where one is needed.
             CacheSerializationError: the value cannot be decoded.
             CachePickleError: the value is a pickle and the security configuration refuses those.
-            CacheUnsupportedError: the value needs a package or handler that is not here, or cannot be mapped.
+            CacheUnsupportedError: the value needs a missing package or handler, or cannot be mapped.
             CacheClosedError: the store has been closed.
         """
 
     def get_slice(self, key: str, index: _Index, *, verify: bool = False) -> Any:
-        """Part of an array, without reading the rest of it.
+        """Reads a part of an array, without reading the rest of it.
 
-        The hash of the whole payload is not checked, because the whole is not read, unless ``verify`` asks for it.
+        Checks the hash of the whole payload only with ``verify``, which reads all of it.
 
         Args:
             key: the key.
-            index: what would stand in brackets behind the array: integers, slices and ``...``; ``np.s_[…]`` makes one.
+            index: an index of the array: integers, slices and ``...``, as made by ``np.s_[…]``.
             verify: whether the whole payload is read and compared with its hash before.
 
         Returns:
-            What ``get(key)[index]`` would be; ``None`` if there is no such entry.
+            The same as ``get(key)[index]``; ``None`` if the entry does not exist.
 
         Raises:
             IndexError: the index is out of bounds, or has more parts than the array has dimensions.
             TypeError: the index has a part of another type.
-            CacheUnsupportedError: the value is no array.
-            CacheError: as ``get`` raises it.
+            CacheUnsupportedError: the value is not an array.
+            CacheError: as for ``get``.
         """
 
     def get_metadata(self, key: str) -> dict[str, Any] | None:
-        """What is known of an entry, without reading its value.
+        """Describes an entry, without reading its value.
 
         Returns:
             A dictionary, among others with ``cache_key``, ``metadata`` (what the value was put with), ``data_type``,
             ``object_type``, ``storage_format``, ``file_size`` (bytes), ``created_at`` and ``accessed_at`` (ISO 8601,
-            UTC); ``None`` if there is no such entry.
+            UTC); ``None`` if the entry does not exist.
 
         Raises:
             CacheMetadataError: the database cannot be read.
@@ -718,7 +718,7 @@ class StoreBase:
         """
 
     def update_metadata(self, key: str, metadata: dict[str, Any]) -> bool:
-        """Sets fields of an entry's metadata; other fields and the value stay as they are.
+        """Sets fields of an entry's metadata; other fields and the value stay unchanged.
 
         Args:
             key: the key.
@@ -737,7 +737,7 @@ class StoreBase:
         """Removes an entry.
 
         Returns:
-            Whether there was one.
+            Whether it existed.
 
         Raises:
             CacheReadOnlyError: the store is read-only.
@@ -745,7 +745,7 @@ class StoreBase:
         """
 
     def exists(self, key: str) -> bool:
-        """Whether there is an entry of that key. Its value is not read.
+        """Whether an entry with that key exists. Does not read its value.
 
         Raises:
             CacheMetadataError: the database cannot be read.
@@ -753,7 +753,7 @@ class StoreBase:
         """
 
     def list(self, prefix: str | None = None, metadata_filter: dict[str, Any] | None = None) -> builtins.list[str]:
-        """The keys, in their order.
+        """The keys, in sorted order.
 
         Args:
             prefix: only those that begin with it.
@@ -807,29 +807,29 @@ class StoreBase:
         """
 
     def close(self) -> None:
-        """Releases all resources. Closing twice is no error.
+        """Releases all resources. Closing twice is not an error.
 
         Later calls raise ``CacheClosedError``.
         """
 
     @property
     def read_only(self) -> bool:
-        """Whether nothing may be written."""
+        """Whether it is read-only."""
 
 @final
 class Table:
-    """A table on its way to or from Python, with the Arrow C stream interface.
+    """A table passed to or from Python, with the Arrow C stream interface.
 
     Columns can be taken out one by one. After the first the table exports no stream.
     """
 
     @staticmethod
     def empty_like(source: Any) -> Table:
-        """The table that comes back from ``source`` if it has no rows: shows whether its types survive."""
+        """The table that comes back from ``source`` without rows: shows whether its types survive."""
 
     @property
     def description(self) -> str | None:
-        """The description that travelled with the table, or ``None``."""
+        """The stored description of the table, or ``None``."""
 
     @property
     def num_rows(self) -> int:
@@ -840,7 +840,7 @@ class Table:
         """Columns."""
 
     def take(self, index: int) -> TableColumn:
-        """Takes column ``index`` out: its memory is then the caller's alone."""
+        """Takes out column ``index``: the caller then owns its memory alone."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
 
@@ -854,7 +854,7 @@ class TableColumn:
 
     @staticmethod
     def from_texts(values: Any, na: Any) -> tuple[TableColumn, str | None] | None:
-        """The strings of an object array, and the name of what stands for missing ones (``None``, ``NA``, ``nan``).
+        """The strings of an object array, and the name of the missing value (``None``, ``NA``, ``nan``).
 
         Args:
             values: the array, of one dimension.
@@ -869,13 +869,13 @@ class TableColumn:
         """
 
     def objects(self, missing: Any) -> Any | None:
-        """The values of a column of strings or bytes as an array of objects, ``missing`` where one is null.
+        """The values of a column of strings or bytes as an array of objects, with ``missing`` for nulls.
 
         Equal values may be one object. ``None`` for a column of another type, which is then still whole.
         """
 
     def numpy(self) -> tuple[Any, Any | None] | None:
-        """The values of a column of fixed width as an array that may be written to, and where they are null.
+        """The values of a column of fixed width as a writable array, and a mask of nulls.
 
         Dates, times and 16-bit floats come as the integers that they are made of. Values under nulls are of no meaning.
 
@@ -898,7 +898,7 @@ def cache_key(params: dict[str, Any], config: dict[str, Any] | None = None) -> s
     """
 
 def check_config(json: str) -> None:
-    """Refuses a configuration, as ``CacheConfig._to_json`` writes it, whose values make no sense.
+    """Refuses a configuration, as ``CacheConfig._to_json`` writes it, with invalid values.
 
     Raises:
         CacheConfigurationError: a value that makes no sense; the sentence names its option.
@@ -935,16 +935,16 @@ def set_default_handlers_changed(changed: bool) -> None:
     """Whether the registry that all caches share has custom handlers."""
 
 def delete_where(cache: CacheBase, function: Callable[[dict[str, Any]], bool], names: bool = False, /) -> int:
-    """Removes the entries for which a function of their dictionary is true, once it has been asked about all of them.
+    """Removes the entries for which a predicate of their dictionary is true, after it has been called for all of them.
 
     With ``names`` the function gets what stands under the names that ``delete_matching`` looks up.
     """
 
 def delete_matching(cache: CacheBase, values: dict[str, Any], /) -> int:
-    """Removes the entries that have all these values."""
+    """Removes the entries with all these values."""
 
 def touch_matching(cache: CacheBase, values: dict[str, Any], /) -> int:
-    """Makes the entries fresh that have all these values; returns how many had not expired."""
+    """Restarts the time to live of the entries with all these values; returns the number of unexpired ones."""
 
 def delete_batch(cache: CacheBase, kwargs_list: Iterable[Mapping[str, Any]], /) -> int:
     """Removes the entries of these keywords, each a dictionary as ``invalidate`` takes them; returns how many were
@@ -955,13 +955,13 @@ def pinned(cache: CacheBase, /) -> list[str]:
     """The keys of all pinned entries, in ascending order."""
 
 def set_pinned(cache: CacheBase, pinned: bool, /, **params: Any) -> bool:
-    """Keeps an entry from being evicted, or no longer; ``False`` if there is none."""
+    """Pins or unpins an entry; ``False`` if it does not exist."""
 
 def touch(cache: CacheBase, /, **params: Any) -> bool:
-    """Makes an entry as fresh as if it had just been put; ``False`` if there is none."""
+    """Restarts the time to live of an entry; ``False`` if it does not exist."""
 
 def update_data(cache: CacheBase, data: Any, /, **params: Any) -> bool:
-    """Replaces the value of an entry and keeps its description and metadata; ``False`` if there is none."""
+    """Replaces the value of an entry and keeps its description and metadata; ``False`` if it does not exist."""
 
 # ----- For the package's own tests, and in no wheel: the feature `testing` of the crate, see scripts/build.sh.
 
@@ -972,7 +972,7 @@ def derive_key(encoding: bytes) -> tuple[str, str]:
     """Key and fingerprint of an encoding, in hexadecimal digits."""
 
 def render_params(encoding: bytes) -> Any:
-    """What a listing shows of an encoding of parameters."""
+    """The text of an encoding of parameters in a listing."""
 
 def plain_dumps(value: Any) -> bytes | None:
     """The encoding of a plain value, or ``None`` if it is not plain."""
@@ -981,10 +981,10 @@ def plain_loads(data: bytes) -> Any:
     """The value of an encoding."""
 
 def array_dumps(value: Any, config_json: str | None = None) -> tuple[dict[str, Any], bytes] | None:
-    """Encodes an array: what describes the payload, and the payload; ``None`` if it is not for arrays."""
+    """Encodes an array: the description of the payload, and the payload; ``None`` if the value is not an array."""
 
 def array_loads(meta: dict[str, Any], payload: bytes) -> Any:
-    """Decodes what :func:`array_dumps` returned."""
+    """Decodes the result of :func:`array_dumps`."""
 
 def array_load_file(meta: dict[str, Any], path: str | os.PathLike[str]) -> Any:
     """Decodes a payload that is a file."""
@@ -996,7 +996,7 @@ def array_slice(meta: dict[str, Any], path: str | os.PathLike[str], index: _Inde
     """Reads a part of a payload that is a file."""
 
 def table_dumps(value: Any, config_json: str | None = None) -> tuple[dict[str, Any], bytes] | None:
-    """Encodes a table: what describes the payload, and the payload; ``None`` if it is not for tables."""
+    """Encodes a table: the description of the payload, and the payload; ``None`` if the value is not a table."""
 
 def table_loads(meta: dict[str, Any], payload: bytes) -> Any:
-    """Decodes what :func:`table_dumps` returned."""
+    """Decodes the result of :func:`table_dumps`."""

@@ -1,4 +1,4 @@
-"""Dill, without what it only pretends to keep: a handle that comes back is another one, or none at all."""
+"""Dill, without the types that it cannot restore: a restored handle is another handle, or none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cacheness._replaced import check, named
 
 __all__ = ["dumps"]
 
-#: Types that dill makes something new of: a lock that nobody waits for, a file opened again, a reference to nothing.
+#: Types of which dill restores a new object: an unused lock, a reopened file, a reference to nothing.
 _HANDLES = frozenset(
     {
         _thread.LockType,
@@ -36,30 +36,30 @@ _HANDLES = frozenset(
         weakref.CallableProxyType,
         types.GeneratorType,
         types.FrameType,
-        type(dt.datetime_CAPI),  # a pointer of C; the class has a name from Python 3.13 on
+        type(dt.datetime_CAPI),  # a C pointer; its class has a name from Python 3.13 on
     }
 )
 
 
 class _Pickler(dill.Pickler):  # type: ignore[misc]
-    # Dill knows its own by the module's name, which has "dill" in it.
+    # Dill recognises its own picklers by "dill" in the name of the module.
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) in _HANDLES:
-            raise pickle.PicklingError(f"{noun(obj)} belongs to this process and cannot be kept")
+            raise pickle.PicklingError(f"{noun(obj)} belongs to this process and cannot be stored")
         if isinstance(obj, type):
             check(obj)
             if obj.__module__ == "__main__" and named(obj) is obj:
-                # By name, as pickle has it: of a copy of the class nothing would be an instance.
+                # By name, like pickle: no other object would be an instance of a copy of the class.
                 return obj.__qualname__
         reduce = reducer(type(obj))
         if reduce is not None:
             function, arguments, *rest = reduce(obj)
-            # The pickler of Python takes no buffer that is empty or one byte.
+            # Python's pickler accepts no buffers of zero or one byte.
             inside = (bytearray(a.raw()) if isinstance(a, pickle.PickleBuffer) else a for a in arguments)
             return function, tuple(inside), *rest
         numpy = sys.modules.get("numpy")
         if numpy is not None and isinstance(obj, numpy.dtype):
-            # Dill keeps the class of its items alone, and so loses their byte order.
+            # Dill stores only the class of the items, and so loses their byte order.
             return obj.__reduce__()
         return NotImplemented
 
@@ -68,7 +68,8 @@ def dumps(value: Any) -> bytes:
     """``dill.dumps`` of protocol 5.
 
     Raises:
-        Exception: whatever the value's classes raise; ``PicklingError`` for a lock, an open file and other handles.
+        PicklingError: for a lock, an open file and other handles.
+        Exception: any exception of the value's classes.
     """
     out = io.BytesIO()
     _Pickler(out, protocol=5).dump(value)

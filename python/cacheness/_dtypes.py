@@ -11,7 +11,7 @@ _STRING = "string"
 
 
 def to_text(dtype: Any) -> str | None:
-    """The text from which a dtype comes back equal; ``None`` for what is no dtype of pandas, or has no such text."""
+    """The text that restores an equal dtype; ``None`` if there is none, or the value is not a dtype of pandas."""
     import pandas as pd
     from pandas.api.extensions import ExtensionDtype
 
@@ -28,7 +28,7 @@ def to_text(dtype: Any) -> str | None:
 
 
 def _texts(dtype: Any, pd: Any) -> list[str]:
-    """Texts that may be those of the dtype."""
+    """Candidate texts of the dtype."""
     if isinstance(dtype, pd.CategoricalDtype):
         known = dtype.categories is not None
         categories = {

@@ -1,4 +1,4 @@
-"""The configuration as the engine reads it: JSON, in the engine's own sections."""
+"""The configuration in the form that the engine reads: JSON, in the engine's own sections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def as_json(config: CacheConfig, *, content_addressable: bool) -> str:
-    """A configuration that has been checked, as the engine reads it."""
+    """A checked configuration, in the form that the engine reads."""
     backend = config.metadata.backend
     store = {
         "metadata_backend": backend if isinstance(backend, str) else None,
@@ -31,7 +31,7 @@ def as_json(config: CacheConfig, *, content_addressable: bool) -> str:
             "memory_cache_max_mb": config.metadata.memory_cache_max_mb,
             "memory_cache_ttl_seconds": config.metadata.memory_cache_ttl_seconds,
         },
-        # Not `asdict`, which copies deeply: a third of the time it takes to open a cache.
+        # Not `asdict`: its deep copy takes a third of the time of opening a cache.
         "compression": vars(config.compression),
         "serialization": vars(config.serialization),
         "security": vars(config.security),

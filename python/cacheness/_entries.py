@@ -1,4 +1,4 @@
-"""What methods return about entries: plain lists and dictionaries that also show themselves well."""
+"""Results of methods about entries: plain lists and dictionaries with a readable display."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ROWS = 20
 #: The longest text in a row.
 _WIDTH = 60
 
-#: Fields of an entry that its metadata also answers for.
+#: Fields of an entry that its metadata also returns.
 _TECHNICAL = (
     "object_type",
     "storage_format",
@@ -28,8 +28,8 @@ _TECHNICAL = (
 class EntryMetadata(dict[str, Any]):
     """The user's metadata of an entry.
 
-    It holds the user's fields only, so that it can be put again. Asked by name (``[]``, ``get``, ``in``), it also
-    answers for technical fields of the entry that these lack.
+    It contains only the user's fields, so that it can be put again. Access by name (``[]``, ``get``, ``in``) also finds
+    the technical fields of the entry, unless a user's field has the same name.
     """
 
     __slots__ = ("_technical",)
@@ -50,7 +50,7 @@ class EntryMetadata(dict[str, Any]):
 
 
 def add_technical_fields(entry: dict[str, Any]) -> None:
-    """Has the metadata of an entry answer for its technical fields."""
+    """Makes the technical fields of an entry accessible through its metadata."""
     metadata = EntryMetadata(entry["metadata"])
     metadata._technical = {name: entry[name] for name in _TECHNICAL if entry[name] is not None}
     entry["metadata"] = metadata
@@ -111,11 +111,11 @@ class Stats(dict[str, Any]):
 
 
 class StoreReport(dict[str, Any]):
-    """What the check of a whole store found.
+    """The result of checking a whole store.
 
-    ``valid`` (whether no entry is damaged or forged), ``entries`` (how many there are), ``signatures`` (how many of
-    them are ``valid``, ``unsigned``, ``invalid``), ``problems`` (for each entry that is not valid its ``cache_key`` and
-    what ``verify_integrity`` says of it).
+    ``valid`` (whether no entry is damaged or forged), ``entries`` (their number), ``signatures`` (the numbers of
+    ``valid``, ``unsigned`` and ``invalid`` ones), ``problems`` (for each invalid entry its ``cache_key`` and the result
+    of ``verify_integrity``).
     """
 
     __slots__ = ()
@@ -133,11 +133,11 @@ class StoreReport(dict[str, Any]):
 
 
 def check(keys: Iterable[str], verify: Callable[[str], dict[str, Any] | None]) -> StoreReport:
-    """Checks the entries of a store one after the other.
+    """Checks the entries of a store one by one.
 
     Args:
         keys: their keys.
-        verify: what one of them is found to be; ``None`` for one that has been removed meanwhile.
+        verify: checks one entry; returns ``None`` if it has been removed meanwhile.
     """
     signatures = {"valid": 0, "unsigned": 0, "invalid": 0}
     problems = []
@@ -154,18 +154,18 @@ def check(keys: Iterable[str], verify: Callable[[str], dict[str, Any] | None]) -
 
 
 def missing() -> dict[str, Any]:
-    """What the check of an entry finds that is not there."""
+    """The result of checking an entry that does not exist."""
     return {
         "valid": False,
         "expected_hash": None,
         "actual_hash": None,
         "signature": None,
-        "error": "there is no such entry",
+        "error": "the entry does not exist",
     }
 
 
 def size(count: int) -> str:
-    """A number of bytes for people."""
+    """A number of bytes in a readable unit."""
     amount = float(count)
     for unit in ("B", "KB", "MB", "GB"):
         if amount < 1024:
@@ -200,5 +200,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *notes: str) -> s
 
 
 def card(title: str, rows: Iterable[tuple[str, str]]) -> str:
-    """What a notebook shows of a cache or store."""
+    """The display of a cache or store in a notebook."""
     return _table(("", ""), rows, title)

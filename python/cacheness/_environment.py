@@ -1,4 +1,4 @@
-"""Defaults from environment variables. What a program says itself goes before them."""
+"""Defaults from environment variables. Options that a program sets override them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def text(variable: str, default: str) -> str:
 
 
 def choice(variable: str, default: str, choices: tuple[str, ...]) -> str:
-    """The variable's value, which is one of ``choices``."""
+    """The variable's value, which must be one of ``choices``."""
     value = text(variable, default)
     if value not in choices:
         raise _wrong(variable, f"give one of {', '.join(choices)}")
@@ -22,7 +22,7 @@ def choice(variable: str, default: str, choices: tuple[str, ...]) -> str:
 
 
 def number(variable: str, default: float | None) -> float | None:
-    """The variable's value as a number, written as Rust reads it too."""
+    """The variable's value as a number, in the syntax that Rust reads too."""
     value = os.environ.get(variable)
     if not value:
         return default
@@ -49,7 +49,7 @@ def integer(variable: str, default: int) -> int:
 
 
 def _is_plain(value: str) -> bool:
-    # Python takes blanks, underscores and other scripts' digits for parts of a number, Rust does not.
+    # Python accepts blanks, underscores and digits of other scripts in a number, Rust does not.
     return value.isascii() and not any(character.isspace() or character == "_" for character in value)
 
 

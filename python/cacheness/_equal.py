@@ -1,4 +1,4 @@
-"""When two values are equal to those that look for entries: also where ``==`` gives no single answer."""
+"""Equality of values in searches for entries, also if ``==`` gives no single answer."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 
 def same(found: Any, wanted: Any) -> bool:
-    """Whether a value of an entry is the one that is wanted.
+    """Whether a value of an entry equals the wanted value.
 
-    Python decides, part by part of lists, tuples and dictionaries. Where it gives no single answer (arrays, columns),
-    the values are equal as a whole, with the same shape and equal items, or not at all. What comparing raises is
-    passed on.
+    Uses Python's equality, for each part of lists, tuples and dictionaries. If it gives no single answer (arrays,
+    columns), the values are equal if they have the same shape and equal items. An exception of the comparison passes
+    through.
     """
     kind = type(found)
     if kind is type(wanted):
@@ -21,17 +21,17 @@ def same(found: Any, wanted: Any) -> bool:
     try:
         equal = found == wanted
     except OverflowError:
-        # A number that no scalar of the other's type can be.
+        # The number cannot be represented by a scalar of the other's type.
         return False
     except ValueError:
         if hasattr(found, "shape") or hasattr(wanted, "shape"):
-            # Items, or columns, that cannot be compared one by one.
+            # The items, or columns, cannot be compared one by one.
             return False
         raise
     if isinstance(equal, bool):
         return equal
     if getattr(equal, "shape", ()) != ():
-        # Item by item: an array is equal to an array, and to nothing else that NumPy can compare with it.
+        # Item by item: an array equals only another array, not other values that NumPy can compare with it.
         return kind is type(wanted) and found.shape == wanted.shape and bool(equal.all())
     try:
         return bool(equal)
@@ -40,8 +40,8 @@ def same(found: Any, wanted: Any) -> bool:
 
 
 def by_name(entry: dict[str, Any]) -> dict[str, Any]:
-    """What stands under each name that ``delete_matching`` looks up: metadata goes before parameters, these before the
-    arguments of a function, these before what the entry has itself.
+    """The value of each name that ``delete_matching`` looks up: from the metadata, else the parameters, else the
+    arguments of a function, else the fields of the entry.
     """
     named = dict(entry)
     parameters = entry["cache_key_params"]

@@ -1,7 +1,7 @@
-"""Reduces what is not a builtin to parts that the encoder in Rust knows; called from there, never from user code.
+"""Reduces objects other than builtins to parts that the encoder in Rust knows; called from Rust, never from user code.
 
-:func:`reduce` returns the object's parts, built from the classes below; everything inside them that is not one of these
-classes is a value of the user's and is encoded like any other. The rules are those of ``docs/formats/keys.md``.
+:func:`reduce` returns the object's parts, built from the classes below. Everything inside them that is not one of these
+classes is a user's value and is encoded like any other. The rules are in ``docs/formats/keys.md``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = ["reduce"]
 
 
 def reduce(value: Any, introspect: bool) -> Any:
-    """The parts of ``value``, which is not of an exact builtin type."""
+    """The parts of ``value``, whose type is not exactly a builtin one."""
     if isinstance(value, type):
         return reference(value)
     cls = type(value)
@@ -98,7 +98,7 @@ def _scipy(value: Any, cls: type) -> Any:
     return _keys_sparse.reduce(value, cls)
 
 
-# By the package that the value's class, or a base of it, is from.
+# By the package of the value's class, or of one of its bases.
 _PACKAGES = {
     "numpy": _numpy,
     "pandas": _tables("pandas"),
@@ -112,7 +112,7 @@ def _enum_member(value: enum.Enum, cls: type) -> Any:
     name = value.name
     if isinstance(name, str) and name in cls.__members__:  # type: ignore[attr-defined]
         return Member((class_name(cls), name))
-    # A combination of flags has no name of its own.
+    # A combination of flags has no name.
     return Named(class_name(cls), value.value)
 
 
@@ -193,7 +193,7 @@ def _time_content(value: dt.time) -> dt.time:
     return dt.time(value.hour, value.minute, value.second, value.microsecond, value.tzinfo, fold=value.fold)
 
 
-# A datetime is a date, so it stands before it.
+# A datetime is a date, so it comes first.
 _BASES: tuple[tuple[type, Any], ...] = (
     (str, str.__str__),
     (int, int.__index__),
@@ -237,7 +237,7 @@ def _subclass(value: Any, cls: type) -> Any:
 
 
 def _with_others(value: Any, cls: type, base: type, fields: MapParts, known: Collection[str]) -> Named:
-    """Fields by their names, and the attributes that an object has beside them, where it has some."""
+    """Fields by their names, and the object's other attributes, if any."""
     others = attributes(value, cls, base, computed(cls).union(known))
     return Named(class_name(cls), TupleParts((fields, others)) if others else fields)
 
@@ -250,7 +250,7 @@ def _record(value: Any, cls: type) -> Any:
     if attrs_fields is not None:
         names = [field.name for field in attrs_fields]
         content = MapParts((name, getattr(value, name)) for name in names)
-        # The hash that attrs keeps is another one in every process.
+        # The hash that attrs stores differs between processes.
         return _with_others(value, cls, object, content, [*names, "_attrs_cached_hash"])
     pydantic = sys.modules.get("pydantic")
     if pydantic is not None and isinstance(value, getattr(pydantic, "BaseModel", ())):
@@ -268,7 +268,7 @@ def _introspected(value: Any, cls: type, introspect: bool) -> Any:
             "give its class a __cache_key__() method, or set enable_object_introspection",
         )
     if cls is object:
-        raise Unencodable("a bare object() has nothing that tells it from another", HINT)
+        raise Unencodable("a bare object() cannot be distinguished from another", HINT)
     name = class_name(cls)
     try:
         reduced = value.__reduce_ex__(2)
@@ -300,7 +300,7 @@ def _introspected(value: Any, cls: type, introspect: bool) -> Any:
 
 def _state(state: Any, cls: type) -> Any:
     if type(state) is dict:
-        # What a cached_property has computed follows from the rest, and is there only once somebody has asked.
+        # The value of a cached_property follows from the other attributes, and exists only after its first use.
         return MapParts(
             (name, part)
             for name, part in state.items()

@@ -1,4 +1,4 @@
-"""NumPy arrays whose bytes are not their content as they stand, and other objects of NumPy, as parts for keys."""
+"""NumPy arrays whose bytes differ from their content, and other NumPy objects, as parts for keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cacheness._keys_parts import (
 
 
 def reduce_array(array: Any) -> Any:
-    """The parts of an array whose bytes are not its content as they stand, or of a subclass."""
+    """The parts of an array whose bytes differ from its content, or of a subclass."""
     if isinstance(array, np.ma.MaskedArray):
         return _masked(array)
     cls = type(array)
@@ -32,7 +32,7 @@ def reduce_array(array: Any) -> Any:
         if cls is np.memmap:
             return base
         if cls in (np.matrix, np.recarray):
-            # Where NumPy keeps these classes has changed before.
+            # NumPy has moved these classes between modules before.
             return Named(f"numpy.{cls.__name__}", base)
         return around(array, cls, np.ndarray, base)
     dtype = array.dtype
@@ -57,7 +57,7 @@ def _masked(array: Any) -> Any:
         data[mask] = np.zeros((), dtype=data.dtype)[()]
     else:
         _zero_masked(data, mask)
-    # The default is of a wider type than the items until somebody has asked for it.
+    # The default has a wider type than the items until its first use.
     fill_value = np.asarray(array.fill_value, dtype=data.dtype)[()]
     parts: tuple[Any, ...] = (data, mask, fill_value, bool(array.hardmask))
     cls = type(array)
@@ -68,7 +68,7 @@ def _masked(array: Any) -> Any:
 
 
 def reduce_scalar(value: Any) -> Any:
-    """The parts of an array scalar whose bytes are not its content as they stand."""
+    """The parts of an array scalar whose bytes differ from its content."""
     array = np.asarray(value)
     if array.dtype.hasobject:
         return reduce_array(array)
@@ -114,7 +114,7 @@ def _copy_items(target: Any, source: Any) -> None:
         octets = np.frombuffer(bytearray(np.ascontiguousarray(source).tobytes()), dtype=np.uint8)
         octets = octets.reshape(-1, 16)
         octets[:, slice(10, 16) if dtype.isnative else slice(0, 6)] = 0
-        # As void items, so that every byte is copied as it is.
+        # As void items, so that every byte is copied unchanged.
         opaque = np.dtype(f"V{dtype.itemsize}")
         target.view(opaque)[...] = octets.reshape(-1).view(opaque).reshape(target.shape)
 

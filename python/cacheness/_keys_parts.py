@@ -1,4 +1,4 @@
-"""What :mod:`cacheness._keys` reduces objects to: structure that the encoder in Rust knows, and the error."""
+"""The parts to which :mod:`cacheness._keys` reduces objects, which the encoder in Rust knows, and the error."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Any
 
 
 class Unencodable(Exception):  # noqa: N818 - says what the value is
-    """A value has no stable encoding: what it is, and what to do about it."""
+    """A value has no stable encoding. The error describes the value and has a hint."""
 
     def __init__(self, sentence: str, hint: str | None = None) -> None:
         super().__init__(sentence, hint)
 
 
 class TupleParts(tuple[Any, ...]):
-    """A tuple that holds parts together; limits on the user's collections do not count it."""
+    """A tuple that groups parts; the limits on the user's collections do not count it."""
 
     __slots__ = ()
 
 
 class ListParts(list[Any]):
-    """A list that holds parts together."""
+    """A list that groups parts."""
 
     __slots__ = ()
 
 
 class MapParts(dict[Any, Any]):
-    """A mapping that holds parts together, such as fields and their values."""
+    """A mapping that groups parts, such as fields and their values."""
 
     __slots__ = ()
 
@@ -87,7 +87,7 @@ class Table(tuple[Any, ...]):
     __slots__ = ()
 
 
-HINT = "pass cache_key=…, leave it out of the parameters, or give its class a __cache_key__() method"
+HINT = "pass cache_key=…, omit it from the parameters, or give its class a __cache_key__() method"
 
 _NOUNS = {
     "_thread.lock": "a lock",
@@ -117,7 +117,7 @@ def noun(value: Any) -> str:
     return _NOUNS.get(name, f"an object of type {name}")
 
 
-#: What to do about a value that was hardly meant, as a parameter or as what is stored.
+#: Hints for values that are probably a mistake, as a parameter or as the stored value.
 _MEANT = {
     "builtins.coroutine": "await it, or decorate the function with cache_async",
     "builtins.async_generator": "collect its items in a list first",
@@ -132,7 +132,7 @@ _MEANT = {
 
 
 def meant(value: Any) -> str | None:
-    """A hint for a value that was hardly meant."""
+    """A hint for a value that is probably a mistake."""
     cls = type(value)
     return _MEANT.get(f"{cls.__module__}.{cls.__qualname__}")
 
@@ -143,7 +143,7 @@ def unencodable(value: Any) -> Unencodable:
 
 def stable_name(module: object, qualname: object, what: str) -> tuple[str, str]:
     if not isinstance(module, str) or not isinstance(qualname, str):
-        raise Unencodable(f"{what} has no name that another process could find it by", HINT)
+        raise Unencodable(f"{what} cannot be found by name in another process", HINT)
     if "<lambda>" in qualname:
         raise Unencodable(
             "a lambda has no stable name", "define a function at the top level of a module, or pass cache_key=…"
@@ -157,7 +157,7 @@ def stable_name(module: object, qualname: object, what: str) -> tuple[str, str]:
 
 
 def _as_run(module: str) -> str:
-    """The name of a module; a script has another one in the processes that ``multiprocessing`` starts."""
+    """The name of a module; a script has another name in processes that ``multiprocessing`` starts."""
     return "__main__" if module == "__mp_main__" else module
 
 
@@ -173,30 +173,30 @@ def class_name(cls: type) -> str:
 
 
 def hooked_name(cls: type) -> str:
-    """The name of a class with a ``__cache_key__``: that answers for what a class inside a function depends on, too."""
+    """The name of a class with a ``__cache_key__``, which also covers what a class inside a function depends on."""
     if isinstance(cls.__module__, str) and isinstance(cls.__qualname__, str):
         return f"{_as_run(cls.__module__)}.{cls.__qualname__}"
     return class_name(cls)
 
 
 def reference(value: Any) -> Ref:
-    """A class or function by its name, if another process finds it there."""
+    """A class or function by its name, if another process can find it by that name."""
     return found_reference(getattr(value, "__module__", None), getattr(value, "__qualname__", None), value)
 
 
 def found_reference(module: object, qualname: object, value: Any) -> Ref:
-    """The name of ``value``, which has to lead to this very object."""
+    """The name of ``value``, which must refer to this very object."""
     module, qualname = stable_name(module, qualname, noun(value))
     if not (_is_static(value) or _is_found(value, module, qualname)):
         raise Unencodable(
-            f"{module}.{qualname} is another object than this {type(value).__name__}, so it has no stable name",
-            "pass what the name leads to, define it at the top level of its module, or pass cache_key=…",
+            f"{module}.{qualname} refers to another object than this {type(value).__name__}, so it has no stable name",
+            "pass the object that the name refers to, define it at the top level of its module, or pass cache_key=…",
         )
     return Ref(f"{module}:{qualname}")
 
 
 def _is_static(value: Any) -> bool:
-    """Whether it is a class of the interpreter or of an extension module: there is one of the name, found or not."""
+    """Whether it is a class of the interpreter or of an extension module: it exists only once, importable or not."""
     return isinstance(value, type) and not value.__flags__ & _HEAP_TYPE
 
 
@@ -208,7 +208,7 @@ def _is_found(value: Any, module: str, qualname: str) -> bool:
     found: Any = sys.modules.get(module)
     for name in qualname.split("."):
         found = getattr(found, name, None)
-    # The function of a class method is found as a method.
+    # The function of a class method is looked up as a method.
     return found is value or getattr(found, "__func__", None) is value
 
 
@@ -228,23 +228,24 @@ def _slots(cls: type, base: type) -> list[str]:
 
 
 def attributes(value: Any, cls: type, base: type, besides: Collection[str] = ()) -> MapParts:
-    """What an instance of a subclass of ``base`` has besides its content, and besides the attributes named."""
+    """The attributes of an instance of a subclass of ``base``, without its content and the attributes named."""
     found = MapParts(getattr(value, "__dict__", None) or {})
     for name in besides:
         found.pop(name, None)
     for name in _slots(cls, base):
-        # Asking for what a cached_property of attrs computes would compute it.
+        # Reading a cached_property of attrs would compute it.
         if name not in besides and hasattr(value, name):
             found[name] = getattr(value, name)
     return found
 
 
 def computed(cls: type) -> set[str]:
-    """Names of attributes that follow from the others, and are there only once somebody has asked."""
+    """Names of attributes that follow from the others, and exist only after their first use."""
     names: set[str] = set()
     for klass in cls.__mro__:
         names.update(name for name, part in vars(klass).items() if isinstance(part, functools.cached_property))
-        # In a class with slots attrs replaces a cached_property by a slot and this method, which has them as a default.
+        # In a class with slots, attrs replaces a cached_property by a slot and this method, which has them as a
+        # default.
         method = vars(klass).get("__getattr__")
         if "__attrs_attrs__" in vars(klass) and isinstance(method, types.FunctionType):
             defaults = method.__defaults__ or ()
@@ -254,13 +255,13 @@ def computed(cls: type) -> set[str]:
 
 
 def around(value: Any, cls: type, base: type, content: Any) -> Named:
-    """An instance of a subclass of ``base``: its content, and its attributes where it has some."""
+    """An instance of a subclass of ``base``: its content, and its attributes if it has any."""
     found = attributes(value, cls, base)
     return Named(class_name(cls), TupleParts((content, found)) if found else content)
 
 
 def zone_name(zone: Any) -> Any:
-    """The IANA name of a time zone, or ``None`` where it has none that everyone knows."""
+    """The IANA name of a time zone, or ``None`` if it has none."""
     if not any(base.__module__.partition(".")[0] in _ZONES for base in type(zone).__mro__):
         return None
     for attribute in ("key", "zone"):
@@ -275,7 +276,7 @@ _ZONES = ("zoneinfo", "pytz", "backports")
 
 
 def zone_parts(zone: Any) -> Any:
-    """A time zone as datetimes have it: its name, ``"UTC"``, its fixed offset, or else the zone as an object."""
+    """A time zone of a datetime: its name, ``"UTC"``, its fixed offset, or else the zone as an object."""
     name = zone_name(zone)
     if name is not None:
         return name

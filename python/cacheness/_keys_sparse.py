@@ -1,4 +1,4 @@
-"""Sparse arrays and matrices of SciPy as parts for keys: their arrays, without what they remember of themselves."""
+"""Sparse arrays and matrices of SciPy as parts for keys: their arrays, without cached properties."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def reduce(value: Any, cls: type) -> Any:
         content: Any = MapParts((_place(place), item) for place, item in value.items())
     else:
         content = TupleParts(getattr(value, name) for name in _ARRAYS[value.format])
-    # The module that defines the class is private, and has changed before.
+    # The module that defines the class is private and has changed before.
     return Named(f"scipy.sparse.{cls.__name__}", TupleParts((value.shape, value.dtype, content)))
 
 
 def _place(place: Any) -> tuple[int, ...]:
-    # Integers of NumPy or of Python, depending on how the item got there; one of them where there is one dimension.
+    # Integers of NumPy or of Python, depending on how the item was set; a single integer for one dimension.
     return tuple(map(int, place)) if isinstance(place, tuple) else (int(place),)

@@ -1,4 +1,4 @@
-"""Objects of pandas, Polars and PyArrow as parts for keys. None is imported here: whoever made the value has."""
+"""Objects of pandas, Polars and PyArrow as parts for keys. None is imported here: the program has imported them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pandas(value: Any, cls: type) -> Any:
     if cls is pd.Interval:
         return Named("pandas.Interval", TupleParts((value.left, value.right, value.closed)))
     if cls is pd.DateOffset:
-        # Not as an object: its class has another name in each major release.
+        # Not as an object: the name of its class differs between major releases.
         return Named("pandas.DateOffset", TupleParts((value.n, value.normalize, MapParts(value.kwds))))
     if isinstance(value, pd.DataFrame):
         columns = ListParts(_pandas_values(column) for _, column in value.items())
@@ -64,7 +64,7 @@ def _nanoseconds(value: Any) -> int:
 
 
 def _metadata(value: Any) -> MapParts:
-    """``attrs``, and what subclasses such as GeoDataFrame keep beside the data."""
+    """``attrs``, and the attributes that subclasses such as GeoDataFrame store beside the data."""
     metadata = MapParts()
     if value.attrs:
         metadata["attrs"] = MapParts(value.attrs)
@@ -90,20 +90,20 @@ def _pandas_index(index: Any) -> Any:
 
 
 def _labels(index: Any) -> TupleParts:
-    """The content of an index: text is text, whether it is kept as ``str`` or as objects.
+    """The content of an index. Text has one encoding, whether it is stored as ``str`` or as objects.
 
-    Which it is, a release of pandas decides that makes it of the same program, and each calls the two equal.
+    The release of pandas decides which of the two the same program creates, and all releases treat them as equal.
     """
     if index.dtype == object:
         labels = index.tolist()
         if all(type(label) is str for label in labels):
             return TupleParts(("str", Text(labels)))
-    # Not `to_series`, which takes some objects for text.
+    # Not `to_series`, which converts some objects to text.
     return _pandas_values(sys.modules["pandas"].Series(index))
 
 
 def _frequency(freq: Any) -> Any:
-    """The text of a frequency where it says all of it, else its parts."""
+    """The text of a frequency if it is complete, otherwise its parts."""
     pd = sys.modules["pandas"]
     try:
         says_all = pd.tseries.frequencies.to_offset(freq.freqstr) == freq
@@ -136,7 +136,7 @@ def _pandas_values(series: Any) -> TupleParts:
     if isinstance(dtype, pd.SparseDtype):
         return TupleParts((str(dtype), array.to_dense()))
     if isinstance(dtype, pd.StringDtype):
-        # One name whether the strings are kept by Python or by Arrow; the missing value is part of the type.
+        # One name for strings of Python and of Arrow; the missing value is part of the type.
         name = "str" if dtype.na_value is not pd.NA else "string"
         if dtype.storage == "pyarrow":
             return TupleParts((name, Column((array.__arrow_array__(),))))
@@ -148,7 +148,7 @@ def _pandas_values(series: Any) -> TupleParts:
         missing = np.asarray(array.isna())
         values = array.to_numpy(dtype=numpy_dtype, na_value=numpy_dtype.type(0))
         return TupleParts((str(dtype), TupleParts((values, missing))))
-    # An extension of somebody else's: its scalars, whatever they are.
+    # A third-party extension: its scalars, whatever they are.
     return TupleParts((f"{class_name(type(dtype))}: {dtype}", array.to_numpy(dtype=object)))
 
 
@@ -184,17 +184,17 @@ def polars(value: Any, cls: type) -> Any:
 
 
 def _check_name(name: str) -> None:
-    # Arrow hands names over as C strings, and Polars gives up the process at those with a NUL.
+    # Arrow passes names as C strings, and Polars aborts the process for a name with a NUL.
     if "\0" in name:
         raise Unencodable(f"a Polars column with a NUL in its name {name!r} has no stable encoding", "rename it")
 
 
 def _polars_type(dtype: Any, pl: Any) -> Any:
-    """What the Arrow type does not say, also of the types inside."""
+    """What the Arrow type does not express, also for inner types."""
     if isinstance(dtype, pl.Enum):
         return TupleParts(("Enum", ListParts(dtype.categories.to_list())))
     if isinstance(dtype, pl.Categorical):
-        # Before there were several sets of categories, there was the global one.
+        # Earlier releases have only the global set of categories.
         categories = getattr(dtype, "categories", None)
         if categories is None or categories.is_global():
             return TupleParts(("Categorical",))
@@ -220,9 +220,9 @@ def _polars_type(dtype: Any, pl: Any) -> Any:
 
 
 def _known_type(dtype: Any, pl: Any) -> Any:
-    """The type with those replaced that other implementations of Arrow do not know."""
+    """The type, with types replaced that other implementations of Arrow do not know."""
     if isinstance(dtype, pl.Null):
-        # Its columns have a buffer, which Arrow forbids: they travel as another type, all null.
+        # Its columns have a buffer, which Arrow forbids: they are exported as another type, all null.
         return pl.Boolean()
     if isinstance(dtype, _wide(pl)):
         return pl.String()
@@ -257,7 +257,7 @@ def pyarrow(value: Any, cls: type) -> Any:  # noqa: ARG001 - all reducers are ca
 
 
 def array_of(scalar: Any) -> Any:
-    """An Arrow array whose one item is the scalar. ``as_py`` would lose nanoseconds, and says nothing about unions."""
+    """An Arrow array with the scalar as its only item. ``as_py`` loses nanoseconds and the types of unions."""
     pa = sys.modules["pyarrow"]
     if isinstance(scalar.type, pa.BaseExtensionType):
         # Older releases of PyArrow repeat none of these.
@@ -268,14 +268,14 @@ def array_of(scalar: Any) -> Any:
 
 
 def _arrow_type(data_type: Any, pa: Any) -> Any:
-    """The text of a type, and where that does not say all of it, what is to be known beside it."""
+    """The text of a type and, if the text is not complete, the omitted details."""
     said = ListParts(_said(data_type, pa))
     if all(type(part) is str and not any(mark in part for mark in _DELIMITERS) for part in said):
         return str(data_type)
     return TupleParts((str(data_type), said))
 
 
-#: What is between the names in the text of a type.
+#: The separators of names in the text of a type.
 _DELIMITERS = ("<", ">", "[", "]", ": ", ", ")
 
 

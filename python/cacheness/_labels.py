@@ -1,4 +1,4 @@
-"""Names, labels and attributes as JSON with exact types: what stands beside the columns of a table."""
+"""Names, labels and attributes of a table as JSON with exact types."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _EXACT_INT = 1 << 53
 
 
 class Unsupported(Exception):  # noqa: N818 - says what the value is
-    """A part of a value that its table would not bring back as it is."""
+    """A part of a value that a table would not restore unchanged."""
 
 
 def dump(value: Any, depth: int = 0) -> Any:
     """``value`` as JSON data that :func:`load` turns back into an equal value of the same types.
 
     Raises:
-        Unsupported: if it has a part of another type.
+        Unsupported: a part has another type.
     """
     if depth > _MAX_DEPTH:
         raise Unsupported("nested too deeply")
@@ -51,7 +51,7 @@ def dump(value: Any, depth: int = 0) -> Any:
 
 def _dump_numpy(value: Any, cls: type) -> Any:
     np = sys.modules["numpy"]
-    # An item of an array has no trailing NUL, and there is no array of items without bytes.
+    # Items of an array have no trailing NULs, and an array of items without bytes does not exist.
     if cls is np.str_:
         return {"str_": str.__str__(value)}
     if cls is np.bytes_:

@@ -1,4 +1,4 @@
-"""The oldest releases of the optional libraries that bring values back, and keys out, as the newest do."""
+"""The oldest supported releases of the optional libraries: values and keys are the same as with the newest."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from cacheness.errors import CacheUnsupportedError
 
 __all__ = ["OLDEST", "check"]
 
-#: As in the extras of pyproject.toml. Before these, Polars handed series over that Arrow cannot read, or ended the
-#: process at nested enums, and PyArrow took no columns of others.
+#: As in the extras of pyproject.toml. Earlier releases of Polars export series that Arrow cannot read, or abort the
+#: process on nested enums; earlier releases of PyArrow do not accept columns of other libraries.
 OLDEST = {"numpy": (1, 26, 4), "pandas": (2, 2), "polars": (1, 34), "pyarrow": (16,)}
 
 _checked: set[str] = set()
 
 
 def check(package: str) -> None:
-    """Refuse a package that is imported and too old.
+    """Refuses an imported package that is too old.
 
     Raises:
-        CacheUnsupportedError: if it is.
+        CacheUnsupportedError: the package is too old.
     """
     if package in _checked:
         return
@@ -35,7 +35,7 @@ def check(package: str) -> None:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """The numbers that a version begins with: `(2, 2, 0)` of `2.2.0rc1`."""
+    """The leading numbers of a version: `(2, 2, 0)` of `2.2.0rc1`."""
     numbers = []
     for part in version.split("."):
         digits = part[: len(part) - len(part.lstrip("0123456789"))]

@@ -1,4 +1,4 @@
-"""The package's logger, also for what the engine has to say."""
+"""The package's logger, also used for the engine's messages."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ logger = logging.getLogger("cacheness")
 
 
 def miss(message: str) -> None:
-    """Says why an entry that is there counts as a miss."""
+    """Logs why an existing entry counts as a miss."""
     logger.warning("%s; counts as a miss", message)

@@ -1,4 +1,4 @@
-"""Working on entries that are there: what :class:`cacheness.Cache` offers besides ``put`` and ``get``."""
+"""Management of existing entries: the methods of :class:`cacheness.Cache` besides ``put`` and ``get``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import EllipsisType
 
 
-#: Keywords that say how ``get`` reads; other methods refuse them.
+#: Keywords of ``get`` that other methods refuse.
 _OF_GET = ("default", "mmap_mode", "strict_verification")
 
 
@@ -24,13 +24,13 @@ class Management(Queries):
     """Methods of :class:`cacheness.Cache` that inspect, change and remove entries, one or many."""
 
     def get_entry(self, cache_key: str) -> dict[str, Any] | None:
-        """What is known of the entry with this key, whether it has expired or not.
+        """Describes the entry with this key, expired or not.
 
         Args:
             cache_key: the key that ``put`` returned, or the name it was given.
 
         Returns:
-            The dictionary that :meth:`get_metadata` returns; ``None`` if there is none.
+            The dictionary that :meth:`get_metadata` returns; ``None`` if the entry does not exist.
         """
         return self.get_metadata(check_expiration=False, cache_key=cache_key)
 
@@ -46,20 +46,21 @@ class Management(Queries):
     ) -> bool:
         """Replaces the value of an entry; its key, description and metadata stay.
 
-        The entry is as fresh as after a ``put``. Use ``put`` to make one that is not there yet.
+        The time to live starts again, as after a ``put``. Use ``put`` to create an entry.
 
         Args:
-            data: the new value, by position or, where nothing is given by position, as ``data=…``.
-            cache_key: its key, or the name it was stored under, in place of parameters, which are ignored beside it.
-            ttl_seconds: how long the value is served; ``None`` for ever, the cache's default if it is not given.
-            params: parameters in a dictionary, also those that have the name of a keyword.
+            data: the new value, by position or, if nothing is given by position, as ``data=…``.
+            cache_key: its key, or the name it was stored under, in place of parameters; parameters beside it are
+                ignored.
+            ttl_seconds: how long the value is served; ``None`` for no limit; the cache's default if omitted.
+            params: parameters in a dictionary, including those with the name of a keyword.
             parameters: all other keywords are the parameters of the entry.
 
         Returns:
-            Whether there was an entry that had not expired.
+            Whether an unexpired entry existed.
 
         Raises:
-            CacheError: as ``put`` raises it; the former value is still there.
+            CacheError: as for ``put``; the previous value stays.
         """
         if data is MISSING:
             if "data" not in parameters:
@@ -67,7 +68,7 @@ class Management(Queries):
             data = parameters.pop("data")
         return _core.update_data(self, data, cache_key=cache_key, ttl_seconds=ttl_seconds, params=params, **parameters)
 
-    #: The same under the name that it has elsewhere.
+    #: An alias, as in other libraries.
     replace = update_data
 
     def touch(
@@ -79,44 +80,47 @@ class Management(Queries):
         params: dict[str, Any] | None = None,
         **parameters: Any,
     ) -> bool:
-        """Makes an entry as fresh as if it had just been put. Its value is not read.
+        """Restarts the time to live of an entry, as if it had just been put. Does not read the value.
 
         Args:
-            cache_key: its key, or the name it was stored under, in place of parameters, which are ignored beside it.
-            ttl_seconds: how long it is served from now on; ``None`` for ever, the cache's default if it is not given.
-            params: parameters in a dictionary, also those that have the name of a keyword.
+            cache_key: its key, or the name it was stored under, in place of parameters; parameters beside it are
+                ignored.
+            ttl_seconds: how long it is served from now on; ``None`` for no limit; the cache's default if omitted.
+            params: parameters in a dictionary, including those with the name of a keyword.
             parameters: all other keywords are the parameters of the entry.
 
         Returns:
-            Whether there was an entry that had not expired.
+            Whether an unexpired entry existed.
         """
         return _core.touch(self, cache_key=cache_key, ttl_seconds=ttl_seconds, params=params, **parameters)
 
     def pin(self, /, cache_key: str | None = None, *, params: dict[str, Any] | None = None, **parameters: Any) -> bool:
-        """Keeps an entry from being evicted. It expires all the same, and a ``put`` leaves it pinned.
+        """Protects an entry from eviction. It still expires. It stays pinned after a ``put``.
 
         Args:
-            cache_key: its key, or the name it was stored under, in place of parameters, which are ignored beside it.
-            params: parameters in a dictionary, also those that have the name of a keyword.
+            cache_key: its key, or the name it was stored under, in place of parameters; parameters beside it are
+                ignored.
+            params: parameters in a dictionary, including those with the name of a keyword.
             parameters: all other keywords are the parameters of the entry.
 
         Returns:
-            Whether there is such an entry.
+            Whether the entry exists.
         """
         return _core.set_pinned(self, True, cache_key=cache_key, params=params, **parameters)
 
     def unpin(
         self, /, cache_key: str | None = None, *, params: dict[str, Any] | None = None, **parameters: Any
     ) -> bool:
-        """Lets an entry be evicted again.
+        """Allows the eviction of an entry again.
 
         Args:
-            cache_key: its key, or the name it was stored under, in place of parameters, which are ignored beside it.
-            params: parameters in a dictionary, also those that have the name of a keyword.
+            cache_key: its key, or the name it was stored under, in place of parameters; parameters beside it are
+                ignored.
+            params: parameters in a dictionary, including those with the name of a keyword.
             parameters: all other keywords are the parameters of the entry.
 
         Returns:
-            Whether there is such an entry.
+            Whether the entry exists.
         """
         return _core.set_pinned(self, False, cache_key=cache_key, params=params, **parameters)
 
@@ -129,32 +133,32 @@ class Management(Queries):
         params: dict[str, Any] | None = None,
         **parameters: Any,
     ) -> bool:
-        """Removes an entry; the same as :meth:`invalidate`, under the name that :class:`BlobStore` has for it."""
+        """Removes an entry; an alias of :meth:`invalidate`, named as in :class:`BlobStore`."""
         return self.invalidate(name, cache_key=cache_key, params=params, **parameters)
 
     def verify_integrity(
         self, /, cache_key: str | None = None, *, params: dict[str, Any] | None = None, **parameters: Any
     ) -> dict[str, Any]:
-        """Reads payloads and compares them with what their entries record: of one entry, or of the whole store.
+        """Reads payloads and compares them with their entries: of one entry, or of the whole store.
 
         Args:
             cache_key: the key of an entry, or the name it was stored under, in place of parameters, which are ignored
                 beside it.
-            params: parameters in a dictionary, also those that have the name of a keyword.
+            params: parameters in a dictionary, including those with the name of a keyword.
             parameters: all other keywords are the parameters of the entry.
 
         Returns:
-            Of one entry: ``valid``; ``expected_hash`` and ``actual_hash`` (hexadecimal digits or ``None``);
-            ``signature`` (``"valid"``, ``"unsigned"``, ``"invalid"`` or ``None``); ``error``, what is wrong, or
-            ``None``. An entry that does not exist is not valid.
+            For one entry: ``valid``; ``expected_hash`` and ``actual_hash`` (hexadecimal digits or ``None``);
+            ``signature`` (``"valid"``, ``"unsigned"``, ``"invalid"`` or ``None``); ``error``, a message or ``None``. An
+            entry that does not exist is not valid.
 
-            Without arguments, of all entries, expired ones too: ``valid``, whether no entry is damaged or forged;
-            ``entries``, how many there are; ``signatures``, how many of them are ``valid``, ``unsigned`` and
-            ``invalid``; ``problems``, for each entry that is not valid its ``cache_key`` and what is said of one entry.
-            It prints well.
+            Without arguments, for all entries, including expired ones: ``valid``, whether no entry is damaged or
+            forged; ``entries``, their number; ``signatures``, the numbers of ``valid``, ``unsigned`` and ``invalid``
+            ones; ``problems``, for each invalid entry its ``cache_key`` and the result for that entry. It prints as a
+            summary.
 
         Raises:
-            CacheStorageError: reading fails for another reason than the payload's state.
+            CacheStorageError: reading fails for another reason than damage to the payload.
             CacheClosedError: the cache has been closed.
         """
         if cache_key is None and params is None and not parameters:
@@ -174,39 +178,39 @@ class Management(Queries):
         return _core.pinned(self)
 
     def delete_where(self, filter_fn: Callable[[dict[str, Any]], bool]) -> int:
-        """Removes all entries for which a function says so.
+        """Removes all entries that a predicate selects.
 
         Args:
-            filter_fn: gets the dictionaries of ``list_entries(include_metadata=True)``. If it raises, nothing is
+            filter_fn: called with the dictionaries of ``list_entries(include_metadata=True)``. If it raises, nothing is
                 removed.
 
         Returns:
-            How many were removed.
+            The number of removed entries.
         """
         return _core.delete_where(self, filter_fn)
 
     def delete_matching(self, filter_fn: Callable[[dict[str, Any]], bool] | None = None, /, **values: Any) -> int:
-        """Removes all entries that have these values.
+        """Removes all entries with these values.
 
-        A name is looked up in the metadata of an entry; where that lacks it, among the parameters of its key; then
-        among the arguments of the function whose result it is; then among its own fields (``data_type``,
-        ``storage_format``, ``description``, ``cache_key``, … as listings have them, times as ``created``,
-        ``last_accessed`` and ``expires``). The first of these places that has the name decides.
+        A name is looked up in the metadata of an entry, then in the parameters of its key, then in the arguments of the
+        decorated function, then in the entry's fields (``data_type``, ``storage_format``, ``description``,
+        ``cache_key``, … as in listings, times as ``created``, ``last_accessed`` and ``expires``). The first match
+        counts.
 
         Args:
-            filter_fn: in place of values, a function that says whether an entry goes. It gets a dictionary of what
-                stands under each name, by the same order.
-            values: names and values, all of which have to match. Values match if Python takes them for equal: ``1``
-                matches ``1.0`` and ``True``. Arrays match as a whole, in shape and items.
+            filter_fn: in place of values, a predicate that selects entries to remove. It gets a dictionary of all names
+                and their values, looked up in the same order.
+            values: names and values, all of which must match. Values match if they are equal in Python: ``1`` matches
+                ``1.0`` and ``True``. Arrays match as a whole, in shape and items.
 
         Returns:
-            How many were removed. Nothing is removed if the search fails.
+            The number of removed entries. Nothing is removed if the search fails.
 
         Raises:
-            TypeError: neither values nor a function, or both.
+            TypeError: neither values nor a predicate, or both.
             CacheUnsupportedError: a comparison, such as ``{"$gte": 0.9}``, in place of a value.
-            CacheSerializationError: the metadata of an entry is damaged. What comparing or the function raises is
-                passed on.
+            CacheSerializationError: the metadata of an entry is damaged.
+            Exception: any exception of a comparison or of the predicate.
         """
         if filter_fn is None:
             _refuse_empty(values)
@@ -216,22 +220,22 @@ class Management(Queries):
         return _core.delete_where(self, filter_fn, True)
 
     def delete_by_prefix(self, /, **prefixes: str) -> int:
-        """Removes all entries that have texts under these names which begin like this.
+        """Removes all entries whose texts under these names have these prefixes.
 
         Args:
-            prefixes: names, looked up as :meth:`delete_matching` does, and how their texts begin; all have to.
-                ``cache_key="train/"`` means the names of entries.
+            prefixes: names, looked up as in :meth:`delete_matching`, and prefixes, all of which must match.
+                ``cache_key="train/"`` refers to the names of entries.
 
         Returns:
-            How many were removed.
+            The number of removed entries.
 
         Raises:
-            TypeError: no prefixes, or one that is no text.
+            TypeError: no prefixes, or one that is not a text.
         """
         _refuse_empty(prefixes)
         for name, prefix in prefixes.items():
             if not isinstance(prefix, str):
-                raise TypeError(f"the prefix of {name} is a {type(prefix).__name__}; it is a str")
+                raise TypeError(f"the prefix of {name} is a {type(prefix).__name__}; give a str")
 
         def begins(named: dict[str, Any]) -> bool:
             found = ((named.get(name), prefix) for name, prefix in prefixes.items())
@@ -240,16 +244,16 @@ class Management(Queries):
         return _core.delete_where(self, begins, True)
 
     def touch_batch(self, /, **values: Any) -> int:
-        """Makes all entries fresh that have these values.
+        """Restarts the time to live of all entries with these values.
 
         Args:
             values: as for :meth:`delete_matching`.
 
         Returns:
-            How many entries, expired ones not among them.
+            The number of touched entries; expired entries are not touched.
 
         Raises:
-            CacheError: as :meth:`delete_matching` raises it; nothing is touched then.
+            CacheError: as for :meth:`delete_matching`; nothing is touched then.
         """
         _refuse_empty(values)
         return _core.touch_matching(self, values)
@@ -261,8 +265,8 @@ class Management(Queries):
             kwargs_list: for each entry the keywords that ``get`` takes.
 
         Returns:
-            The values by key, for what is not there its ``default``, or ``None``. An entry whose value cannot be
-            decoded is logged as a warning and counts as not there.
+            The values by key; for a missing entry its ``default``, or ``None``. An entry whose value cannot be decoded
+            is logged as a warning and counts as missing.
         """
         found: dict[str, Any] = {}
         for params in kwargs_list:
@@ -271,7 +275,7 @@ class Management(Queries):
             try:
                 found[key] = self.get(**params)
             except CacheSerializationError as error:
-                # Importing it takes long, for something that hardly ever happens.
+                # Imported late: it takes long, and this is rare.
                 from . import _log
 
                 _log.miss(f"entry {key}: {error}")
@@ -285,7 +289,7 @@ class Management(Queries):
             kwargs_list: for each entry the keywords that ``invalidate`` takes.
 
         Returns:
-            How many of them were there.
+            The number of removed entries.
         """
         return _core.delete_batch(self, kwargs_list)
 

@@ -10,10 +10,10 @@ from . import _core
 
 _Class = TypeVar("_Class", bound=type)
 
-#: Stands for an argument that was not given, and for an entry that is not there.
+#: Stands for an omitted argument, and for a missing entry.
 MISSING: Any = object()
 
-#: What people call it elsewhere, and what it is here.
+#: Method names of other libraries, and what to write instead.
 _HABITS = {
     "set": "cache[name] = value, or put(value, cache_key=name, ttl_seconds=…)",
     "add": "setdefault(name, value)",
@@ -36,7 +36,7 @@ _HABITS = {
 
 
 def named_as_cache(cls: _Class) -> _Class:
-    """Has messages about wrong arguments name the class that people know, not the part of it that has the method."""
+    """Makes messages about wrong arguments name the public class, not the base class that defines the method."""
     for name, member in vars(cls).items():
         if isinstance(member, FunctionType):
             member.__qualname__ = f"Cache.{name}"
@@ -47,10 +47,9 @@ def named_as_cache(cls: _Class) -> _Class:
 class Names(_core.CacheBase):
     """``cache[name]`` is the entry with that key: the name it was put under, or the key that ``put`` returned.
 
-    Iteration goes over the keys of all entries that have not expired, in their order, those made from parameters among
-    them. It reads the keys in pages: entries that are put or removed meanwhile may or may not be among them.
-    ``values()`` and ``items()`` read each value when its turn comes, and leave out what is gone or cannot be served by
-    then.
+    Iteration yields the keys of all unexpired entries in sorted order, including those derived from parameters. It
+    reads the keys in pages: entries that are put or removed meanwhile may or may not be included. ``values()`` and
+    ``items()`` read one value at a time, and skip entries that are gone or cannot be served by then.
     """
 
     def __getitem__(self, name: str) -> Any:
@@ -80,26 +79,26 @@ class Names(_core.CacheBase):
     __reversed__ = None
 
     def keys(self) -> KeysView[str]:
-        """The keys of all entries that have not expired."""
+        """The keys of all unexpired entries."""
         return KeysView(self)  # type: ignore[arg-type]
 
     def values(self) -> ValuesView[Any]:
-        """The values of all entries that have not expired; each is read when its turn comes."""
+        """The values of all unexpired entries; read one at a time."""
         return _Values(self)  # type: ignore[arg-type]
 
     def items(self) -> ItemsView[str, Any]:
-        """Keys and values of all entries that have not expired; each value is read when its turn comes."""
+        """Keys and values of all unexpired entries; values are read one at a time."""
         return _Items(self)  # type: ignore[arg-type]
 
     def pop(self, name: str, default: Any = MISSING) -> Any:
-        """Removes an entry and returns its value. Of several callers one gets it.
+        """Removes an entry and returns its value. Of several concurrent callers, one gets it.
 
         Args:
             name: the key.
-            default: what to return if there is no such entry.
+            default: the return value if the entry does not exist.
 
         Raises:
-            KeyError: there is none, and no ``default`` was given.
+            KeyError: the entry does not exist, and no ``default`` was given.
         """
         value = self.get(name, MISSING)
         if value is not MISSING and self.invalidate(name):
@@ -109,10 +108,10 @@ class Names(_core.CacheBase):
         return default
 
     def popitem(self) -> tuple[str, Any]:
-        """Removes the entry that comes first in the order of the keys, and returns its key and value.
+        """Removes the entry with the smallest key, and returns its key and value.
 
         Raises:
-            KeyError: there is none.
+            KeyError: the cache is empty.
         """
         for name in self:
             value = self.pop(name, MISSING)
@@ -121,8 +120,8 @@ class Names(_core.CacheBase):
         raise KeyError("the cache has no entry to pop")
 
     def setdefault(self, name: str, default: Any = None) -> Any:
-        """The value under a name; if there is none, ``default``, which is stored first. The first of several callers
-        stores.
+        """The value under a name; if there is none, stores and returns ``default``. Of several concurrent callers, the
+        first one stores.
         """
         return self.get_or_compute(lambda: default, cache_key=name)  # type: ignore[attr-defined]
 
@@ -132,15 +131,15 @@ class Names(_core.CacheBase):
         Args:
             data: a mapping of names to values, or pairs of them. With ``if_exists`` the new value of the entry that the
                 keywords identify.
-            if_exists: ``True`` replaces the value of an entry that is there, as :meth:`Cache.replace` does; ``False``
-                also makes one that is not.
+            if_exists: ``True`` replaces the value of an existing entry, as :meth:`Cache.replace` does; ``False`` also
+                creates an entry.
             parameters: names and values; with ``if_exists`` the keywords of ``put``.
 
         Returns:
-            ``None``; with ``if_exists`` whether there is a new value.
+            ``None``; with ``if_exists``, whether a value was stored.
 
         Raises:
-            TypeError: a value and keywords without ``if_exists``, which could mean either.
+            TypeError: a value and keywords without ``if_exists``, which is ambiguous.
         """
         if if_exists is not None:
             if data is MISSING and "data" not in parameters:
@@ -154,7 +153,7 @@ class Names(_core.CacheBase):
             data = ()
         elif parameters:
             raise TypeError(
-                "update() has a value and keywords: say if_exists=True to replace the value of the entry that the "
+                "update() has a value and keywords: use if_exists=True to replace the value of the entry that the "
                 "keywords identify, or write update({name: value, …}) to store values under names"
             )
         pairs: Iterable[Any] = data.items() if isinstance(data, Mapping) else _pairs(data)
@@ -167,9 +166,9 @@ class Names(_core.CacheBase):
 
 
 class _Habit:
-    """A method that other caches have: it is not there, and the error says what to write.
+    """A method of other caches that does not exist here; the error says what to write.
 
-    Not ``__getattr__`` of the class: with it Python looks up every attribute in a slower way, those that are there too.
+    Not ``__getattr__`` of the class: that would slow down the lookup of every attribute.
     """
 
     def __init__(self, name: str, instead: str) -> None:
@@ -194,7 +193,7 @@ def _pairs(data: Any) -> Iterable[Any]:
 
 
 class _Values(ValuesView[Any]):
-    """Values that are there when their turn comes."""
+    """Values that still exist when they are read."""
 
     def __iter__(self) -> Iterator[Any]:
         for name in self._mapping:  # type: ignore[attr-defined]
@@ -204,7 +203,7 @@ class _Values(ValuesView[Any]):
 
 
 class _Items(ItemsView[str, Any]):
-    """Items that are there when their turn comes."""
+    """Items that still exist when they are read."""
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         for name in self._mapping:  # type: ignore[attr-defined]

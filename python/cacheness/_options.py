@@ -1,7 +1,7 @@
-"""What the configuration classes are made of: options that exist, with values of their types.
+"""The base of the configuration classes: checks of options and of the types of their values.
 
-That an option exists is checked when it is given or assigned, that its value has the type when a cache is opened. What
-a value may be beyond its type is known in Rust alone.
+Whether an option exists is checked when it is given or assigned; the type of its value, when a cache is opened. All
+other checks of values are in Rust.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ SECTIONS: dict[str, type[Options]] = {}
 class Options:
     """A section of the configuration.
 
-    Has what dataclasses have besides their fields: generated for each class it would be half the time of an import.
+    Implements the methods of dataclasses once: generating them for each class would take half the time of an import.
     """
 
-    #: The options that were given when the section was made; what was not given is a default, and contradicts nothing.
+    #: The options that were given when the section was created; all others are defaults, and contradict nothing.
     __slots__ = ("_given",)
 
     _given: frozenset[str]
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-    #: For each option the type that needs no second look, and what makes of a value what the engine takes.
+    #: For each option the type that needs no check, and the converter of other values for the engine.
     _checks: ClassVar[dict[str, tuple[type | None, Callable[[str, Any], Any]]]] = {}
-    #: Other names of options.
+    #: Aliases of options.
     _aliases: ClassVar[dict[str, str]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -51,10 +51,10 @@ class Options:
         }
         cls._checks = {**cls._checks, **own}
 
-    if not TYPE_CHECKING:  # a type checker that saw these would let any name pass
+    if not TYPE_CHECKING:  # with these, a type checker would accept any name
 
         def __setattr__(self, name: str, value: Any) -> None:
-            # As it is made, every field comes through here.
+            # Every field passes here on creation.
             if name in self.__dataclass_fields__:
                 self.__dict__[name] = value
             else:
@@ -64,11 +64,11 @@ class Options:
             return self._find(name)
 
     def _assign(self, name: str, value: Any) -> None:
-        """Assigns to a name that is no field."""
+        """Assigns to a name that is not a field."""
         self.__dict__[self._own(name)] = value
 
     def _find(self, name: str) -> Any:
-        """The value of a name that is no field."""
+        """The value of a name that is not a field."""
         own = self._aliases.get(name)
         if own is None or own not in self.__dict__:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
@@ -76,7 +76,7 @@ class Options:
 
     @classmethod
     def _own(cls, name: str) -> str:
-        """The name of the option; raises if there is none."""
+        """The name of the option; raises if it does not exist."""
         own = cls._aliases.get(name, name)
         if own in cls.__dataclass_fields__:
             return own
@@ -84,12 +84,12 @@ class Options:
 
     @classmethod
     def _known(cls) -> list[str]:
-        """The names that an option that was meant may have."""
+        """The names to suggest for a misspelt option."""
         return list(cls.__dataclass_fields__)
 
     @classmethod
     def _sorted(cls, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The options under their own names, and those that belong to other sections."""
+        """The options under their own names, and the options of other sections."""
         given: dict[str, Any] = {}
         for name, value in options.items():
             own = cls._own(name)
@@ -101,19 +101,19 @@ class Options:
 
     @classmethod
     def _has(cls, name: str) -> bool:
-        """Whether there is an option of this name."""
+        """Whether an option of this name exists."""
         return cls._aliases.get(name, name) in cls.__dataclass_fields__
 
     def _take(self, flat: dict[str, Any]) -> None:
-        """Takes options of other sections, which only a whole configuration has."""
+        """Sets options of other sections; only a whole configuration accepts them."""
 
     def _is_said(self, name: str) -> bool:
-        """Whether the value of an option is more than its default."""
+        """Whether the value of an option differs from its default."""
         given: frozenset[str] = getattr(self, "_given", frozenset())
         return name in given or self._normal(name) != type(self)()._normal(name)
 
     def _normal(self, name: str) -> Any:
-        """The value of an option as the engine takes it; as it is, where that is not possible."""
+        """The value of an option in the form of the engine; unchanged if it cannot be converted."""
         value = self.__dict__[name]
         try:
             return self._checks[name][1](name, value)
@@ -131,7 +131,7 @@ class Options:
         if type(other) is not type(self):
             return NotImplemented
         mine, others = vars(self), vars(other)
-        # A path and its text are one directory, a timedelta and its seconds one time.
+        # A path equals its text, and a timedelta its seconds.
         return mine == others or (
             mine.keys() == others.keys() and all(self._normal(name) == other._normal(name) for name in mine)
         )
@@ -142,7 +142,7 @@ class Options:
         return self.__dict__
 
     def _checked(self) -> Self:
-        """A copy that shares nothing with this one, with values of the right types.
+        """A deep copy with values of the right types.
 
         Raises:
             CacheConfigurationError: an option has a value of a wrong type, or does not exist.
@@ -161,12 +161,12 @@ class Options:
         return copied
 
     def _check_made(self) -> None:
-        """Refuses values that make no sense, as far as they were given."""
+        """Refuses invalid values among the given options."""
         self._checked()
 
 
 def strict(cls: type[S]) -> type[S]:
-    """Decorates a dataclass: a keyword that is no option is refused with the one that was meant."""
+    """Decorates a dataclass: refuses an unknown keyword, and suggests the nearest option."""
     made = cls.__init__
     names = list(cls.__dataclass_fields__)
 
@@ -191,12 +191,12 @@ def strict(cls: type[S]) -> type[S]:
 
 
 def home_of(name: str) -> str | None:
-    """The section that has an option of this name; the first, where several have one."""
+    """The first section with an option of this name."""
     return next((section for section, cls in SECTIONS.items() if cls._has(name)), None)
 
 
 def unknown_option(name: str, known: list[str], whose: str = "", home: str | None = None) -> CacheConfigurationError:
-    """The error for an option that does not exist; it suggests the nearest that does."""
+    """The error for an option that does not exist; it suggests the nearest one."""
     error = unknown_name("option", name, known, whose)
     if home is not None:
         error.hint = f"it is an option of the section {home!r}"
@@ -204,12 +204,12 @@ def unknown_option(name: str, known: list[str], whose: str = "", home: str | Non
 
 
 def unknown_name(what: str, name: str, known: list[str], where: str = "") -> CacheConfigurationError:
-    """The error for the name of something that does not exist."""
+    """The error for an unknown name."""
     import difflib
 
     near = difflib.get_close_matches(name, known, n=1)
     if not near:
-        # A part of the name: `ttl` of `default_ttl_seconds`.
+        # A part of a name: `ttl` of `default_ttl_seconds`.
         parts = set(name.lower().split("_"))
         near = sorted((one for one in known if parts <= set(one.split("_"))), key=len)
     hint = f"did you mean {near[0]!r}?" if near else f"the {what}s are {', '.join(sorted(set(known)))}"
@@ -217,7 +217,7 @@ def unknown_name(what: str, name: str, known: list[str], where: str = "") -> Cac
 
 
 def shown(value: Any) -> str:
-    """A value in a sentence that says that it is the wrong one."""
+    """A value as shown in an error message."""
     if value is None or isinstance(value, str | bytes | int | float):
         text = repr(masked_text(value) if isinstance(value, str) else value)
         return text if len(text) <= 80 else f"{text[:80]}…"
@@ -232,24 +232,24 @@ def directory(name: str, value: Any) -> str:
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
-        raise CacheConfigurationError(f"{name} is {path!r}, which no file system can hold") from None
+        raise CacheConfigurationError(f"{name} is {path!r}, which is not a valid path") from None
     return path
 
 
 def absolute(path: str) -> str:
-    """The same place after the working directory has changed."""
-    # Links stay links; and pathlib takes long to import.
+    """An absolute path, which stays valid when the working directory changes."""
+    # Keeps links; pathlib takes long to import.
     return path if path == ":memory:" else os.path.abspath(path)  # noqa: PTH100
 
 
 def refuse_copy(kind: type, place: str) -> None:
-    """Refuses to make anew what was in memory: it would be another store, without entries.
+    """Refuses to unpickle or copy a store in memory: the result would be another store, without entries.
 
-    Not when it is pickled, because keys of objects that hold one are made from what a pickle would have in it.
+    Pickling is not refused, because keys of objects that hold a store are made from the content of the pickle.
     """
     if place == ":memory:":
         raise TypeError(
-            f"a {kind.__name__} in memory belongs to its process: it cannot be copied, nor pickled for another; "
+            f"a {kind.__name__} in memory belongs to its process: it cannot be copied or unpickled; "
             "open one in a directory to share it"
         )
 
@@ -293,7 +293,7 @@ def _as_it_is(name: str, value: Any) -> Any:  # noqa: ARG001 - as the others
 
 
 def _is_bool(value: Any) -> bool:
-    """Whether it is Python's or NumPy's, which counts as a number to both."""
+    """Whether it is a bool of Python or NumPy, which both also treat as a number."""
     return isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"))
 
 
@@ -304,7 +304,7 @@ def _switch(name: str, value: Any) -> bool:
 
 
 def _float(value: Any) -> float | None:
-    """A number of any library as a float; ``None`` if it is none."""
+    """A number of any library as a float; ``None`` if it is not a number."""
     if _is_bool(value) or not (hasattr(value, "__float__") or hasattr(value, "__index__")):
         return None
     try:
@@ -346,7 +346,7 @@ def _text(name: str, value: Any) -> str:
             text.encode()
         except UnicodeEncodeError:
             raise CacheConfigurationError(
-                f"{name} holds half of a surrogate pair, which no valid text has", hint="give another name"
+                f"{name} holds half of a surrogate pair, which is not valid Unicode", hint="give another name"
             ) from None
     return text
 

@@ -1,4 +1,4 @@
-"""One column of pandas to Arrow and back: a rule for each dtype that survives, and none for any other."""
+"""Conversion of a pandas column to Arrow and back: a rule for each supported dtype; all others are refused."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _UNITS = ("s", "ms", "us", "ns")
 _NAT = np.iinfo(np.int64).min
 #: Whether this pandas has the type ``str`` beside ``string``.
 HAS_STR = "na_value" in inspect.signature(pd.StringDtype).parameters
-#: Categories beyond this number travel as an Arrow dictionary, not in the description.
+#: More categories than this are stored as an Arrow dictionary, not in the description.
 MAX_CATEGORIES = 10_000
 
 
 class Columns:
-    """The Arrow columns of a table that is being described, or, where they are ``parts``, of one column of it."""
+    """The Arrow columns of a table that is being described or, if they are ``parts``, of one column of it."""
 
     def __init__(self, *, parts: bool = False) -> None:
         self.parts = parts
@@ -40,7 +40,7 @@ class Columns:
         self.arrow_only = False
 
     def add(self, array: Any, name: str, *, beside: bool = False) -> int:
-        """Append a column; its name is made unique, and gives way to those of others if it is ``beside`` them."""
+        """Append a column under a unique name; the name of a column ``beside`` others yields to theirs."""
         if beside:
             self.beside.add(len(self.arrays))
         self.arrays.append(array)
@@ -53,7 +53,7 @@ class Columns:
         seen: set[str] = set()
         names = [""] * len(self.names)
         for place in sorted(range(len(names)), key=lambda place: place in self.beside):
-            name = self.names[place].replace("\0", "\N{REPLACEMENT CHARACTER}")  # Arrow hands names over as C strings
+            name = self.names[place].replace("\0", "\N{REPLACEMENT CHARACTER}")  # Arrow passes names as C strings
             unique, count = name, 1
             while unique in seen or (count > 1 and unique in taken):
                 count += 1
@@ -84,7 +84,7 @@ def dump_array(values: Any, columns: Columns, name: str) -> dict[str, Any]:
     """Append the values of a series, an index or an extension array as columns, and return how to rebuild them.
 
     Raises:
-        Unsupported: if they would not come back as they are.
+        Unsupported: the values would not come back unchanged.
     """
     dtype = values.dtype
     bits = None
@@ -100,7 +100,7 @@ def dump_array(values: Any, columns: Columns, name: str) -> dict[str, Any]:
     except (pa.ArrowException, UnicodeEncodeError, OverflowError) as error:
         raise Unsupported(str(error)) from error
     if bits is not None and columns.parts:
-        # A side of an interval has no room beside it: its NaN stay what they are.
+        # A side of an interval has no column beside it: its NaN are stored unchanged.
         array, bits = pa.array(values, from_pandas=False), None
     spec["column"] = columns.add(array, name)
     if bits is not None:
@@ -109,7 +109,7 @@ def dump_array(values: Any, columns: Columns, name: str) -> dict[str, Any]:
 
 
 def load_array(spec: dict[str, Any], source: Source) -> Any:
-    """The NumPy or extension array that :func:`dump_array` described; its memory is the caller's own."""
+    """The NumPy or extension array that :func:`dump_array` described; the caller owns its memory."""
     values = _load(spec, source.column(spec["column"]))
     if "nans" in spec:
         put_nans_beside(values, source.column(spec["nans"]))
@@ -117,7 +117,7 @@ def load_array(spec: dict[str, Any], source: Source) -> Any:
 
 
 def _dump_numpy(values: np.ndarray) -> tuple[dict[str, Any], Any, Any]:
-    """How to rebuild the values, the values, and the bits of those NaN that a null does not stand for, if any."""
+    """How to rebuild the values, the values, and the bits of the NaN that a null does not represent, if any."""
     dtype = values.dtype
     if not dtype.isnative:
         raise Unsupported(f"byte order of {dtype.str}")
@@ -125,7 +125,7 @@ def _dump_numpy(values: np.ndarray) -> tuple[dict[str, Any], Any, Any]:
         spec: dict[str, Any] = {"type": dtype.name}
         if dtype.kind != "f" or not (missing := np.isnan(values)).any():
             return spec, pa.array(values, from_pandas=False), None
-        # As pandas says it to others: what is not a number is missing.
+        # As pandas exports it: NaN is missing.
         nan, bits = dump_nans(values, missing)
         return spec | nan, pa.array(values, mask=missing, from_pandas=False), bits
     if dtype.kind in "mM" and np.datetime_data(dtype)[0] in _UNITS and np.datetime_data(dtype)[1] == 1:
@@ -155,7 +155,7 @@ def _dump_extension(values: Any, dtype: Any, columns: Columns) -> tuple[dict[str
         else:
             array = pa.chunked_array(values.__arrow_array__())
             if array.type != pa.large_string():
-                # What an older pandas holds as strings of 32 bits reads the same.
+                # Strings with 32-bit offsets of older pandas read the same.
                 array = array.cast(pa.large_string())
         missing = "NA" if dtype.na_value is pd.NA else "nan"
         return {"type": "string", "storage": dtype.storage, "missing": missing}, array
@@ -173,7 +173,7 @@ def _dump_extension(values: Any, dtype: Any, columns: Columns) -> tuple[dict[str
                 spec[side]["freq"] = freq
         columns.arrow_only |= parts.arrow_only
         sides, missing = [_one(array) for array in parts.arrays], values.isna()
-        # Where it does not say it all, each side says what is missing.
+        # If the null bitmap is not sufficient, each side marks its missing values.
         whole = missing.any() and all(side.null_count == missing.sum() for side in sides)
         mask = pa.array(missing) if whole else None
         return spec, pa.StructArray.from_arrays(sides, names=parts.names, mask=mask)
@@ -216,17 +216,17 @@ def _dump_arrow(values: Any, dtype: pd.ArrowDtype, columns: Columns) -> Any:
 
 
 def dump_codes(codes: Any, categories: pd.Index, columns: Columns, *, ordered: bool) -> tuple[dict[str, Any], Any]:
-    """Codes into categories. Those of strings are stored as the strings, any other as the codes."""
+    """Codes into categories. Categories of strings are stored as the strings, others as the codes."""
     from cacheness._pandas_index import dump_index, embed_index
 
     codes = np.asarray(codes)
     missing = codes < 0
     mask = None
     if missing.any():
-        # A code under a null must be one all the same: some readers look.
+        # A code under a null must still be valid: some readers check it.
         mask, codes = missing, np.where(missing, 0, codes).astype(codes.dtype)
     text = isinstance(categories.dtype, pd.StringDtype) and type(categories) is pd.Index
-    # A range is described by three numbers, however long it is.
+    # A range of any length is described by three numbers.
     if len(categories) <= MAX_CATEGORIES or type(categories) is pd.RangeIndex:
         spec = {"type": "category", "ordered": ordered, "categories": embed_index(categories)}
         if not text:
@@ -237,7 +237,7 @@ def dump_codes(codes: Any, categories: pd.Index, columns: Columns, *, ordered: b
     described = dump_index(categories, parts)
     if len(parts.arrays) != 1:
         raise Unsupported("many categories of this kind")
-    # An Arrow file keeps a dictionary as it is, Parquet does not.
+    # An Arrow file keeps a dictionary unchanged, Parquet does not.
     columns.arrow_only = True
     array = pa.DictionaryArray.from_arrays(pa.array(codes, mask=mask), _one(parts.arrays[0]), safe=False)
     return {"type": "category", "ordered": ordered, "categories": described, "as": "dictionary"}, array
@@ -261,11 +261,11 @@ def load_codes(spec: dict[str, Any], column: Any) -> tuple[np.ndarray, pd.Index]
     codes = []
     for chunk in array.chunks:
         encoded = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
-        # The file has the values that occur, in an order of its own.
+        # The file contains only the values that occur, in its own order.
         places = categories.get_indexer(pd.Index(encoded.dictionary.to_numpy(zero_copy_only=False), dtype=object))
         if len(places) and places.min() < 0:
-            raise CacheSerializationError("a column has a value that is none of its categories")
-        places = np.append(places, -1)  # what the index -1 of missing values leads to
+            raise CacheSerializationError("a column has a value that is not one of its categories")
+        places = np.append(places, -1)  # the target of index -1, for missing values
         codes.append(places[_indices(encoded)])
     return _concat(codes), categories
 
@@ -274,7 +274,7 @@ def _numpy(chunks: Iterable[Any]) -> tuple[np.ndarray, np.ndarray | None]:
     """The values of Arrow arrays of numbers, and where they are null."""
     found = _core.TableColumn.from_arrow(pa.chunked_array(chunks)).numpy()
     if found is None:
-        raise CacheSerializationError("a column that should have numbers has none")
+        raise CacheSerializationError("a column of numbers has another type")
     return found
 
 
@@ -288,7 +288,7 @@ def _indices(chunk: Any) -> np.ndarray:
 
 
 class _Given(Source):
-    """A source of one column that is at hand."""
+    """A source of one given column."""
 
     def __init__(self, array: Any) -> None:
         self._array = array
@@ -366,7 +366,7 @@ def _chunks(column: Any) -> list[Any]:
 
 
 def is_unknown_text(spec: dict[str, Any]) -> bool:
-    """Whether a column has the type ``str`` (text whose missing value is NaN), and this pandas does not."""
+    """Whether a column has the type ``str`` (text whose missing value is NaN) and this pandas lacks it."""
     return spec.get("type") == "string" and spec["missing"] != "NA" and not HAS_STR
 
 
@@ -374,7 +374,7 @@ def _string_dtype(spec: dict[str, Any]) -> pd.StringDtype:
     if is_unknown_text(spec):
         raise CacheUnsupportedError(
             f"its text has the type str, which pandas {pd.__version__} does not have",
-            "read it with pandas 2.3 or newer, or store text as dtype 'string', which all have",
+            "read it with pandas 2.3 or newer, or store text as dtype 'string', which all versions have",
         )
     if spec["missing"] == "NA":
         return pd.StringDtype(spec["storage"])
@@ -396,7 +396,7 @@ def _dump_strings(values: Any) -> Any:
 
 
 def check_freq(freq: Any) -> str | None:
-    """The text of a frequency that says all of it."""
+    """The text of a frequency, if it is complete."""
     if freq is None:
         return None
     try:
@@ -409,7 +409,7 @@ def check_freq(freq: Any) -> str | None:
 
 
 def dump_zone(zone: Any) -> list[Any]:
-    """A time zone as its kind and name, if that is all of it."""
+    """A time zone as its kind and name, if these are complete."""
     cls = type(zone)
     if cls is dt.timezone and zone == dt.UTC:
         described: list[Any] = ["utc"]

@@ -1,4 +1,4 @@
-"""Indexes of pandas, as columns of the table or, where they are labels of columns or categories, in the description."""
+"""pandas indexes: as columns of the table, or in the description for labels of columns and categories."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cacheness.errors import CacheSerializationError
 
 __all__ = ["dump_index", "embed_index", "load_embedded", "load_index"]
 
-#: Embedded indexes of objects beyond this number are refused rather than spelt out.
+#: Embedded indexes of more objects than this are refused.
 _MAX_LABELS = 100_000
 
 _CLASSES = {
@@ -37,16 +37,16 @@ _CLASSES = {
 
 
 def dump_index(index: pd.Index, columns: Columns) -> dict[str, Any]:
-    """Append what an index consists of as columns, and return how to rebuild it.
+    """Append the parts of an index as columns, and return how to rebuild it.
 
     Raises:
-        Unsupported: if it would not come back as it is.
+        Unsupported: the index would not come back unchanged.
     """
     cls = type(index)
     if cls is pd.RangeIndex:
         return {"index": "range", "range": [index.start, index.stop, index.step], "name": dump(index.name)}
     if cls is pd.MultiIndex:
-        # What is built without a check may have what no constructor takes.
+        # An index built without checks may have levels that the constructor refuses.
         if any(level.hasnans or not level.is_unique for level in index.levels):
             raise Unsupported("levels with missing or equal values")
         if any(len(codes) and codes.min() < -1 for codes in index.codes):
@@ -99,15 +99,15 @@ def _load_labels(spec: dict[str, Any], source: Source) -> Any:
 
 
 def _as_objects(texts: Iterable[str | None]) -> Any:
-    # What a pandas without a type of its own for text makes of it; all of them call these labels equal.
+    # A pandas without the type ``str`` creates objects; all versions treat these labels as equal.
     return np.array([np.nan if text is None else text for text in texts], dtype=object)
 
 
 def embed_index(index: pd.Index) -> dict[str, Any]:
-    """An index as JSON data: readable labels where they are texts, Arrow data otherwise.
+    """An index as JSON data: readable labels if they are texts, Arrow data otherwise.
 
     Raises:
-        Unsupported: if it would not come back as it is.
+        Unsupported: the index would not come back unchanged.
     """
     if type(index) is pd.Index and index.dtype == object:
         if len(index) > _MAX_LABELS:
@@ -130,7 +130,7 @@ def embed_index(index: pd.Index) -> dict[str, Any]:
 
 
 def load_embedded(described: dict[str, Any]) -> pd.Index:
-    """The index that :func:`embed_index` made."""
+    """The index that :func:`embed_index` described."""
     kind = described["index"]
     if kind == "objects":
         labels = np.empty(len(described["labels"]), dtype=object)

@@ -1,4 +1,4 @@
-"""NaN in columns of NumPy floats: nulls to whoever reads the file, as pandas says it, and back to the bit."""
+"""NaN in columns of NumPy floats: nulls in the file, as pandas exports them, restored to the bit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["dump_nans", "put_nans", "put_nans_beside", "usual_nan"]
 
 
 def dump_nans(values: np.ndarray, missing: np.ndarray) -> tuple[dict[str, str], Any]:
-    """What the NaN are that stand as nulls in the file, and the bits of each that is something else, if any is."""
+    """The NaN that nulls in the file represent, and the bits of all other NaN, if any."""
     usual = usual_nan(values.dtype)
     bits = np.ascontiguousarray(values).view(usual.dtype)
     found = bits[missing]
@@ -21,13 +21,13 @@ def dump_nans(values: np.ndarray, missing: np.ndarray) -> tuple[dict[str, str], 
 
 
 def put_nans(values: np.ndarray, missing: np.ndarray, spec: dict[str, Any]) -> None:
-    """Write what nulls stand for into ``values``."""
+    """Write the NaN that nulls represent into ``values``."""
     usual = usual_nan(values.dtype)
     values.view(usual.dtype)[missing] = int(spec["nan"], 16) if "nan" in spec else usual
 
 
 def put_nans_beside(values: np.ndarray, column: Any) -> None:
-    """Write the NaN of which a column of their own has the bits into ``values``, floats or objects."""
+    """Write the NaN whose bits are in a separate column into ``values``, floats or objects."""
     bits, missing = column.numpy()
     here = np.ones(len(bits), bool) if missing is None else ~missing
     values[here] = bits[here].view(f"float{bits.itemsize * 8}")

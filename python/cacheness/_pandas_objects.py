@@ -31,7 +31,7 @@ _OBJECTS: dict[type, tuple[str, Any]] = {
 
 
 def dump_objects(values: np.ndarray) -> tuple[dict[str, Any], Any, Any]:
-    """Objects of one builtin type, and missing values of one kind among them; of numbers, NaN beside them."""
+    """Objects of one builtin type, with missing values of one kind; for floats also NaN."""
     texts = _core.TableColumn.from_texts(np.ascontiguousarray(values), pd.NA)
     if texts is not None:
         return {"type": "object", "of": "str", "missing": texts[1]}, pa.chunked_array(texts[0]), None
@@ -77,7 +77,7 @@ def dump_objects(values: np.ndarray) -> tuple[dict[str, Any], Any, Any]:
 
 
 def _dump_nans(items: list[Any], missing: str | None) -> tuple[str | None, Any]:
-    """What a null stands for, and the bits of those NaN that are something else."""
+    """The value that a null represents, and the bits of all other NaN."""
     floats = np.array([0.0 if item is None else item for item in items])
     nans = np.isnan(floats)
     if not nans.any():
@@ -95,7 +95,7 @@ def load_objects(spec: dict[str, Any], column: Any) -> np.ndarray:
     if spec["of"] in ("str", "bytes"):
         texts: np.ndarray | None = column.objects(missing)
         if texts is None:
-            raise CacheSerializationError("a column that should have texts has none")
+            raise CacheSerializationError("a column of texts has another type")
         return texts
     array = pa.chunked_array(column)
     values = np.empty(len(array), dtype=object)

@@ -1,4 +1,4 @@
-"""Pickles: protocol 5 with large buffers kept apart, then dill. The engine decides whether a pickle is read at all."""
+"""Pickles: protocol 5 with separate large buffers, then dill. The engine decides whether a pickle may be read."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def dumps(value: Any, dill_fallback: bool) -> tuple[str, list[Any]]:
         The storage format (``"pickle"`` or ``"dill"``) and the parts of the payload: the pickle, then its buffers.
 
     Raises:
-        CacheSerializationError: neither can.
+        CacheSerializationError: neither pickle nor dill can.
     """
     buffers: list[pickle.PickleBuffer] = []
     try:
         data = _reducers.dumps(value, buffers.append)
         return "pickle", [data, *(buffer.raw() for buffer in buffers)]
     except BufferError:
-        # A buffer that is not contiguous cannot be kept apart.
+        # A buffer that is not contiguous cannot be separated.
         return "pickle", [_reducers.dumps(value)]
     except Exception as error:  # noqa: BLE001 - any __reduce__ may raise anything
         first = error
@@ -43,11 +43,11 @@ def dumps(value: Any, dill_fallback: bool) -> tuple[str, list[Any]]:
 
 
 def loads(storage_format: str, parts: list[Any], key: str) -> Any:
-    """Reads what :func:`dumps` wrote under ``key``. ``parts`` are buffers that the value may keep.
+    """Reads the value that :func:`dumps` wrote under ``key``. ``parts`` are buffers that the value may keep.
 
     Raises:
-        CacheUnsupportedError: something that the value is made of is not here.
-        CacheSerializationError: the value's class refuses what the pickle has to say, in whatever way.
+        CacheUnsupportedError: a module or class that the value needs is missing.
+        CacheSerializationError: the value's class refuses the content of the pickle, with any exception.
     """
     if storage_format == "dill":
         try:
@@ -60,26 +60,26 @@ def loads(storage_format: str, parts: list[Any], key: str) -> Any:
     elif storage_format == "pickle":
         load = pickle.loads
     else:
-        raise CacheSerializationError(f"entry {key} is no pickle: it is stored as {storage_format!r}")
+        raise CacheSerializationError(f"entry {key} is not a pickle: it is stored as {storage_format!r}")
     try:
         return load(parts[0], buffers=parts[1:])
     except MemoryError:
-        # Says nothing about the value.
+        # Not an error of the value.
         raise
     except (ImportError, AttributeError) as error:
         raise CacheUnsupportedError(
-            f"entry {key}: the pickle needs something that is not here: {error}",
-            hint="import or install what the value is made of",
+            f"entry {key}: the pickle needs a module or class that is missing: {error}",
+            hint="import or install it",
         ) from error
     except Exception as error:  # any __init__ and __setstate__ may raise anything
         raise CacheSerializationError(
             f"entry {key} cannot be unpickled: {type(error).__name__}: {error}",
-            hint="give the value's class a __reduce__ that makes it again",
+            hint="give the value's class a __reduce__ that restores it",
         ) from error
 
 
 def _undillable(value: Any, error: Exception, hint: str) -> CacheSerializationError:
-    """What dill would not help with either is said before dill is."""
+    """The error if dill is missing or disabled; a hint about the value itself goes before one about dill."""
     replaced = _replaced.find(value, _reducers.dispatch_table())
     return _refused(value, error, hint) if replaced is None else _refused(value, replaced, replaced.hint)
 

@@ -1,4 +1,4 @@
-"""Queries in SQL and of custom metadata: the methods are there, what they need is not yet."""
+"""Queries in SQL and of custom metadata: the methods exist, but are not implemented yet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .errors import CacheUnsupportedError
 
 @named_as_cache
 class Queries(Names):
-    """Methods that ask the metadata backend. None of them is available yet; each says so."""
+    """Queries of the metadata backend. None is available yet; each raises an error."""
 
     def query_custom(self, table_name: str, filters: dict[str, Any] | None = None) -> NoReturn:
         """Not available yet: rows of custom metadata with these values.
@@ -48,12 +48,12 @@ class Queries(Names):
         del sql, parameters
         raise CacheUnsupportedError(
             "query_meta: queries in SQL are not available yet",
-            hint="list_entries(include_metadata=True) has the metadata of all entries",
+            hint="use list_entries(include_metadata=True) to get the metadata of all entries",
         )
 
 
 def _refuse(method: str) -> NoReturn:
     raise CacheUnsupportedError(
         f"{method}: custom metadata (custom_metadata=…) is not available yet",
-        hint="pass metadata={…} to put(), and look at it with get_metadata or list_entries(include_metadata=True)",
+        hint="pass metadata={…} to put(), and read it with get_metadata or list_entries(include_metadata=True)",
     )

@@ -1,4 +1,4 @@
-"""How objects are pickled that pickle alone would bring back changed, or would write and never read again."""
+"""Reducers for objects that pickle alone would restore changed, or would write but not read back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Reducer = Callable[[Any], Any]
 
 
 class _Table(dict[type, _Reducer]):
-    """What reduces an object of exactly that type, and of subclasses that packages have many of."""
+    """The reducers for objects of exactly that type, and for subclasses of types of which packages have many."""
 
     def __missing__(self, cls: type) -> _Reducer:
         for find in _FINDERS:
@@ -31,7 +31,7 @@ class _Table(dict[type, _Reducer]):
         raise KeyError(cls)
 
 
-#: What :func:`reducers` has made, by the packages that had been imported.
+#: Results of :func:`reducers`, by the packages that were imported.
 _known: dict[tuple[str, ...], dict[type, _Reducer]] = {}
 
 
@@ -45,12 +45,12 @@ def dumps(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any] | No
 
 
 def dispatch_table() -> dict[type, _Reducer]:
-    """What a pickler looks up."""
+    """The dispatch table of a pickler."""
     return _Table({**copyreg.dispatch_table, **reducers()})
 
 
 def reducer(cls: type) -> _Reducer | None:
-    """What reduces objects of a class, ``None`` where they do it themselves."""
+    """The reducer for objects of a class, ``None`` if they reduce themselves."""
     try:
         return _Table(reducers())[cls]
     except KeyError:
@@ -58,7 +58,7 @@ def reducer(cls: type) -> _Reducer | None:
 
 
 def reducers() -> dict[type, _Reducer]:
-    """What reduces an object of exactly that type, for the packages that have been imported."""
+    """The reducers for objects of exactly that type, for the imported packages."""
     packages = tuple(name for name in _PACKAGES if sys.modules.get(name) is not None)
     found = _known.get(packages)
     if found is None:
@@ -74,19 +74,19 @@ def _numpy() -> dict[type, _Reducer]:
 
     def array(value: Any) -> Any:
         if not (value.dtype.isnative or value.flags.forc):
-            # Only what is contiguous keeps its byte order.
+            # Only contiguous arrays keep their byte order.
             value = value.copy()
         return value.__reduce_ex__(5)
 
     def masked(value: Any) -> Any:
         if value.dtype.hasobject or value._optinfo or value.baseclass is not np.ndarray:
             return _with_attributes(value, value.__reduce_ex__(5))
-        # NumPy forgets that a mask is hard, and the byte order.
+        # NumPy loses the hardness of a mask, and the byte order.
         more: dict[str, Any] = {"hard_mask": value.hardmask}
         if (mask := np.ma.getmask(value)) is not np.ma.nomask:
             more["mask"] = mask
         fill = value._fill_value
-        # The default has a type of its own until another value is set, and comes back by itself.
+        # The default has its own type until another value is set, and is restored automatically.
         if fill is not None and fill.dtype == value.dtype:
             more["fill_value"] = fill
         reduced = functools.partial(np.ma.MaskedArray, **more), (np.ma.getdata(value, subok=False),)
@@ -123,7 +123,7 @@ def _array_subclass(cls: type) -> _Reducer | None:
     def array(value: Any) -> Any:
         if value.dtype.isnative or base is np.ma.MaskedArray:
             return _with_attributes(value, value.__reduce_ex__(5))
-        # NumPy forgets the byte order of a subclass.
+        # NumPy loses the byte order of a subclass.
         return _with_attributes(value, (_view, (np.asarray(value), cls)))
 
     return array
@@ -134,7 +134,7 @@ def _view(array: Any, cls: type) -> Any:
 
 
 def _with_attributes(value: Any, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What NumPy makes of an array, and the attributes that it has beside."""
+    """NumPy's own reduction of an array, and its further attributes."""
     import numpy as np
 
     masked = isinstance(value, np.ma.MaskedArray)
@@ -152,7 +152,7 @@ def _set_state(array: Any, state: tuple[Any, dict[str, Any]]) -> None:
         array.__setstate__(own)
     own_names = getattr(array, "__dict__", {})
     for name, part in found.items():
-        # Not through what a class does when an attribute is set.
+        # Bypasses the class's own ``__setattr__``.
         if isinstance(getattr(type(array), name, None), types.MemberDescriptorType):
             object.__setattr__(array, name, part)
         else:
@@ -160,7 +160,7 @@ def _set_state(array: Any, state: tuple[Any, dict[str, Any]]) -> None:
 
 
 def _scalar(cls: type) -> _Reducer | None:
-    """PyArrow pickles a scalar as what ``as_py`` says, which has no nanoseconds, and not every type takes back."""
+    """PyArrow pickles a scalar as its ``as_py`` value, which lacks nanoseconds and does not restore every type."""
     pa = sys.modules.get("pyarrow")
     if pa is None or not hasattr(pa, "Scalar") or not issubclass(cls, pa.Scalar):
         return None
@@ -178,7 +178,7 @@ def _pyarrow() -> dict[type, _Reducer]:
     def map_type(value: Any) -> Any:
         return pa.map_, (value.key_field, value.item_field, value.keys_sorted)
 
-    # Their own pickles have metadata as a dictionary, which has each key once.
+    # Their own pickles store metadata as a dictionary, which loses duplicate keys.
     def schema(value: Any) -> Any:
         if value.equals(value.with_metadata(value.metadata), check_metadata=True):
             return value.__reduce__()
@@ -205,10 +205,10 @@ def _polars() -> dict[type, _Reducer]:
 
     def check(dtype: Any) -> None:
         if has_empty_arrays(dtype):
-            raise pickle.PicklingError("Polars does not read back what it writes for arrays of width 0")
+            raise pickle.PicklingError("Polars cannot read back arrays of width 0")
         if has_objects(dtype):
-            # It ends the process.
-            raise pickle.PicklingError("Polars does not write Python objects inside of other types")
+            # It would abort the process.
+            raise pickle.PicklingError("Polars cannot write Python objects inside other types")
 
     def series(value: Any) -> Any:
         if value.dtype == pl.Object:

@@ -1,7 +1,7 @@
-"""Classes that were defined anew, by a reload or by a cell that was run again: objects of the former class are left.
+"""Redefined classes, after a reload or a rerun cell: objects of the previous class still exist.
 
-Pickle refuses such an object. Dill would keep a copy of its class, and the object would come back as one of a third
-class, which is equal to nothing and no instance of anything that the program knows.
+Pickle refuses such an object. Dill would store a copy of its class, and the object would come back as an instance of a
+third class that the program does not know.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ __all__ = ["Replaced", "check", "find", "named"]
 
 
 class Replaced(pickle.PicklingError):
-    """A part of a value has a class that was defined anew."""
+    """A part of a value has a class that was redefined."""
 
     def __init__(self, cls: type) -> None:
         name = f"{cls.__module__}.{cls.__qualname__}"
-        super().__init__(f"{name} was defined anew after this object was made, so it would come back as another class")
-        what = "take the member from the present class" if issubclass(cls, enum.Enum) else "make the object again"
-        self.hint = f"{what}, with the {name} that is there now"
+        super().__init__(f"{name} was redefined after this object was created, so it would come back as another class")
+        what = "take the member from the current class" if issubclass(cls, enum.Enum) else "create the object again"
+        self.hint = f"{what}, with the current {name}"
 
 
 def named(cls: type) -> Any:
-    """What the name of a class leads to; ``None`` where it leads nowhere."""
+    """The object that the name of a class refers to; ``None`` if there is none."""
     module, qualname = getattr(cls, "__module__", None), getattr(cls, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(qualname, str):
         return None
@@ -41,10 +41,10 @@ def named(cls: type) -> Any:
 
 
 def check(part: Any) -> None:
-    """Refuse a class whose name leads to another class.
+    """Refuses a class whose name refers to another class.
 
     Raises:
-        Replaced: it does.
+        Replaced: the name refers to another class.
     """
     if isinstance(part, type) and part.__flags__ & _HEAP_TYPE:
         found = named(part)
@@ -52,12 +52,12 @@ def check(part: Any) -> None:
             raise Replaced(part)
 
 
-#: ``Py_TPFLAGS_HEAPTYPE``: a class of Python code. Of the others there is one, whatever its name leads to.
+#: ``Py_TPFLAGS_HEAPTYPE``: a class of Python code. All others exist only once, whatever their names refer to.
 _HEAP_TYPE = 1 << 9
 
 
 def find(value: Any, dispatch_table: Any) -> Replaced | None:
-    """Look for such a class in a value that pickle has refused."""
+    """Looks for such a class in a value that pickle has refused."""
     pickler = _Finder(io.BytesIO(), protocol=5, buffer_callback=lambda _buffer: None)
     pickler.dispatch_table = dispatch_table
     try:
@@ -72,5 +72,5 @@ def find(value: Any, dispatch_table: Any) -> Replaced | None:
 class _Finder(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         check(obj)
-        # A function without a name is not what is looked for, and would end the search.
+        # A function without a name is no such class, and would end the search.
         return (int, ()) if isinstance(obj, types.FunctionType) else NotImplemented

@@ -1,7 +1,7 @@
-"""Secrets among options: what they are, and text without them.
+"""Secrets in options: finding and hiding them.
 
-A secret is the password of a URL or of a connection string, or the value of an option whose name says so. It appears in
-no ``repr``, no error and no saved file.
+A secret is the password of a URL or of a connection string, or the value of an option whose name marks it as secret. It
+appears in no ``repr``, no error and no saved file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["STARS", "is_secret", "masked", "masked_text", "without_secrets"]
 
-#: What stands where a secret was.
+#: The replacement of a secret.
 STARS = "***"
 
 _PARTS = (
@@ -37,7 +37,7 @@ def is_secret(name: str) -> bool:
 
 
 def masked(name: str, value: Any) -> Any:
-    """A value as it may be shown, with stars for every secret in it."""
+    """A value with stars in place of every secret."""
     if isinstance(value, dict):
         return {key: masked(str(key), inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -48,10 +48,10 @@ def masked(name: str, value: Any) -> Any:
 
 
 def masked_text(text: str, stars: str = STARS) -> str:
-    """The text with stars for the password of a URL, and for what a query or a connection string keeps secret."""
+    """The text with stars in place of the password of a URL and of secrets in a query or a connection string."""
     scheme, url, rest = text.partition("://")
     if url:
-        # From the last `@`: a password may hold any character that its owner forgot to escape.
+        # From the last `@`: a password may contain unescaped characters.
         user, at, host = rest.rpartition("@")
         name, colon, _ = user.partition(":")
         if colon:
@@ -60,7 +60,7 @@ def masked_text(text: str, stars: str = STARS) -> str:
 
 
 def without_secrets(name: str, value: Any) -> tuple[Any, list[str]]:
-    """A value without its secrets, and the names of the options that it lacks therefore, in part or as a whole."""
+    """A value without its secrets, and the names of the options that were removed completely or in part."""
     if isinstance(value, dict):
         kept, lacking = {}, []
         for key, inner in value.items():
@@ -77,7 +77,7 @@ def without_secrets(name: str, value: Any) -> tuple[Any, list[str]]:
 
 
 def _masked_pairs(text: str, stars: str) -> str:
-    """The text with stars for the values of ``name=value`` whose name is that of a secret."""
+    """The text with stars in place of the value of each ``name=value`` whose name marks a secret."""
     import re
 
     def replaced(pair: re.Match[str]) -> str:

@@ -1,9 +1,10 @@
-"""Tables of pandas, Polars and PyArrow, to Arrow data with a description and back.
+"""Conversion of pandas, Polars and PyArrow tables to Arrow data with a description, and back.
 
-:func:`encode` refuses whatever it cannot bring back equal, with the same type, dtypes, index, categories, time zones
-and order: the caller then takes another format. The rules are in ``docs/formats/tables.md``.
+:func:`encode` refuses values that it cannot restore equal, with the same type, dtypes, index, categories, time zones
+and
+order: the caller then uses another format. The rules are in ``docs/formats/tables.md``.
 
-None of the three packages is imported before a value of theirs is stored or read.
+None of the three packages is imported before a value of its types is stored or read.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ _DECODERS = {
     "pyarrow": "cacheness._tables_arrow",
 }
 
-#: What the modules above work with.
+#: Types that the modules above handle.
 _NEEDED = {"pandas": ("pandas", "pyarrow"), "polars": ("polars",), "pyarrow": ("pyarrow",)}
 
 
 class Encoded(NamedTuple):
-    """A table as Arrow data, and what else must be known of it."""
+    """A table as Arrow data, with its description."""
 
     stream: Any
     """An object with the Arrow C stream interface."""
     description: str
-    """JSON; travels in the schema metadata of the file."""
+    """JSON; stored in the schema metadata of the file."""
     handler: str
     data_type: str
     object_type: str
@@ -48,12 +49,12 @@ class Encoded(NamedTuple):
 
 
 def encode(value: Any) -> Encoded | None:
-    """Describe ``value``, or return ``None`` if it is no table.
+    """Describe ``value``, or return ``None`` if it is not a table.
 
     Raises:
-        Unsupported: if a part of it would not come back as it is, or if its library fails at looking.
-        CacheSerializationError: for a Polars ``LazyFrame``, which is a query and not a table.
-        CacheUnsupportedError: if ``value`` needs PyArrow and it is not installed.
+        Unsupported: a part of it would not come back unchanged, or its library fails.
+        CacheSerializationError: it is a Polars ``LazyFrame``, which is a query and not a table.
+        CacheUnsupportedError: ``value`` needs PyArrow, which is not installed.
     """
     package = type(value).__module__.partition(".")[0]
     module = _DECODERS.get(package)
@@ -71,7 +72,7 @@ def encode(value: Any) -> Encoded | None:
 
 
 def _is_panic(error: BaseException) -> bool:
-    """Whether Polars gave up, with a class of its own that is no ``Exception``."""
+    """Whether Polars panicked; its exception class does not derive from ``Exception``."""
     return type(error).__name__ == "PanicException"
 
 
@@ -91,9 +92,9 @@ def decode(table: Any, object_type: str) -> Any:
     """Rebuild the value from the ``_core.Table`` that was read.
 
     Raises:
-        CacheUnsupportedError: if its package is not installed.
-        CacheVersionError: if a newer release wrote it.
-        CacheSerializationError: if the description does not fit the columns.
+        CacheUnsupportedError: its package is not installed.
+        CacheVersionError: a newer release wrote it.
+        CacheSerializationError: the description does not fit the columns.
     """
     if table.description is None:
         return _import("cacheness._tables_arrow", "pyarrow").from_rust(table)
@@ -104,7 +105,7 @@ def decode(table: Any, object_type: str) -> Any:
         raise CacheSerializationError(f"the table's description cannot be read: {error!r}") from error
     if version != VERSION:
         raise CacheVersionError(
-            f"the table's description has version {version}", "a newer release of cacheness reads it"
+            f"the table's description has version {version}", "read it with a newer release of cacheness"
         )
     module = _DECODERS.get(package)
     if module is None:

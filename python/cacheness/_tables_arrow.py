@@ -34,7 +34,7 @@ def describe(value: Any) -> tuple[dict[str, Any], Encoded] | None:
             raise Unsupported(f"a column of type {column.type} has chunks with different dictionaries")
     description: dict[str, Any] = {"kind": kind, "rows": table.num_rows}
     if not _is_plain(schema.metadata) or not all(_is_plain_field(field) for field in schema) or _repeats_keys(schema):
-        # Metadata in an order of its own, or that is no text: kept as Arrow's own encoding of the schema.
+        # Metadata with an order, or that is not text: stored as Arrow's own encoding of the schema.
         description["schema"] = base64.b64encode(schema.serialize().to_pybytes()).decode()
         table = pa.Table.from_arrays(table.columns, schema=_without_metadata(schema))
         schema = table.schema
@@ -55,7 +55,7 @@ def rebuild(description: dict[str, Any], table: Any) -> Any:
     if result.num_columns:
         result = pa.Table.from_arrays(result.columns, schema=schema)
     else:
-        # A table without columns has rows only as the selection of nothing from one that has some.
+        # To give a table without columns rows, select no columns from one that has rows.
         result = pa.table({"rows": pa.nulls(rows)}).replace_schema_metadata(schema.metadata).select([])
     if result.num_rows != rows:
         raise CacheSerializationError(f"the table has {result.num_rows} rows instead of {rows}")
@@ -81,7 +81,7 @@ def from_rust(table: Any) -> pa.Table:
 
 
 def survives(schema: pa.Schema) -> bool:
-    """Whether the schema comes back from the Rust implementation of Arrow as it is."""
+    """Whether the schema comes back unchanged from the Rust implementation of Arrow."""
     try:
         back = pa.RecordBatchReader.from_stream(_core.Table.empty_like(schema)).schema
     except (CacheSerializationError, pa.ArrowException, ValueError, TypeError):
@@ -90,7 +90,7 @@ def survives(schema: pa.Schema) -> bool:
 
 
 def has_dictionary(data_type: pa.DataType) -> bool:
-    """Whether a type is a dictionary or has one inside."""
+    """Whether a type is or contains a dictionary."""
     if pa.types.is_dictionary(data_type):
         return True
     if isinstance(data_type, pa.BaseExtensionType):
@@ -116,7 +116,7 @@ def _one_batch(table: pa.Table) -> pa.RecordBatch:
 
 
 def _empty(data_type: pa.DataType) -> pa.Array:
-    # Of unions and of some dictionaries `pa.array([], …)` makes none.
+    # `pa.array([], …)` fails for unions and some dictionaries.
     return pa.nulls(0, data_type)
 
 
@@ -132,7 +132,7 @@ def _is_plain(metadata: Any) -> bool:
 
 
 def _repeats_keys(schema: pa.Schema) -> bool:
-    """Whether metadata of the schema or of a column has a key twice, which a dictionary does not show."""
+    """Whether metadata of the schema or of a column has a duplicate key, which a dictionary does not show."""
     fields = [field.with_metadata(field.metadata) if field.metadata else field for field in schema]
     return not pa.schema(fields, metadata=schema.metadata).equals(schema, check_metadata=True)
 
@@ -143,10 +143,10 @@ def _is_plain_field(field: pa.Field) -> bool:
 
 
 def _without_metadata(schema: pa.Schema) -> pa.Schema:
-    """The schema with what :func:`_is_plain` accepts only. Extension types keep theirs: it is part of the type."""
+    """The schema with only the metadata that :func:`_is_plain` accepts. That of extension types is part of the type."""
     fields = [field if _is_plain(field.metadata) else field.remove_metadata() for field in schema]
     fields = [field.with_metadata(field.metadata) if field.metadata else field for field in fields]
     for field in fields:
         if not _is_plain_field(field):
-            raise Unsupported("metadata of nested fields that is no text or has an order")
+            raise Unsupported("metadata of nested fields that is not text or has an order")
     return pa.schema(fields, metadata=schema.metadata if _is_plain(schema.metadata) else None)

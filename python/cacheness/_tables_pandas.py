@@ -1,4 +1,4 @@
-"""pandas frames and series: columns through :mod:`._pandas_columns`, and here labels, indexes and attributes."""
+"""pandas frames and series: labels, indexes and attributes; :mod:`._pandas_columns` has the columns."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def describe(value: Any) -> tuple[dict[str, Any], Encoded] | None:
 
 @contextlib.contextmanager
 def _part(what: str) -> Iterator[None]:
-    """Says which part of the value is refused."""
+    """Adds the refused part of the value to the error."""
     try:
         yield
     except Unsupported as error:
@@ -91,7 +91,7 @@ def _frame(arrays: list[Any], index: pd.Index, labels: pd.Index) -> pd.DataFrame
         raise CacheSerializationError(f"there are {len(arrays)} columns and {len(labels)} labels")
     if not arrays:
         return pd.DataFrame(index=index, columns=labels)
-    # Each with its dtype: the constructor of a frame takes objects for strings if they look like some.
+    # With explicit dtypes: the constructor of a frame converts objects that look like strings.
     columns = {i: pd.Series(array, index=index, dtype=_dtype(array), copy=False) for i, array in enumerate(arrays)}
     frame = pd.DataFrame(columns, index=index, copy=False)
     frame.columns = labels

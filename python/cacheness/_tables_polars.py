@@ -21,7 +21,7 @@ def describe(value: Any) -> tuple[dict[str, Any], Encoded] | None:
     if cls is pl.LazyFrame:
         raise CacheSerializationError(
             "a polars.LazyFrame is a query, not a table: it cannot be stored",
-            "store the result of its .collect()",
+            "store the result of collect()",
         )
     if cls is pl.DataFrame:
         kind, frame = "DataFrame", value
@@ -31,23 +31,23 @@ def describe(value: Any) -> tuple[dict[str, Any], Encoded] | None:
         return None
     description: dict[str, Any] = {"kind": kind, "rows": frame.height}
     if any("\0" in name for name in frame.columns):
-        # Arrow hands names over as C strings.
+        # Arrow passes names as C strings.
         description["names"] = frame.columns
         frame = frame.rename(dict(zip(frame.columns, (f"column_{i}" for i in range(frame.width)), strict=True)))
     texts = [name for name, dtype in frame.schema.items() if _is_wide(dtype)]
     if texts:
-        # Arrow has no 128-bit integers: their digits stand in for them.
+        # Arrow has no 128-bit integers: their digits are stored.
         description["int128"] = {name: str(frame.schema[name]) for name in texts}
         frame = frame.with_columns(pl.col(name).cast(pl.String) for name in texts)
     nothing = [name for name, dtype in frame.schema.items() if dtype == pl.Null]
     if nothing:
-        # Polars exports columns of its type Null in a form that others do not accept.
+        # Polars exports columns of its type Null in a form that other implementations do not accept.
         description["null"] = nothing
         frame = frame.with_columns(pl.col(name).cast(pl.Boolean) for name in nothing)
     if not _survives(frame):
         lost = [name for name in frame.columns if not _survives(frame.select(pl.col(name)))]
         which = "".join(f"column {name!r} of type {frame.schema[name]}: " for name in lost[:1])
-        raise Unsupported(f"{which}Arrow data does not bring it back")
+        raise Unsupported(f"{which}it does not come back from Arrow data")
     handler, data_type = ("polars_series", "series") if kind == "Series" else ("polars_dataframes", "dataframe")
     stream = frame if frame.height else _core.Table.empty_like(frame)
     return description, Encoded(stream, "", handler, data_type, "", by_value=True, arrow_only=False)
@@ -82,8 +82,8 @@ def _is_wide(dtype: Any) -> bool:
 
 
 def _survives(frame: pl.DataFrame) -> bool:
-    """Whether the types come back through Arrow as they are; shown by a frame of the same types without rows."""
-    # Polars exports the addresses of objects, and gives up the process at the names of some fields.
+    """Whether the types come back unchanged through Arrow; tested with a frame of the same types without rows."""
+    # Polars exports the addresses of objects, and aborts the process for the names of some fields.
     if any(has_objects(dtype) or _has_nul(dtype) or has_empty_arrays(dtype) for dtype in frame.dtypes):
         return False
     empty = frame.clear()
@@ -95,12 +95,12 @@ def _survives(frame: pl.DataFrame) -> bool:
 
 
 def has_empty_arrays(dtype: Any) -> bool:
-    """Whether a type has arrays of width 0, at any depth: Polars writes those and does not read them back."""
+    """Whether a type contains arrays of width 0, at any depth: Polars writes those but cannot read them back."""
     return any(isinstance(part, pl.Array) and part.size == 0 for part in _parts(dtype))
 
 
 def has_objects(dtype: Any) -> bool:
-    """Whether a type has Python objects, at any depth: those inside of other types end the process if written."""
+    """Whether a type contains Python objects, at any depth: writing those inside other types aborts the process."""
     return any(part == pl.Object for part in _parts(dtype))
 
 
@@ -109,7 +109,7 @@ def _has_nul(dtype: Any) -> bool:
 
 
 def _parts(dtype: Any) -> Iterator[Any]:
-    """A type and the types inside of it, at any depth."""
+    """A type and its inner types, at any depth."""
     yield dtype
     inside: list[Any]
     if isinstance(dtype, pl.Struct):

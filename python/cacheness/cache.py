@@ -1,4 +1,4 @@
-"""The cache: typed values under keys made from parameters, served until they expire."""
+"""The cache: typed values under keys derived from parameters, served until they expire."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: As many entries as can be looked at without anybody noticing.
+#: The number of entries that can be scanned without a noticeable delay.
 _FEW_ENTRIES = 100_000
 
-#: What :meth:`Cache.for_api` serves an entry for. Another object of the same value was given by the caller.
+#: The default time to live of :meth:`Cache.for_api`, compared by identity: another object was given by the caller.
 _SIX_HOURS = 21_600.0
 
 __all__ = ["Cache", "UnifiedCache", "cacheness"]
@@ -37,23 +37,22 @@ class Cache(Management):
     """A cache of typed values in one directory, for many threads and processes.
 
     Keywords of :meth:`put`, :meth:`get` and the other methods are the parameters that identify an entry, except for
-    these, which mean the same everywhere: ``metadata``, ``custom_metadata``, ``description``, ``ttl_seconds``,
-    ``cache_key``, ``params``, ``default``, ``mmap_mode``, ``strict_verification``. A parameter with one of these names
-    goes into ``params={…}``.
+    these reserved ones: ``metadata``, ``custom_metadata``, ``description``, ``ttl_seconds``, ``cache_key``, ``params``,
+    ``default``, ``mmap_mode``, ``strict_verification``. Pass a parameter with one of these names in ``params={…}``.
 
     A cache is also a mapping of keys and names to values: ``cache["name"] = value`` is ``put(value,
-    cache_key="name")``, and all of ``collections.abc.MutableMapping`` is there. ``len(cache)`` counts what has expired
-    and has not been removed yet, too. Caches are equal to themselves only.
+    cache_key="name")``, and all methods of ``collections.abc.MutableMapping`` exist. ``len(cache)`` also counts expired
+    entries that have not been removed yet. A cache is equal only to itself.
 
     Args:
-        config: a :class:`CacheConfig`, or the directory. The cache takes a copy.
-        cache_dir: the directory; ``":memory:"`` for a cache that ends with the process. ``./cache`` if none is given.
-        clock: where the time comes from, for tests; the system's clock if none is given.
+        config: a :class:`CacheConfig`, which the cache copies, or the directory.
+        cache_dir: the directory, or ``":memory:"`` for a cache that ends with the process. Default: ``./cache``.
+        clock: a clock for tests. Default: the system's clock.
         options: any field of the configuration's sections, by its name.
 
     Raises:
-        CacheConfigurationError: an option that does not exist or makes no sense.
-        NotAStoreError: the path is no directory.
+        CacheConfigurationError: an option does not exist or is invalid.
+        NotAStoreError: the path is not a directory.
         CacheVersionError: a newer release wrote the directory.
 
     Example:
@@ -111,16 +110,16 @@ class Cache(Management):
         ttl_seconds: float | timedelta | None = _SIX_HOURS,
         **options: Any,
     ) -> Self:
-        """A cache for answers of APIs: LZ4, and entries that are served for six hours.
+        """Opens a cache for responses of APIs: LZ4 compression, and a time to live of six hours.
 
         Args:
-            cache_dir: the directory; ``./cache`` if none is given.
-            ttl_seconds: the default time to live, also called ``default_ttl_seconds``; ``None`` for ever.
-            options: any field of the configuration's sections, by its name. A whole ``compression`` section goes before
-                LZ4.
+            cache_dir: the directory. Default: ``./cache``.
+            ttl_seconds: the default time to live, also called ``default_ttl_seconds``; ``None`` for no limit.
+            options: any field of the configuration's sections, by its name. A whole ``compression`` section replaces
+                the LZ4 default.
 
         Raises:
-            CacheConfigurationError: as opening a cache raises it; or the time to live is given twice.
+            CacheConfigurationError: as for opening a cache; or the time to live is given twice.
         """
         if ttl_seconds is not _SIX_HOURS and "default_ttl_seconds" in options:
             raise CacheConfigurationError("ttl_seconds is given twice, also as default_ttl_seconds")
@@ -131,7 +130,7 @@ class Cache(Management):
 
     @property
     def config(self) -> CacheConfig:
-        """A copy of the configuration that the cache was opened with: changing it changes no cache."""
+        """A copy of the configuration that the cache was opened with; changing it does not affect the cache."""
         return self._config._checked()
 
     @property
@@ -153,32 +152,33 @@ class Cache(Management):
         params: dict[str, Any] | None = None,
         **parameters: Any,
     ) -> T:
-        """The value of these parameters; if there is none, what ``function`` returns, which is stored first.
+        """Returns the value of these parameters; on a miss, stores and returns the result of ``function``.
 
-        Of all threads and processes that miss the value at once, one computes it and the others wait for it. If
-        ``function`` raises, nothing is kept and those who waited compute for themselves; if the process that computes
-        dies, or the call is interrupted, another takes over within 50 ms. Calls may be nested in any order.
+        If several threads and processes miss the value at once, one computes it and the others wait. If ``function``
+        raises, nothing is stored and each waiting caller computes for itself. If the computing process dies, or the
+        call is interrupted, another caller takes over within 50 ms. Calls may be nested in any order.
 
-        A cache that was opened with ``read_only=True`` serves what it has, also what is stale; what it misses is
-        computed by each caller and returned without being stored, which is logged once. An entry that is there and
-        cannot be decoded is logged as a warning, computed and replaced.
+        A cache opened with ``read_only=True`` serves its entries, also stale ones. On a miss each caller computes and
+        returns the value without storing it, which is logged once. An entry that cannot be decoded is logged as a
+        warning, recomputed and replaced.
 
         Args:
             function: computes the value; called without arguments.
             ttl_seconds: how long the value is served; ``None`` for the cache's default.
-            metadata: plain data that goes with it.
-            description: a sentence about it, for listings.
-            stale_ttl_seconds: for so long after it has expired the value is served, while one caller computes it anew
-                in a thread.
-            early_recompute: computes it anew in a thread before it expires, the nearer the end and the longer it took
-                to compute, the more probably. 1 is a good choice, more is earlier. The time it took is kept in its
-                metadata, under ``compute_seconds``.
-            cache_key: a name to store it under in place of parameters.
-            params: parameters in a dictionary, also those that have the name of a keyword.
+            metadata: plain data stored with the value.
+            description: a sentence about the value, for listings.
+            stale_ttl_seconds: how long after its expiry the value is still served, while one caller recomputes it in a
+                thread.
+            early_recompute: recomputes the value in a thread before it expires, with a probability that grows as expiry
+                approaches and with the duration of the computation. 1 is a good choice; larger values recompute
+                earlier.
+            cache_key: a name to store the value under in place of parameters.
+            params: parameters in a dictionary, including those with the name of a keyword.
             parameters: all other keywords are the parameters that identify the value.
 
         Raises:
-            CacheError: as :meth:`get` and :meth:`put` raise it. What ``function`` raises is passed on.
+            CacheError: as for :meth:`get` and :meth:`put`.
+            Exception: any exception of ``function``.
         """
         from .decorators._compute import get_or_compute
 
@@ -198,12 +198,12 @@ class Cache(Management):
 
     @property
     def handlers(self) -> HandlerRegistry:
-        """The registry of the cache's handlers; the same as ``handler_registry``."""
+        """The registry of the cache's handlers; an alias of ``handler_registry``."""
         return self.handler_registry
 
     @property
     def metadata_backend(self) -> MetadataBackend:
-        """Where entries are kept, as it is seen from outside."""
+        """The metadata backend, as seen from outside."""
         from .storage.backends._metadata import OpenedBackend
 
         return OpenedBackend(
@@ -218,32 +218,32 @@ class Cache(Management):
         """The decorator :data:`cacheness.cached` with this cache, bare (``@cache.cached``) or with options.
 
         Args:
-            function: what is decorated.
+            function: the function to decorate.
             options: those of :data:`cacheness.cached`.
 
         Raises:
-            CacheConfigurationError: as :data:`cacheness.cached` raises it.
+            CacheConfigurationError: as for :data:`cacheness.cached`.
         """
         from .decorators import cached
 
         decorator = cached(cache_instance=self, **options)
         return decorator if function is None else decorator(function)
 
-    #: The same, under the name that others have for it.
+    #: An alias, as in other libraries.
     memoize = cached
 
     def get_stats(self, *, dates: bool | None = None) -> dict[str, Any]:
         """Totals of the store, and hits and misses of this process since the cache was opened.
 
         Args:
-            dates: whether the dates of the oldest and the newest entry are among them, which takes a look at all
-                entries. ``None``: where there are at most 100,000.
+            dates: whether to include the dates of the oldest and the newest entry, which scans all entries. ``None``:
+                if there are at most 100,000 entries.
 
         Returns:
             ``total_entries``, ``total_size_mb``, ``total_size_bytes``, ``avg_entry_size_mb``, ``cache_hits``,
             ``cache_misses``, ``cache_puts``, ``cache_failures``, ``cache_evictions``, ``hit_rate``, ``backend_type``,
-            ``blob_backend_type``, ``cache_dir``; ``oldest_entry_date`` and ``newest_entry_date`` (ISO 8601 in UTC, when
-            they were put), if there are entries. A notebook shows them as a table.
+            ``blob_backend_type``, ``cache_dir``; ``oldest_entry_date`` and ``newest_entry_date`` (ISO 8601 in UTC, the
+            times of their puts), if there are entries. A notebook shows a table.
         """
         stats = Stats(self._stats())
         entries = stats["total_entries"]
@@ -258,7 +258,7 @@ class Cache(Management):
         return stats
 
     def clear_all(self) -> int:
-        """Removes all entries; the same as :meth:`clear`."""
+        """Removes all entries; an alias of :meth:`clear`."""
         return self.clear()
 
     def __enter__(self) -> Self:
@@ -323,7 +323,8 @@ class _CacheRegistry(HandlerRegistry):
         self._owner: weakref.ref[_core.CacheBase | _core.StoreBase] | None = None
         self._compression = config.compression
         super().__init__(config.handlers, default_registry)
-        # The owner has this registry: a reference back would keep a cache that nobody closes until the collector runs.
+        # The cache owns this registry: a reference back would keep an unclosed cache alive until the garbage collector
+        # runs.
         self._owner = weakref.ref(owner)
 
     def _changed(self) -> None:
@@ -332,6 +333,6 @@ class _CacheRegistry(HandlerRegistry):
             owner._set_handlers_changed(not self._is_plain())
 
 
-#: The names under which the documentation speaks of :class:`Cache`.
+#: Aliases of :class:`Cache` in the documentation.
 UnifiedCache = Cache
 cacheness = Cache

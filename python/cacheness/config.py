@@ -1,4 +1,4 @@
-"""Configuration classes. Fields have the names and meanings of the Rust configuration; Rust checks their values."""
+"""Configuration classes. Fields have the same names and meanings as in Rust, which checks their values."""
 
 from __future__ import annotations
 
@@ -49,22 +49,22 @@ _CODECS = ("none", "lz4", "zstd", "gzip")
 @strict
 @dataclass(repr=False, eq=False)
 class CacheStorageConfig(Options):
-    """Where a store is and what it survives.
+    """The place, limits and durability of a store.
 
     Attributes:
         cache_dir: the directory, or ``":memory:"`` for a store that ends with the process.
-        max_cache_size_mb: how many megabytes (2^20 bytes) of values a cache holds at most; ``None`` for no limit. A
-            :class:`~cacheness.storage.BlobStore` has no limits.
+        max_cache_size_mb: the maximum size of all values in a cache, in megabytes (2^20 bytes); ``None`` for no limit.
+            A :class:`~cacheness.storage.BlobStore` has no limits.
         cleanup_on_init: whether expired entries are removed when the cache is opened.
-        max_entries: how many entries at most; ``None`` for no limit.
-        max_age_seconds: how long an entry is served at most, whatever its own time to live; ``None`` for no limit.
-        eviction_policy: what goes when a cache is full, down to 90 % of the limit: ``"lru"``, what was not read for
-            longest, ``"lfu"``, what was read least often, ``"fifo"``, what came first, or ``"none"``: then a put fails
-            with :class:`CacheFullError`. Expired entries go before all others, pinned ones never.
-        durability: ``"normal"``: nothing is lost or torn when a process is killed; ``"full"``: nor when the machine
-            loses power.
-        inline_threshold_bytes: payloads up to this size travel inside their entry, larger ones are files.
-        read_only: whether nothing may be written.
+        max_entries: the maximum number of entries; ``None`` for no limit.
+        max_age_seconds: the maximum time an entry is served, whatever its own time to live; ``None`` for no limit.
+        eviction_policy: which entries a full cache evicts, down to 90 % of the limit: ``"lru"``, the least recently
+            read ones; ``"lfu"``, the least often read ones; ``"fifo"``, the oldest keys; or ``"none"``: a put then
+            fails with :class:`CacheFullError`. Expired entries are evicted first, pinned ones never.
+        durability: ``"normal"``: no value is lost or torn if a process is killed; ``"full"``: nor if the machine loses
+            power.
+        inline_threshold_bytes: payloads up to this size are stored inside their entry, larger ones in files.
+        read_only: whether the store refuses writes.
     """
 
     cache_dir: str | os.PathLike[str] = field(default_factory=lambda: _environment.text("CACHENESS_DIR", "./cache"))
@@ -87,29 +87,30 @@ class CacheStorageConfig(Options):
 @strict
 @dataclass(repr=False, eq=False)
 class CacheMetadataConfig(BackendSection):
-    """What is kept of an entry, and how its payload is checked.
+    """How entries are stored, cached in memory and verified.
 
     Options of a metadata backend (``connection_url``, ``pool_size``, …) may be given beside these, or together in
     ``metadata_backend_options``. The backends of this release take none.
 
     Attributes:
-        backend: where entries are kept. ``None`` is what the directory says, and ``"sqlite"`` for a new one;
-            ``"json"`` is one file that people can read, for small stores; ``"sqlite_memory"`` and ``"memory"`` end with
-            the process, payloads too, and write nothing into the directory. ``metadata_backend`` is another name of it.
-        database_url: path of the SQLite database, also as ``sqlite:///path``. ``None``: the database lies in the
-            directory of the store. The directory remembers the path.
-        store_cache_key_params: whether an entry keeps the parameters of its key, for listings.
+        backend: the metadata backend, also called ``metadata_backend``. ``None``: the backend that the directory
+            records, ``"sqlite"`` for a new one; ``"json"``: one readable file, for small stores; ``"sqlite_memory"``
+            and ``"memory"`` end with the process, including payloads, and write nothing to the directory.
+        database_url: path of the SQLite database, also as ``sqlite:///path``. ``None``: the database is in the
+            directory of the store. The directory records the path.
+        store_cache_key_params: whether an entry stores the parameters of its key, for listings.
         verify_cache_integrity: whether a payload's hash is checked when it is read.
-        enable_memory_cache: whether entries that were read or written are kept in this process's memory, so that a get
-            of one of them touches no file. They are always true: changes by other processes are noticed first.
-        memory_cache_type: which one leaves first: ``"lru"``, the one not read for longest, ``"lfu"``, the one read
-            least often, ``"fifo"``, the one that came first, or ``"rr"``, a random one.
-        memory_cache_maxsize: how many at most.
-        memory_cache_max_mb: how many megabytes at most; values over ``inline_threshold_bytes`` are never kept.
-        memory_cache_ttl_seconds: after how long an entry is read, and its signature checked, again.
+        enable_memory_cache: whether this process keeps entries that it has read or written in memory, so that a get
+            touches no file. They are never stale: changes by other processes are detected first.
+        memory_cache_type: which entry is evicted from memory first: ``"lru"``, the least recently read one; ``"lfu"``,
+            the least often read one; ``"fifo"``, the oldest one; or ``"rr"``, a random one.
+        memory_cache_maxsize: the maximum number of entries in memory.
+        memory_cache_max_mb: the maximum size of entries in memory, in megabytes; values over ``inline_threshold_bytes``
+            are never kept.
+        memory_cache_ttl_seconds: the time after which an entry in memory is read, and its signature checked, again.
         memory_cache_stats: whether ``get_stats`` has ``memory_cache_hits``.
-        default_ttl_seconds: another place for :attr:`CacheConfig.default_ttl_seconds`; ``None`` says nothing.
-        store_full_metadata: whether entries keep all of their metadata for queries. They always do.
+        default_ttl_seconds: an alias of :attr:`CacheConfig.default_ttl_seconds`; ``None`` sets nothing.
+        store_full_metadata: whether entries store all of their metadata for queries. They always do.
         metadata_backend_options: options of the backend, by their names; also called ``backend_options``.
     """
 
@@ -160,7 +161,7 @@ class CacheMetadataConfig(BackendSection):
 @strict
 @dataclass(repr=False, eq=False)
 class CacheBlobConfig(BackendSection):
-    """Where payloads go that are too large to travel inside an entry.
+    """The storage of payloads that are too large to be stored inside an entry.
 
     Options of a blob backend (``bucket``, ``region``, …) may be given beside these, or together in
     ``blob_backend_options``. The backends of this release take none.
@@ -168,7 +169,7 @@ class CacheBlobConfig(BackendSection):
     Attributes:
         blob_backend: the blob backend, also called ``backend``: ``"filesystem"``, or ``"memory"`` beside a metadata
             backend in memory.
-        shard_chars: how many hexadecimal digits name the directories that files are spread over, 0 to 4.
+        shard_chars: the number of characters in the names of the directories that files are spread over, 0 to 4.
         blob_backend_options: options of the backend, by their names; also called ``backend_options``.
     """
 
@@ -220,11 +221,11 @@ class CompressionConfig(Options):
         use_blosc2_arrays: ``False`` stores arrays as ``.npy``.
         blosc2_array_codec: codec inside Blosc2 files.
         blosc2_array_compression_level: its level, 0 to 9.
-        array_format: ``"blosc2"``, ``"npy"``, or ``"auto"``: Blosc2 where a sample says that compression pays.
+        array_format: ``"blosc2"``, ``"npy"``, or ``"auto"``: Blosc2 if a sample compresses well.
         parquet_compression: codec inside Parquet and Arrow files.
         dataframe_format: ``"parquet"`` or ``"arrow"`` (Arrow IPC, can be memory-mapped when uncompressed).
         parallel: whether large values are compressed on all cores.
-        sample: whether a sample of a large value decides that compression would not pay.
+        sample: whether a sample of a large value decides if it is compressed.
     """
 
     pickle_compression_codec: str = field(
@@ -251,17 +252,16 @@ class CompressionConfig(Options):
 @strict
 @dataclass(repr=False, eq=False)
 class SerializationConfig(Options):
-    """How keys are made from parameters.
+    """How keys are derived from parameters.
 
     Attributes:
-        enable_collections: objects in lists, tuples, mappings and sets are looked into, as
-            ``enable_object_introspection`` says. Without it collections may be parameters all the same; what is in them
-            has to have an encoding of its own: plain values, arrays, tables, data classes, objects with a
-            ``__cache_key__``.
-        enable_object_introspection: objects without an encoding of their own are encoded by their parts.
-        max_tuple_recursive_length: how deep tuples may nest.
-        max_collection_depth: how deep collections may nest.
-        hash_path_content: paths are encoded by what they lead to, not by name.
+        enable_collections: whether ``enable_object_introspection`` applies to objects inside lists, tuples, mappings
+            and sets. If not, collections can still be parameters, but their members must have an encoding of their own:
+            plain values, arrays, tables, data classes, objects with a ``__cache_key__``.
+        enable_object_introspection: whether objects without an encoding of their own are encoded by their parts.
+        max_tuple_recursive_length: the maximum nesting of tuples.
+        max_collection_depth: the maximum nesting of collections.
+        hash_path_content: whether paths are encoded by the content of their file or directory instead of by name.
     """
 
     enable_collections: bool = True
@@ -278,16 +278,16 @@ class SerializationConfig(Options):
 @strict
 @dataclass(repr=False, eq=False)
 class HandlerConfig(Options):
-    """Which handlers store values, and in which order they are asked.
+    """Which handlers store values, and the order in which they are tried.
 
     Attributes:
-        handler_priority: names of handlers that are asked before the others, in this order. The others follow in
-            their usual order, and ``object_pickle``, which takes everything, is the last of the built-in ones wherever
-            it is named. A custom handler can be named if it is among ``custom_handlers``, or was registered with
+        handler_priority: names of handlers to try before the others, in this order. The others follow in their default
+            order, and ``object_pickle``, which accepts everything, is the last of the built-in ones even if it is
+            listed. A custom handler can be listed if it is among ``custom_handlers``, or was registered with
             :func:`cacheness.register_handler` before the cache is opened.
-        enable_numpy_arrays, enable_pandas_dataframes, …: whether that handler is asked at all. What it would have
-            stored goes to the next one that can.
-        enable_dill_fallback: objects that pickle refuses are stored with dill, if it is installed.
+        enable_numpy_arrays, enable_pandas_dataframes, …: whether that handler is used. If not, the next handler that
+            accepts a value stores it.
+        enable_dill_fallback: whether objects that pickle refuses are stored with dill, if it is installed.
         custom_handlers: handlers, or classes of handlers, to register with this cache.
     """
 
@@ -308,19 +308,19 @@ class HandlerConfig(Options):
 @strict
 @dataclass(repr=False, eq=False)
 class SecurityConfig(Options):
-    """Signatures and pickles. See ``docs/guide.md`` for what each protects from.
+    """Signatures and pickles. See ``docs/security.md`` for the attacks that each option prevents.
 
     Attributes:
-        enable_entry_signing: entries are signed when they are written and checked when they are read; also called
+        enable_entry_signing: whether entries are signed when written and checked when read; also called
             ``enable_signing``.
         signing_key_file: name of the key file in the store's directory, or an absolute path.
-        use_in_memory_key: the key lives and ends with this process.
-        custom_signed_fields: fields to sign besides those that always are; ``None`` signs all.
-        allow_unsigned_entries: entries without a signature are served (never their pickles).
-        delete_invalid_signatures: an entry with a wrong signature is deleted when it is met.
-        allow_pickle: pickles are written and read at all.
-        trust_unsigned_pickles: a pickle is decoded although its entry has no valid signature. Whoever can write the
-            directory can then run code in this process.
+        use_in_memory_key: whether the key exists only in this process.
+        custom_signed_fields: fields to sign besides those that are always signed; ``None`` signs all.
+        allow_unsigned_entries: whether entries without a signature are served (never pickles).
+        delete_invalid_signatures: whether an entry with an invalid signature is deleted when it is read.
+        allow_pickle: whether pickles are written and read.
+        trust_unsigned_pickles: whether a pickle is decoded without a valid signature of its entry. Any user who can
+            write the directory can then run code in this process.
     """
 
     enable_entry_signing: bool = True
@@ -343,23 +343,23 @@ class SecurityConfig(Options):
 @strict
 @dataclass(repr=False, eq=False)
 class CacheConfig(Options):
-    """All options of a cache, which takes a copy when it is opened.
+    """All options of a cache, which copies the configuration when it is opened.
 
-    An option of a section may also be given, read and assigned without the section: ``CacheConfig(cache_dir="data")``
-    is ``CacheConfig(storage=CacheStorageConfig(cache_dir="data"))``, and ``config.cache_dir`` its value. Given beside
-    its section it changes a copy of the section.
+    An option of a section can also be given, read and assigned without the section: ``CacheConfig(cache_dir="data")``
+    is ``CacheConfig(storage=CacheStorageConfig(cache_dir="data"))``, and ``config.cache_dir`` its value. An option
+    given beside its section changes a copy of the section.
 
     Attributes:
-        default_ttl_seconds: how long an entry is served unless its ``put`` says otherwise; ``None`` for ever.
-        storage_mode: whether the cache is a store: nothing expires unless its ``put`` says so, and nothing is evicted,
-            whatever ``default_ttl_seconds`` and the limits say. What it puts is pinned.
+        default_ttl_seconds: how long an entry is served unless its ``put`` sets a time to live; ``None`` for no limit.
+        storage_mode: whether the cache is a store: nothing expires unless its ``put`` sets a time to live, and nothing
+            is evicted, whatever ``default_ttl_seconds`` and the limits are. Its puts pin their entries.
         flight_patience_seconds: how long a computation waits for another process to compute a value that it needs,
-            before it computes that value as well. A caller that is not inside a computation itself waits as long as the
-            other process lives.
+            before it computes that value too. A caller outside of computations waits as long as the other process
+            lives.
 
     Raises:
-        CacheConfigurationError: an option that does not exist, or a value that makes no sense; the same option with
-            different values in a section and beside it.
+        CacheConfigurationError: an option does not exist or is invalid, or has different values in a section and beside
+            it.
     """
 
     storage: CacheStorageConfig = field(default_factory=CacheStorageConfig)
@@ -424,7 +424,7 @@ class CacheConfig(Options):
             if not isinstance(given, kind):
                 checked_section(section, given)
             named, _ = kind._sorted(options)
-            # Not `_checked`: what is wrong with its values may be what an option mends.
+            # Not `_checked`: another option may correct an invalid value.
             changed = object.__new__(kind)
             changed.__dict__.update(given.__dict__)
             for name, value in named.items():
@@ -456,7 +456,7 @@ class CacheConfig(Options):
         _core.check_config(self._checked()._to_json())
 
     def _lifetime(self) -> float | timedelta | None:
-        """How long entries are served by default."""
+        """The default time to live of entries."""
         own, other = self.default_ttl_seconds, self.metadata.default_ttl_seconds
         if other is None:
             return own
@@ -468,18 +468,18 @@ class CacheConfig(Options):
         return other
 
     def _to_open(self) -> CacheConfig:
-        """A checked copy that names backends of this release only.
+        """A checked copy that names only backends of this release.
 
         Raises:
-            CacheConfigurationError: an option has a value that makes no sense.
-            CacheUnsupportedError: it asks for a backend that this release does not have.
+            CacheConfigurationError: an option is invalid.
+            CacheUnsupportedError: it names a backend that this release does not have.
         """
         ready = self._checked()
         choose(ready.metadata, ready.blob, str(ready.storage.cache_dir))
         return ready
 
     def _to_json(self, *, content_addressable: bool = False) -> str:
-        """The configuration, which has been checked, as the engine reads it."""
+        """The checked configuration, in the form that the engine reads."""
         return as_json(self, content_addressable=content_addressable)
 
 
@@ -495,16 +495,16 @@ SECTIONS.update(
 
 
 def _check_section(name: str, section: Options) -> None:
-    """Refuses values of one section that make no sense; the other sections have their defaults."""
+    """Refuses invalid values of one section; the other sections have their defaults."""
     config = CacheConfig()
     setattr(config, name, section._checked())
     _core.check_config(config._to_json())
 
 
-#: Another name of :class:`CacheConfig`.
+#: An alias of :class:`CacheConfig`.
 CachenessConfig = CacheConfig
 
-# Behind the classes, which these modules import.
+# After the classes, which these modules import.
 from ._config_checks import ConfigValidationError, validate_config, validate_config_strict  # noqa: E402
 from ._config_files import (  # noqa: E402
     config_schema,

@@ -1,4 +1,4 @@
-"""The cache under the names of its module in the documentation; see :mod:`cacheness`."""
+"""The documented import path of the cache; see :mod:`cacheness`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of typed metadata: not available yet. The names are there, and using them says so."""
+"""Tables of typed metadata: not available yet. The names exist, and using them raises an error."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ __all__ = ["Base", "CustomMetadataBase", "custom_metadata_model", "migrate_custo
 
 
 class Base:
-    """What models of typed metadata derive from."""
+    """Base class of models of typed metadata."""
 
 
 class CustomMetadataBase:
-    """What gives models of typed metadata the key of their entry."""
+    """Mixin that gives models of typed metadata the key of their entry."""
 
 
 def custom_metadata_model(schema_name: str) -> Callable[[type[Any]], type[Any]]:
     """Registers a model of typed metadata: not available yet.
 
     Raises:
-        CacheUnsupportedError: always, as a class is decorated.
+        CacheUnsupportedError: always, when a class is decorated.
     """
 
     def decorate(model: type[Any]) -> NoReturn:
         raise CacheUnsupportedError(
             f"custom_metadata_model({schema_name!r}) of {model.__name__}: typed metadata is not available yet",
-            hint="metadata={…} keeps plain data with an entry",
+            hint="use metadata={…} to store plain data with an entry",
         )
 
     return decorate
 
 
 def migrate_custom_metadata_tables(engine: Any = None) -> None:
-    """Makes the tables of all models: not available yet.
+    """Creates the tables of all models: not available yet.
 
     Raises:
         CacheUnsupportedError: always.

@@ -1,4 +1,4 @@
-"""The errors under the name of their module in the documentation; see :mod:`cacheness.errors`."""
+"""The documented import path of the errors; see :mod:`cacheness.errors`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of cacheness. Every error is a :class:`CacheError`, and the builtin that people expect where one fits."""
+"""Errors of cacheness. Every error is a :class:`CacheError`, and also the matching builtin exception, if any."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CacheError(Exception):
     """Base class of all errors of cacheness.
 
     Attributes:
-        hint: what to do about it, where something is known, else ``None``.
+        hint: what to do about it, or ``None``.
         retryable: whether the same call may succeed when it is repeated.
     """
 
@@ -46,7 +46,7 @@ class CacheError(Exception):
 
 
 class CacheConfigurationError(CacheError, TypeError, ValueError):
-    """An argument or option makes no sense."""
+    """An argument or option is invalid."""
 
 
 class CacheStorageError(CacheError, OSError):
@@ -54,11 +54,11 @@ class CacheStorageError(CacheError, OSError):
 
 
 class CacheReadOnlyError(CacheStorageError, PermissionError):
-    """The store, its directory or its file system can only be read."""
+    """The store, its directory or its file system is read-only."""
 
 
 class CacheFullError(CacheStorageError):
-    """The value does not fit into the limits of the cache. Nothing has been changed."""
+    """The value exceeds the limits of the cache. Nothing was changed."""
 
 
 class NotAStoreError(CacheStorageError, NotADirectoryError):
@@ -70,7 +70,7 @@ class CacheIntegrityError(CacheStorageError):
 
 
 class CacheSignatureError(CacheIntegrityError):
-    """The signature of an entry is missing or wrong."""
+    """The signature of an entry is missing or invalid."""
 
 
 class CacheVersionError(CacheStorageError):
@@ -86,7 +86,7 @@ class CachePickleError(CacheSerializationError):
 
 
 class CacheUnsupportedError(CacheSerializationError):
-    """The value's format needs a package or language that is not here."""
+    """The value's format needs a missing package, or another language."""
 
 
 class CacheCompressionError(CacheError):

@@ -1,4 +1,4 @@
-"""The registry of handlers: which handler stores a value, in which order they are asked."""
+"""The registry of handlers: which handlers exist, and the order in which they are tried."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .interfaces import CacheHandler, StorageHandler
 if TYPE_CHECKING:
     from pathlib import Path
 
-    #: What can be registered.
+    #: Types that can be registered.
     _Given = CacheHandler | StorageHandler | type[CacheHandler] | type[StorageHandler]
 
 __all__ = [
@@ -45,12 +45,12 @@ __all__ = [
     "unregister_handler",
 ]
 
-#: The built-in handlers, in the order in which they are asked.
+#: The built-in handlers, in the order in which they are tried.
 BUILTIN = _core.HANDLERS
 
 
 class _Legacy(CacheHandler):
-    """A :class:`StorageHandler` behind the present interface."""
+    """Adapts a :class:`StorageHandler` to the current interface."""
 
     def __init__(self, inner: StorageHandler, name: str) -> None:
         self._inner = inner
@@ -69,7 +69,7 @@ class _Legacy(CacheHandler):
         return {"storage_format": self._name, "file_path": str(path)}
 
     def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:  # noqa: ARG002 - the older interface has none
-        # A cache loads with a configuration of its own, see `_read_custom`.
+        # A cache loads with its own configuration, see `_read_custom`.
         return self.load(file_path, CompressionConfig())
 
     def load(self, file_path: Path, config: Any) -> Any:
@@ -86,13 +86,13 @@ class _Custom(NamedTuple):
 
 
 class HandlerRegistry:
-    """The handlers of one cache, on top of those that every cache has.
+    """The handlers of one cache, in addition to those of every cache.
 
-    Custom handlers without a priority are asked after the built-in ones and before ``object_pickle``, which takes
-    everything; priority 0 is asked first. What ``handler_priority`` names goes before both.
+    Custom handlers without a priority are tried after the built-in ones and before ``object_pickle``, which accepts
+    everything; priority 0 is tried first. Handlers in ``handler_priority`` are tried before all others.
     """
 
-    #: What handlers of the older interface are given when they load.
+    #: The configuration passed to handlers of the older interface when they load.
     _compression: CompressionConfig | None = None
 
     def __init__(self, config: HandlerConfig | None = None, parent: HandlerRegistry | None = None) -> None:
@@ -125,7 +125,7 @@ class HandlerRegistry:
         Args:
             handler: the handler, or its class.
             priority: its position among all handlers, 0 first; ``None`` for just before ``object_pickle``.
-            name: its name; ``handler.data_type`` if none is given.
+            name: its name. Default: ``handler.data_type``.
 
         Raises:
             CacheConfigurationError: the handler lacks a method, or has the name of a built-in one.
@@ -138,7 +138,7 @@ class HandlerRegistry:
         missing = [m for m in ("can_handle", "put", "get", "data_type") if not hasattr(handler, m)]
         if missing:
             raise CacheConfigurationError(
-                f"the handler {handler!r} is without {', '.join(missing)}", hint="derive from CacheHandler"
+                f"the handler {handler!r} lacks {', '.join(missing)}", hint="derive from CacheHandler"
             )
         name = name or handler.data_type
         if not isinstance(name, str) or not name or name in BUILTIN:
@@ -151,7 +151,7 @@ class HandlerRegistry:
         self._changed()
 
     def unregister_handler(self, handler_name: str) -> bool:
-        """Removes a custom handler; ``False`` if there is none of that name here."""
+        """Removes a custom handler; ``False`` if this registry has none of that name."""
         with self._lock:
             before = len(self._custom)
             self._custom = [c for c in self._custom if c.name != handler_name]
@@ -160,7 +160,7 @@ class HandlerRegistry:
         return found
 
     def list_handlers(self) -> list[dict[str, Any]]:
-        """The handlers in the order in which they are asked.
+        """The handlers in the order in which they are tried.
 
         Returns:
             Dictionaries with ``name``, ``priority`` (the position), ``class`` and ``is_builtin``.
@@ -179,10 +179,10 @@ class HandlerRegistry:
         """The handler that stores a value, or the one of that name.
 
         Args:
-            data: the value; a text that is the name of a handler stands for that handler.
+            data: the value, or the name of a handler.
 
         Returns:
-            The handler; ``None`` if none stores such a value.
+            The handler; ``None`` if no handler stores such a value.
         """
         if isinstance(data, str) and (handler := self._custom_named(data) or named(data)) is not None:
             return handler
@@ -191,7 +191,7 @@ class HandlerRegistry:
             if isinstance(candidate, str):
                 asked.append(candidate)
                 continue
-            # It is asked if none of those before it takes the value.
+            # Tried if no earlier handler accepts the value.
             return named(found) if (found := handler_of(data, asked)) is not None else candidate[1]
         return named(found) if (found := handler_of(data, asked)) is not None else None
 
@@ -207,7 +207,7 @@ class HandlerRegistry:
             _core.set_default_handlers_changed(bool(self._custom))
 
     def _is_plain(self) -> bool:
-        """Whether the built-in order holds, so that the engine need not ask."""
+        """Whether the built-in order applies, so that the engine need not call the registry."""
         config = self._config
         enabled = all(getattr(config, f"enable_{name}") for name in BUILTIN)
         return enabled and not config.handler_priority and not self._custom
@@ -225,13 +225,13 @@ class HandlerRegistry:
             last = len(names) - (1 if names and names[-1][0] == "object_pickle" else 0)
             position = last if custom.priority is None else min(custom.priority, len(names))
             names.insert(position, (custom.name, custom.handler))
-        # It takes everything: whatever stands behind it would never be asked.
+        # It accepts everything: later handlers would never be tried.
         wanted = [name for name in self._config.handler_priority if name != "object_pickle"]
         rank = {name: position for position, name in enumerate(wanted)}
         return sorted(names, key=lambda entry: rank.get(entry[0], len(wanted)))
 
     def _candidates(self, value: Any) -> list[str | tuple[str, CacheHandler]]:
-        """Who is to be asked for ``value``, first first: names of built-in handlers, custom handlers that want it."""
+        """The handlers to try for ``value``, in order: names of built-in handlers, and accepting custom handlers."""
         found: list[str | tuple[str, CacheHandler]] = []
         for name, handler in self._order():
             if handler is None:
@@ -250,42 +250,42 @@ def register_handler(handler: _Given, priority: int | None = None, name: str | N
 @overload
 def register_handler(handler: str, priority: _Given) -> None: ...
 def register_handler(handler: Any, priority: Any = None, name: str | None = None) -> None:
-    """Adds a handler to those that every cache has.
+    """Adds a handler to those of every cache.
 
     Also takes ``register_handler("name", handler)``.
 
     Args:
         handler: the handler, or its class.
         priority: its position among all handlers, 0 first; ``None`` for just before ``object_pickle``.
-        name: its name; ``handler.data_type`` if none is given.
+        name: its name. Default: ``handler.data_type``.
     """
     default_registry.register_handler(handler, priority, name)
 
 
 def unregister_handler(handler_name: str) -> bool:
-    """Removes a custom handler from those that every cache has; ``False`` if there is none of that name."""
+    """Removes a custom handler from those of every cache; ``False`` if none has that name."""
     return default_registry.unregister_handler(handler_name)
 
 
 def list_handlers() -> list[dict[str, Any]]:
-    """The handlers that every cache has, in the order in which they are asked."""
+    """The handlers of every cache, in the order in which they are tried."""
     return default_registry.list_handlers()
 
 
 def _made(handler: Any) -> Any:
-    """An instance of a handler that may be given as its class."""
+    """The handler, or an instance of the given class."""
     if not isinstance(handler, type):
         return handler
     try:
         return handler()
     except TypeError as error:
         raise CacheConfigurationError(
-            f"the handler {handler.__name__} cannot be made without arguments: {error}", hint="give an instance"
+            f"the handler {handler.__name__} cannot be created without arguments: {error}", hint="give an instance"
         ) from None
 
 
 def _ask(name: str, handler: CacheHandler, method: str, *arguments: Any, entry: str | None = None) -> Any:
-    """What a method of a custom handler returns. It may raise anything; all of it is an error of the handler."""
+    """Calls a method of a custom handler. Any exception becomes an error that names the handler."""
     try:
         return getattr(handler, method)(*arguments)
     except Exception as error:
@@ -298,10 +298,10 @@ def _ask(name: str, handler: CacheHandler, method: str, *arguments: Any, entry: 
 def _write_custom(
     name: str, handler: CacheHandler, value: Any, directory: str, config: Any
 ) -> tuple[str, str, str, bytes]:
-    """Has a custom handler write ``value`` into the empty ``directory``.
+    """Calls a custom handler to write ``value`` into the empty ``directory``.
 
     Returns:
-        The file's path, its extension without the dot, the storage format, and what the handler wants back.
+        The file's path, its extension without the dot, the storage format, and the metadata for the handler's ``get``.
     """
     from pathlib import Path
 
@@ -325,7 +325,7 @@ def _write_custom(
 
 
 def _read_custom(registry: HandlerRegistry, name: str, path: str, extra: bytes, key: str) -> Any:
-    """Has the custom handler of that name read the file of an entry."""
+    """Calls the custom handler of that name to read the file of an entry."""
     from pathlib import Path
 
     handler = registry._custom_named(name)

@@ -1,4 +1,4 @@
-"""What a handler of one's own implements."""
+"""The interface of custom handlers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CacheHandler(ABC):
     def data_type(self) -> str:
         """A short name for the kind of value; also the handler's name unless it is registered under another one.
 
-        It is written into every entry, and entries are read by the handler of that name: do not change it.
+        It is written to every entry, and an entry is read by the handler of that name: do not change it.
         """
 
     @abstractmethod
@@ -39,14 +39,14 @@ class CacheHandler(ABC):
             config: the cache's :class:`~cacheness.CompressionConfig`.
 
         Returns:
-            ``{"storage_format": …, "file_path": …}``; the path may be left out if it is ``file_path`` or
-            ``file_path`` with :meth:`get_file_extension`. Everything else in it is plain data and comes back as
-            ``metadata`` of :meth:`get`.
+            ``{"storage_format": …, "file_path": …}``; the path may be omitted if it is ``file_path`` or ``file_path``
+            with :meth:`get_file_extension`. All other fields must be plain data and are passed to :meth:`get` as
+            ``metadata``.
         """
 
     @abstractmethod
     def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:
-        """Reads the value from the file, whose hash has been checked. The file must not be changed."""
+        """Reads the value from the file, whose hash has been checked. Must not change the file."""
 
     def get_file_extension(self, config: Any) -> str:  # noqa: ARG002 - handlers that override it have a use for it
         """The file's suffix, with the dot; empty for none."""

@@ -1,4 +1,4 @@
-"""Metadata backends, under the name of their module in the documentation; see :mod:`cacheness.storage.backends`."""
+"""The documented import path of metadata backends; see :mod:`cacheness.storage.backends`."""
 
 from __future__ import annotations
 

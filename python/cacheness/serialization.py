@@ -1,4 +1,4 @@
-"""Keys of parameters outside of a cache."""
+"""Keys of parameters without a cache."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["create_unified_cache_key", "serialize_for_cache_key"]
 
 
 def create_unified_cache_key(params: dict[str, Any], config: SerializationConfig | None = None) -> str:
-    """The key that a cache files an entry under: that of ``cache.cache_key(**params)``.
+    """The key of an entry with these parameters: the same as ``cache.cache_key(**params)``.
 
     Args:
         params: the parameters.
-        config: how keys are made; a cache's own is ``cache.config.serialization``.
+        config: how keys are derived; for a cache's keys, ``cache.config.serialization``.
 
     Returns:
         16 hexadecimal digits.
@@ -31,11 +31,11 @@ def create_unified_cache_key(params: dict[str, Any], config: SerializationConfig
 
 
 def serialize_for_cache_key(obj: Any, config: SerializationConfig | None = None) -> str:
-    """A text that stands for a value in keys: the same for equal values, in every process and in Rust.
+    """A text that represents a value in keys: the same for equal values, in every process and in Rust.
 
     Args:
         obj: the value.
-        config: how keys are made.
+        config: how keys are derived.
 
     Returns:
         32 hexadecimal digits, as of :func:`cacheness.hash_content`.

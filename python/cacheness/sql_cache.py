@@ -1,4 +1,4 @@
-"""Tables that are filled from their source as they are asked for: not available yet."""
+"""Tables that are filled from their source on demand: not available yet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class SqlCache:
     """A table of a database in front of a slow source: not available yet.
 
     Raises:
-        CacheUnsupportedError: always, as it is made.
+        CacheUnsupportedError: always, on creation.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

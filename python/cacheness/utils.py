@@ -1,4 +1,4 @@
-"""Small helpers: content hashes, sizes, lengths of time."""
+"""Hashes of content, sizes of files, durations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def hash_content(content: Any) -> str:
 
 
 def hash_file_path(file_path: str | os.PathLike[str]) -> str:
-    """A hash of what is in a file, or of all names and contents below a directory.
+    """A hash of the content of a file, or of all names and contents below a directory.
 
     Args:
         file_path: the file or directory.
@@ -36,7 +36,7 @@ def hash_file_path(file_path: str | os.PathLike[str]) -> str:
         Hexadecimal digits.
 
     Raises:
-        CacheSerializationError: there is nothing, or it cannot be read.
+        CacheSerializationError: the path does not exist or cannot be read.
     """
     return hash_path(file_path)
 
@@ -48,7 +48,7 @@ def get_size_mb(file_path: str | os.PathLike[str]) -> float:
         file_path: the file or directory. Symbolic links in a directory are not followed.
 
     Raises:
-        FileNotFoundError: there is nothing.
+        FileNotFoundError: the path does not exist.
     """
     from pathlib import Path
 
@@ -69,7 +69,7 @@ def migrate_cache(
     old_config: Any = None,
     new_config: Any = None,
 ) -> int:
-    """Copies the entries of one cache into another one: not available yet.
+    """Copies the entries of one cache to another: not available yet.
 
     Raises:
         CacheUnsupportedError: always.
@@ -77,25 +77,25 @@ def migrate_cache(
     del new_cache_dir, old_config, new_config
     raise CacheUnsupportedError(
         f"migrate_cache of {os.fspath(old_cache_dir)!r} is not available yet",
-        hint="open a new directory; a cache fills itself again",
+        hint="open a new directory; the cache fills again by itself",
     )
 
 
 def seconds(count: float) -> float:
-    """So many seconds, for ``ttl_seconds``."""
+    """A number of seconds, for ``ttl_seconds``."""
     return float(count)
 
 
 def minutes(count: float) -> float:
-    """So many minutes in seconds, for ``ttl_seconds``."""
+    """A number of minutes in seconds, for ``ttl_seconds``."""
     return count * 60.0
 
 
 def hours(count: float) -> float:
-    """So many hours in seconds, for ``ttl_seconds``."""
+    """A number of hours in seconds, for ``ttl_seconds``."""
     return count * 3600.0
 
 
 def days(count: float) -> float:
-    """So many days in seconds, for ``ttl_seconds``."""
+    """A number of days in seconds, for ``ttl_seconds``."""
     return count * 86400.0

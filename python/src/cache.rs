@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use cacheness::{Clock, counts_as_miss};
-use cacheness_core::Error;
+use cacheness::Clock;
 use cacheness_core::cache::{CacheAttributes, CacheEngine};
 use cacheness_core::payload::Stored;
 use cacheness_core::store::{EntryKey, ReadOptions};
@@ -19,6 +18,7 @@ use crate::errors::IntoPyResult;
 use crate::kwargs::{Call, Given, Method, text};
 use crate::listing;
 use crate::opened::{self, Handle, Opened, parse_config};
+use crate::reading::{Detached, ReadFailure};
 use crate::values::{Check, Reading, Values};
 
 /// A cache of typed values in one directory. What Python says of wrong arguments names the class that people know.
@@ -42,53 +42,19 @@ impl PyCache {
         Ok(&self.opened()?.values)
     }
 
-    /// The payload of `key`; a damaged entry or a wrong signature is logged and counts as nothing.
-    fn fetch(&self, py: Python<'_>, key: &EntryKey, call: &Call<'_>) -> PyResult<Option<Box<Stored>>> {
-        let Opened { engine, .. } = self.opened()?;
-        let max_age = call.max_age()?;
-        if let Some(stored) = engine.get_in_memory(key, max_age) {
-            return Ok(Some(Box::new(stored)));
-        }
-        let defaults = engine.store().read_options();
-        let strict = call.strict_verification.unwrap_or(true);
-        let options = ReadOptions { strict, ..defaults };
-        match py.detach(|| engine.get(key, max_age, options)) {
-            Err(error) if counts_as_miss(&error) => {
-                warn_miss(py, &error)?;
-                Ok(None)
-            }
-            other => other.into_py_result(),
-        }
-    }
-
-    /// Decodes a payload. One that proves to be damaged is logged and counts as nothing; what cannot be decoded for
-    /// another reason is no hit either.
-    pub(crate) fn decode<'py>(
+    /// What `decode` makes of the payload of `key`; a damaged entry or a wrong signature is logged and counts as a miss.
+    fn read<T>(
         &self,
-        py: Python<'py>,
-        stored: Stored,
-        reading: Reading<'_, 'py>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Opened { engine, values, .. } = self.opened()?;
-        match values.decode(py, stored, reading) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) => {
-                let errors = py.import("cacheness.errors")?;
-                if error.is_instance(py, &errors.getattr("CacheError")?) {
-                    engine.hit_failed();
-                }
-                if error.is_instance(py, &errors.getattr("CacheIntegrityError")?) {
-                    py.import("cacheness._log")?.call_method1("miss", (error.value(py).to_string(),))?;
-                    return Ok(None);
-                }
-                Err(error)
-            }
-        }
+        py: Python<'_>,
+        key: &EntryKey,
+        call: &Call<'_>,
+        mut decode: impl FnMut(&Values, Stored) -> PyResult<T>,
+    ) -> PyResult<Option<T>> {
+        let Opened { engine, values } = self.opened()?;
+        let options = ReadOptions { strict: call.strict_verification.unwrap_or(true), ..engine.store().read_options() };
+        let decode = |stored| decode(values, stored).map_err(ReadFailure::Python);
+        Ok(engine.read(key, call.max_age()?, options, &Detached(py), decode)?)
     }
-}
-
-pub(crate) fn warn_miss(py: Python<'_>, error: &Error) -> PyResult<()> {
-    py.import("cacheness._log")?.call_method1("miss", (error.with_causes().to_string(),)).map(drop)
 }
 
 #[pymethods]
@@ -245,10 +211,8 @@ impl PyCache {
             call = call.with_key(name)?;
         }
         let key = call.key(&self.opened()?.engine.store().config().serialization)?;
-        let found = match self.fetch(py, &key, &call)? {
-            Some(stored) => self.decode(py, *stored, Reading::from_mode(call.mmap_mode.as_deref())?)?,
-            None => None,
-        };
+        let reading = Reading::from_mode(call.mmap_mode.as_deref())?;
+        let found = self.read(py, &key, &call, |values, stored| values.decode(py, stored, reading))?;
         Ok(match found.or(call.default).or(fallback) {
             Some(value) => value,
             None => py.None().into_bound(py),
@@ -292,12 +256,8 @@ impl PyCache {
     ) -> PyResult<Bound<'py, PyAny>> {
         let call = Call::new(py, params, Method::Get)?;
         let key = call.key(&self.opened()?.engine.store().config().serialization)?;
-        let found = match self.fetch(py, &key, &call)? {
-            Some(stored) => {
-                self.decode(py, *stored, Reading::Slice(index, if verify { Check::Whole } else { Check::Part }))?
-            }
-            None => None,
-        };
+        let reading = Reading::Slice(index, if verify { Check::Whole } else { Check::Part });
+        let found = self.read(py, &key, &call, |values, stored| values.decode(py, stored, reading))?;
         Ok(found.or(call.default).unwrap_or_else(|| py.None().into_bound(py)))
     }
 
@@ -323,10 +283,11 @@ impl PyCache {
     ) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
         let call = Call::new(py, params, Method::Get)?.with_key(name)?;
         let key = call.key(&self.opened()?.engine.store().config().serialization)?;
-        let Some(stored) = self.fetch(py, &key, &call)? else { return Ok(None) };
-        let metadata = entries::metadata(py, stored.entry().metadata.as_deref())?;
-        let value = self.decode(py, *stored, Reading::from_mode(call.mmap_mode.as_deref())?)?;
-        Ok(value.map(|value| (value, metadata)))
+        let reading = Reading::from_mode(call.mmap_mode.as_deref())?;
+        self.read(py, &key, &call, |values, stored| {
+            let metadata = entries::metadata(py, stored.entry().metadata.as_deref())?;
+            Ok((values.decode(py, stored, reading)?, metadata))
+        })
     }
 
     /// What is known of an entry, without reading its value. Counts neither as a hit nor as a miss.
@@ -446,7 +407,7 @@ impl PyCache {
     ///     A list of dictionaries, which a notebook shows as a table. Each has among others `cache_key`, `function` (the
     ///     name of the decorated function whose result it is, else `None`), `call` (the call of that function, or the
     ///     parameters, or the name, in at most 200 characters), `description` (`""` where none was given), `data_type`, `object_type`, `storage_format`, `file_size` (bytes), `access_count`,
-    ///     `cache_key_params` and `compression_info` (`codec`, `format`, `original_size` and `compressed_size` in bytes,
+    ///     `compute_seconds` (how long a cached computation took; `None` for a value that was put), `cache_key_params` and `compression_info` (`codec`, `format`, `original_size` and `compressed_size` in bytes,
     ///     and their `ratio`; `None` where a handler of your own does not say). Times are ISO 8601: `created`,
     ///     `last_accessed` and `expires` in UTC with the offset `+00:00`; `created_at`, `accessed_at` and `expires_at` in
     ///     local time without an offset, to be compared with `datetime.now()`.

@@ -146,7 +146,7 @@ impl<'py> Template<'py> {
     fn new(py: Python<'py>, detail: Detail, format: &Format) -> PyResult<Self> {
         let dict = PyDict::new(py);
         let none = py.None();
-        let names: [&str; 26] = [
+        let names: [&str; 27] = [
             "cache_key",
             "function",
             "call",
@@ -168,13 +168,14 @@ impl<'py> Template<'py> {
             "expires_at",
             "expires",
             "access_count",
+            "compute_seconds",
             "file_hash",
             "entry_signature",
             "compression_info",
             "cache_key_params",
             "metadata",
         ];
-        for name in &names[..if detail == Detail::Full { 26 } else { 25 }] {
+        for name in &names[..if detail == Detail::Full { 27 } else { 26 }] {
             dict.set_item(PyString::intern(py, name), &none)?;
         }
         for (name, text) in texts(format) {
@@ -291,6 +292,9 @@ impl<'py> Writer<'py> {
         }
         if entry.access_count != 0 {
             set!("access_count", entry.access_count);
+        }
+        if let Some(computed) = entry.computed {
+            set!("compute_seconds", computed.seconds());
         }
         set!("file_hash", hex::<8, 16>(py, &entry.file_hash.to_be_bytes()));
         if let Some(signature) = &entry.signature {

@@ -7,7 +7,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::cache::PyCache;
-use crate::flights::{CallKey, CallSite};
+use crate::call_site::CallSite;
+use crate::flights::CallKey;
 
 /// A function whose results are kept.
 #[pyclass(frozen, subclass, module = "cacheness._core", name = "FunctionBase")]

@@ -4,6 +4,7 @@ mod arrays;
 mod blobs;
 mod buffers;
 mod cache;
+mod call_site;
 mod clock;
 mod collector;
 mod entries;
@@ -20,6 +21,7 @@ mod matching;
 mod numpy_api;
 mod opened;
 mod plain;
+mod reading;
 mod store;
 mod tables;
 mod values;
@@ -52,6 +54,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     manage::register(m)?;
     matching::register(m)?;
     handlers::register(m)?;
+    call_site::register(m)?;
     flights::register(m)?;
     function::register(m)?;
     #[cfg(feature = "testing")]

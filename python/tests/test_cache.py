@@ -377,7 +377,7 @@ def test_what_a_read_only_cache_misses_is_computed_and_returned(
         with pytest.raises(ZeroDivisionError):
             cache.get_or_compute(lambda: 1 / 0, x=3)
         assert len(cache) == 1
-    assert caplog.text.count("can only be read") == 1
+    assert caplog.text.count("is read-only") == 1
 
 
 @pytest.mark.parametrize("kind", [Cache, BlobStore])

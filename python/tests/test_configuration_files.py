@@ -69,7 +69,7 @@ def test_a_file_has_sections_and_single_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is no valid JSON"),
+        ("{", "is not valid JSON"),
         ("[1]", "the configuration is a list"),
         ('{"max_entrys": 5}', "unknown option 'max_entrys' of CacheConfig\nhint: did you mean 'max_entries'"),
         ('{"storage": {"backend": "json"}}', "unknown option 'backend' of CacheStorageConfig"),
@@ -93,15 +93,15 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:
     with pytest.raises(CacheStorageError, match=r"cannot read the configuration .*none\.json.*No such file"):
         load_config_from_json(tmp_path / "none.json")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe")
-    with pytest.raises(CacheConfigurationError, match="is no text in UTF-8"):
+    with pytest.raises(CacheConfigurationError, match="is not UTF-8 text"):
         load_config_from_yaml(tmp_path / "bytes.yaml")
     (tmp_path / "bad.yaml").write_text("a: [")
-    with pytest.raises(CacheConfigurationError, match="is no valid YAML"):
+    with pytest.raises(CacheConfigurationError, match="is not valid YAML"):
         load_config_from_yaml(tmp_path / "bad.yaml")
     with pytest.raises(CacheStorageError, match="cannot write the configuration"):
         save_config_to_json(CacheConfig(), tmp_path / "no" / "config.json")
     (tmp_path / "code.yaml").write_text("!!python/object/apply:os.getcwd []")
-    with pytest.raises(CacheConfigurationError, match="is no valid YAML"):
+    with pytest.raises(CacheConfigurationError, match="is not valid YAML"):
         load_config_from_yaml(tmp_path / "code.yaml")
 
 
@@ -174,7 +174,7 @@ def test_objects_are_not_saved(tmp_path: Path) -> None:
         (CacheConfig(custom_handlers=[Handler]), "custom_handlers"),
         (CacheConfig(metadata_backend=JsonBackend()), "backend"),
     ):
-        with pytest.raises(CacheConfigurationError, match=f"{name} is an object, which no file can hold"):
+        with pytest.raises(CacheConfigurationError, match=f"{name} is an object, which cannot be saved to a file"):
             save_config_to_json(config, tmp_path / "config.json")
     assert not (tmp_path / "config.json").exists()
 

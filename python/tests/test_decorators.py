@@ -199,7 +199,7 @@ def test_coroutine_functions(cache: Cache) -> None:
     assert fetch.cache_info() == (2, 2, 0, 0)
     assert cache.exists(cache_key=fetch.cache_key(2))
     assert fetch.cache_clear() == 2
-    with pytest.raises(CacheConfigurationError, match="no coroutine function"):
+    with pytest.raises(CacheConfigurationError, match="not a coroutine function"):
         cache_async()(lambda x: x)
     cache.close()
     assert asyncio.run(fetch(3)) == b"\3", "logged"
@@ -292,7 +292,7 @@ def test_what_cannot_be_kept_is_refused(cache: Cache) -> None:
         ({"stale_ttl_seconds": -1}, "ttl_seconds"),
         ({"early_recompute": -1}, "early_recompute"),
         ({"cache_key_prefix": ""}, "key_prefix"),
-        ({"cache_key_prefix": "a", "key_prefix": "b"}, "one option"),
+        ({"cache_key_prefix": "a", "key_prefix": "b"}, "the same option"),
         ({"ignore": "x"}, r"ignore=\['x'\]"),
         ({"ignore": ["z"]}, "no parameter 'z'"),
         ({"ignore": ["other"]}, "did you mean 'another'"),

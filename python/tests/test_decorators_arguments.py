@@ -198,7 +198,7 @@ def test_a_result_is_returned_where_no_file_can_be_opened(tmp_path: Path, decora
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "returned\n"
-    assert "said once" in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert "logged once" in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="platform: only root has privileges to drop")

@@ -147,7 +147,7 @@ def test_coroutine_functions_and_generators_are_seen_through(cache: Cache) -> No
         Generates(),
         Generates().__call__,
     ):
-        with pytest.raises(CacheConfigurationError, match="whose result cannot be kept"):
+        with pytest.raises(CacheConfigurationError, match="whose result cannot be stored"):
             cached(cache, key_prefix="generates")(given)
     for given in (Waits(2), Scale(2).wait, functools.partial(Scale(2).wait), functools.partial(Waits(2))):
         function = cached(cache)(given)

@@ -556,12 +556,33 @@ def test_early_recomputation(tmp_path: Path) -> None:
 
     assert eager() == 1
     [entry] = cache.list_entries(include_metadata=True)
-    assert entry["metadata"]["source"] == "api"
-    assert entry["metadata"]["compute_seconds"] >= 0.01
+    assert entry["metadata"] == {"source": "api"}
+    assert entry["compute_seconds"] >= 0.01
     assert eager() == 1, "served, although it is due"
     _wait_for(lambda: eager() >= 2)
     assert eager.cache_info().misses == 1
     assert never() == never()
     assert never.cache_info() == (1, 1, 0, 0)
-    with pytest.raises(CacheError, match="compute_seconds"):
-        cached(cache, early_recompute=1, metadata={"compute_seconds": 1})
+
+
+def test_the_time_of_a_computation_and_metadata_of_that_name(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+
+    @cached(cache, ttl_seconds=100, early_recompute=1, metadata={"compute_seconds": "mine"})
+    def computed() -> int:
+        time.sleep(0.01)
+        return 1
+
+    computed()
+    cache.put(2, cache_key="put")
+    assert cache.get_or_compute(lambda: 3, cache_key="by hand") == 3
+    entry = cache.get_metadata(cache_key=computed.cache_key())
+    assert entry is not None
+    assert entry["metadata"]["compute_seconds"] == "mine"
+    assert entry["compute_seconds"] >= 0.01
+    put, by_hand = cache.get_metadata(cache_key="put"), cache.get_metadata(cache_key="by hand")
+    assert put is not None
+    assert by_hand is not None
+    assert put["compute_seconds"] is None
+    assert by_hand["compute_seconds"] >= 0
+    assert computed() == 1

@@ -179,7 +179,10 @@ def test_bad_handlers_are_named(cache: Cache, tmp_path: Path) -> None:
         def __init__(self, unit: str) -> None:
             self.unit = unit
 
-    for handler, match in [(object(), "without can_handle"), (NeedsMore, "NeedsMore cannot be made without arguments")]:
+    for handler, match in [
+        (object(), "lacks can_handle"),
+        (NeedsMore, "NeedsMore cannot be created without arguments"),
+    ]:
         with pytest.raises(CacheConfigurationError, match=match):
             registry.register_handler(handler)  # type: ignore[arg-type]
     with pytest.raises(CacheConfigurationError, match="cannot be named"):

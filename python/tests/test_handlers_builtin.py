@@ -121,7 +121,7 @@ def test_a_handler_refuses_what_is_not_for_it(tmp_path: Path) -> None:
     metadata = ArrayHandler().put(ARRAY, tmp_path / "file", None)
     with pytest.raises(CacheConfigurationError, match="was written by the handler 'numpy_arrays', not by this one"):
         ObjectHandler().get(metadata["file_path"], metadata)
-    with pytest.raises(CacheConfigurationError, match="is not what put has returned"):
+    with pytest.raises(CacheConfigurationError, match="is not a result of put"):
         ArrayHandler().get(metadata["file_path"], {})
 
 

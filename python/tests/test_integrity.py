@@ -53,7 +53,7 @@ def test_a_whole_cache_is_checked(tmp_path: Path, signing: bool) -> None:
             "expected_hash": None,
             "actual_hash": None,
             "signature": None,
-            "error": "there is no such entry",
+            "error": "the entry does not exist",
         }
 
 

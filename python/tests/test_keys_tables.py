@@ -322,7 +322,9 @@ T = TypeVar("T")
     ids=["closure", "partial", "wrapped", "copy", "class", "type variable"],
 )
 def test_what_its_name_does_not_lead_to_is_an_error(value: Any) -> None:
-    with pytest.raises(CacheSerializationError, match=r"params\.x.* is another object than this .*\nhint: pass what"):
+    with pytest.raises(
+        CacheSerializationError, match=r"params\.x.* refers to another object than this .*\nhint: pass the object"
+    ):
         key(value)
 
 

@@ -1,4 +1,4 @@
-"""Objects whose class was defined anew: refused with a sentence, wherever they are in the value; never a third class."""
+"""Objects whose class was redefined are refused anywhere in a value, with an error; they never come back as a third class."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def names() -> list[str]:
 
 
 def assert_refused(cache: Cache, value: Any) -> CacheSerializationError:
-    with pytest.raises(CacheSerializationError, match=r"made_anew\.\w+(\.\w+)? was defined anew") as refused:
+    with pytest.raises(CacheSerializationError, match=r"made_anew\.\w+(\.\w+)? was redefined") as refused:
         cache.put(value, cache_key="k")
     assert cache.get(cache_key="k") is None
     return refused.value
@@ -115,7 +115,7 @@ def test_an_object_of_a_former_class_is_refused(
         importlib.reload(module)
         error = assert_refused(cache, old)
         wanted = (
-            "take the member" if name in ("key of a dictionary", "in a set", "member", "flags") else "make the object"
+            "take the member" if name in ("key of a dictionary", "in a set", "member", "flags") else "create the object"
         )
         assert error.hint is not None and wanted in error.hint
         if "function" in name and not dill:
@@ -151,7 +151,7 @@ def test_the_former_value_stays(module: Any, tmp_path: Path) -> None:
     with Cache(tmp_path / "cache") as cache:
         cache.put("former", cache_key="k")
         importlib.reload(module)
-        with pytest.raises(CacheSerializationError, match="defined anew"):
+        with pytest.raises(CacheSerializationError, match="was redefined"):
             cache.put(old, cache_key="k")
         assert cache.get(cache_key="k") == "former"
 

@@ -23,6 +23,7 @@ pub(crate) fn json(entry: &EntryInfo) -> Result<Map<String, Value>> {
         "created_at": entry.created_at().to_iso(),
         "accessed_at": entry.accessed_at().to_iso(),
         "access_count": entry.access_count(),
+        "compute_seconds": entry.compute_seconds(),
         "expires_at": entry.expires_at().map(Timestamp::to_iso),
         "file_hash": entry.file_hash(),
         "signed": entry.is_signed(),

@@ -1,8 +1,9 @@
 //! The cache layer: expiry, hits and misses, accesses. It knows neither formats nor backends, only the store.
 
 mod accesses;
-mod compute;
 mod evict;
+mod freshness;
+mod lookup;
 mod matching;
 mod replace;
 
@@ -21,7 +22,8 @@ use crate::payload::{Encoded, Stored};
 use crate::store::{EntryKey, Fetched, PutAttributes, ReadOptions, Store};
 
 use accesses::Accesses;
-pub use compute::{COMPUTE_SECONDS, Freshness, Served};
+pub use freshness::Freshness;
+pub use lookup::{Blocking, Failure, InPlace, Next, ReadError, Search, Served, Wanted};
 pub use matching::{Matches, Removal, Undecided};
 
 /// How many expired entries one step of [`CacheEngine::cleanup_expired`] removes.
@@ -231,12 +233,8 @@ impl CacheEngine {
         }
     }
 
-    /// The payload of `key`, if it is in the memory of this process and has not expired. Counts a hit, and no miss: what
-    /// is not found here is asked of [`CacheEngine::get`]. Touches no file, waits for nobody.
-    pub fn get_in_memory(&self, key: &EntryKey, max_age: Option<f64>) -> Option<Stored> {
-        self.serve_from_memory(key, max_age, None)
-    }
-
+    /// The payload of `key`, if it is in the memory of this process and is served. Counts a hit, and no miss: the caller
+    /// asks the backends next. Touches no file and does not wait.
     fn serve_from_memory(&self, key: &EntryKey, max_age: Option<f64>, code: Option<Code>) -> Option<Stored> {
         if self.closed.load(Ordering::Acquire) {
             return None;
@@ -255,18 +253,6 @@ impl CacheEngine {
         Some(stored)
     }
 
-    /// The payload of `key`, if there is one that has not expired. Counts a hit or a miss.
-    ///
-    /// `max_age` in seconds makes older entries count as expired for this call.
-    ///
-    /// # Errors
-    /// Those of [`Store::fetch`]. A damaged entry or a wrong signature is an error here and counts as a miss; the front
-    /// doors log it and return "nothing", because a cache's reader can compute the value again.
-    pub fn get(&self, key: &EntryKey, max_age: Option<f64>, options: ReadOptions) -> Result<Option<Box<Stored>>> {
-        let now = self.store.clock().now();
-        self.read(key, self.serving(now, max_age)?, now, options)
-    }
-
     /// What is served at `now`; `max_age` in seconds is one caller's own.
     fn serving(&self, now: Timestamp, max_age: Option<f64>) -> Result<Serving> {
         let asked = max_age.map(|seconds| ttl_duration(seconds).map(|age| before(now, age))).transpose()?;
@@ -274,7 +260,8 @@ impl CacheEngine {
         Ok(Serving { unexpired_at: now, oldest: asked.max(kept), code: None })
     }
 
-    fn read(
+    /// The payload of `key`, if there is an entry that is served. Counts a hit or a miss.
+    fn fetch_served(
         &self,
         key: &EntryKey,
         serving: Serving,
@@ -303,13 +290,6 @@ impl CacheEngine {
                 Err(error)
             }
         }
-    }
-
-    /// Turns a counted hit into a miss: its payload proved to be damaged when it was decoded.
-    pub fn hit_failed(&self) {
-        self.counters.hits.fetch_sub(1, Ordering::Relaxed);
-        self.counters.misses.fetch_add(1, Ordering::Relaxed);
-        self.counters.failures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The entry of `key` without its payload; `None` if it has expired, unless `expired_too`. Counts nothing.

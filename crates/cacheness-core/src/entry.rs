@@ -145,6 +145,13 @@ impl Computed {
         bytes
     }
 
+    /// How many seconds it took.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)]
+    pub fn seconds(self) -> f64 {
+        self.micros as f64 / 1e6
+    }
+
     /// The reverse of [`Computed::to_bytes`].
     #[must_use]
     pub fn from_bytes(bytes: [u8; 24]) -> Self {

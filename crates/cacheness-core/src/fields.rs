@@ -26,6 +26,7 @@ pub const FIELDS: &[&str] = &[
     "expires_at",
     "expires",
     "access_count",
+    "compute_seconds",
     "file_hash",
     "entry_signature",
 ];
@@ -56,6 +57,7 @@ pub fn field(EntrySummary { entry, inline }: &EntrySummary, name: &str) -> Optio
         "accessed_at" | "last_accessed" => Value::Str(entry.accessed_at.to_iso()),
         "expires_at" | "expires" => optional(entry.expires_at.map(|time| time.to_iso())),
         "access_count" => count(entry.access_count),
+        "compute_seconds" => entry.computed.map_or(Value::None, |computed| Value::Float(computed.seconds())),
         "file_hash" => Value::Str(format!("{:016x}", entry.file_hash)),
         "entry_signature" => {
             optional(entry.signature.map(|signature| signature.iter().map(|byte| format!("{byte:02x}")).collect()))
@@ -68,7 +70,7 @@ pub fn field(EntrySummary { entry, inline }: &EntrySummary, name: &str) -> Optio
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::entry::{Entry, Format, Location};
+    use crate::entry::{Computed, Entry, Format, Location};
 
     #[test]
     fn every_name_has_a_field() {
@@ -113,5 +115,8 @@ mod tests {
         summary.inline = true;
         assert_eq!(field(&summary, "actual_path"), Some(Value::None));
         assert_eq!(field(&summary, "expires"), Some(Value::None));
+        assert_eq!(field(&summary, "compute_seconds"), Some(Value::None));
+        summary.entry.computed = Some(Computed { code: None, micros: 1_500_000 });
+        assert_eq!(field(&summary, "compute_seconds"), Some(1.5.into()));
     }
 }

@@ -5,12 +5,14 @@
 //! | module | is for |
 //! |---|---|
 //! | [`conformance`] | what every backend does |
+//! | [`child`] | forked processes |
 //! | [`sample`] | entries to test with |
 //! | [`ext`] | one method for each operation of a metadata backend |
 //! | [`faulty`] | backends of which any one call fails |
 //! | [`syscalls`] | any one system call of the real backends fails |
 //! | [`power`] | what is left on the disk when the power goes |
 
+pub mod child;
 pub mod conformance;
 pub mod ext;
 pub mod faulty;

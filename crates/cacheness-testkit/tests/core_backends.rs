@@ -1,10 +1,10 @@
 //! The backends of the core crate pass the suites.
 
 use cacheness_core::backends::{
-    FilesystemBlobs, FilesystemOptions, JsonMetadata, JsonOptions, MemoryBlobs, MemoryMetadata,
+    FilesystemBlobs, FilesystemOptions, JsonMetadata, JsonOptions, LockFile, MemoryBlobs, MemoryMetadata,
 };
 use cacheness_core::config::Durability;
-use cacheness_testkit::conformance::{self, BlobFixture, MetadataFixture};
+use cacheness_testkit::conformance::{self, BlobFixture, LocksFixture, MetadataFixture};
 
 #[test]
 fn memory_metadata() {
@@ -66,4 +66,13 @@ fn files_in_shards() {
 #[test]
 fn files_that_survive_a_power_loss() {
     conformance::blobs(|| files(2, Durability::Full));
+}
+
+#[test]
+fn lock_file() {
+    conformance::locks(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().to_owned();
+        LocksFixture::new(move || LockFile::new(&path), dir)
+    });
 }

@@ -10,12 +10,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cacheness_core::cache::{CacheEngine, Counts, Ttl};
+use cacheness_core::Result;
+use cacheness_core::cache::{CacheEngine, Counts, InPlace, Ttl};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::Totals;
 use cacheness_core::payload::{Encoded, Stored};
 use cacheness_core::storable::{AsStorable, Handler, Loadable, Storable};
-use cacheness_core::{Error, ErrorKind, Result};
 
 use crate::directory::Place;
 use crate::info::EntryInfo;
@@ -204,7 +204,7 @@ impl Cache {
     /// # Errors
     /// Those of [`Cache::get`]; `InvalidInput` for an age beyond all measure.
     pub fn get_with<T: Loadable>(&self, key: impl IntoEntryKey, options: GetOptions) -> Result<Option<T>> {
-        Ok(self.fetch(key, options)?.map(|stored| self.decode(*stored, T::decode)).transpose()?.flatten())
+        self.read(key, options, T::decode)
     }
 
     /// A part of a stored array: the items in `ranges`, one for each dimension. Reads what it needs and no more, so the
@@ -234,8 +234,9 @@ impl Cache {
         A: cacheness_core::formats::array::Element,
         D: ndarray::Dimension,
     {
-        let Some(stored) = self.fetch(key, GetOptions::default())? else { return Ok(None) };
-        self.decode(*stored, |stored| cacheness_core::formats::array::slice_ndarray(stored, ranges, false))
+        self.read(key, GetOptions::default(), |stored| {
+            cacheness_core::formats::array::slice_ndarray(stored, ranges, false)
+        })
     }
 
     /// The value of `key` through a handler of your own.
@@ -243,11 +244,7 @@ impl Cache {
     /// # Errors
     /// Those of [`Cache::get`], and the handler's.
     pub fn get_with_handler<H: Handler>(&self, handler: &H, key: impl IntoEntryKey) -> Result<Option<H::Value>> {
-        Ok(self
-            .fetch(key, GetOptions::default())?
-            .map(|stored| self.decode(*stored, |s| handler.decode(s)))
-            .transpose()?
-            .flatten())
+        self.read(key, GetOptions::default(), |stored| handler.decode(stored))
     }
 
     /// The value of `key` and what is known of it.
@@ -255,33 +252,21 @@ impl Cache {
     /// # Errors
     /// Those of [`Cache::get`].
     pub fn get_with_metadata<T: Loadable>(&self, key: impl IntoEntryKey) -> Result<Option<(T, EntryInfo)>> {
-        let Some(stored) = self.fetch(key, GetOptions::default())? else { return Ok(None) };
-        let info = EntryInfo::of(stored.entry());
-        Ok(self.decode(*stored, T::decode)?.map(|value| (value, info)))
+        self.read(key, GetOptions::default(), |stored| {
+            let info = EntryInfo::of(stored.entry());
+            Ok((T::decode(stored)?, info))
+        })
     }
 
-    fn fetch(&self, key: impl IntoEntryKey, options: GetOptions) -> Result<Option<Box<Stored>>> {
+    fn read<T>(
+        &self,
+        key: impl IntoEntryKey,
+        options: GetOptions,
+        decode: impl FnMut(Stored) -> Result<T>,
+    ) -> Result<Option<T>> {
         let store = self.engine.store();
         let key = key.into_entry_key(&store.config().serialization)?;
-        match self.engine.get(&key, options.max_age_seconds(), store.read_options()) {
-            Err(error) if counts_as_miss(&error) => {
-                log::warn!("{}; counts as a miss", error.with_causes());
-                Ok(None)
-            }
-            other => other,
-        }
-    }
-
-    fn decode<T>(&self, stored: Stored, decode: impl FnOnce(Stored) -> Result<T>) -> Result<Option<T>> {
-        match decode(stored) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) if counts_as_miss(&error) => {
-                self.engine.hit_failed();
-                log::warn!("{}; counts as a miss", error.with_causes());
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        self.engine.read(&key, options.max_age_seconds(), store.read_options(), &InPlace, decode)
     }
 
     /// What is known of the entry of `key`, without reading its value; `None` if there is none or it has expired.
@@ -430,11 +415,6 @@ impl Cache {
     pub fn close(&self) -> Result<()> {
         self.engine.close()
     }
-}
-
-/// Whether a cache answers this error with "nothing there": the value can be computed again.
-pub fn counts_as_miss(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Integrity | ErrorKind::Signature)
 }
 
 /// A time to live, or the cache's default.

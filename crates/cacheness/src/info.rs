@@ -1,7 +1,7 @@
 //! What a listing says of an entry.
 
 use cacheness_core::clock::Timestamp;
-use cacheness_core::entry::{Entry, EntrySummary};
+use cacheness_core::entry::{Computed, Entry, EntrySummary};
 use cacheness_core::{Result, key};
 use serde_json::{Map, Value};
 
@@ -100,6 +100,12 @@ impl EntryInfo {
     #[must_use]
     pub fn access_count(&self) -> u64 {
         self.entry.access_count
+    }
+
+    /// How many seconds the value took to compute; `None` where it was put without being computed by the cache.
+    #[must_use]
+    pub fn compute_seconds(&self) -> Option<f64> {
+        self.entry.computed.map(Computed::seconds)
     }
 
     /// When it stops being served.

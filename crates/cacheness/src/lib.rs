@@ -67,7 +67,7 @@ mod key;
 mod shared;
 
 pub use blob_store::BlobStore;
-pub use cache::{Cache, CacheBuilder, ComputeOptions, GetOptions, PutOptions, Stats, counts_as_miss};
+pub use cache::{Cache, CacheBuilder, ComputeOptions, GetOptions, PutOptions, Stats};
 pub use directory::{Description, FORMAT, METADATA_BACKENDS, OpenMode, Place, describe, open_store};
 pub use info::EntryInfo;
 pub use key::{IntoEntryKey, Named};

@@ -1,23 +1,23 @@
-"""Decorators that keep a function's results, and the cache they use unless they are given one.
+"""Decorators that cache the results of a function, and the default cache.
 
 =====================  =================================================================================
-module                 is for
+module                 subject
 =====================  =================================================================================
 ``_default``           the default cache
 ``_cached``            the decorators
-``_options``           what the decorators take, and what is wrong with it
+``_options``           the options of the decorators, and their checks
 ``_target``            the function behind methods, partials and callable objects, and its name
-``_function``          a decorated function as Python sees it
-``_travel``            decorated functions on their way into other processes
-``_site``              what one decorated function is: its name, its key, its counts
+``_function``          the decorated function object
+``_travel``            pickling of decorated functions
+``_site``              the state of one decorated function: its name, its key, its counts
 ``_binding``           arguments of a call to parameters of a key
-``_captured``          variables of the function around, which are part of the key too
-``_code``              what a function does, as a text; its hash, for ``track_code``
-``_reach``             what a function calls and reads, for ``on_code_change``
-``_home``              which modules were written along with a function
+``_captured``          captured variables, which are part of the key too
+``_code``              the code of a function as text; its hash, for ``track_code``
+``_reach``             the code and constants a function depends on, for ``on_code_change``
+``_home``              the modules that count as a function's own package
 ``_bound``             classmethods
-``_compute``           waiting for others, computing, storing
-``_sync``, ``_async``  what a call does
+``_compute``           waiting for other callers, computing, storing
+``_sync``, ``_async``  the calls themselves
 ``_types``             the types of decorated functions
 =====================  =================================================================================
 """

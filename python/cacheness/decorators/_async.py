@@ -1,7 +1,7 @@
-"""What a call of a decorated coroutine function does: the same, and the event loop never waits.
+"""Calls of decorated coroutine functions. The event loop never blocks.
 
-Small values are read in place, which takes microseconds; large ones, and all writing, in a thread. Waiting for somebody
-else's computation is asking again and again, with pauses; a task of the same loop is waited for.
+Small values are read on the event loop, which takes microseconds; large ones are read, and all values written, in
+threads. A call polls for the computation of another thread or process, and awaits that of a task of the same loop.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from ..cache import Cache
     from ._options import Options
 
-#: What the tasks of a loop compute: done when the computation has ended in whatever way.
+#: Computations by tasks of a loop: done when the computation has ended, successfully or not.
 _running: dict[tuple[asyncio.AbstractEventLoop, int, str], asyncio.Future[None]] = {}
-#: Tasks that refresh; a loop itself does not keep them alive.
+#: Refreshing tasks; the loop does not keep them alive.
 _refreshing: set[asyncio.Task[None]] = set()
 
 
@@ -83,7 +83,7 @@ async def _missed(site: Site, cache: Cache, found: CallKey, call: Callable[[], A
 
 
 async def _begin(site: Site, cache: Cache, key: CallKey) -> Any:
-    """A flight, or the value that somebody else has computed."""
+    """A flight, or the value that another caller has computed."""
     turn = site.calls.turn(cache, key, inside.get())
     place = (asyncio.get_running_loop(), id(cache), key.key)
     damaged = False
@@ -110,7 +110,7 @@ async def _compute(
     loop = asyncio.get_running_loop()
     place = (loop, id(cache), key.key)
     ended = loop.create_future()
-    # One that computes alone does not announce itself: others do not wait for it.
+    # A call that computes without a flight does not register: other tasks do not wait for it.
     announced = flight is not None and _running.setdefault(place, ended) is ended
     token = inside.set(inside.get() if flight is None else flight)
     start = perf_counter()
@@ -122,11 +122,11 @@ async def _compute(
         end(flight, kept=False)
         raise
     except BaseException:
-        # Cancelled. If the thread writes already, somebody may compute once too often, but nobody waits for nothing.
+        # Cancelled. If the thread is already writing, a value may be computed twice, but no caller waits in vain.
         interrupt(flight)
         raise
     finally:
-        # A coroutine that was abandoned is closed in whatever context it is collected in.
+        # An abandoned coroutine is closed in the context of its garbage collection.
         with contextlib.suppress(ValueError):
             inside.reset(token)
         if announced:
@@ -137,7 +137,7 @@ async def _compute(
 
 
 def _refresh(site: Site, cache: Cache, found: CallKey, call: Callable[[], Awaitable[Any]]) -> None:
-    """Computes anew what is due, in a task of its own, unless somebody else does. Its errors are logged."""
+    """Recomputes a due value in a separate task, unless another caller does. Errors are logged."""
     flight = site.take_due(cache, found)
     if flight is not None:
         task = asyncio.get_running_loop().create_task(_refresh_task(site, cache, found, call, flight))

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _Kind = inspect.Parameter
-#: What is collected where nothing is left to collect.
+#: The value of an empty collection of arguments.
 _EMPTY: dict[str, Any] = {"*": (), "**": {}}
 
 
 class _Absent:
-    """Stands for an argument that was left out and is to be left out of the key."""
+    """Stands for an omitted argument that is omitted from the key too."""
 
 
 def binder(
@@ -31,13 +31,13 @@ def binder(
     include_defaults: bool,
     ignore: frozenset[str],
 ) -> Callable[..., dict[str, Any]]:
-    """Takes arguments as ``function`` does; returns ``constants`` with the arguments by name under ``arguments``.
+    """Compiles a function with the signature of ``function`` that returns ``constants`` with the named ``arguments``.
 
     Raises:
         ValueError: the function has no signature.
     """
     found = signatures(function)
-    # Who names what is collected as a whole has no use for the names in it.
+    # If a collected argument is ignored as a whole, the names in it are not needed.
     if found.wrapped is None or any(p.name in ignore for p in found.own.parameters.values() if p.kind in COLLECTS):
         return _binder(function, found.own, constants, include_defaults, ignore)
     return _through_wrapper(function, found.own, found.wrapped, constants, include_defaults, ignore)
@@ -66,10 +66,10 @@ def _through_wrapper(
     include_defaults: bool,
     ignore: frozenset[str],
 ) -> Callable[..., dict[str, Any]]:
-    """For a wrapper that collects arguments, which have the names that they have in what it wraps.
+    """For a wrapper that collects arguments, which get their names from the wrapped function.
 
-    Of ``wrapped`` no default is filled in: the wrapper knows which arguments it was given. The defaults of what was
-    left out are part of the key all the same, in a place of their own, so that another default is another key.
+    Defaults of ``wrapped`` are not filled in: the wrapper may fill in others. The defaults of omitted arguments are a
+    separate part of the key, so that another default gives another key.
     """
     accept = _binder(function, own, {}, include_defaults, frozenset())
     name = _binder(function, wrapped, {}, False, frozenset())
@@ -84,16 +84,16 @@ def _through_wrapper(
             given = {**empty, **name(*args, **kwargs)["arguments"]}
         except TypeError:
             return None
-        # A parameter of the wrapper's own, and one of the same name behind it, are two things.
+        # A parameter of the wrapper and one of the same name in the wrapped function are different.
         return given if keywords.isdisjoint(given) else None
 
     def bind(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        # What the wrapper refuses is refused.
+        # Raises if the wrapper refuses the arguments.
         mine: dict[str, Any] = accept(*args, **kwargs)["arguments"]
         passed = {key: value for key, value in kwargs.items() if key not in keywords} if keywords else kwargs
         arguments = named(args, passed)
         if arguments is None:
-            # What was collected stands under names that no parameter has.
+            # Collected arguments have names that no parameter has.
             arguments = {key: value for key, value in mine.items() if key not in stars}
             arguments.update((star + key, mine.get(key, _EMPTY[star])) for key, star in stars.items())
         else:
@@ -116,7 +116,7 @@ def _stars(signature: inspect.Signature) -> dict[str, str]:
 def _defaults(
     wrapped: inspect.Signature, own: inspect.Signature, keywords: frozenset[str], ignore: frozenset[str]
 ) -> dict[str, Any]:
-    """What may be left out, with the value that it has then: the wrapper's own default goes first."""
+    """The optional parameters with their defaults; the wrapper's own defaults take precedence."""
     return {
         p.name: p.default
         for signature in (wrapped, own)
@@ -140,7 +140,7 @@ def _slow(
         return [name for name, parameter in signature.parameters.items() if parameter.kind is kind]
 
     collects = named(_Kind.VAR_KEYWORD)
-    # A function that collects keywords takes these as keywords, too; `Signature.bind` refuses that in Python 3.11.
+    # A function that collects keywords accepts these as keywords too; `Signature.bind` refuses that in Python 3.11.
     positional = named(_Kind.POSITIONAL_ONLY) if collects else []
 
     def bind(*args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def _compile(
     parameters = list(signature.parameters.values())
     if not all(p.name.isidentifier() and not keyword.iskeyword(p.name) for p in parameters):
         return None
-    # Names of our own, that no parameter has.
+    # Internal names that no parameter has.
     own = "_"
     while any(p.name.startswith(own) for p in parameters):
         own += "_"
@@ -225,7 +225,7 @@ def _compile(
         f"    return {own}bind",
     ]
     names: dict[str, Any] = {}
-    # Nothing but names that are identifiers, and literals of strings, goes into the text.
+    # The text contains only identifiers and string literals.
     exec("\n".join(lines), names)  # noqa: S102
     bind: Callable[..., dict[str, Any]] = names[f"{own}make"](**values)
     return bind

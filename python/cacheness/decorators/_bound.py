@@ -1,8 +1,8 @@
-"""Classmethods: what is reached through a class has the class bound in its methods too.
+"""Classmethods: access through a class also binds the class in ``cache_key`` and similar methods.
 
-A decorated function is a plain function, which Python binds fastest. A bound method looks for ``cache_key`` and its
-like in the function and says nothing of the object, so for methods these are called on the class, with the object. A
-classmethod is reached through a descriptor anyhow.
+A decorated function is a plain function, which Python binds fastest. A bound method finds ``cache_key`` and similar
+methods in the function, without the object; for methods, call them on the class, with the object. A classmethod is
+accessed through a descriptor anyway.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class ClassMethod(classmethod):  # type: ignore[type-arg]
     """A classmethod around a decorated function."""
 
-    #: What was returned last: most calls are through one class.
+    #: The last result: most calls are through one class.
     _latest: tuple[type | None, Any] = (None, None)
 
     def __get__(self, instance: Any, owner: type | None = None, /) -> Any:
@@ -36,7 +36,7 @@ class ClassMethod(classmethod):  # type: ignore[type-arg]
 
 
 class BoundToClass(functools.partial):  # type: ignore[type-arg]
-    """A decorated function with its class, as a bound method would be."""
+    """A decorated function with its class, like a bound method."""
 
     @property
     def __func__(self) -> Any:

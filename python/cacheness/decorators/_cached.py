@@ -28,18 +28,18 @@ def _decorator(options: Options, *, coroutines_only: bool = False) -> Decorator:
             return around(decorate(function.__func__))
         refuse_unsupported(function)
         if is_coroutine_function(function):
-            # asyncio takes longer to import than all the rest, and most programs have no use for it.
+            # asyncio takes longer to import than all the rest, and most programs do not use it.
             from . import _async
 
             return _async.wrap(function, options)
         if coroutines_only:
             raise CacheConfigurationError(
-                f"cache_async on {getattr(function, '__qualname__', function)!r}, which is no coroutine function",
-                hint="@cached is for functions",
+                f"cache_async on {getattr(function, '__qualname__', function)!r}, which is not a coroutine function",
+                hint="use @cached for functions",
             )
         return _sync.wrap(function, options)
 
-    # Each call of `decorate` returns what the overloads of the protocol say.
+    # The overloads of the protocol state the result of each call of `decorate`.
     return decorate
 
 
@@ -48,67 +48,66 @@ def _is_function(given: Any) -> bool:
 
 
 class _Cached:
-    """Keeps a function's results under its qualified name and its arguments.
+    """Caches a function's results under its qualified name and its arguments.
 
     ``@cached`` and ``@cached(…)`` both work, on functions, methods, classmethods, staticmethods and coroutine
-    functions, and on what leads to one: a bound method is keyed as its function called with the object, a callable
-    object as its ``__call__``, a :class:`functools.partial` as its function with the arguments it has. ``None`` is a
-    result like any other. An exception of the function is passed on and nothing is kept.
+    functions, and on other callables, with the key of the underlying function: for a bound method its function with the
+    object, for a callable object its ``__call__``, for a :class:`functools.partial` its function with the bound
+    arguments. ``None`` is a result like any other. Exceptions of the function pass through, and nothing is stored.
 
-    Variables of the function around are part of the key if they are plain and cannot be changed (``None``, numbers,
-    text, dates, paths, enumeration members, classes and functions by their names, tuples of these) and the function
-    itself does not assign them. A function of a script has the name it has when the script is imported; in an
-    interactive session, where names mean nothing, the hash of ``track_code`` is part of its key unless it has a
-    ``key_prefix``, or an ``on_code_change`` that serves what other code has computed.
+    Captured variables are part of the key if they are plain and immutable (``None``, numbers, text, dates, paths,
+    enumeration members, classes and functions by their names, tuples of these) and the function itself does not assign
+    them. A function of a script has the same name as when the script is imported. In an interactive session, where
+    names are not unique, the hash of ``track_code`` is part of the key unless there is a ``key_prefix``, or an
+    ``on_code_change`` that serves results of other code.
 
-    Of decorators between this one and the function the outermost counts, with its own signature and defaults. What it
-    collects with ``*args`` and ``**kwargs`` is named as the function behind it names it, where it can be bound to that;
-    defaults of that function are not taken for arguments, because the wrapper may fill in others.
+    Of the decorators between this one and the function, the outermost counts, with its own signature and defaults.
+    Arguments that it collects with ``*args`` and ``**kwargs`` are bound to the names of the function behind it, if
+    possible; defaults of that function are not filled in, because the wrapper may fill in others.
 
-    Of all threads, tasks and processes that miss a result at once, one computes it, and the others wait for it. If it
-    fails, those who waited compute for themselves; if it dies or is interrupted, another takes over.
+    If several threads, tasks and processes miss a result at once, one computes it and the others wait. If it fails,
+    each waiting caller computes for itself; if it dies or is interrupted, another takes over.
 
     Args:
-        cache_instance: the cache; the default one (:func:`get_cache`) if none is given.
+        cache_instance: the cache. Default: the default cache (:func:`get_cache`).
         ttl_seconds: how long results are served, in seconds or as a ``timedelta``; ``None`` for the cache's default.
-        cache_key_prefix: stands in the key in place of the function's qualified name (also ``key_prefix``).
-        include_defaults: whether arguments that are left out are part of the key, with their default values.
-        metadata: goes with every result.
-        ignore_errors: whether a failure of the cache, or of ``condition``, is logged once, and the function's result
-            returned. An argument that cannot be part of a key raises unless this is ``True``: then the function is
-            called without the cache, which is logged once. With ``False`` every failure raises.
-        key_func: is called with the arguments, those of a method with the object first, and returns what stands in the
-            key in their place: any value that can be a parameter. What it raises is passed on; ``None`` and what has no
-            key raise.
+        cache_key_prefix: replaces the function's qualified name in the key (also ``key_prefix``).
+        include_defaults: whether omitted arguments are part of the key, with their default values.
+        metadata: stored with every result.
+        ignore_errors: whether a failure of the cache, or of ``condition``, is logged once and the function's result
+            returned. An argument that cannot be part of a key raises unless this is ``True``: then the function runs
+            without the cache, which is logged once. With ``False`` every failure raises.
+        key_func: called with the arguments (of a method with the object first); its result, any value that can be a
+            parameter, replaces them in the key. Its exceptions pass through; ``None`` and values without a key raise.
         ignore: names of parameters, or of captured variables, that are not part of the key.
-        version: part of the key; a new one makes all former results unreachable.
-        on_code_change: what becomes of an entry that other code has computed: ``"recompute"`` computes it anew at the
-            first call and replaces it, ``"warn"`` serves it and says so once, ``"ignore"`` serves it. See below.
-        track_code: whether a hash of the function's code is part of the key, and of the code that
-            :func:`functools.wraps` has put around it: then results of all versions are kept. It does not see comments,
-            docstrings, formatting, the lines of decorators, nor what the function calls.
-        verbose: whether each call is logged to the logger ``cacheness``: a hit, or the seconds it took to compute.
-        stale_ttl_seconds: for so long after it has expired a result is served, while one caller computes it anew in the
+        version: part of the key; a new version makes all previous results unreachable.
+        on_code_change: how to treat an entry that other code has computed: ``"recompute"`` recomputes and replaces it
+            at the first call, ``"warn"`` serves it and warns once, ``"ignore"`` serves it. See below.
+        track_code: whether a hash of the code of the function and of its :func:`functools.wraps` wrappers is part of
+            the key, so that results of all versions are kept. Comments, docstrings, formatting, decorator lines and
+            called functions do not count.
+        verbose: whether each call is logged to the logger ``cacheness``: a hit, or the seconds of the computation.
+        stale_ttl_seconds: how long after its expiry a result is still served, while one caller recomputes it in the
             background (a thread, or a task of the event loop).
-        early_recompute: computes a result anew in the background before it expires: the nearer the end and the longer
-            it took to compute, the more probably. 1 is a good choice, more is earlier. How long it took is kept in the
-            entry's metadata, under ``compute_seconds``.
+        early_recompute: recomputes a result in the background before it expires, with a probability that grows as
+            expiry approaches and with the duration of the computation. 1 is a good choice; larger values recompute
+            earlier.
 
-    Beside each entry 16 bytes remember the code: the function's own, and that of the functions, methods and classes of
-    its own package that it calls (of modules in its own directory, if it belongs to no package), with the constants,
-    defaults and captured values that they read. Comments, docstrings and formatting do not count, nor does code of
-    others. It is looked at once, at the first call in a process: a constant that is changed later does not count, nor
-    does a variable that the code itself changes, the inside of an object that is no data class, or more than 16 MB of
-    an array or table. What a function imports when it is called counts with its whole module. A function without
-    source is known by its bytecode, which differs between versions of Python.
+    Beside each entry, 16 bytes record the code: that of the function, and of the functions, methods and classes of its
+    own package that it calls (of modules in its own directory, if it belongs to no package), with the constants,
+    defaults and captured values that they read. Comments, docstrings, formatting and third-party code do not count. The
+    code is hashed once, at the first call in a process. These do not count: a constant that changes later, a variable
+    that the code itself changes, the contents of an object that is not a data class, and the items of arrays and tables
+    above 16 MB. A module that a function imports when it is called counts as a whole. A function without source is
+    hashed by its bytecode, which differs between versions of Python.
 
     The decorated function has ``cache_info()``, ``is_cached(…)``, ``cache_key(…)``, ``invalidate(…)``,
-    ``cache_clear(…)``, ``call_uncached(…)`` and ``__wrapped__``. For a method they are called on the class, with the
-    object: ``Model.fit.cache_key(model, 3)``. A classmethod below ``@cached`` has its class bound.
+    ``cache_clear(…)``, ``call_uncached(…)`` and ``__wrapped__``. For a method, call them on the class, with the object:
+    ``Model.fit.cache_key(model, 3)``. For a classmethod below ``@cached``, the class is bound.
 
     Raises:
-        CacheConfigurationError: an option makes no sense, or the function is one whose results cannot be kept: a
-            generator, a lambda without ``key_prefix``, a class.
+        CacheConfigurationError: an option is invalid, or results of the function cannot be stored: a generator, a
+            lambda without ``key_prefix``, a class.
     """
 
     @overload
@@ -189,13 +188,13 @@ class _Cached:
         cache_instance: Cache | None = None,
         **options: Any,
     ) -> Any:
-        """``cached`` for answers of APIs, bare or with options: served for six hours, compressed with LZ4.
+        """``cached`` for responses of APIs, bare or with options: served for six hours, compressed with LZ4.
 
         Args:
             ttl_seconds: how long results are served.
-            ignore_errors: whether failures of the cache are logged, and the function's result returned; also where an
-                argument cannot be part of a key.
-            cache_instance: the cache; the default one if none is given.
+            ignore_errors: whether failures of the cache, and arguments that cannot be part of a key, are logged and the
+                function's result returned.
+            cache_instance: the cache. Default: the default cache.
             options: those of :data:`cached`.
         """
         function = None
@@ -222,13 +221,13 @@ def cache_if(
     ttl_seconds: float | timedelta | None = None,
     **options: Any,
 ) -> Decorator:
-    """``cached`` for results that a condition admits.
+    """``cached`` for results that satisfy a condition.
 
     Args:
-        condition: is called with a result and says whether it is kept. If it raises, or returns something that is
-            neither true nor false, the result is returned and not kept, and the error is logged once; with
+        condition: called with a result; returns whether to store it. If it raises, or returns a value that is neither
+            true nor false, the result is returned but not stored, and the error is logged once; with
             ``ignore_errors=False`` it is raised.
-        cache_instance: the cache; the default one if none is given.
+        cache_instance: the cache. Default: the default cache.
         ttl_seconds: how long results are served.
         options: those of :data:`cached`.
     """
@@ -241,7 +240,7 @@ def cache_if(
         if kwargs or len(args) != 1 or not _is_function(args[0]):
             name = getattr(condition, "__qualname__", repr(condition))
             raise CacheConfigurationError(
-                f"cache_if with the condition {name} is called without a function to decorate",
+                f"cache_if with the condition {name} got no function to decorate",
                 hint=f"if {name} is the function to decorate, write @cache_if(condition) above it",
             )
         return decorator(*args)
@@ -258,13 +257,13 @@ def cache_async(
     cache_instance: Cache | None = None, ttl_seconds: float | timedelta | None = None, **options: Any
 ) -> Decorator: ...
 def cache_async(cache_instance: Any = None, ttl_seconds: float | timedelta | None = None, **options: Any) -> Any:
-    """``cached`` for coroutine functions only, bare or with options. The event loop never waits.
+    """``cached`` for coroutine functions only, bare or with options. The event loop never blocks.
 
     ``@cached`` does the same with a coroutine function; this one refuses everything else. Arguments are hashed and
-    small values read in place, everything slower happens in threads. Needs asyncio.
+    small values read on the event loop; slower operations run in threads. Needs asyncio.
 
     Args:
-        cache_instance: the cache; the default one if none is given.
+        cache_instance: the cache. Default: the default cache.
         ttl_seconds: how long results are served.
         options: those of :data:`cached`.
     """
@@ -278,7 +277,7 @@ def cache_async(cache_instance: Any = None, ttl_seconds: float | timedelta | Non
 
 
 def _with_options(function: Any, *, bound: bool = False) -> inspect.Signature:
-    """The signature of a decorator, with the names of all options: what completion offers."""
+    """The signature of a decorator, with the names of all options, for completion."""
     own = list(inspect.signature(function).parameters.values())[bound:]
     known = {parameter.name for parameter in own}
     shown = [parameter for parameter in own if parameter.kind is not parameter.VAR_KEYWORD]
@@ -309,7 +308,7 @@ Cache.cached.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
 def _options(
     given: dict[str, Any], *, codec: str | None = None, condition: Callable[[Any], Any] | None = None
 ) -> Options:
-    """The options that a decorator was given, and those that it sets itself."""
+    """The options given to a decorator, and those that it sets itself."""
     known = [field.name for field in dataclasses.fields(Options) if field.name not in ("codec", "condition")]
     for name in given:
         if name not in known:

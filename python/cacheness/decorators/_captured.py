@@ -1,4 +1,4 @@
-"""Variables of the function around, which a closure's result depends on as on an argument."""
+"""Captured variables, on which a closure's result depends as on arguments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PLAIN = (
 
 
 def _cells(functions: Iterable[types.FunctionType], ignore: frozenset[str]) -> dict[str, types.CellType]:
-    """The variables that functions capture and do not assign, by names that are unique."""
+    """The variables that functions capture and do not assign, by unique names."""
     captured: list[tuple[str, types.CellType]] = []
     seen: set[int] = set()
     for function in functions:
@@ -40,7 +40,7 @@ def _cells(functions: Iterable[types.FunctionType], ignore: frozenset[str]) -> d
 
 
 def _assigned(code: types.CodeType) -> set[str]:
-    """The variables of functions around that ``code``, or a function inside it, assigns."""
+    """The captured variables that ``code``, or a function inside it, assigns."""
     found = {
         instruction.argval
         for instruction in dis.get_instructions(code)
@@ -55,7 +55,7 @@ def _assigned(code: types.CodeType) -> set[str]:
 def with_captured(
     bind: Callable[..., dict[str, Any]], functions: Iterable[types.FunctionType], ignore: frozenset[str]
 ) -> Callable[..., dict[str, Any]]:
-    """Adds to the parameters what is plain and cannot be changed of what the functions' variables hold at the call."""
+    """Adds the captured variables whose values at the time of the call are plain and immutable to the parameters."""
     cells = _cells(functions, ignore)
     if not cells:
         return bind
@@ -67,7 +67,7 @@ def with_captured(
             try:
                 value = cell.cell_contents
             except ValueError:
-                # It has no value yet, or none any more.
+                # It has no value yet, or was deleted.
                 continue
             if is_plain(value):
                 captured[name] = value
@@ -92,7 +92,7 @@ def is_plain(value: Any) -> bool:
 
 
 def _is_named(value: Any) -> bool:
-    """Whether it is the module, class or function that its name leads to: then the name says what it is."""
+    """Whether it is the module, class or function that its name refers to, so that the name identifies it."""
     if isinstance(value, types.ModuleType):
         return sys.modules.get(value.__name__) is value
     if hasattr(value, "__wrapped__") or getattr(value, "__closure__", None):

@@ -1,4 +1,4 @@
-"""What a function, class or module does, as a text that is blind to how it is written down."""
+"""The code of a function, class or module as a text that is independent of its formatting."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Any
 
 _Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
-#: Before this, in seconds since 1970, the source of what is imported was last changed; file systems are coarse.
+#: Sources of imported modules were last changed before this, in seconds since 1970; file systems are coarse.
 _STARTED = time.time() - 2
 #: The first constant of a function with this flag is its docstring; before Python 3.14 it is that or ``None`` in all.
 _HAS_DOCSTRING = 0x4000000
-#: Files whose syntax trees are kept: those of one package, of which the functions are looked at one after the other.
+#: How many syntax trees are cached: enough for one package, whose functions are hashed one after the other.
 _FILES = 64
 
 
@@ -28,18 +28,18 @@ class _Source:
     """The parts of a file."""
 
     file: str
-    #: As ``linecache`` has them: other lines are another list.
+    #: The list of ``linecache``: changed lines are another list.
     lines: list[str]
     text: str
     tree: ast.Module
-    #: The functions, by the line and name that their code objects have.
+    #: The functions, by the line and name of their code objects.
     functions: dict[tuple[int, str], tuple[_Node, ...]]
     #: The classes by their qualified names.
     classes: dict[str, tuple[ast.ClassDef, ...]]
 
     @functools.cached_property
     def compiled(self) -> list[types.CodeType]:
-        """The code that it would run as now."""
+        """The code that it would compile to now."""
         found = []
         with contextlib.suppress(SyntaxError, ValueError):
             found.append(compile(self.text, self.file, "exec", dont_inherit=True))
@@ -52,11 +52,11 @@ _sources: dict[str, _Source] = {}
 
 
 def code_hash(*functions: types.FunctionType) -> str:
-    """32 hexadecimal digits that change when the code of one of the functions does.
+    """32 hexadecimal digits that change with the code of one of the functions.
 
-    It is made from the syntax tree without comments, docstrings, positions and the lines of decorators. A function
-    whose source is not to be found (a prompt, ``exec``) is hashed by its bytecode, which also differs between versions
-    of Python. What a function calls is not looked at.
+    Hashes the syntax tree without comments, docstrings, positions and decorator lines. A function without source (a
+    prompt, ``exec``) is hashed by its bytecode, which also differs between versions of Python. Called functions do not
+    count.
     """
     import hashlib
 
@@ -65,7 +65,7 @@ def code_hash(*functions: types.FunctionType) -> str:
 
 
 def function_text(function: types.FunctionType) -> str:
-    """The text of a function, from its source if that is still what runs, else from its bytecode."""
+    """The text of a function, from its source if that is still the running code, else from its bytecode."""
     code = function.__code__
     node = node_of(function)
     if node is not None and _is_what_runs(code, function.__globals__):
@@ -77,7 +77,7 @@ def function_text(function: types.FunctionType) -> str:
 
 
 def class_text(kind: type, names: dict[str, Any] | None) -> str | None:
-    """The text of a class with its methods; ``None`` if there is no source, or not one class of that name in it."""
+    """The text of a class with its methods; ``None`` without source, or if the name is not unique."""
     functions = [one for one in vars(kind).values() if isinstance(one, types.FunctionType)]
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     file = next((one.__code__.co_filename for one in functions if one.__code__.co_filename[:1] != "<"), file)
@@ -100,11 +100,11 @@ def module_text(tree: ast.Module) -> str:
 
 
 def node_of(function: types.FunctionType) -> _Node | None:
-    """The syntax tree of a function; ``None`` if it is not to be found."""
+    """The syntax tree of a function; ``None`` if it cannot be found."""
     code = function.__code__
     source = _source(code.co_filename, function.__globals__)
     nodes = () if source is None else source.functions.get((code.co_firstlineno, code.co_name), ())
-    # Several lambdas on one line cannot be told apart by their names.
+    # Several lambdas on one line cannot be distinguished by their names.
     return nodes[0] if len(nodes) == 1 else None
 
 
@@ -123,7 +123,7 @@ def _source(file: str, names: dict[str, Any] | None) -> _Source | None:
         return None
     functions: dict[tuple[int, str], tuple[_Node, ...]] = {}
     classes: dict[str, tuple[ast.ClassDef, ...]] = {}
-    # What is written is nested as deep as its author likes.
+    # Source code may be nested to any depth.
     inside: list[tuple[ast.AST, str]] = [(tree, "")]
     for parent, prefix in inside:
         for node in ast.iter_child_nodes(parent):
@@ -147,7 +147,7 @@ def _source(file: str, names: dict[str, Any] | None) -> _Source | None:
 
 
 def _is_what_runs(code: types.CodeType, names: dict[str, Any] | None) -> bool:
-    """Whether the source of a function has not been changed since it was imported."""
+    """Whether the source of a function is unchanged since it was imported."""
     try:
         if Path(code.co_filename).stat().st_mtime < _STARTED:
             return True
@@ -163,9 +163,9 @@ def _text(node: _Node | None, code: types.CodeType) -> str:
 
 
 def _render(node: Any, *, top: bool = False, bare: bool = False) -> str:
-    """A node and its parts as text; fields that are empty are left out, because versions of Python add such fields.
+    """A node and its parts as text, without empty fields, because new versions of Python add such fields.
 
-    Without the decorators of the function at the ``top``; ``bare`` is without those of all functions.
+    Without the decorators of the function at the ``top``; ``bare``: without those of all functions.
     """
     if isinstance(node, list):
         return f"[{','.join([_render(part, bare=bare) for part in node])}]"
@@ -205,6 +205,6 @@ def _render_code(code: types.CodeType) -> str:
 
 
 def _render_constant(value: Any) -> str:
-    # The order of a set is another one in every process.
+    # The order of a set differs between processes.
     shown = f"{sorted(map(repr, value))}" if isinstance(value, frozenset) else repr(value)
     return f"{type(value).__name__}:{shown}"

@@ -1,4 +1,4 @@
-"""Computing what is missing: waiting for others, storing the result, and what happens when something fails."""
+"""Computing missing values: waiting for other callers, storing the result, and handling failures."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
     from ..cache import Cache
 
-#: The flight that the running code is part of: tasks and ``asyncio.to_thread`` carry it along.
+#: The flight of the running code; tasks and ``asyncio.to_thread`` inherit it.
 inside: ContextVar[_core.Flight | None] = ContextVar("cacheness_flight", default=None)
 
 
-#: Caches that can only be read, of which that has been said.
+#: Read-only caches for which the warning has been logged.
 _read_only: weakref.WeakSet[Cache] = weakref.WeakSet()
 
 
 def warn(message: str, *args: object) -> None:
-    """A warning of the package's logger, which is loaded when a function is decorated, or a cache opened."""
+    """Logs a warning to the package's logger, which is loaded when a function is decorated, or a cache opened."""
     from .._log import logger
 
     logger.warning(message, *args)
 
 
 class Computing:
-    """Something whose results are kept."""
+    """A call site whose results are cached."""
 
     def __init__(
         self,
@@ -57,23 +57,23 @@ class Computing:
         self._verbose = verbose
 
     def log_call(self, key: CallKey, what: str, *numbers: float) -> None:
-        """Logs what became of a call, if that is wanted."""
+        """Logs the outcome of a call, if requested."""
         if self._verbose:
             from .._log import logger
 
             logger.info(f"%s: {what}", key.call, *numbers)
 
     def failed(self, error: Exception, what: str) -> None:
-        """Raises an error, or logs the first one."""
+        """Raises an error, or logs the first one and ignores it."""
         if not self._ignore_errors:
             raise error
         self.calls.note_failure()
         if not self._warned:
             self._warned = True
-            warn("%s: cannot %s: %s (said once)", self.name, what, error)
+            warn("%s: cannot %s: %s (logged once)", self.name, what, error)
 
     def missed(self, cache: Cache, found: CallKey, call: Callable[[], Any]) -> Any:
-        """The result of a call that was not simply found."""
+        """The result of a call that is not a simple hit."""
         if found.due:
             self._refresh(cache, found, call)
             self.log_call(found, "hit, computed anew")
@@ -94,10 +94,10 @@ class Computing:
         return result
 
     def keep(self, cache: Cache, key: CallKey, result: Any, spent: float, flight: _core.Flight | None) -> None:
-        """Stores a result, if it is to be kept, and ends the flight. Ctrl-C lets another caller take over."""
+        """Stores a result, if the condition accepts it, and ends the flight. After Ctrl-C another caller takes over."""
         kept = False
         self.log_call(key, "computed in %.3g s", spent)
-        # Pickling, and a signal handler that comes now, are a part of it, too: what they ask for never waits for it.
+        # Pickling, and a signal handler that runs now, belong to the flight too: their lookups never wait for it.
         token = inside.set(inside.get() if flight is None else flight)
         try:
             if self._admits(result):
@@ -126,7 +126,7 @@ class Computing:
             return False
 
     def take_due(self, cache: Cache, found: CallKey) -> _core.Flight | None:
-        """The flight of what is due, unless somebody else computes it."""
+        """The flight of a due value, unless another caller computes it."""
         try:
             return self.calls.take_due(cache, found)
         except CacheError as error:
@@ -134,11 +134,11 @@ class Computing:
             return None
 
     def not_refreshed(self, error: Exception) -> None:
-        """Logs that a computation in the background failed; the value that is there has been served."""
-        warn("%s: cannot be computed anew: %r", self.name, error)
+        """Logs that a background computation failed; the existing value has been served."""
+        warn("%s: cannot be recomputed: %r", self.name, error)
 
     def _refresh(self, cache: Cache, found: CallKey, call: Callable[[], Any]) -> None:
-        """Computes in a thread, for which the interpreter waits when it ends."""
+        """Computes in a thread, which the interpreter joins at exit."""
         flight = self.take_due(cache, found)
         if flight is None:
             return
@@ -154,13 +154,13 @@ class Computing:
         try:
             threading.Thread(target=context.run, args=(run,), name=f"cacheness refreshes {self.name}").start()
         except RuntimeError as error:
-            # No more threads, or the interpreter ends.
+            # No more threads, or the interpreter is shutting down.
             flight.interrupted()
             self.not_refreshed(error)
 
 
 def _verdict(returned: Any) -> bool:
-    """What a condition says."""
+    """The result of a condition."""
     if inspect.isawaitable(returned):
         if inspect.iscoroutine(returned):
             returned.close()
@@ -169,9 +169,9 @@ def _verdict(returned: Any) -> bool:
 
 
 def _run(flight: _core.Flight | None, call: Callable[[], Any]) -> tuple[Any, float]:
-    """The result of a call and how many seconds it took.
+    """The result of a call and its duration in seconds.
 
-    An exception ends the flight; Ctrl-C lets another caller take over.
+    An exception ends the flight; after Ctrl-C another caller takes over.
     """
     token = inside.set(inside.get() if flight is None else flight)
     start = perf_counter()
@@ -188,7 +188,7 @@ def _run(flight: _core.Flight | None, call: Callable[[], Any]) -> tuple[Any, flo
 
 
 def end(flight: _core.Flight | None, *, kept: bool) -> None:
-    """Ends a flight: those who wait look again, or compute for themselves."""
+    """Ends a flight: waiting callers look again, or compute for themselves."""
     if flight is not None:
         if kept:
             flight.stored()
@@ -216,8 +216,8 @@ def get_or_compute(
         return found
     computing = Computing(name, calls, description=description)
     if isinstance(found.error, CacheSerializationError):
-        # It would be the same error for ever: what is there cannot be decoded.
-        warn("%s: entry %s cannot be read and is computed again: %s", name, found.key, found.error)
+        # The entry cannot be decoded; without replacing it, the error would be permanent.
+        warn("%s: entry %s cannot be read and is recomputed: %s", name, found.key, found.error)
         result, spent = _run(None, function)
         if not cache.read_only:
             computing.keep(cache, found, result, spent, None)
@@ -228,8 +228,8 @@ def get_or_compute(
         raise found.error
     if found.due:
         return found.value
-    # Nobody waits for what will not be there.
+    # No caller waits for a value that will not be stored.
     if cache not in _read_only:
         _read_only.add(cache)
-        warn("%s can only be read: what is computed is not stored (said once)", cache.cache_dir)
+        warn("%s is read-only: computed values are not stored (logged once)", cache.cache_dir)
     return function()

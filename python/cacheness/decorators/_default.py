@@ -1,4 +1,4 @@
-"""The cache that decorators use if they are given none."""
+"""The default cache of the decorators."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ..config import CacheConfig
 from ..errors import CacheClosedError, CacheConfigurationError
 
 _default: Cache | None = None
-#: Whether somebody has chosen it, so that another one must not take its place.
+#: Whether the program has set it, so that no other cache may replace it.
 _chosen = False
-#: What one that nobody has chosen is opened with.
+#: The configuration of a default cache that the program has not set.
 _config: CacheConfig | None = None
 _default_lock = threading.Lock()
 
 
 def get_cache() -> Cache:
-    """The cache that decorators use if they are given none; opened in ``./cache`` when it is first needed.
+    """Returns the default cache of the decorators; opens it in ``./cache`` at its first use.
 
     Raises:
-        CacheClosedError: the one that :func:`set_default_cache` was given has been closed.
+        CacheClosedError: the cache that :func:`set_default_cache` set has been closed.
     """
     global _default
     cache = _default
@@ -33,20 +33,20 @@ def get_cache() -> Cache:
             if _default is not None and _chosen:
                 raise CacheClosedError(
                     f"the default cache at {_default.cache_dir!r} has been closed",
-                    hint="call set_default_cache(…) with one that is open, or reset_cache()",
+                    hint="call set_default_cache(…) with an open cache, or reset_cache()",
                 )
             _default = Cache(_config)
         return _default
 
 
 def set_default_cache(cache: Cache | None) -> None:
-    """Sets the cache that decorators use if they are given none. The former one is not closed.
+    """Sets the default cache of the decorators. Does not close the previous one.
 
     Args:
-        cache: the cache, to be closed by the caller; ``None`` for one in ``./cache``, opened when it is first needed.
+        cache: the cache, which the caller closes; ``None`` for one in ``./cache``, opened at its first use.
 
     Raises:
-        CacheConfigurationError: it is no :class:`Cache`.
+        CacheConfigurationError: ``cache`` is not a :class:`Cache`.
     """
     global _default, _chosen, _config
     if cache is not None and not isinstance(cache, Cache):
@@ -61,10 +61,10 @@ def reset_cache(config: CacheConfig | None = None) -> None:
     """Closes the default cache; the next use opens another one.
 
     Args:
-        config: what to open it with; if none is given, the defaults, in ``./cache``.
+        config: the configuration of the next one. Default: the defaults, in ``./cache``.
 
     Raises:
-        CacheConfigurationError: a cache cannot be opened with it; the former one is then still open.
+        CacheConfigurationError: a cache cannot be opened with it; the previous cache is then still open.
     """
     global _default, _chosen, _config
     if config is not None:
@@ -82,13 +82,13 @@ def reset_cache(config: CacheConfig | None = None) -> None:
 
 @atexit.register
 def _close() -> None:
-    """Writes down what is pending, as the interpreter ends; a cache that somebody has chosen is closed by them."""
+    """Flushes pending accesses when the interpreter ends; the program closes a cache that it has set."""
     if _default is not None and not _chosen:
         _default.close()
 
 
 def _forked() -> None:
-    """A thread that held the lock, because it was opening the cache, does not exist in the child."""
+    """Resets the lock: a thread that held it, to open the cache, does not exist in the child."""
     global _default_lock
     _default_lock = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""A decorated function, as Python sees it: how it is shown, copied and pickled."""
+"""The decorated function object: its repr, copying and pickling."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class Cached(_core.FunctionBase):
-    """A function whose results are kept in a cache; see :data:`cacheness.cached`."""
+    """A function whose results are cached; see :data:`cacheness.cached`."""
 
     __slots__ = ("__dict__", "__weakref__")
 
     @classmethod
     def around(cls, site: Site, run: Callable[..., Any] | None = None) -> Self:
-        """The decorated function of a site; ``run`` is what is called for each call of a coroutine function."""
+        """The decorated function of a site; ``run`` runs each call of a coroutine function."""
         instance = site.options.cache_instance
         cache = get_cache if instance is None else instance
         function = site.function
@@ -47,19 +47,19 @@ class Cached(_core.FunctionBase):
         return self
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        # It is imported when a function travels, which most never do.
+        # Imported only when a function is pickled, which is rare.
         from ._travel import reduce
 
         return reduce(self, sys._getframe(1))
 
 
 def _mark_coroutine_function(made: Any, run: Any) -> None:
-    """Makes it known to :mod:`inspect` and :mod:`asyncio` that a call makes a coroutine."""
+    """Marks the function as a coroutine function for :mod:`inspect` and :mod:`asyncio`."""
     mark = getattr(inspect, "markcoroutinefunction", None)
     if mark is not None:
         mark(made)
         return
-    # Before Python 3.12 whatever has the attributes of a function is looked at as one.
+    # Before Python 3.12, any object with the attributes of a function is treated as one.
     made.__code__ = run.__code__
     made.__defaults__, made.__kwdefaults__ = None, None
     made.__dict__.setdefault("__annotations__", {})

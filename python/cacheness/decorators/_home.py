@@ -1,4 +1,4 @@
-"""Which modules were written along with a function: those of its package, or of its directory if it has no package."""
+"""The modules that belong to a function: those of its package, or of its directory if it has no package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LIBRARY = Path(types.__file__).parent
 
 
 class Home:
-    """The module that a function is from, by its globals."""
+    """The module of a function, by its globals."""
 
     def __init__(self, names: dict[str, Any]) -> None:
         self.name = str(names.get("__name__", ""))
@@ -21,7 +21,7 @@ class Home:
         self._directory = None if self._package else _directory(names)
 
     def has(self, module: Any) -> bool:
-        """Whether a module that has been imported belongs here, by its name."""
+        """Whether an imported module belongs here, by its name."""
         if not isinstance(module, str):
             return False
         if module == self.name:
@@ -32,7 +32,7 @@ class Home:
         return self._is_beside(getattr(sys.modules.get(top), "__file__", None))
 
     def has_importable(self, module: str) -> bool:
-        """Whether a module belongs here that may not have been imported."""
+        """Whether a module, imported or not, belongs here."""
         top = module.partition(".")[0]
         return self.has(module) if self._package or top in sys.modules else self._is_beside(file_of(top))
 
@@ -44,14 +44,14 @@ class Home:
 
 
 def _directory(names: dict[str, Any]) -> Path | None:
-    """The directory of a module; ``None`` for one where everything that is installed lies."""
+    """The directory of a module; ``None`` if it is a directory of installed packages."""
     file = names.get("__file__")
     path = Path(file).absolute().parent if isinstance(file, str) else Path.cwd()
     return None if path.name in ("site-packages", "dist-packages") or path == _LIBRARY else path
 
 
 def file_of(module: str) -> str | None:
-    """The file of a module, which is not imported for that, nor is any package that it is in."""
+    """The file of a module, found without importing it or its packages."""
     if module in sys.modules:
         file = getattr(sys.modules[module], "__file__", None)
         return file if isinstance(file, str) else None
@@ -70,7 +70,7 @@ def file_of(module: str) -> str | None:
 
 
 def resolve(name: str, level: int, package: str) -> str | None:
-    """The whole name of a module that is imported with so many dots; ``None`` if there is no such package."""
+    """The absolute name of a relative import with this number of dots; ``None`` if there is no such package."""
     try:
         return importlib.util.resolve_name("." * level + name, package or None)
     except (ImportError, ValueError):

@@ -1,4 +1,4 @@
-"""The options of the decorators, and what is wrong with them."""
+"""The options of the decorators, and their checks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(kw_only=True, repr=False, eq=False)
 class Options:
-    """What the decorators take. See :data:`~cacheness.decorators.cached`."""
+    """Options of the decorators. See :data:`~cacheness.decorators.cached`."""
 
     cache_instance: Cache | None = None
     ttl_seconds: float | timedelta | None = None
@@ -42,10 +42,10 @@ class Options:
         if self.cache_instance is not None and not isinstance(self.cache_instance, Cache):
             raise CacheConfigurationError(
                 f"cache_instance is a {type(self.cache_instance).__name__}, not a Cache",
-                hint="options of a decorator go by their names: @cached(ttl_seconds=60)",
+                hint="give options of a decorator by name: @cached(ttl_seconds=60)",
             )
         if self.cache_key_prefix is not None and self.key_prefix is not None:
-            raise CacheConfigurationError("cache_key_prefix and key_prefix are one option", hint="give one of them")
+            raise CacheConfigurationError("cache_key_prefix and key_prefix are the same option", hint="give only one")
         prefix = self.prefix
         if prefix is not None and (not isinstance(prefix, str) or not prefix):
             raise CacheConfigurationError(f"key_prefix is {prefix!r}", hint="give a name that is not empty")
@@ -80,9 +80,9 @@ class Options:
                 )
         if self.key_func is not None and (self.ignore or not self.include_defaults):
             raise CacheConfigurationError(
-                "key_func beside ignore or include_defaults=False", hint="leave out in key_func what is not to count"
+                "key_func beside ignore or include_defaults=False", hint="omit ignored arguments in key_func instead"
             )
-        # What is wrong with the others is said where the decorator stands, before there is a function.
+        # The other options are checked when the decorator is created, before there is a function.
         try:
             self.calls(inline_only=False)
         except CacheError:
@@ -91,9 +91,9 @@ class Options:
             raise CacheConfigurationError(str(error)) from None
 
     def calls(self, *, inline_only: bool, collected: list[str] | None = None) -> _core.CallSite:
-        """The options that the engine knows, and counts of a function's own.
+        """The engine's options, and the function's own counts.
 
-        ``collected`` names the parameters that collect arguments; ``None`` where the key is not made from arguments.
+        ``collected`` names the parameters that collect arguments; ``None`` if the key is not derived from arguments.
         """
         return _core.CallSite(
             ttl_seconds=self.ttl_seconds,
@@ -107,14 +107,14 @@ class Options:
         )
 
     def without_cache(self) -> Options:
-        """The same without the cache, which travels by itself."""
+        """The same options without the cache, which is pickled separately."""
         return dataclasses.replace(self, cache_instance=None)
 
     def with_cache(self, cache: Cache | None) -> Options:
-        """The same with a cache."""
+        """The same options with a cache."""
         return dataclasses.replace(self, cache_instance=cache)
 
     @property
     def prefix(self) -> str | None:
-        """What stands in the key in place of the function's name."""
+        """The replacement of the function's name in the key."""
         return self.cache_key_prefix if self.key_prefix is None else self.key_prefix

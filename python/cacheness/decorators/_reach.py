@@ -1,8 +1,8 @@
-"""What the result of a function depends on besides its arguments: its code, what it calls, the constants it reads.
+"""What the result of a function depends on besides its arguments: its code, the code it calls, the constants it reads.
 
-Code is followed from a function through the names that it reads, as long as these lead to functions, methods and
-classes of its own package (see ``_home``). What others have written is known by name only, and so is every value that
-is no constant.
+Code is followed from a function through the names that it reads, as long as these refer to functions, methods and
+classes of its own package (see ``_home``). Third-party code counts by name only, and so does every value that is not a
+constant.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from ._target import functions as consists_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-#: Functions, classes and modules that are looked at; more are not, so that a first call does not take seconds.
+#: The maximum number of functions, classes and modules to hash, so that a first call does not take seconds.
 _PARTS = 500
-#: Modules that are imported by a call, and by these, whose files are read.
+#: The maximum number of files to read, of modules imported by a call, directly or indirectly.
 _MODULES = 20
-#: Members of containers that are looked at one by one, in all; of others only their number counts.
+#: The maximum number of members of containers to hash, in total; of further ones only the number counts.
 _MEMBERS = 20_000
-#: Bytes of an array or a table that are hashed; of a larger one the type and shape count.
+#: The maximum size of an array or table to hash, in bytes; of a larger one only the type and shape count.
 _BYTES = 16 << 20
 _READS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"})
 _ATTRIBUTES = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 _ASSIGNS = frozenset({"STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF", "DELETE_DEREF"})
-#: Methods that change what they are called on.
+#: Methods that change their object.
 _CHANGES = frozenset(
     [
         "add",
@@ -76,9 +76,9 @@ _Place = tuple[int, str]
 
 
 def code_of(given: Any, ignore: frozenset[str]) -> bytes:
-    """16 bytes that are others when what ``given`` does is other: a decorated function, or what it wraps.
+    """16 bytes that change with the code of ``given``, a decorated function or the function it wraps.
 
-    They are the same in every process that runs the same code, except that a function without source is known by its
+    They are the same in every process that runs the same code, except that a function without source is hashed by its
     bytecode. ``ignore`` names variables that do not count.
     """
     reach = _Reach(consists_of(given), ignore)
@@ -90,25 +90,25 @@ class _Reach:
     def __init__(self, own: list[types.FunctionType], ignore: frozenset[str]) -> None:
         self._own = {id(one) for one in own}
         self._ignore = ignore
-        # The innermost function is the one that was written here; what stands around it may come from anywhere.
+        # The innermost function determines the package; its wrappers may come from anywhere.
         names = own[-1].__globals__ if own else {}
         self._home = Home(names)
         self._seen: dict[int, Any] = {}
         self._modules: set[str] = set()
         self._texts: set[str] = set()
-        #: Values by the names that lead to them: of those that are assigned by what reads them, nothing is known.
+        #: Values by their names, without those that the reading code assigns.
         self._values: dict[_Place, tuple[str, str]] = {}
         self._changed: set[_Place] = set()
         self._members_left = _MEMBERS
-        #: Containers on the way to the value that is looked at.
+        #: Containers on the path to the current value.
         self._inside: set[int] = set()
-        #: What has been found and not looked at: calls are as deep as their author likes.
+        #: Found and not hashed yet; a list, because calls may be nested to any depth.
         self._pending: list[types.FunctionType | type] = []
         for function in own:
             self._function(function)
 
     def follow(self) -> None:
-        """Looks at everything that can be reached."""
+        """Hashes everything that can be reached."""
         while self._pending:
             found = self._pending.pop()
             look: Callable[[Any], None] = self._look_at_class if isinstance(found, type) else self._look_at
@@ -123,14 +123,14 @@ class _Reach:
         return hashlib.blake2b("\0".join(sorted(texts)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
     def _is_new(self, value: Any) -> bool:
-        """Whether it has not been looked at; kept alive, so that its identity stays its own."""
+        """Whether it has not been seen; keeps it alive, so that its identity stays unique."""
         if id(value) in self._seen or len(self._seen) >= _PARTS:
             return False
         self._seen[id(value)] = value
         return True
 
     def _label(self, value: Any) -> str:
-        """A name that is the same when the module is run as a script."""
+        """A name that stays the same when the module runs as a script."""
         module = getattr(value, "__module__", None)
         name = getattr(value, "__qualname__", None) or getattr(value, "__name__", "")
         return f"{'' if module == self._home.name else module}:{name}"
@@ -154,7 +154,7 @@ class _Reach:
             self._class(owner)
 
     def _owner(self, function: types.FunctionType) -> type | None:
-        """The class of a method, whose other methods it reaches through its object."""
+        """The class of a method, which reaches the other methods through its object."""
         outer, _, _ = function.__qualname__.rpartition(".")
         if not outer or outer.endswith("<locals>"):
             return None
@@ -184,13 +184,13 @@ class _Reach:
                 if text is None:
                     self._function(function)
                 elif self._home.has(function.__globals__.get("__name__")) and self._is_new(function):
-                    # Its text is a part of the class's.
+                    # Its text is part of that of the class.
                     self._names(function)
             if text is None and is_plain(member) and not name.startswith("__"):
                 self._place((id(kind), name), f"{self._label(kind)}.{name}", member)
 
     def _names(self, function: types.FunctionType) -> None:
-        """Follows what a function reads."""
+        """Follows the names that a function reads."""
         code, names = function.__code__, function.__globals__
         cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=False))
         module = str(names.get("__name__"))
@@ -212,7 +212,7 @@ class _Reach:
                     read.add(name)
                     value = _contents(cells[name])
                     if id(function) in self._own and (name in self._ignore or is_plain(value)):
-                        # What is plain and captured is a part of the key.
+                        # Plain captured values are part of the key.
                         continue
                     if value is not _MISSING:
                         self._read(place(name), f"{self._label(function)}.{name}", value, _chain(steps, i + 1))
@@ -222,7 +222,7 @@ class _Reach:
         self._changed |= {place(name) for name in _changed(node_of(function), code) if name in read}
 
     def _read(self, place: _Place, label: str, value: Any, chain: list[str]) -> None:
-        """Follows a name, and the attributes that are read of it, as far as modules and classes go."""
+        """Follows a name, and the attributes read from it, through modules and classes."""
         for attribute in chain:
             if not isinstance(value, types.ModuleType) or not self._home.has(value.__name__):
                 break
@@ -242,7 +242,7 @@ class _Reach:
             self._values[place] = (label, text)
 
     def _import(self, name: str, level: Any, wanted: Any, names: dict[str, Any]) -> None:
-        """Follows an import that the function makes when it is called: by the files, for nothing is imported here."""
+        """Follows an import that the function makes when it is called. Reads the files, and imports nothing."""
         package = names.get("__package__") or str(names.get("__name__", "")).rpartition(".")[0]
         found = resolve(name, level if isinstance(level, int) else 0, str(package))
         if found is not None:
@@ -272,7 +272,7 @@ class _Reach:
     # ----- values
 
     def _text(self, value: Any) -> str:
-        """What a value is, where it is code or a constant; else the name of its type."""
+        """A text for a value: its content if it is code or a constant, else the name of its type."""
         if isinstance(value, types.FunctionType | _core.FunctionBase | _LRU_CACHE | types.MethodType):
             for function in consists_of(value):
                 self._function(function)
@@ -311,7 +311,7 @@ class _Reach:
                 except Exception:  # noqa: BLE001 - whatever it is, it has no constant hash
                     return self._label(kind)
             return f"{self._label(kind)} {getattr(value, 'dtype', '')} {getattr(value, 'shape', size)}"
-        # An object: what it has in it may be anything, what it does is its class's.
+        # An object: its contents may be anything; its behaviour is that of its class.
         self._class(kind)
         return self._label(kind)
 
@@ -341,7 +341,7 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _chain(steps: list[dis.Instruction], start: int) -> list[str]:
-    """The attributes that are read of what was just read."""
+    """The attributes that are read from the value just read."""
     chain = []
     for step in steps[start:]:
         if step.opname not in _ATTRIBUTES:
@@ -351,7 +351,7 @@ def _chain(steps: list[dis.Instruction], start: int) -> list[str]:
 
 
 def _changed(node: ast.AST | None, code: types.CodeType) -> Iterator[str]:
-    """Names of variables whose value the code changes: what is in them when it runs is no constant."""
+    """Names of variables whose value the code changes, so that they are not constants."""
     if node is None:
         for found in _codes(code):
             steps = list(dis.get_instructions(found))

@@ -1,8 +1,8 @@
-"""Which signature a call is bound to, where decorators stand around the function.
+"""The signature that a call is bound to, if the function has further decorators.
 
-``inspect.signature`` looks through ``__wrapped__`` and shows what is wrapped. What is called is the wrapper: it may
-have parameters and defaults of its own, and may fill in arguments. So its own signature decides what a call means; the
-names of what it wraps are used only for what it collects with ``*args`` and ``**kwargs``.
+``inspect.signature`` follows ``__wrapped__`` and shows the wrapped function. But the call goes to the wrapper, which
+may have its own parameters and defaults, and may fill in arguments. The wrapper's own signature therefore decides; the
+names of the wrapped function are used only for arguments collected with ``*args`` and ``**kwargs``.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 
 _Kind = inspect.Parameter
 COLLECTS = (_Kind.VAR_POSITIONAL, _Kind.VAR_KEYWORD)
-#: What takes everything.
+#: A signature that accepts all arguments.
 _ANYTHING = inspect.Signature([_Kind("args", _Kind.VAR_POSITIONAL), _Kind("kwargs", _Kind.VAR_KEYWORD)])
-#: Decorators around decorators; a real program has a handful.
+#: The maximum number of nested decorators; real programs have a handful.
 DEEPEST = 100
 _LRU_CACHE = type(functools.lru_cache(len))
 _OURS = __name__.rpartition(".")[0]
 
 
 class Signatures(NamedTuple):
-    """What a function takes, and the names that what it wraps has for what it collects."""
+    """The signature of a function, and that of the wrapped function for collected arguments."""
 
     own: inspect.Signature
     wrapped: inspect.Signature | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all parameters, those that a caller sees first."""
+        """The names of all parameters, those of the caller's view first."""
         return (*(self.wrapped.parameters if self.wrapped else ()), *self.own.parameters)
 
 
 def is_ours(function: types.FunctionType) -> bool:
-    """Whether a decorator of this package has made it."""
+    """Whether a decorator of this package has created it."""
     return str(function.__globals__.get("__name__")).startswith(_OURS)
 
 
@@ -59,7 +59,7 @@ def signatures(function: Callable[..., Any], _deep: int = 0) -> Signatures:
     try:
         inner = signatures(wrapped, _deep + 1) if _deep < DEEPEST else None
     except (TypeError, ValueError):
-        # Some functions written in C say nothing.
+        # Some functions written in C have none.
         inner = None
     shown = None
     if inner is not None:
@@ -69,7 +69,7 @@ def signatures(function: Callable[..., Any], _deep: int = 0) -> Signatures:
 
 
 def _passes_on(function: Any) -> bool:
-    """Whether it is a wrapper that is known to pass on its arguments as they are."""
+    """Whether it is a wrapper that is known to pass on its arguments unchanged."""
     if not callable(getattr(function, "__wrapped__", None)):
         return False
     return isinstance(function, _LRU_CACHE | _core.FunctionBase)
@@ -78,8 +78,8 @@ def _passes_on(function: Any) -> bool:
 def _own(function: Any, shown: inspect.Signature | None) -> inspect.Signature:
     """The signature of a wrapper itself."""
     if isinstance(function, types.FunctionType):
-        # `functools.wraps` copies a `__signature__` with all other attributes. One that is another than that of what is
-        # wrapped was set by hand, and is believed.
+        # `functools.wraps` copies a `__signature__` with all other attributes. One that differs from that of the
+        # wrapped function was set by hand, and is trusted.
         by_hand = function.__dict__.get("__signature__")
         if by_hand is not None and by_hand != shown and by_hand != _seen(function.__wrapped__):  # type: ignore[attr-defined]
             return inspect.signature(function, follow_wrapped=False)
@@ -94,7 +94,7 @@ def _own(function: Any, shown: inspect.Signature | None) -> inspect.Signature:
 
 
 def _seen(function: Any) -> inspect.Signature | None:
-    """What ``inspect.signature`` shows, which decorators set as ``__signature__``."""
+    """The result of ``inspect.signature``, which decorators set as ``__signature__``."""
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):
@@ -102,15 +102,15 @@ def _seen(function: Any) -> inspect.Signature | None:
 
 
 def only_keywords(signature: inspect.Signature) -> frozenset[str]:
-    """The names of parameters that can be given as keywords only."""
+    """The names of keyword-only parameters."""
     return frozenset(name for name, p in signature.parameters.items() if p.kind is _Kind.KEYWORD_ONLY)
 
 
 def _fits(own: inspect.Signature, wrapped: inspect.Signature) -> bool:
-    """Whether what a wrapper collects may be named as what it wraps names it.
+    """Whether arguments that a wrapper collects may get their names from the wrapped function.
 
-    What it names itself in front (``self``) has to be what the other has in front, too: else all that follows is
-    shifted.
+    The wrapper's own leading parameters (``self``) must be leading parameters of the wrapped function too: otherwise
+    all following arguments would be shifted.
     """
     mine = _positional(own)
     return any(p.kind in COLLECTS for p in own.parameters.values()) and mine == _positional(wrapped)[: len(mine)]

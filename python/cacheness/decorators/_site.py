@@ -1,4 +1,4 @@
-"""What one decorated function is: its name, its key, its counts."""
+"""The state of one decorated function: its name, its key, its counts."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from ._signature import Signatures
 
 
-#: What hints say in place of ``cache_key=``, which is no option of a call.
+#: Replaces ``cache_key=`` in hints, because a call has no such option.
 _OTHER_KEY = "name it in ignore=[…] of the decorator, or give key_func=…"
 
 
 class Identity(NamedTuple):
-    """What a function is known by where its source is: it keeps that on its way into another process."""
+    """The identity of a function in the process that has its source; it is kept when the function is pickled."""
 
     name: str
     #: The parameters of every key.
     constants: dict[str, Any]
-    #: What entries are compared with.
+    #: The code that entries are compared with.
     code: bytes | None = None
 
 
 class Site(Computing):
     """A decorated function."""
 
-    #: What :meth:`attach` sets.
+    #: Set by :meth:`attach`.
     ATTACHED: ClassVar = frozenset(
         {"call_uncached", "cache_key", "cache_clear", "cache_info", "is_cached", "invalidate"}
     )
@@ -48,7 +48,7 @@ class Site(Computing):
     def __init__(
         self, function: Callable[..., Any], options: Options, *, inline_only: bool, identity: Identity | None = None
     ) -> None:
-        # What the first call, or the first warning, needs: when that comes, no file may be opened any more.
+        # Imports needed by the first call, or the first warning: at that time it may be impossible to open a file.
         from .. import _log  # noqa: F401
         from . import _reach  # noqa: F401
 
@@ -70,7 +70,7 @@ class Site(Computing):
         )
         self._without_key = False
         self.function = function
-        #: Names of the function's parameters, where it says them.
+        #: Names of the function's parameters, if known.
         self._parameters: tuple[str, ...] = ()
         self.options = options
         self.bind = self._binder()
@@ -80,7 +80,7 @@ class Site(Computing):
         track_code = options.track_code
         if name is None:
             name, unique = name_of(self._target, self._consists_of)
-            # Where names mean nothing, other code is another function, unless its entries are wanted all the same.
+            # If names are not unique, other code is another function, unless its entries should be served anyway.
             track_code = track_code or not (unique or options.on_code_change != "recompute")
         constants: dict[str, Any] = {"__function__": name}
         if options.version is not None:
@@ -107,7 +107,7 @@ class Site(Computing):
         return [f"{star}{p.name}" for p in stars for star in ("", "*", "**")]
 
     def note_code(self) -> None:
-        """Finds out what the function does, at its first call: then everything that it reads has been defined."""
+        """Hashes the function's code at its first call: by then everything that it reads is defined."""
         if self.calls.has_code:
             return
         from ._reach import code_of
@@ -117,7 +117,7 @@ class Site(Computing):
             try:
                 code = code_of(self.function, frozenset(self.options.ignore))
             except Exception as error:  # noqa: BLE001 - what is looked at is anybody's, and the result matters more
-                warn("%s: cannot see whether its code changes: %r", self.name, error)
+                warn("%s: cannot detect changes of its code: %r", self.name, error)
         self.calls.set_code(code)
 
     def _binder(self) -> Callable[..., dict[str, Any]]:
@@ -136,7 +136,7 @@ class Site(Computing):
             self._refuse_unknown(ignore.difference(captured), found)
         bind = self._target.bind(bind)
         if any(function.__closure__ for function in self._consists_of):
-            # It imports the types of what may be captured, which most programs have no use for.
+            # Imported late: it imports the types of captured values, which most programs do not need.
             from ._captured import with_captured
 
             return with_captured(bind, self._consists_of, ignore)
@@ -161,12 +161,12 @@ class Site(Computing):
                 key.close()
             raise CacheConfigurationError(
                 f"{self.name}: key_func returned {'None' if key is None else 'an awaitable'}",
-                hint="return what identifies the result: text, numbers, tuples, a dictionary of arguments",
+                hint="return a value that identifies the result: text, numbers, tuples, a dictionary of arguments",
             )
         return {**self.constants, "arguments": key}
 
     def _refuse_without_object(self, args: tuple[Any, ...]) -> None:
-        """Refuses a method's arguments without its object: of a bound method, Python hides the object from us."""
+        """Refuses a method's arguments without its object: for a bound method, Python does not pass the object on."""
         outer, _, name = str(getattr(self.function, "__qualname__", "")).rpartition(".")
         is_method = self._parameters[:1] == ("self",) and outer and not outer.endswith("<locals>")
         if not is_method or self._target.bound or not args:
@@ -184,7 +184,7 @@ class Site(Computing):
         return get_cache() if cache is None else cache
 
     def no_key(self, error: CacheSerializationError) -> NoReturn:
-        """An argument without a key is an error of the caller, not of the cache."""
+        """Raises for an argument without a key: that is an error of the caller, not of the cache."""
         raise self._described(error) from error.__cause__
 
     def _described(self, error: CacheSerializationError) -> CacheSerializationError:
@@ -194,19 +194,19 @@ class Site(Computing):
             hint = hint.replace("pass cache_key=", _OTHER_KEY)
         return CacheSerializationError(f"{self.name}: {error.args[0]}", hint=hint)
 
-    # What is called where a call is not simply found. Of a coroutine function it returns what is awaited.
+    # Called if a call is not a simple hit. For a coroutine function, they return an awaitable.
 
     def missed_call(
         self, cache: Cache, found: _core.CallKey, args: tuple[Any, ...], kwargs: dict[str, Any] | None
     ) -> Any:
-        """The result of a call that was not found."""
+        """The result of a miss."""
         function = self.function
         if kwargs:
             return self.missed(cache, found, lambda: function(*args, **kwargs))
         return self.missed(cache, found, lambda: function(*args))
 
     def without_cache(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
-        """The result of a call for which there is no cache."""
+        """The result of a call without a cache."""
         if isinstance(error, CacheConfigurationError) or not isinstance(error, CacheError | OSError):
             raise error
         self.failed(error, "use the cache")
@@ -221,15 +221,15 @@ class Site(Computing):
         self.calls.note_failure()
         if not self._without_key:
             self._without_key = True
-            warn("%s; called without the cache (said once)", self._described(error))
+            warn("%s; called without the cache (logged once)", self._described(error))
         return self.function(*args, **kwargs or {})
 
     def log_hit(self, params: dict[str, Any]) -> None:
-        """Logs that a call was found."""
+        """Logs a hit."""
         self.log_call(self.calls.key(self.cache(), params), "hit")
 
     def attach(self, wrapper: Any) -> None:
-        """Gives the decorated function its methods; what :func:`functools.wraps` puts around it has them, too."""
+        """Gives the decorated function its methods; :func:`functools.wraps` copies them to wrappers."""
         wrapper.call_uncached = self.function
         wrapper.cache_key = self.cache_key
         wrapper.cache_clear = self.cache_clear
@@ -238,7 +238,7 @@ class Site(Computing):
         wrapper.invalidate = self.invalidate
 
     def cache_key(self, /, *args: Any, **kwargs: Any) -> str:
-        """The key of the entry that these arguments have, whether it is there or not."""
+        """The key of these arguments, whether the entry exists or not."""
         self._refuse_without_object(args)
         try:
             return self.calls.key(self.cache(), self.bind(*args, **kwargs)).key
@@ -246,13 +246,13 @@ class Site(Computing):
             self.no_key(error)
 
     def cache_clear(self, /, *args: Any, **kwargs: Any) -> int:
-        """Removes the entry of these arguments; without arguments, all entries of the function. Returns how many."""
+        """Removes the entry of these arguments; without arguments, all of the function. Returns their number."""
         if not args and not kwargs:
             return _core.clear_function(self.cache(), self.name)
         return int(self.invalidate(*args, **kwargs))
 
     def invalidate(self, /, *args: Any, **kwargs: Any) -> bool:
-        """Removes the entry of these arguments. Returns whether there was one."""
+        """Removes the entry of these arguments. Returns whether it existed."""
         self._refuse_without_object(args)
         try:
             return self.calls.invalidate(self.cache(), self.bind(*args, **kwargs))
@@ -260,7 +260,7 @@ class Site(Computing):
             self.no_key(error)
 
     def is_cached(self, /, *args: Any, **kwargs: Any) -> bool:
-        """Whether a call with these arguments would be answered from the cache. Counts nothing."""
+        """Whether a call with these arguments would be a hit. Counts nothing."""
         self._refuse_without_object(args)
         self.note_code()
         try:

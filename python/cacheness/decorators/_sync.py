@@ -1,4 +1,4 @@
-"""What a decorated function is that is called and returns its result."""
+"""Decorated functions that are not coroutine functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is decorated: the function behind bound methods, partials and callable objects, and the name of its results."""
+"""The function behind bound methods, partials and callable objects, and the name of its results."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ._signature import DEEPEST, is_ours
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: What a script is called while it runs: by itself, by a child of ``multiprocessing``, by ``runpy.run_path``.
+#: Names of a running script: started directly, by ``multiprocessing``, by ``runpy.run_path``.
 MAIN = ("__main__", "__mp_main__", "<run_path>")
 
 
 class Target(NamedTuple):
-    """A function, and what is bound to it: positional and named arguments, those that are bound first first."""
+    """A function, and the positional and named arguments bound to it, in the order of binding."""
 
     function: Callable[..., Any]
     bound: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = ()
@@ -29,17 +29,17 @@ class Target(NamedTuple):
         return Target(self.function, (*self.bound, (args, kwargs)))
 
     def bind(self, other: Callable[..., Any]) -> Callable[..., Any]:
-        """Binds to another function, with the same parameters, what is bound to this one."""
+        """Binds the same arguments to another function with the same parameters."""
         for args, kwargs in self.bound:
             other = functools.partial(other, *args, **kwargs)
         return other
 
 
 def look_through(given: Callable[..., Any]) -> Target:
-    """What runs when ``given`` is called.
+    """The function that runs when ``given`` is called, with its bound arguments.
 
-    A bound method is its function with the object, a callable object its ``__call__`` with the object, a partial its
-    function with the arguments it has. What is written in C and has a name of its own is a function.
+    For a bound method, its function with the object; for a callable object, its ``__call__`` with the object; for a
+    partial, its function with the bound arguments. A named callable written in C counts as a function.
     """
     kind = type(given)
     if kind is types.FunctionType or isinstance(given, type):
@@ -72,11 +72,11 @@ def _bound_in_c(given: Any) -> Target:
 
 
 def refuse_unsupported(function: Any) -> None:
-    """Refuses what cannot be decorated, or has no result that can be kept."""
+    """Refuses objects that cannot be decorated, or whose results cannot be stored."""
     if not callable(function):
         raise CacheConfigurationError(
             f"a {type(function).__name__} is decorated, which cannot be called",
-            hint="@property and its like stand above the decorator of a cache"
+            hint="put @property and similar decorators above the decorator of the cache"
             if hasattr(function, "__get__")
             else None,
         )
@@ -91,22 +91,22 @@ def refuse_unsupported(function: Any) -> None:
     ]:
         if test(runs):
             raise CacheConfigurationError(
-                f"{runs.__qualname__} is {kind}, whose result cannot be kept", hint="return a list instead"
+                f"{runs.__qualname__} is {kind}, whose result cannot be stored", hint="return a list instead"
             )
 
 
 def is_coroutine_function(function: Callable[..., Any]) -> bool:
-    """Whether calling it makes a coroutine, also through bound methods, partials and callable objects."""
+    """Whether calling it returns a coroutine, also through bound methods, partials and callable objects."""
     if inspect.iscoroutinefunction(function):
         return True
     return type(function) is not types.FunctionType and inspect.iscoroutinefunction(look_through(function).function)
 
 
 def functions(given: Callable[..., Any]) -> list[types.FunctionType]:
-    """The functions that ``given`` consists of: what it looks through to, and all that this wraps.
+    """The functions behind ``given``: the underlying function, and all functions that it wraps.
 
-    What is wrapped is found by the ``__wrapped__`` that :func:`functools.wraps` leaves. Our own wrappers are not among
-    the functions.
+    Wrapped functions are found by the ``__wrapped__`` that :func:`functools.wraps` sets. Wrappers of this package are
+    not included.
     """
     found: list[types.FunctionType] = []
     wrappers: list[Any] = [given]
@@ -122,19 +122,19 @@ def functions(given: Callable[..., Any]) -> list[types.FunctionType]:
 
 
 def name_of(target: Target, consists_of: list[types.FunctionType]) -> tuple[str, bool]:
-    """The name that the results of a function are kept under, and whether it belongs to no other function.
+    """The name for the results of a function, and whether it is unique.
 
-    A function of a script has the name that it has when the script is imported. In an interactive session the name may
-    be anybody's.
+    A function of a script has the same name as when the script is imported. In an interactive session the name is not
+    unique.
     """
     function: Any = target.function
     owner = getattr(function, "__objclass__", function)
     module, name = getattr(owner, "__module__", None), getattr(function, "__qualname__", None)
     hint = "give key_prefix=…, a name that no other function has"
     if not isinstance(module, str) or not isinstance(name, str):
-        raise CacheConfigurationError(f"{function!r} has no name to keep its results under", hint=hint)
+        raise CacheConfigurationError(f"{function!r} has no name for its results", hint=hint)
     if name.endswith("<lambda>"):
-        raise CacheConfigurationError("a lambda has no name of its own to keep its results under", hint=hint)
+        raise CacheConfigurationError("a lambda has no name for its results", hint=hint)
     if module not in MAIN:
         return f"{module}.{name}", True
     script = _script(module, consists_of)
@@ -142,7 +142,7 @@ def name_of(target: Target, consists_of: list[types.FunctionType]) -> tuple[str,
 
 
 def _script(module: str, consists_of: list[types.FunctionType]) -> str | None:
-    """The name that the running script has as a module; ``None`` in an interactive session."""
+    """The module name of the running script; ``None`` in an interactive session."""
     own = next((one for one in consists_of if one.__globals__.get("__name__") == module), None)
     if own is None:
         names = vars(sys.modules[module]) if module in sys.modules else {}
@@ -159,5 +159,5 @@ def _script(module: str, consists_of: list[types.FunctionType]) -> str | None:
     from pathlib import Path
 
     path = Path(file)
-    # A directory or an archive that is run has the name that `python -m` gives it.
+    # A directory or an archive that runs as a script has the name given by `python -m`.
     return path.stem if path.stem != "__main__" else f"{path.absolute().parent.stem}.__main__"

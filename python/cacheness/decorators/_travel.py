@@ -1,9 +1,9 @@
-"""Decorated functions on their way into other processes.
+"""Pickling of decorated functions.
 
-A function that its name leads to is pickled by that name, as every function is: the other process imports the module.
-What cloudpickle and its like take along by value (a function of a script or a notebook, one inside another function)
-takes along its options, its cache by the directory, the name and the code that its key and its entries have, so that
-both are the same where there is no source to look at.
+A function that can be found by its name is pickled by name, like every function: the other process imports the module.
+A function that cloudpickle and similar libraries pickle by value (of a script or a notebook, or inside another
+function) is pickled with its options, the directory of its cache, and its name and code, so that keys and entries stay
+the same without the source.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from ._function import Cached
     from ._options import Options
 
-#: The caches of functions that have come here by value: one for each configuration, however many functions come.
+#: The caches of functions that were unpickled by value: one for each configuration, for any number of functions.
 _caches: weakref.WeakValueDictionary[str, Cache] = weakref.WeakValueDictionary()
 
 
 def reduce(function: Cached, frame: FrameType) -> Any:
-    """What pickle is told of a decorated function; ``frame`` is that of who asks."""
+    """The reduction of a decorated function; ``frame`` is that of the calling pickler."""
     site = function._site
     module, name = function.__module__, str(vars(function)["__qualname__"])
     if _leads_to(module, name, function) and not _takes_along(module, frame):
@@ -40,7 +40,7 @@ def reduce(function: Cached, frame: FrameType) -> Any:
     site.note_code()
     cache = site.options.cache_instance
     if cache is None:
-        # If that cannot be opened, the function has none here either.
+        # If it cannot be opened, the function has no cache in this process either.
         with contextlib.suppress(CacheError, OSError):
             cache = get_cache()
     identity = Identity(site.name, dict(site.constants), site.calls.code)
@@ -56,7 +56,7 @@ def _leads_to(module: str, name: str, function: Any) -> bool:
 
 
 def _takes_along(module: str, frame: FrameType) -> bool:
-    """Whether the pickler that asks takes functions of the module along by value: of scripts, and as it was told."""
+    """Whether the calling pickler pickles functions of the module by value: of scripts, and as configured."""
     pickler = frame.f_locals.get("self")
     kind = type(pickler)
     if not isinstance(pickler, pickle.Pickler | pickle._Pickler) or kind.__module__ in ("pickle", "_pickle"):
@@ -73,7 +73,7 @@ def _takes_along(module: str, frame: FrameType) -> bool:
 
 
 class _Place:
-    """A cache on its way: where it arrives, functions of one configuration share one."""
+    """A pickled cache: after unpickling, functions with the same configuration share one."""
 
     def __init__(self, name: str, cache: Cache) -> None:
         self._name = name

@@ -24,16 +24,16 @@ class _Counts(NamedTuple):
 
 
 class CacheInfo(_Counts):
-    """What became of the calls of one decorated function, in this process.
+    """Counts of the calls of one decorated function, in this process.
 
-    A named tuple, whose names work in brackets, too.
+    A named tuple, which also accepts names in brackets.
 
     Attributes:
-        hits: calls that were answered from the cache, after waiting for another caller or not.
+        hits: calls answered from the cache, including those that waited for another caller.
         misses: calls that computed.
-        refreshes: computations beside calls that were answered, of values that were stale or near their end.
-        failures: times that the cache failed and the call went on without it.
-        seconds_saved: what the calls that were answered took when they were computed. It is no item of the tuple.
+        refreshes: background computations of stale values, or of values about to expire.
+        failures: failures of the cache after which the call continued without it.
+        seconds_saved: the total time that the results of the hits took to compute. Not an item of the tuple.
     """
 
     seconds_saved: float
@@ -78,12 +78,12 @@ class CachedFunction(Protocol[P, R_co]):
         """The result of the original; the cache is neither read nor written."""
 
     def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """The key of the entry that these arguments have, whether it is there or not."""
+        """The key of these arguments, whether the entry exists or not."""
 
     def cache_clear(self, *args: Any, **kwargs: Any) -> int:
-        """Removes the entry of these arguments; without arguments, all entries of the function. Returns how many.
+        """Removes the entry of these arguments; without arguments, all entries of the function. Returns their number.
 
-        All entries are found by the name in their parameters: it walks over the whole cache, and needs the option
+        Entries are found by the function's name in their parameters: this scans the whole cache, and needs the option
         ``store_cache_key_params``.
         """
 
@@ -91,14 +91,14 @@ class CachedFunction(Protocol[P, R_co]):
         """Counts since the function was decorated, in this process."""
 
     def is_cached(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Whether a call with these arguments would be answered from the cache. Counts nothing."""
+        """Whether a call with these arguments would be a hit. Counts nothing."""
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Removes the entry of these arguments. Returns whether there was one."""
+        """Removes the entry of these arguments. Returns whether it existed."""
 
 
 class CachedClassMethod(CachedFunction[P, R_co], Protocol[P, R_co]):
-    """A decorated function whose first argument is a class: in a class it is a classmethod."""
+    """A decorated function whose first argument is a class; in a class body, a classmethod."""
 
     def __get__(  # type: ignore[override]
         self: CachedClassMethod[Concatenate[Any, Q], T], instance: object, owner: type | None = None, /
@@ -107,7 +107,7 @@ class CachedClassMethod(CachedFunction[P, R_co], Protocol[P, R_co]):
 
 
 class Decorator(Protocol):
-    """What a decorator with options returns."""
+    """The result of a decorator with options."""
 
     @overload
     def __call__(self, function: classmethod[T, P, R], /) -> classmethod[T, P, R]: ...

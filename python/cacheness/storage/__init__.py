@@ -1,4 +1,4 @@
-"""The store: artifacts under names, for ever."""
+"""The store: artifacts under names, without expiry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store: artifacts under names, for ever."""
+"""The store: artifacts under names, without expiry."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ _ARRAY_CODECS = ("lz4", "lz4hc", "blosclz", "zstd", "zlib")
 
 
 class BlobStore(_core.StoreBase):
-    """Keeps artifacts under names: no expiry, no eviction, errors instead of misses.
+    """Stores artifacts under names: no expiry, no eviction, errors instead of misses.
 
-    What it puts is pinned: a :class:`~cacheness.Cache` that is opened on its directory does not evict it either.
+    Its puts pin their entries: a :class:`~cacheness.Cache` on the same directory does not evict them either.
 
     Args:
-        cache_dir: the directory; ``":memory:"`` for a store that ends with the process. If none is given, that of
-            ``config``, else ``.blobstore``.
-        backend: where entries are kept: ``"sqlite"``, the default for a new directory, or ``"json"``, one file that
-            people can read. A directory that is there says itself which it has; naming another one is an error.
-        compression: codec of payloads: ``lz4``, ``zstd``, ``gzip``, ``none``, and ``blosclz`` for arrays. If none is
-            given, what ``config`` says, else ``lz4``.
-        compression_level: 1 to 9; if none is given, what ``config`` says, else 3.
-        content_addressable: equal values are stored once; a value put without a key has the hash of its content as
-            its key.
-        blob_backend: where payloads are kept: ``"filesystem"``, the default, or ``"memory"`` beside a metadata backend
+        cache_dir: the directory, or ``":memory:"`` for a store that ends with the process. Default: that of ``config``,
+            or else ``.blobstore``.
+        backend: the metadata backend: ``"sqlite"``, the default for a new directory, or ``"json"``, one readable file.
+            An existing directory records its backend; naming another one is an error.
+        compression: codec of payloads: ``lz4``, ``zstd``, ``gzip``, ``none``, and ``blosclz`` for arrays. Default: that
+            of ``config``, or else ``lz4``.
+        compression_level: 1 to 9. Default: that of ``config``, or else 3.
+        content_addressable: whether equal values share one payload; the key of a value put without one is the hash of
+            its content.
+        blob_backend: the storage of payloads: ``"filesystem"``, the default, or ``"memory"`` beside a metadata backend
             in memory.
-        enable_signing: whether entries are signed; if it is not given, what ``config`` says, else yes.
-        config: a :class:`~cacheness.CacheConfig` for everything else. The store takes a copy.
+        enable_signing: whether entries are signed. Default: that of ``config``, or else ``True``.
+        config: a :class:`~cacheness.CacheConfig` for all other options, which the store copies.
         options: any field of the configuration's sections, by its name.
 
     Raises:
-        CacheConfigurationError: an option that does not exist or makes no sense.
-        NotAStoreError: the path is no directory.
+        CacheConfigurationError: an option does not exist or is invalid.
+        NotAStoreError: the path is not a directory.
         CacheVersionError: a newer release wrote the directory.
 
     Example:
@@ -95,7 +95,7 @@ class BlobStore(_core.StoreBase):
         if compression_level is not None:
             config.compression.pickle_compression_level = compression_level
             config.compression.blosc2_array_compression_level = compression_level
-        # What was given here has its type checked as well.
+        # Checks the types of the arguments above too.
         config = config._checked()
         if not isinstance(content_addressable, bool):
             raise CacheConfigurationError(
@@ -119,19 +119,19 @@ class BlobStore(_core.StoreBase):
 
     @property
     def handlers(self) -> HandlerRegistry:
-        """The registry of the store's handlers; the same as ``handler_registry``."""
+        """The registry of the store's handlers; an alias of ``handler_registry``."""
         return self.handler_registry
 
     @property
     def backend(self) -> MetadataBackend:
-        """Where entries are kept, as it is seen from outside."""
+        """The metadata backend, as seen from outside."""
         from .backends._metadata import OpenedBackend
 
         return OpenedBackend(self.cache_dir, self._stats, self.get_metadata, self._entries, self.delete)
 
     @property
     def metadata_backend(self) -> MetadataBackend:
-        """The same as :attr:`backend`."""
+        """An alias of :attr:`backend`."""
         return self.backend
 
     def _stats(self) -> dict[str, Any]:
@@ -150,42 +150,42 @@ class BlobStore(_core.StoreBase):
         return [entry for entry in found if entry is not None]
 
     def put(self, data: Any, key: str | None = None, metadata: dict[str, Any] | None = None) -> str:
-        """Stores ``data`` under ``key``, replacing what is there.
+        """Stores ``data`` under ``key``, replacing an existing value.
 
         Args:
             data: the value.
-            key: up to 1024 bytes of UTF-8; if none is given, a new random one, or in a content-addressable store the
-                hash of the content.
-            metadata: plain data that goes with it.
+            key: up to 1024 bytes of UTF-8. Default: a new random key, or in a content-addressable store the hash of the
+                content.
+            metadata: plain data stored with the value.
 
         Returns:
             The key.
 
         Raises:
             CacheSerializationError: no handler can store the value.
-            CacheStorageError: it cannot be written; the former value is still there.
+            CacheStorageError: the value cannot be written; the previous value stays.
         """
         if key is None and not self._content_addressable:
             key = os.urandom(16).hex()
         return self._put(data, key, metadata)
 
     def verify_integrity(self, key: str | None = None) -> dict[str, Any]:
-        """Reads payloads and compares them with what their entries record: of one entry, or of the whole store.
+        """Reads payloads and compares them with their entries: of one entry, or of the whole store.
 
         Args:
             key: the key of an entry.
 
         Returns:
-            Of one entry: ``valid``; ``expected_hash`` and ``actual_hash`` (hexadecimal digits or ``None``);
-            ``signature`` (``"valid"``, ``"unsigned"``, ``"invalid"`` or ``None``); ``error``, what is wrong, or
-            ``None``. An entry that does not exist is not valid.
+            For one entry: ``valid``; ``expected_hash`` and ``actual_hash`` (hexadecimal digits or ``None``);
+            ``signature`` (``"valid"``, ``"unsigned"``, ``"invalid"`` or ``None``); ``error``, a message or ``None``. An
+            entry that does not exist is not valid.
 
-            Without a key, of all entries: ``valid``, whether no entry is damaged or forged; ``entries``, how many there
-            are; ``signatures``, how many of them are ``valid``, ``unsigned`` and ``invalid``; ``problems``, for each
-            entry that is not valid its ``cache_key`` and what is said of one entry. It prints well.
+            Without a key, for all entries: ``valid``, whether no entry is damaged or forged; ``entries``, their number;
+            ``signatures``, the numbers of ``valid``, ``unsigned`` and ``invalid`` ones; ``problems``, for each invalid
+            entry its ``cache_key`` and the result for that entry. It prints as a summary.
 
         Raises:
-            CacheStorageError: reading fails for another reason than the payload's state.
+            CacheStorageError: reading fails for another reason than damage to the payload.
             CacheClosedError: the store has been closed.
         """
         if key is None:
@@ -223,7 +223,7 @@ class BlobStore(_core.StoreBase):
 
 
 def _one_backend(backend: Any, options: dict[str, Any]) -> Any:
-    """The backend, which ``metadata_backend`` names as well."""
+    """The backend, which ``metadata_backend`` can also name."""
     other = options.pop("metadata_backend", None)
     if backend is not None and other is not None:
         raise CacheConfigurationError("backend is given twice, also as metadata_backend")
@@ -231,7 +231,7 @@ def _one_backend(backend: Any, options: dict[str, Any]) -> Any:
 
 
 def _compress(options: CompressionConfig, codec: str) -> None:
-    """Sets the codec of all payloads; arrays and other values do not have the same ones."""
+    """Sets the codec of all payloads; arrays and other values support different codecs."""
     if codec == "blosclz":
         options.blosc2_array_codec = "blosclz"
     elif codec in ("lz4", "zstd", "gzip", "none"):

@@ -1,4 +1,4 @@
-"""Handlers, under the name of their module in the documentation; see :mod:`cacheness.handlers`."""
+"""The documented import path of handlers; see :mod:`cacheness.handlers`."""
 
 from __future__ import annotations
 

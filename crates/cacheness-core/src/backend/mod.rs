@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`MetadataBackend`] | entries | `backends` (memory, JSON), the crate `cacheness-sqlite` |
 //! | [`BlobBackend`] | payloads | `backends` (memory, file system) |
+//! | [`Locks`] | the right to compute, between processes | `backends` (a lock file) |
 //!
 //! A transaction is data: the engine describes all that is to change as a [`Commit`], and the backend makes the changes
 //! together or not at all. No callback of the engine runs inside a backend. A server can therefore execute a commit in
@@ -13,6 +14,7 @@ mod blob;
 mod capability;
 mod commit;
 mod evict;
+mod locks;
 mod metadata;
 mod query;
 
@@ -24,5 +26,6 @@ pub use commit::{
     PutOutcome, Schema, Share,
 };
 pub use evict::{Evicted, Eviction, EvictionOrder};
+pub use locks::{Acquired, LockGuard, Locks, Release};
 pub use metadata::{MetadataBackend, Part};
 pub use query::{Glimpses, Page, Position, Query};

@@ -10,10 +10,12 @@
 #![allow(unsafe_code)]
 
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::{Arc, Once};
+use std::time::{Duration, Instant};
 
-use crate::flight::{KeyLocks, Lock};
+use crate::backend::{Acquired, LockGuard, Locks, Release};
+use crate::error::{Error, Result};
 use crate::process::in_children;
 
 /// The file's name in the store's directory.
@@ -24,16 +26,93 @@ const MOST: usize = 1024;
 const FREE: i32 = -1;
 const CLOSED: i32 = -2;
 
-/// Set in [`LockFile::users`] once the handle is closed. The bits below count the calls that use the descriptor.
+/// The kernel does not wake a caller that waits for a byte with a timeout: the byte is tried again after the first of
+/// these delays, then after ever longer ones up to the last.
+const DELAYS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+/// Set in [`Handle::users`] once the handle is closed. The bits below count the calls that use the descriptor.
 const OVER: u32 = 1 << 31;
 
-/// The descriptor of every lock file: [`FREE`] for nobody's place, [`CLOSED`] for one whose file is not open.
+/// The descriptor of every lock file: [`FREE`] for a place without an owner, [`CLOSED`] for one whose file is not open.
 ///
-/// Atomics and no mutex, because the handler of a fork reads them. A place belongs to one [`LockFile`].
+/// Atomics and no mutex, because the handler of a fork reads them. A place belongs to one [`Handle`].
 static OPEN: [AtomicI32; MOST] = [const { AtomicI32::new(FREE) }; MOST];
 
 /// Locks of keys in a file beside the store.
-pub struct LockFile {
+#[derive(Debug)]
+pub struct LockFile(Arc<Handle>);
+
+impl LockFile {
+    /// The locks of the store in `directory`. The first call of [`Locks::acquire`] creates the file.
+    #[must_use]
+    pub fn new(directory: &Path) -> Self {
+        Self(Arc::new(Handle::new(directory)))
+    }
+}
+
+impl Locks for LockFile {
+    fn name(&self) -> &'static str {
+        "file"
+    }
+
+    fn identity(&self) -> u64 {
+        self.0.identity
+    }
+
+    fn acquire(&self, number: u64, timeout: Duration) -> Result<Acquired> {
+        let held = || Acquired::Held(LockGuard::new(Held { handle: Arc::clone(&self.0), number }));
+        match self.0.lock(number)? {
+            Lock::Taken => return Ok(held()),
+            Lock::Unavailable => return Ok(Acquired::Unavailable),
+            Lock::Busy if timeout.is_zero() => return Ok(Acquired::TimedOut),
+            Lock::Busy => {}
+        }
+        let begun = Instant::now();
+        let mut delay = DELAYS.0;
+        loop {
+            let left = timeout.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Ok(Acquired::TimedOut);
+            }
+            std::thread::sleep(delay.min(left));
+            delay = (delay * 2).min(DELAYS.1);
+            match self.0.lock(number)? {
+                Lock::Taken => return Ok(held()),
+                Lock::Unavailable => return Ok(Acquired::Unavailable),
+                Lock::Busy => {}
+            }
+        }
+    }
+
+    fn close(&self) -> Result<()> {
+        self.0.close();
+        Ok(())
+    }
+}
+
+/// A byte that is locked.
+#[derive(Debug)]
+struct Held {
+    handle: Arc<Handle>,
+    number: u64,
+}
+
+impl Release for Held {
+    fn release(&mut self) -> Result<()> {
+        self.handle.unlock(self.number)
+    }
+}
+
+/// The result of one try.
+#[derive(Debug, PartialEq, Eq)]
+enum Lock {
+    Taken,
+    Busy,
+    Unavailable,
+}
+
+/// The open file. Guards share it, so that it stays open as long as one of them lives, unless it is closed.
+struct Handle {
     path: PathBuf,
     identity: u64,
     /// Its place in [`OPEN`].
@@ -42,13 +121,13 @@ pub struct LockFile {
     unusable: AtomicBool,
     /// How many calls use the descriptor, and whether it is closed for all later ones: see [`OVER`].
     users: AtomicU32,
-    /// Its place is somebody else's by now.
+    /// Its place may belong to another handle by now.
     left: AtomicBool,
 }
 
-/// A call that uses the descriptor. It is closed by the last of them, so that no number of a descriptor is used that has
-/// become another file's.
-struct Use<'a>(&'a LockFile);
+/// A call that uses the descriptor. The last of them closes it after [`Handle::close`], so that none uses a number that
+/// has become the descriptor of another file.
+struct Use<'a>(&'a Handle);
 
 impl Drop for Use<'_> {
     fn drop(&mut self) {
@@ -58,16 +137,14 @@ impl Drop for Use<'_> {
     }
 }
 
-impl std::fmt::Debug for LockFile {
+impl std::fmt::Debug for Handle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LockFile").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Handle").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
-impl LockFile {
-    /// The locks of the store in `directory`. The file is made when the first lock is asked for.
-    #[must_use]
-    pub fn new(directory: &Path) -> Self {
+impl Handle {
+    fn new(directory: &Path) -> Self {
         close_in_children();
         // Two names of one directory are one store.
         let canonical = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
@@ -89,6 +166,12 @@ impl LockFile {
         let over = self.users.fetch_add(1, Ordering::AcqRel) & OVER != 0;
         let using = Use(self);
         (!over).then_some(using)
+    }
+
+    fn close(&self) {
+        if self.users.fetch_or(OVER, Ordering::AcqRel) == 0 {
+            self.leave();
+        }
     }
 
     /// Closes the descriptor, which releases its locks, and gives its place away.
@@ -132,49 +215,42 @@ impl LockFile {
             }
         }
     }
-}
 
-impl KeyLocks for LockFile {
-    fn identity(&self) -> u64 {
-        self.identity
-    }
-
-    fn try_lock(&self, number: u64) -> Lock {
+    /// Tries once to lock the byte of `number`.
+    fn lock(&self, number: u64) -> Result<Lock> {
         if self.unusable.load(Ordering::Relaxed) {
-            return Lock::Unavailable;
+            return Ok(Lock::Unavailable);
         }
-        let Some(place) = self.place else { return self.give_up(&format_args!("more than {MOST} stores are open")) };
-        let Some(_using) = self.begin() else { return Lock::Unavailable };
+        let Some(place) = self.place else {
+            return Ok(self.give_up(&format_args!("more than {MOST} stores are open")));
+        };
+        let Some(_using) = self.begin() else { return Ok(Lock::Unavailable) };
         let locked = self.descriptor(&OPEN[place]).and_then(|descriptor| system::lock(descriptor, offset(number)));
         match locked {
-            Ok(true) => Lock::Taken,
-            Ok(false) => Lock::Held,
-            // What is short now is there again later, and the lock with it.
-            Err(error) if is_passing(&error) => Lock::Unavailable,
-            Err(error) => self.give_up(&error),
+            Ok(true) => Ok(Lock::Taken),
+            Ok(false) => Ok(Lock::Busy),
+            Err(error) if is_passing(&error) => Err(self.failed("locked", error)),
+            Err(error) => Ok(self.give_up(&error)),
         }
     }
 
-    fn unlock(&self, number: u64) {
-        let Some(place) = self.place else { return };
+    fn unlock(&self, number: u64) -> Result<()> {
+        let Some(place) = self.place else { return Ok(()) };
         // Closing has released it.
-        let Some(_using) = self.begin() else { return };
+        let Some(_using) = self.begin() else { return Ok(()) };
         let descriptor = OPEN[place].load(Ordering::Acquire);
-        if descriptor >= 0
-            && let Err(error) = system::unlock(descriptor, offset(number))
-        {
-            log::warn!("{} cannot be unlocked: {error}", self.path.display());
+        if descriptor < 0 {
+            return Ok(());
         }
+        system::unlock(descriptor, offset(number)).map_err(|error| self.failed("unlocked", error))
     }
 
-    fn close(&self) {
-        if self.users.fetch_or(OVER, Ordering::AcqRel) == 0 {
-            self.leave();
-        }
+    fn failed(&self, what: &str, error: std::io::Error) -> Error {
+        Error::io(format!("{} cannot be {what}", self.path.display()), error)
     }
 }
 
-impl Drop for LockFile {
+impl Drop for Handle {
     fn drop(&mut self) {
         // Also in a forked child, where calls of threads that do not exist there seem to go on.
         self.leave();
@@ -186,7 +262,7 @@ fn offset(number: u64) -> i64 {
     i64::try_from(number >> 2).expect("62 bits fit")
 }
 
-/// Whether there is too little of something that is given back: descriptors, memory, room for a new file.
+/// Whether a shortage that may end made the call fail: of descriptors, memory, room for a new file.
 fn is_passing(error: &std::io::Error) -> bool {
     use rustix::io::Errno;
     let passing = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOSPC, Errno::DQUOT];
@@ -287,7 +363,7 @@ mod tests {
     use super::*;
 
     fn is_free(directory: &Path, number: u64) -> bool {
-        LockFile::new(directory).try_lock(number) == Lock::Taken
+        Handle::new(directory).lock(number).expect("tried") == Lock::Taken
     }
 
     #[test]
@@ -296,16 +372,16 @@ mod tests {
         // More than there are places, all of them alive.
         let handles: Vec<_> = (0..3 * MOST as u64)
             .map(|number| {
-                let locks = LockFile::new(dir.path());
-                assert_eq!(locks.try_lock(number << 2), Lock::Taken, "{number}");
+                let locks = Handle::new(dir.path());
+                assert_eq!(locks.lock(number << 2).expect("tried"), Lock::Taken, "{number}");
                 locks.close();
                 locks.close();
                 locks
             })
             .collect();
         for (number, locks) in handles.iter().enumerate() {
-            assert_eq!(locks.try_lock(7), Lock::Unavailable);
-            locks.unlock(7);
+            assert_eq!(locks.lock(7).expect("tried"), Lock::Unavailable);
+            locks.unlock(7).expect("nothing is locked");
             assert!(number % 100 > 0 || is_free(dir.path(), (number as u64) << 2), "{number}");
         }
     }
@@ -315,15 +391,15 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path();
         for _ in 0..200 {
-            let locks = LockFile::new(path);
+            let locks = Handle::new(path);
             std::thread::scope(|scope| {
                 for thread in 0..4_u64 {
                     let locks = &locks;
                     scope.spawn(move || {
                         for number in 0..20 {
                             let number = (thread * 1000 + number) << 2;
-                            if locks.try_lock(number) == Lock::Taken {
-                                locks.unlock(number);
+                            if locks.lock(number).expect("tried") == Lock::Taken {
+                                locks.unlock(number).expect("unlocked");
                             }
                             // One that takes the number of a descriptor that is closed too early cannot be locked.
                             drop(std::fs::File::open("/dev/null").expect("opened"));
@@ -332,7 +408,7 @@ mod tests {
                 }
                 locks.close();
             });
-            assert_eq!(locks.try_lock(0), Lock::Unavailable);
+            assert_eq!(locks.lock(0).expect("tried"), Lock::Unavailable);
             assert!(!locks.unusable.load(Ordering::Relaxed), "no call has failed");
             assert!(locks.left.load(Ordering::Relaxed));
         }

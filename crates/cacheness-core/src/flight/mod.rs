@@ -1,24 +1,25 @@
 //! Single flight: of all callers that miss the same entry, one computes it and the others wait.
 //!
-//! A caller that has found nothing takes a [`Turn`] and asks it what to do, until it is told to compute:
+//! A caller that misses an entry takes a [`Turn`] and asks it for the next [`Step`] until it is told to compute:
 //!
-//! - [`Step::Compute`]: look once more, because somebody may have been faster; then compute, put the value, and say with
-//!   [`Flight::stored`] or [`Flight::failed`] what came of it. A flight that is dropped without either was interrupted,
+//! - [`Step::Compute`]: look once more, because another caller may have been faster; then compute, put the value, and end
+//!   the flight with [`Flight::stored`] or [`Flight::failed`]. A flight that is dropped without either was interrupted,
 //!   and another caller takes over.
-//! - [`Step::LookAgain`]: the entry may be there now; if it is not, go on asking.
-//! - [`Step::Wait`]: somebody else computes. Wait with [`Turn::pause`], or for [`Turn::delay`] in a way of your own.
+//! - [`Step::LookAgain`]: the entry may be there now; if it is not, ask for the next step.
+//! - [`Step::Wait`]: another caller computes. Block in [`Turn::pause`], or wait for [`Turn::delay`] without blocking.
 //!
-//! # Who waits for whom
+//! # Which caller waits for which
 //!
 //! - In one process all caches share one table of flights. A caller waits for one computation of a key; if that leaves
-//!   nothing behind (it failed, or its result is not to be kept), all who waited for it compute for themselves, at the
-//!   same time.
+//!   no entry behind (it failed, or its result is not to be kept), all callers that waited for it compute for themselves,
+//!   at the same time.
 //! - A flight knows the flight inside which it was begun ([`Scope`]), so the table knows which flights cannot end before
 //!   which others. A caller that would wait for a flight that waits for the caller's own computes without waiting:
 //!   recursion, mutual recursion and calls that are nested in different orders do not block.
-//! - Between processes the locks of [`KeyLocks`] exclude each other. They are polled, after 1 ms and then ever longer up
-//!   to 50 ms, and vanish with the process that holds them: another takes over within those 50 ms. Who waits for whom is
-//!   not known across processes; a caller inside a flight of its own therefore waits for
+//! - Between processes the store's [`Locks`] exclude each other. Of the threads of a process that wait for another
+//!   process one blocks in [`Locks::acquire`], in slices: it keeps the lock that it acquires for its computation, and
+//!   looks again after every slice. The locks vanish with the process that holds them: another takes over within 50 ms.
+//!   Which process waits for which is not known; a caller inside a flight of its own therefore waits for
 //!   [`flight_patience_seconds`](crate::config::CacheConfig::flight_patience_seconds) at the longest and then computes
 //!   as well.
 //! - A forked child has neither the table nor the locks of its parent. What the forking thread was computing, the child
@@ -27,63 +28,31 @@
 mod scope;
 mod table;
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::backend::{Acquired, LockGuard, Locks};
 use crate::store::EntryKey;
 
 pub use scope::Scope;
 use table::{Entered, Landing, Outcome, Slot, table};
 
-/// The shortest and the longest time between two looks at what another process does.
+/// The shortest and the longest time between two steps of a caller that does not block.
 const DELAYS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
-
-/// Locks that exclude other processes, one per key.
-pub trait KeyLocks: fmt::Debug + Send + Sync {
-    /// The same for all handles of one store in a process.
-    fn identity(&self) -> u64;
-
-    /// Takes a lock if nobody has it.
-    ///
-    /// # Behavior
-    /// - Never waits.
-    /// - The lock is released when the process dies; a child of it does not hold it.
-    /// - Taking a lock that this very handle has taken is allowed to succeed: the table of flights prevents it.
-    fn try_lock(&self, number: u64) -> Lock;
-
-    /// Releases a lock that this handle has taken.
-    fn unlock(&self, number: u64);
-
-    /// Releases all locks that this handle has taken, and what it holds to take them. Later locks are
-    /// [`Lock::Unavailable`].
-    fn close(&self) {}
-}
-
-/// What became of [`KeyLocks::try_lock`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lock {
-    /// It is the caller's.
-    Taken,
-    /// Somebody else has it.
-    Held,
-    /// There are no locks here: a file system without them, a directory that cannot be written.
-    Unavailable,
-}
 
 /// The flights of one cache.
 #[derive(Debug)]
 pub struct Flights {
     store: u64,
-    locks: Option<Arc<dyn KeyLocks>>,
+    locks: Option<Arc<dyn Locks>>,
     patience: Duration,
 }
 
 impl Flights {
     /// Flights that `locks` keeps apart between processes; without them, between threads only.
     #[must_use]
-    pub fn new(locks: Option<Arc<dyn KeyLocks>>, patience: Duration) -> Self {
+    pub fn new(locks: Option<Arc<dyn Locks>>, patience: Duration) -> Self {
         static MEMORY: AtomicU64 = AtomicU64::new(0);
         let store = locks.as_ref().map_or_else(|| MEMORY.fetch_add(1, Ordering::Relaxed), |locks| locks.identity());
         Self { store, locks, patience }
@@ -97,52 +66,70 @@ impl Flights {
         Slot { store: self.store, key: number }
     }
 
-    fn try_begin(self: &Arc<Self>, slot: Slot, scope: &Scope) -> Attempt {
+    fn enter(self: &Arc<Self>, slot: Slot, scope: &Scope) -> Place {
         if scope.is_inherited(slot) {
-            return Attempt::Compute(Flight::alone(scope.clone()));
+            return Place::Alone;
         }
-        let landing = match table().enter(slot, scope.id()) {
-            Entered::Begun(landing) => landing,
-            Entered::Cycle => return Attempt::Compute(Flight::alone(scope.clone())),
-            Entered::Running(landing) => return Attempt::Here(WaitHere { landing, inside: scope.id() }),
-        };
-        let lock = self.locks.as_ref().map_or(Lock::Unavailable, |locks| locks.try_lock(slot.number()));
-        if lock == Lock::Held {
-            table().end(slot, &landing, scope.id(), Outcome::Interrupted);
-            return Attempt::Elsewhere;
+        match table().enter(slot, scope.id()) {
+            Entered::Begun(landing) => {
+                let scope = scope.entered(landing.id, slot);
+                Place::First(Flight { scope, held: Some(Held { slot, landing, lock: None }) })
+            }
+            Entered::Cycle => Place::Alone,
+            Entered::Running(landing) => Place::Behind(WaitHere { landing, inside: scope.id() }),
         }
-        let locks = self.locks.clone().filter(|_| lock == Lock::Taken);
-        let scope = scope.entered(landing.id, slot);
-        Attempt::Compute(Flight { scope, held: Some(Held { slot, landing, locks }) })
+    }
+
+    /// Acquires the lock of a flight that is first in this process; `None` if another process held it for so long.
+    ///
+    /// Without locks, or where they fail, the flight excludes the threads of this process only.
+    fn acquire(&self, mut flight: Flight, timeout: Duration) -> Option<Flight> {
+        let (Some(locks), Some(held)) = (&self.locks, &mut flight.held) else { return Some(flight) };
+        held.landing.set_elsewhere(!timeout.is_zero());
+        match locks.acquire(held.slot.number(), timeout) {
+            Ok(Acquired::Held(guard)) => held.lock = Some(guard),
+            Ok(Acquired::Unavailable) => {}
+            Ok(Acquired::TimedOut) => return None,
+            Err(error) => log::warn!(
+                "a lock between processes cannot be acquired: {}; several may compute the same missing value at once",
+                error.with_causes()
+            ),
+        }
+        held.landing.set_elsewhere(false);
+        Some(flight)
     }
 }
 
-/// What a caller is to do.
+/// Where a caller stands among those of its process.
+enum Place {
+    /// It would wait for itself.
+    Alone,
+    /// No other caller of this process computes, or waits for the lock.
+    First(Flight),
+    Behind(WaitHere),
+}
+
+/// What a caller does next.
 #[derive(Debug)]
 pub enum Step {
     /// Compute, unless the entry is there by now.
     Compute(Flight),
-    /// Look whether the entry is there now, and go on asking if not.
+    /// Look whether the entry is there now, and ask for the next step if not.
     LookAgain,
-    /// Somebody else computes it.
+    /// Wait: another caller computes it.
     Wait,
 }
 
-enum Attempt {
-    Compute(Flight),
-    /// Another thread of this process computes.
-    Here(WaitHere),
-    /// Another process, or another handle, does.
-    Elsewhere,
-}
-
-/// One caller's way to a value that is not there.
+/// One caller's way to a missing value.
 #[derive(Debug)]
 pub struct Turn {
     flights: Arc<Flights>,
     slot: Slot,
     scope: Scope,
     here: Option<WaitHere>,
+    /// Acquired by [`Turn::pause`].
+    ready: Option<Flight>,
+    /// When it was first seen that another process computes.
     elsewhere_since: Option<Instant>,
     look: bool,
     /// It has waited for a computation once, and computes for itself if that left nothing.
@@ -159,6 +146,7 @@ impl Turn {
             flights: Arc::clone(flights),
             scope,
             here: None,
+            ready: None,
             elsewhere_since: None,
             look: false,
             waited: false,
@@ -166,10 +154,14 @@ impl Turn {
         }
     }
 
-    /// What to do now. Never waits.
+    /// The next step. Does not wait.
     pub fn step(&mut self) -> Step {
+        if let Some(flight) = self.ready.take().filter(Flight::is_of_this_process) {
+            return Step::Compute(flight);
+        }
         if let Some(wait) = &self.here {
             match wait.outcome() {
+                None if wait.is_elsewhere() && self.is_out_of_patience() => return self.alone(),
                 None => return Step::Wait,
                 Some(Outcome::Interrupted) => self.here = None,
                 Some(outcome) => {
@@ -185,35 +177,63 @@ impl Turn {
             return Step::LookAgain;
         }
         if self.waited {
-            return Step::Compute(Flight::alone(self.scope.clone()));
+            return self.alone();
         }
-        match self.flights.try_begin(self.slot, &self.scope) {
-            Attempt::Compute(flight) => Step::Compute(flight),
-            Attempt::Here(wait) => {
+        match self.flights.enter(self.slot, &self.scope) {
+            Place::Alone => self.alone(),
+            Place::Behind(wait) if wait.is_elsewhere() && self.is_out_of_patience() => self.alone(),
+            Place::Behind(wait) => {
                 self.here = Some(wait);
                 Step::Wait
             }
-            Attempt::Elsewhere => {
-                let since = *self.elsewhere_since.get_or_insert_with(Instant::now);
-                if self.scope.is_inside() && since.elapsed() >= self.flights.patience {
-                    log::info!("another process computes the same value for too long: computed here as well");
-                    return Step::Compute(Flight::alone(self.scope.clone()));
+            Place::First(flight) => match self.flights.acquire(flight, Duration::ZERO) {
+                Some(flight) => Step::Compute(flight),
+                None if self.is_out_of_patience() => self.alone(),
+                None => {
+                    self.look = true;
+                    Step::Wait
                 }
-                self.look = true;
-                Step::Wait
-            }
+            },
         }
+    }
+
+    fn alone(&mut self) -> Step {
+        self.here = None;
+        Step::Compute(Flight { scope: self.scope.clone(), held: None })
+    }
+
+    /// Whether another process has computed for as long as a caller inside a flight waits.
+    fn is_out_of_patience(&mut self) -> bool {
+        let since = *self.elsewhere_since.get_or_insert_with(Instant::now);
+        let is_out = self.scope.is_inside() && since.elapsed() >= self.flights.patience;
+        if is_out {
+            log::info!("another process computes the same value for too long: computed here as well");
+        }
+        is_out
     }
 
     /// Blocks after [`Step::Wait`] until something may have changed, but not for longer than `at_most`.
     pub fn pause(&mut self, at_most: Duration) {
-        match &self.here {
-            Some(wait) => wait.block(at_most),
-            None => std::thread::sleep(self.delay().min(at_most)),
+        let at_most = match self.elsewhere_since {
+            Some(since) if self.scope.is_inside() => at_most.min(self.flights.patience.saturating_sub(since.elapsed())),
+            _ => at_most,
+        };
+        if let Some(wait) = &self.here {
+            return wait.block(at_most);
+        }
+        match self.flights.enter(self.slot, &self.scope) {
+            Place::First(flight) => {
+                self.ready = self.flights.acquire(flight, at_most);
+                // The caller of a flight looks again in any case.
+                self.look &= self.ready.is_none();
+            }
+            Place::Behind(wait) => self.here = Some(wait),
+            // Which is what the next step says.
+            Place::Alone => {}
         }
     }
 
-    /// How long to wait after [`Step::Wait`] when nothing tells of a change. Grows with every call.
+    /// How long to wait after [`Step::Wait`] without blocking. Grows with every call.
     pub fn delay(&mut self) -> Duration {
         let delay = self.delay;
         self.delay = (delay * 2).min(DELAYS.1);
@@ -226,7 +246,7 @@ impl Turn {
 #[must_use = "others wait until it is dropped"]
 pub struct Flight {
     scope: Scope,
-    /// Nobody waits for a flight without.
+    /// Others do not wait for a flight without.
     held: Option<Held>,
 }
 
@@ -234,15 +254,11 @@ pub struct Flight {
 struct Held {
     slot: Slot,
     landing: Arc<Landing>,
-    locks: Option<Arc<dyn KeyLocks>>,
+    lock: Option<LockGuard>,
 }
 
 impl Flight {
-    fn alone(scope: Scope) -> Self {
-        Self { scope, held: None }
-    }
-
-    /// Whether others wait for it. Those that would wait for themselves, or have waited in vain, compute alone.
+    /// Whether others wait for it. A caller that would wait for itself, or has waited in vain, computes alone.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.held.is_some()
@@ -254,25 +270,27 @@ impl Flight {
         self.scope.clone()
     }
 
-    /// The entry is there: those who wait look again.
+    fn is_of_this_process(&self) -> bool {
+        self.held.as_ref().is_none_or(|held| held.landing.is_of_this_process())
+    }
+
+    /// The entry is there: waiting callers look again.
     pub fn stored(mut self) {
         self.end(Outcome::Stored);
     }
 
-    /// There is no entry and this caller will make none: those who wait compute for themselves.
+    /// There is no entry and this caller will make none: waiting callers compute for themselves.
     pub fn failed(mut self) {
         self.end(Outcome::Nothing);
     }
 
     fn end(&mut self, outcome: Outcome) {
-        let Some(Held { slot, landing, locks }) = self.held.take() else { return };
-        // A forked child holds nothing: neither the lock nor the place in the table are its own.
+        let Some(Held { slot, landing, lock }) = self.held.take() else { return };
+        // First the lock, so that the callers that are woken find it free.
+        drop(lock);
+        // A forked child holds neither the lock nor the place in the table.
         if !landing.is_of_this_process() {
             return;
-        }
-        // First the lock, so that whoever is woken finds it free.
-        if let Some(locks) = locks {
-            locks.unlock(slot.number());
         }
         table().end(slot, &landing, self.scope.outer_id(), outcome);
     }
@@ -294,6 +312,11 @@ struct WaitHere {
 impl WaitHere {
     fn outcome(&self) -> Option<Outcome> {
         if self.landing.is_of_this_process() { self.landing.outcome() } else { Some(Outcome::Interrupted) }
+    }
+
+    /// Whether the other thread waits for another process.
+    fn is_elsewhere(&self) -> bool {
+        self.landing.is_elsewhere()
     }
 
     fn block(&self, at_most: Duration) {

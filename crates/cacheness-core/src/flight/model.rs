@@ -1,10 +1,14 @@
-//! Callers that miss the same entries, in all orders. Loom reports whoever waits for ever.
+//! Callers that miss the same entries, in all orders. Loom reports a caller that waits for ever.
+
+use std::sync::atomic::AtomicBool;
 
 use loom::thread;
 
 use super::*;
-use crate::sync::Mutex;
+use crate::backend::Release;
+use crate::error::Result;
 use crate::sync::model::check;
+use crate::sync::{Condvar, Mutex};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -41,10 +45,7 @@ fn get(flights: &Arc<Flights>, cache: &Cache, names: &[&'static str], scope: Sco
             Step::Compute(flight) => break flight,
             Step::LookAgain if cache.has(name) => return,
             Step::LookAgain => {}
-            Step::Wait => {
-                assert!(turn.here.is_some(), "nobody finds the lock taken");
-                turn.pause(LONG);
-            }
+            Step::Wait => turn.pause(LONG),
         }
     };
     drop(turn);
@@ -69,15 +70,20 @@ type Caller = (&'static [&'static str], End);
 const ONE: Caller = (&["a"], End::Stored);
 
 /// Each of the callers gets its names. Returns what was computed.
-fn run(locks: Option<Arc<dyn KeyLocks>>, callers: &[Caller]) -> Vec<&'static str> {
-    let flights = Arc::new(Flights { store: 0, locks, patience: LONG });
+fn run(locks: Option<Arc<dyn Locks>>, callers: &[Caller]) -> Vec<&'static str> {
+    run_in(&[Arc::new(Flights { store: 0, locks, patience: LONG })], callers)
+}
+
+/// The same with the callers spread over processes: callers of different ones meet at the locks only.
+fn run_in(processes: &[Arc<Flights>], callers: &[Caller]) -> Vec<&'static str> {
     let cache = Arc::new(Cache::default());
-    let call = |(names, end): Caller| {
-        let (flights, cache) = (Arc::clone(&flights), Arc::clone(&cache));
+    let call = |at: usize| {
+        let (flights, cache) = (Arc::clone(&processes[at % processes.len()]), Arc::clone(&cache));
+        let (names, end) = callers[at];
         move || get(&flights, &cache, names, Scope::outside(), end)
     };
-    let others: Vec<_> = callers[1..].iter().map(|caller| thread::spawn(call(*caller))).collect();
-    call(callers[0])();
+    let others: Vec<_> = (1..callers.len()).map(|at| thread::spawn(call(at))).collect();
+    call(0)();
     others.into_iter().for_each(|other| other.join().expect("joined"));
     assert!(table().is_empty(), "nothing is left in the table");
     let mut computed = std::mem::take(&mut *cache.computed.lock());
@@ -134,30 +140,96 @@ fn three_that_nest_in_a_circle_all_end() {
     });
 }
 
-/// A lock that says when it is taken already.
-#[derive(Debug, Default)]
-struct OneLock(Mutex<bool>);
+/// One lock for all numbers.
+#[derive(Debug)]
+struct OneLock(Arc<State>);
 
-impl KeyLocks for OneLock {
+#[derive(Debug)]
+struct State {
+    held: Mutex<bool>,
+    released: Condvar,
+    /// A caller has found it held.
+    contended: AtomicBool,
+}
+
+impl OneLock {
+    fn new() -> Self {
+        let (held, released) = (Mutex::new(false), Condvar::new());
+        Self(Arc::new(State { held, released, contended: AtomicBool::new(false) }))
+    }
+}
+
+impl Locks for OneLock {
+    fn name(&self) -> &'static str {
+        "one"
+    }
+
     fn identity(&self) -> u64 {
         0
     }
 
-    fn try_lock(&self, _number: u64) -> Lock {
-        if std::mem::replace(&mut *self.0.lock(), true) { Lock::Held } else { Lock::Taken }
+    fn acquire(&self, _number: u64, timeout: Duration) -> Result<Acquired> {
+        let mut held = self.0.held.lock();
+        while *held {
+            self.0.contended.store(true, Ordering::Relaxed);
+            if timeout.is_zero() {
+                return Ok(Acquired::TimedOut);
+            }
+            self.0.released.wait_for(&mut held, timeout);
+        }
+        *held = true;
+        Ok(Acquired::Held(LockGuard::new(HeldLock(Arc::clone(&self.0)))))
     }
 
-    fn unlock(&self, _number: u64) {
-        assert!(std::mem::take(&mut *self.0.lock()), "who unlocks has locked");
+    fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct HeldLock(Arc<State>);
+
+impl Release for HeldLock {
+    fn release(&mut self) -> Result<()> {
+        assert!(std::mem::take(&mut *self.0.held.lock()), "who unlocks has locked");
+        self.0.released.notify_all();
+        Ok(())
     }
 }
 
 #[test]
 fn who_is_woken_finds_the_lock_free() {
     check(3, || {
-        let locks = Arc::new(OneLock::default());
+        let locks = Arc::new(OneLock::new());
         let computed = run(Some(locks.clone()), &[(&["a"], End::Interrupted), (&["a"], End::Stored)]);
         assert!(matches!(computed.len(), 1 | 2), "{computed:?}");
-        assert!(!*locks.0.lock(), "it is free in the end");
+        assert!(!locks.0.contended.load(Ordering::Relaxed), "one process never finds the lock taken");
+        assert!(!*locks.0.held.lock(), "it is free in the end");
+    });
+}
+
+fn run_in_two_processes(callers: &[Caller]) -> Vec<&'static str> {
+    let locks = Arc::new(OneLock::new());
+    let process = |store| Arc::new(Flights { store, locks: Some(locks.clone()), patience: LONG });
+    let computed = run_in(&[process(0), process(1)], callers);
+    assert!(!*locks.0.held.lock(), "it is free in the end");
+    computed
+}
+
+#[test]
+fn one_of_two_processes_computes() {
+    check(3, || assert_eq!(run_in_two_processes(&[ONE; 2]), ["a"]));
+}
+
+#[test]
+fn one_of_two_processes_computes_where_one_has_two_threads() {
+    check(2, || assert_eq!(run_in_two_processes(&[ONE; 3]), ["a"]));
+}
+
+#[test]
+fn another_process_takes_over() {
+    check(3, || {
+        let computed = run_in_two_processes(&[(&["a"], End::Interrupted), ONE]);
+        assert!(matches!(computed.len(), 1 | 2), "{computed:?}");
     });
 }

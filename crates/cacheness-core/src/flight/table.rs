@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::process::forks;
@@ -38,11 +38,11 @@ pub(super) enum Outcome {
     Stored = 1,
     /// There is none.
     Nothing = 2,
-    /// Nothing is known: somebody else should try.
+    /// Nothing is known: another caller should try.
     Interrupted = 3,
 }
 
-/// Where those who wait for a flight wait.
+/// Where callers wait for a flight.
 #[derive(Debug)]
 pub(super) struct Landing {
     pub(super) id: u64,
@@ -50,11 +50,21 @@ pub(super) struct Landing {
     /// 0 while it runs, else an [`Outcome`]; changes under the table's lock.
     outcome: AtomicU8,
     ended: Condvar,
+    /// Its caller waits for another process.
+    elsewhere: AtomicBool,
 }
 
 impl Landing {
     pub(super) fn is_of_this_process(&self) -> bool {
         self.forks == forks()
+    }
+
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.elsewhere.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_elsewhere(&self, elsewhere: bool) {
+        self.elsewhere.store(elsewhere, Ordering::Relaxed);
     }
 
     pub(super) fn outcome(&self) -> Option<Outcome> {
@@ -71,9 +81,9 @@ impl Landing {
 pub(super) enum Entered {
     /// The flight is the caller's.
     Begun(Arc<Landing>),
-    /// It is somebody else's. The caller is noted as waiting, until [`Table::leave`].
+    /// It is another caller's. This one is noted as waiting, until [`Table::leave`].
     Running(Arc<Landing>),
-    /// It is somebody else's, who waits for the caller.
+    /// It is another caller's, which waits for this one.
     Cycle,
 }
 
@@ -139,6 +149,7 @@ impl Table {
             forks: forks(),
             outcome: AtomicU8::new(0),
             ended: Condvar::new(),
+            elsewhere: AtomicBool::new(false),
         });
         flying.running.insert(slot, Arc::clone(&landing));
         flying.note(inside, landing.id);
@@ -169,7 +180,7 @@ impl Table {
         }
     }
 
-    /// Nobody flies, and nobody waits.
+    /// No flight runs, and no caller waits.
     #[cfg(all(test, loom))]
     pub(super) fn is_empty(&self) -> bool {
         let flying = self.0.lock();

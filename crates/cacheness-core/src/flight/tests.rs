@@ -1,9 +1,11 @@
+use std::path::Path;
 use std::sync::Barrier;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
 
 use super::*;
 use crate::backends::LockFile;
+use crate::error::{Error, ErrorKind, Result};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -146,21 +148,15 @@ fn one_of_many_threads_computes() {
     assert_eq!(computed.into_inner(), 1);
 }
 
+fn lock_file(directory: &Path) -> Arc<Flights> {
+    Arc::new(Flights::new(Some(Arc::new(LockFile::new(directory))), LONG))
+}
+
 #[test]
-fn handles_of_one_directory_exclude_each_other() {
+fn handles_of_one_directory_meet_in_the_table() {
     let directory = tempfile::tempdir().unwrap();
-    let (one, other) = (LockFile::new(directory.path()), LockFile::new(&directory.path().join(".")));
-    assert_eq!(one.identity(), other.identity());
-    assert_eq!(one.try_lock(u64::MAX), Lock::Taken);
-    assert_eq!(other.try_lock(u64::MAX), Lock::Held);
-    assert_eq!(other.try_lock(0), Lock::Taken);
-    one.unlock(u64::MAX);
-    assert_eq!(other.try_lock(u64::MAX), Lock::Taken);
-    drop(other);
-    assert_eq!(one.try_lock(u64::MAX), Lock::Taken, "closing releases");
-    // Flights of one process meet in the table, whatever handle they come through.
-    let flights = |locks: LockFile| Arc::new(Flights::new(Some(Arc::new(locks)), LONG));
-    let (one, other) = (flights(one), flights(LockFile::new(directory.path())));
+    // Whatever name the directory has.
+    let (one, other) = (lock_file(directory.path()), lock_file(&directory.path().join(".")));
     let first = flight(&one, "a", Scope::outside());
     let mut turn = Turn::new(&other, &key("a"), Scope::outside());
     assert!(matches!(turn.step(), Step::Wait));
@@ -169,17 +165,18 @@ fn handles_of_one_directory_exclude_each_other() {
 }
 
 /// As another process would hold it: not known to the table.
-fn held_elsewhere(directory: &std::path::Path, name: &str) -> (LockFile, u64) {
-    let locks = LockFile::new(directory);
+fn held_elsewhere(directory: &Path, name: &str) -> LockGuard {
     let number = Flights::new(None, LONG).slot(&key(name)).number();
-    assert_eq!(locks.try_lock(number), Lock::Taken);
-    (locks, number)
+    match LockFile::new(directory).acquire(number, Duration::ZERO).unwrap() {
+        Acquired::Held(guard) => guard,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
 fn another_process_is_waited_for_and_taken_over_from() {
     let directory = tempfile::tempdir().unwrap();
-    let (elsewhere, _) = held_elsewhere(directory.path(), "a");
+    let elsewhere = held_elsewhere(directory.path(), "a");
     let flights = Arc::new(Flights::new(Some(Arc::new(LockFile::new(directory.path()))), Duration::ZERO));
     let mut turn = Turn::new(&flights, &key("a"), Scope::outside());
     for _ in 0..3 {
@@ -198,12 +195,90 @@ fn another_process_is_waited_for_and_taken_over_from() {
 }
 
 #[test]
+fn a_thread_that_blocks_keeps_the_lock_that_it_acquires() {
+    let directory = tempfile::tempdir().unwrap();
+    let elsewhere = held_elsewhere(directory.path(), "a");
+    let flights = lock_file(directory.path());
+    let mut turn = Turn::new(&flights, &key("a"), Scope::outside());
+    assert!(matches!(turn.step(), Step::Wait));
+    let (blocking, released) = (Barrier::new(2), Barrier::new(2));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            blocking.wait();
+            turn.pause(LONG);
+            released.wait();
+            assert!(matches!(turn.step(), Step::Compute(flight) if flight.is_shared()), "at once");
+        });
+        blocking.wait();
+        drop(elsewhere);
+        released.wait();
+    });
+    assert!(table().is_empty_of(flights.store));
+}
+
+#[test]
+fn a_caller_inside_a_flight_does_not_wait_behind_one_that_waits_for_another_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let elsewhere = held_elsewhere(directory.path(), "a");
+    let patient = lock_file(directory.path());
+    let impatient = Arc::new(Flights::new(Some(Arc::new(LockFile::new(directory.path()))), Duration::ZERO));
+    let mut first = Turn::new(&patient, &key("a"), Scope::outside());
+    assert!(matches!(first.step(), Step::Wait));
+    thread::scope(|scope| {
+        scope.spawn(|| first.pause(LONG));
+        let outer = flight(&impatient, "outer", Scope::outside());
+        for _ in 0..20 {
+            let mut turn = Turn::new(&impatient, &key("a"), outer.scope());
+            // Whether the other thread blocks already or not.
+            let alone = loop {
+                match turn.step() {
+                    Step::Compute(flight) => break !flight.is_shared(),
+                    _ => turn.pause(DELAYS.0),
+                }
+            };
+            assert!(alone);
+        }
+        drop(elsewhere);
+    });
+}
+
+#[test]
 fn without_locks_threads_still_exclude_each_other() {
     let directory = tempfile::tempdir().unwrap();
-    let locks = LockFile::new(&directory.path().join("not there"));
-    assert_eq!(locks.try_lock(1), Lock::Unavailable);
-    let flights = Arc::new(Flights::new(Some(Arc::new(locks)), LONG));
+    let flights = lock_file(&directory.path().join("not there"));
     let first = flight(&flights, "a", Scope::outside());
+    assert!(first.is_shared());
+    assert!(matches!(Turn::new(&flights, &key("a"), Scope::outside()).step(), Step::Wait));
+    first.stored();
+}
+
+/// Locks behind a connection that is down.
+#[derive(Debug)]
+struct Unreachable;
+
+impl Locks for Unreachable {
+    fn name(&self) -> &'static str {
+        "unreachable"
+    }
+
+    fn identity(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn acquire(&self, _number: u64, _timeout: Duration) -> Result<Acquired> {
+        Err(Error::new(ErrorKind::Storage, "the server does not answer"))
+    }
+
+    fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn locks_that_fail_exclude_threads_only() {
+    let flights = Arc::new(Flights::new(Some(Arc::new(Unreachable)), LONG));
+    let first = flight(&flights, "a", Scope::outside());
+    assert!(first.is_shared());
     assert!(matches!(Turn::new(&flights, &key("a"), Scope::outside()).step(), Step::Wait));
     first.stored();
 }

@@ -36,13 +36,12 @@ mod write;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::backend::{BlobBackend, BlobCapability, Capability, MetadataBackend, Page, Query};
+use crate::backend::{BlobBackend, BlobCapability, Capability, Locks, MetadataBackend, Page, Query};
 use crate::backends::Reserve;
 use crate::clock::{Clock, Timestamp};
 use crate::config::StoreConfig;
 use crate::entry::{EntrySummary, Totals};
 use crate::error::{Error, ErrorKind, Result};
-use crate::flight::KeyLocks;
 use crate::sign::Signer;
 
 pub use change::EvictionStep;
@@ -63,7 +62,7 @@ pub struct Store {
     metadata: Box<dyn MetadataBackend>,
     blobs: Arc<dyn BlobBackend>,
     signer: Option<Signer>,
-    locks: Option<Arc<dyn KeyLocks>>,
+    locks: Option<Arc<dyn Locks>>,
     reserve: Option<Reserve>,
     /// Whether an entry may become a miss before it is removed: see [`Store::that_forgets`].
     forgets: bool,
@@ -114,7 +113,7 @@ impl Store {
 
     /// Adds what keeps computations apart between the processes that use the store.
     #[must_use]
-    pub fn with_locks(mut self, locks: Arc<dyn KeyLocks>) -> Self {
+    pub fn with_locks(mut self, locks: Arc<dyn Locks>) -> Self {
         self.locks = Some(locks);
         self
     }
@@ -136,7 +135,7 @@ impl Store {
 
     /// What keeps computations apart between processes, where there is something.
     #[must_use]
-    pub fn locks(&self) -> Option<&Arc<dyn KeyLocks>> {
+    pub fn locks(&self) -> Option<&Arc<dyn Locks>> {
         self.locks.as_ref()
     }
 
@@ -233,9 +232,7 @@ impl Store {
         if let Some(hot) = &self.hot {
             hot.all_gone();
         }
-        if let Some(locks) = &self.locks {
-            locks.close();
-        }
-        self.blobs.close().and(closed)
+        let unlocked = self.locks.as_ref().map_or(Ok(()), |locks| locks.close());
+        self.blobs.close().and(closed).and(unlocked)
     }
 }

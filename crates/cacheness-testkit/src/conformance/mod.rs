@@ -1,11 +1,16 @@
 //! The suites. Each check has a name, runs on a backend of its own and panics if the contract is broken.
 //!
 //! ```
-//! use cacheness_core::backends::{MemoryBlobs, MemoryMetadata};
-//! use cacheness_testkit::conformance::{self, BlobFixture, MetadataFixture};
+//! use cacheness_core::backends::{LockFile, MemoryBlobs, MemoryMetadata};
+//! use cacheness_testkit::conformance::{self, BlobFixture, LocksFixture, MetadataFixture};
 //!
 //! conformance::blobs(|| BlobFixture::new(MemoryBlobs::new()));
 //! conformance::metadata(|| MetadataFixture::new(MemoryMetadata::new()));
+//! conformance::locks(|| {
+//!     let dir = tempfile::tempdir().unwrap();
+//!     let path = dir.path().to_owned();
+//!     LocksFixture::new(move || LockFile::new(&path), dir)
+//! });
 //! ```
 
 mod blobs;
@@ -13,6 +18,7 @@ mod commit;
 mod eviction;
 mod garbage;
 mod guard;
+mod locks;
 mod metadata;
 mod model;
 mod reads;
@@ -21,10 +27,11 @@ mod skim;
 
 use std::any::Any;
 
-use cacheness_core::backend::{BlobBackend, MetadataBackend};
+use cacheness_core::backend::{BlobBackend, Locks, MetadataBackend};
 use cacheness_core::clock::Clock;
 
 pub use self::blobs::CHECKS as BLOB_CHECKS;
+pub use self::locks::CHECKS as LOCK_CHECKS;
 pub use self::metadata::CHECKS as METADATA_CHECKS;
 
 /// A fresh, empty metadata backend.
@@ -82,6 +89,21 @@ impl BlobFixture {
     }
 }
 
+/// Locks of one store.
+pub struct LocksFixture {
+    /// Opens another handle. Called in forked children as well.
+    pub open: Box<dyn Fn() -> Box<dyn Locks>>,
+    /// What has to live as long as the store (a temporary directory).
+    pub keep: Option<Box<dyn Any>>,
+}
+
+impl LocksFixture {
+    /// Locks of which `open` opens any number of handles.
+    pub fn new<L: Locks>(open: impl Fn() -> L + 'static, keep: impl Any) -> Self {
+        Self { open: Box::new(move || Box::new(open())), keep: Some(Box::new(keep)) }
+    }
+}
+
 /// Runs all checks of a metadata backend, each on a new one.
 pub fn metadata(factory: impl Fn() -> MetadataFixture) {
     run("metadata", METADATA_CHECKS, &factory);
@@ -96,6 +118,11 @@ pub fn read_only(writer: &dyn MetadataBackend, reader: &dyn MetadataBackend) {
 /// Runs all checks of a blob backend, each on a new one.
 pub fn blobs(factory: impl Fn() -> BlobFixture) {
     run("blobs", BLOB_CHECKS, &factory);
+}
+
+/// Runs all checks of a backend of locks, each on a new store.
+pub fn locks(factory: impl Fn() -> LocksFixture) {
+    run("locks", LOCK_CHECKS, &factory);
 }
 
 /// A named check.

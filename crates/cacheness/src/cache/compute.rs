@@ -5,14 +5,15 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use cacheness_core::Result;
-use cacheness_core::cache::{COMPUTE_SECONDS, Freshness, Served};
+use cacheness_core::cache::{Freshness, InPlace, Next, Search, Wanted};
 use cacheness_core::entry::Computed;
 use cacheness_core::error::HoldsError;
-use cacheness_core::flight::{Flight, Scope, Step, Turn};
+use cacheness_core::flight::{Flight, Scope};
+use cacheness_core::payload::Stored;
 use cacheness_core::storable::{Loadable, Storable};
 use cacheness_core::store::EntryKey;
 
-use super::{Cache, PutOptions, counts_as_miss};
+use super::{Cache, PutOptions};
 use crate::cached::Code;
 use crate::key::IntoEntryKey;
 
@@ -61,7 +62,7 @@ impl ComputeOptions {
     /// Lets one caller compute a value anew before it expires: the nearer the end and the longer it took to compute, the
     /// more probably. 1 is a good choice, more is earlier.
     ///
-    /// How long a value took is kept in its metadata, under `compute_seconds`. See [`Freshness::early_recompute`].
+    /// See [`Freshness::early_recompute`].
     /// Zero is never; a negative number is refused with `InvalidInput` when a value is asked for.
     #[must_use]
     pub fn early_recompute(mut self, beta: f64) -> Self {
@@ -76,6 +77,13 @@ impl ComputeOptions {
         self
     }
 
+    fn decode<T: Loadable>(&self, stored: Stored) -> Result<T> {
+        if let Some(code) = self.code {
+            code.served(stored.entry());
+        }
+        T::decode(stored)
+    }
+
     /// The code of the function that computes the value.
     pub(crate) fn code(mut self, code: &'static Code) -> Self {
         self.freshness.code = code.required();
@@ -85,36 +93,11 @@ impl ComputeOptions {
 
     /// What is put beside a value that took so long.
     fn put_options(self, spent: Duration) -> PutOptions {
-        let Self { mut put, freshness, code, .. } = self;
-        put.computed = code.map(|code| Computed {
-            code: Some(code.hash),
-            micros: u64::try_from(spent.as_micros()).unwrap_or(u64::MAX),
-        });
-        if freshness.early_recompute.is_some() {
-            let metadata = put.metadata.get_or_insert_with(|| Ok(serde_json::Map::new().into()));
-            if let Ok(serde_json::Value::Object(metadata)) = metadata {
-                metadata.insert(COMPUTE_SECONDS.into(), spent.as_secs_f64().into());
-            }
-        }
+        let micros = u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
+        let mut put = self.put;
+        put.computed = Some(Computed { code: self.code.map(|code| code.hash), micros });
         put
     }
-}
-
-/// What a caller found, or has to do.
-enum Found<T> {
-    Value(T),
-    /// There is a value, and it is this caller's turn to compute it anew.
-    Due(Flight),
-    Nothing(Turn),
-}
-
-/// What has come of a turn.
-enum Turned<T> {
-    /// Somebody else has computed it.
-    Value(T),
-    Compute(Flight),
-    /// Somebody else computes it.
-    Wait,
 }
 
 impl Cache {
@@ -195,21 +178,17 @@ impl Cache {
         options: ComputeOptions,
         compute: impl FnOnce() -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        let key = self.entry_key(key)?;
-        let flight = match self.find(&key, &options)? {
-            Found::Value(value) => return Ok(value),
-            Found::Due(flight) => flight,
-            Found::Nothing(mut turn) => loop {
-                match self.advance(&mut turn, &key, &options)? {
-                    Turned::Value(value) => return Ok(value),
-                    Turned::Compute(flight) => break flight,
-                    Turned::Wait => turn.pause(PAUSE),
-                }
-            },
+        let mut search = self.search(key, &options)?;
+        let flight = loop {
+            match search.next(&self.engine, &InPlace, |stored| options.decode(stored))? {
+                Next::Value(value) => return Ok(value),
+                Next::Due(_, flight) | Next::Compute(flight) => break flight,
+                Next::Wait => search.pause(PAUSE),
+            }
         };
         let begun = Instant::now();
         let computed = flight.run(compute);
-        self.finish(flight, key, options, begun, computed)
+        self.keep(flight, search.into_key(), options, begun, computed)
     }
 
     /// [`Cache::get_or_try_compute`] for a computation that is awaited.
@@ -233,90 +212,26 @@ impl Cache {
         E: HoldsError,
         F: Future<Output = std::result::Result<T, E>>,
     {
-        let key = self.entry_key(key)?;
-        let flight = match self.find(&key, &options)? {
-            Found::Value(value) => return Ok(value),
-            Found::Due(flight) => flight,
-            Found::Nothing(mut turn) => loop {
-                match self.advance(&mut turn, &key, &options)? {
-                    Turned::Value(value) => return Ok(value),
-                    Turned::Compute(flight) => break flight,
-                    Turned::Wait => futures_timer::Delay::new(turn.delay()).await,
-                }
-            },
+        let mut search = self.search(key, &options)?;
+        let flight = loop {
+            match search.next(&self.engine, &InPlace, |stored| options.decode(stored))? {
+                Next::Value(value) => return Ok(value),
+                Next::Due(_, flight) | Next::Compute(flight) => break flight,
+                Next::Wait => futures_timer::Delay::new(search.delay()).await,
+            }
         };
         let begun = Instant::now();
         let computed = InScope { scope: flight.scope(), future: pin!(compute()) }.await;
-        self.finish(flight, key, options, begun, computed)
+        self.keep(flight, search.into_key(), options, begun, computed)
     }
 
-    fn find<T: Loadable>(&self, key: &EntryKey, options: &ComputeOptions) -> Result<Found<T>> {
-        let freshness = options.freshness;
-        freshness.check()?;
-        let engine = &self.engine;
-        let served = match engine.get_or_due(key, freshness, engine.store().read_options()) {
-            Err(error) if counts_as_miss(&error) => {
-                log::warn!("{}; counts as a miss", error.with_causes());
-                None
-            }
-            other => other?,
-        };
-        let turn = || engine.turn(key, Scope::current());
-        let Some(Served { stored, due }) = served else { return turn().map(Found::Nothing) };
-        let created_at = stored.entry().created_at;
-        if let Some(code) = options.code {
-            code.served(stored.entry());
-        }
-        let Some(value) = self.decode(*stored, T::decode)? else { return turn().map(Found::Nothing) };
-        if due && let Some(flight) = self.take_due(turn()?, key, created_at)? {
-            return Ok(Found::Due(flight));
-        }
-        Ok(Found::Value(value))
+    fn search(&self, key: impl IntoEntryKey, options: &ComputeOptions) -> Result<Search> {
+        let read_options = self.engine.store().read_options();
+        let wanted = Wanted { max_age: None, freshness: options.freshness, options: read_options };
+        Ok(Search::new(self.entry_key(key)?, wanted))
     }
 
-    /// Takes a turn as far as it goes without waiting.
-    fn advance<T: Loadable>(&self, turn: &mut Turn, key: &EntryKey, options: &ComputeOptions) -> Result<Turned<T>> {
-        loop {
-            match turn.step() {
-                Step::Wait => return Ok(Turned::Wait),
-                Step::LookAgain => {
-                    if let Some(value) = self.look_again(key, options)? {
-                        return Ok(Turned::Value(value));
-                    }
-                }
-                Step::Compute(flight) => {
-                    let Some(value) = self.look_again(key, options)? else { return Ok(Turned::Compute(flight)) };
-                    flight.stored();
-                    return Ok(Turned::Value(value));
-                }
-            }
-        }
-    }
-
-    /// The flight of a value that is due, unless somebody else computes it or has computed it.
-    fn take_due(
-        &self,
-        mut turn: Turn,
-        key: &EntryKey,
-        created_at: cacheness_core::clock::Timestamp,
-    ) -> Result<Option<Flight>> {
-        let Step::Compute(flight) = turn.step() else { return Ok(None) };
-        if !flight.is_shared() {
-            return Ok(None);
-        }
-        if self.engine.is_still_due(key, created_at)? {
-            return Ok(Some(flight));
-        }
-        flight.stored();
-        Ok(None)
-    }
-
-    /// The value, if there is one by now. Nothing is counted if there is none.
-    fn look_again<T: Loadable>(&self, key: &EntryKey, options: &ComputeOptions) -> Result<Option<T>> {
-        if self.engine.exists_of(key, options.freshness.code)? { self.get(key) } else { Ok(None) }
-    }
-
-    fn finish<T: Storable, E: HoldsError>(
+    fn keep<T: Storable, E: HoldsError>(
         &self,
         flight: Flight,
         key: EntryKey,
@@ -324,25 +239,18 @@ impl Cache {
         begun: Instant,
         computed: std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        let value = match computed {
-            Ok(value) => value,
-            Err(error) => {
-                flight.failed();
-                return Err(error);
-            }
-        };
-        let ignore_errors = options.ignore_errors;
-        match self.put_with(&value, key, options.put_options(begun.elapsed())) {
-            Ok(_) => flight.stored(),
-            Err(error) => {
-                flight.failed();
-                if !ignore_errors {
-                    return Err(error.into());
+        let spent = begun.elapsed();
+        flight.keep(computed, |value| {
+            let ignore_errors = options.ignore_errors;
+            match self.put_with(value, key, options.put_options(spent)) {
+                Ok(_) => Ok(true),
+                Err(error) if ignore_errors => {
+                    log::warn!("a value that was computed is not stored: {}", error.with_causes());
+                    Ok(false)
                 }
-                log::warn!("a value that was computed is not stored: {}", error.with_causes());
+                Err(error) => Err(error.into()),
             }
-        }
-        Ok(value)
+        })
     }
 }
 

@@ -168,9 +168,11 @@ fn what_took_long_is_computed_anew_early() {
     assert_eq!(get(0.0, 1).unwrap(), 1);
     assert_eq!(get(0.0, 2).unwrap(), 1, "zero is never");
     assert_eq!(get(1e12, 3).unwrap(), 3);
-    let metadata = cache.get_metadata(params! { x: 1 }).unwrap().unwrap().metadata();
-    assert_eq!(metadata["source"], "api");
-    assert!(metadata["compute_seconds"].as_f64().unwrap() >= 0.002);
+    let entry = cache.get_metadata(params! { x: 1 }).unwrap().unwrap();
+    assert_eq!(serde_json::Value::from(entry.metadata()), serde_json::json!({ "source": "api" }));
+    assert!(entry.compute_seconds().unwrap() >= 0.002);
+    cache.put(1, params! { x: 2 }).unwrap();
+    assert_eq!(cache.get_metadata(params! { x: 2 }).unwrap().unwrap().compute_seconds(), None);
     assert_eq!(get(-1.0, 4).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 

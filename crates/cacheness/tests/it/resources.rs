@@ -7,8 +7,9 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use cacheness::config::StoreConfig;
+use cacheness::core::cache::InPlace;
 use cacheness::prelude::*;
-use cacheness::{ErrorKind, OpenMode, Place};
+use cacheness::{Error, ErrorKind, OpenMode, Place};
 
 use crate::noise_of;
 
@@ -283,10 +284,10 @@ fn of_values_that_are_being_read() {
         cache.put(&noise_of(3, 100_000), params! { x: 1 }).unwrap();
         let key = cache.entry_key(params! { x: 1 }).unwrap();
         let options = cache.engine().store().read_options();
-        let stored = cache.engine().get(&key, None, options).unwrap().unwrap();
+        let stored = cache.engine().read(&key, None, options, &InPlace, Ok::<_, Error>).unwrap().unwrap();
         cache.close().unwrap();
         assert_eq!(cache.get::<Vec<u8>>(params! { x: 1 }).unwrap_err().kind(), ErrorKind::Closed);
-        let read = <Vec<u8> as cacheness::core::storable::Loadable>::decode(*stored).unwrap();
+        let read = <Vec<u8> as cacheness::core::storable::Loadable>::decode(stored).unwrap();
         assert_eq!(read, noise_of(3, 100_000), "{backend}");
         Held::check(&before, backend);
     }

@@ -1,0 +1,440 @@
+//! Looking up a value, and waiting for the caller that computes it: one driver for all front doors.
+//!
+//! ```text
+//!             hit                                   Next::Value
+//!   look ──┬─ due ── take the flight of the key ─┬─ Next::Due       this caller computes the value anew
+//!    │     │                                     └─ Next::Value     another one does
+//!    │     └─ miss
+//!    ▼
+//!   turn ──┬─ look again: hit                       Next::Value
+//!    ▲     ├─ this caller computes                  Next::Compute   then Flight::keep: stored or failed
+//!    └─────┴─ another caller computes               Next::Wait
+//! ```
+//!
+//! A front door supplies the closure that decodes a payload, computes in its own way, and waits in its own way: it blocks
+//! in [`Search::pause`], or awaits a timer of [`Search::delay`]. Everything else that happens on the way to a value
+//! happens here, so that both languages count, log and retry alike.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{CacheEngine, Freshness, Serving, before, is_expired};
+use crate::clock::Timestamp;
+use crate::entry::Entry;
+use crate::error::{Error, ErrorKind, Result};
+use crate::flight::{Flight, Scope, Step, Turn};
+use crate::payload::Stored;
+use crate::store::{EntryKey, ReadOptions};
+
+/// What an error that ends a read says about the entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The entry is damaged or its signature is wrong: it counts as a miss, and the value can be computed again.
+    Damaged,
+    /// The value cannot be decoded here. The caller gets the error, and the read counts as a miss.
+    Unreadable,
+    /// Something else went wrong, an interruption for example.
+    Unrelated,
+}
+
+/// The error type of a front door.
+pub trait ReadError: From<Error> {
+    /// What it says about the entry.
+    fn failure(&self) -> Failure;
+
+    /// Logs that the entry counts as a miss because of this error.
+    fn log_miss(&self);
+}
+
+impl ReadError for Error {
+    fn failure(&self) -> Failure {
+        match self.kind() {
+            ErrorKind::Integrity | ErrorKind::Signature => Failure::Damaged,
+            _ => Failure::Unreadable,
+        }
+    }
+
+    fn log_miss(&self) {
+        log::warn!("{}; counts as a miss", self.with_causes());
+    }
+}
+
+/// How a front door runs work that may wait for a disk or a server.
+pub trait Blocking {
+    /// Whether this costs so much that the memory of the process is looked at first without it.
+    const COSTS: bool;
+
+    /// Runs `work`. Python releases the interpreter meanwhile.
+    fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R;
+}
+
+/// Runs work where it is called.
+#[derive(Clone, Copy, Debug)]
+pub struct InPlace;
+
+impl Blocking for InPlace {
+    const COSTS: bool = false;
+
+    fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        work()
+    }
+}
+
+/// Which entries are served, and how they are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Entries that are older than so many seconds count as expired.
+    pub max_age: Option<f64>,
+    /// When an entry that is served is due.
+    pub freshness: Freshness,
+    /// How payloads are checked.
+    pub options: ReadOptions,
+}
+
+/// A value that is served.
+#[derive(Clone, Copy, Debug)]
+pub struct Served<T> {
+    /// The value.
+    pub value: T,
+    /// When the value was put, if a caller should compute it anew.
+    pub due: Option<Timestamp>,
+}
+
+/// What a caller does next.
+#[derive(Debug)]
+pub enum Next<T> {
+    /// Return the value.
+    Value(T),
+    /// Compute the value anew; the old one may be served meanwhile.
+    Due(T, Flight),
+    /// Compute the value.
+    Compute(Flight),
+    /// Wait, then ask again: another caller computes it.
+    Wait,
+}
+
+/// One caller's way to a value.
+#[derive(Debug)]
+pub struct Search {
+    key: EntryKey,
+    wanted: Wanted,
+    /// `None` for the current one of the thread.
+    scope: Option<Scope>,
+    /// Taken when nothing was found.
+    turn: Option<Turn>,
+    /// The entry that is there cannot be decoded: it is not looked at again before another caller may have replaced it.
+    damaged: bool,
+}
+
+impl Search {
+    /// A search that begins with a look.
+    #[must_use]
+    pub fn new(key: EntryKey, wanted: Wanted) -> Self {
+        Self { key, wanted, scope: None, turn: None, damaged: false }
+    }
+
+    /// A search of a caller that has found nothing and is part of what `scope` computes.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn missing(engine: &CacheEngine, key: EntryKey, wanted: Wanted, scope: Scope) -> Result<Self> {
+        let turn = engine.turn(&key, scope.clone())?;
+        Ok(Self { key, wanted, scope: Some(scope), turn: Some(turn), damaged: false })
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &EntryKey {
+        &self.key
+    }
+
+    /// The key of a search that is over.
+    #[must_use]
+    pub fn into_key(self) -> EntryKey {
+        self.key
+    }
+
+    /// The value that was found turned out to be damaged when it was decoded later.
+    pub fn distrust(&mut self) {
+        self.damaged = true;
+    }
+
+    /// Goes on as far as possible without waiting for another caller.
+    ///
+    /// # Errors
+    /// Those of [`CacheEngine::look`].
+    pub fn next<T, E: ReadError>(
+        &mut self,
+        engine: &CacheEngine,
+        blocking: &impl Blocking,
+        mut decode: impl FnMut(Stored) -> Result<T, E>,
+    ) -> Result<Next<T>, E> {
+        let Self { key, wanted, scope, turn, damaged } = self;
+        let turn = match turn {
+            Some(turn) => turn,
+            None => {
+                let found = engine.look(key, wanted, blocking, &mut decode)?;
+                let scope = || scope.clone().unwrap_or_else(Scope::current);
+                match found {
+                    Some(Served { value, due: None }) => return Ok(Next::Value(value)),
+                    Some(Served { value, due: Some(created_at) }) => {
+                        return Ok(match engine.take_due(key, created_at, scope(), blocking)? {
+                            Some(flight) => Next::Due(value, flight),
+                            None => Next::Value(value),
+                        });
+                    }
+                    None => turn.insert(engine.turn(key, scope())?),
+                }
+            }
+        };
+        let mut look_again = |damaged: &mut bool| -> Result<Option<T>, E> {
+            if *damaged {
+                return Ok(None);
+            }
+            let found = engine.look_again(key, wanted, blocking, &mut decode)?;
+            *damaged = matches!(found, Again::Damaged);
+            Ok(found.into_value())
+        };
+        loop {
+            match turn.step() {
+                Step::Wait => {
+                    *damaged = false;
+                    return Ok(Next::Wait);
+                }
+                Step::LookAgain => {
+                    if let Some(value) = look_again(damaged)? {
+                        return Ok(Next::Value(value));
+                    }
+                }
+                Step::Compute(flight) => {
+                    let Some(value) = look_again(damaged)? else { return Ok(Next::Compute(flight)) };
+                    flight.stored();
+                    return Ok(Next::Value(value));
+                }
+            }
+        }
+    }
+
+    /// Blocks after [`Next::Wait`] until something may have changed, but not for longer than `at_most`.
+    pub fn pause(&mut self, at_most: Duration) {
+        if let Some(turn) = &mut self.turn {
+            turn.pause(at_most);
+        }
+    }
+
+    /// How long to wait after [`Next::Wait`] without blocking. Grows with every call.
+    pub fn delay(&mut self) -> Duration {
+        self.turn.as_mut().map_or(Duration::ZERO, Turn::delay)
+    }
+}
+
+/// The result of a second look.
+enum Again<T> {
+    Found(T),
+    Missing,
+    Damaged,
+}
+
+impl<T> Again<T> {
+    fn into_value(self) -> Option<T> {
+        match self {
+            Self::Found(value) => Some(value),
+            Self::Missing | Self::Damaged => None,
+        }
+    }
+}
+
+impl CacheEngine {
+    /// The value of `key`, decoded by `decode`, if there is one that has not expired. Counts a hit or a miss.
+    ///
+    /// `max_age` in seconds makes older entries count as expired for this call. A damaged entry and a wrong signature are
+    /// logged and count as a miss, also where only decoding reveals them.
+    ///
+    /// # Errors
+    /// Those of [`Store::fetch`](crate::store::Store::fetch) and of `decode`.
+    #[inline]
+    pub fn read<T, E: ReadError>(
+        &self,
+        key: &EntryKey,
+        max_age: Option<f64>,
+        options: ReadOptions,
+        blocking: &impl Blocking,
+        decode: impl FnMut(Stored) -> Result<T, E>,
+    ) -> Result<Option<T>, E> {
+        let wanted = Wanted { max_age, freshness: Freshness::default(), options };
+        Ok(self.look(key, &wanted, blocking, decode)?.map(|served| served.value))
+    }
+
+    /// Like [`CacheEngine::read`], for entries that are computed anew before they are missing.
+    ///
+    /// # Errors
+    /// Those of [`CacheEngine::read`].
+    #[inline]
+    pub fn look<T, E: ReadError, B: Blocking>(
+        &self,
+        key: &EntryKey,
+        wanted: &Wanted,
+        blocking: &B,
+        mut decode: impl FnMut(Stored) -> Result<T, E>,
+    ) -> Result<Option<Served<T>>, E> {
+        // What is served from memory has not expired: it can only be due early.
+        if B::COSTS
+            && wanted.freshness.early_recompute.is_none()
+            && let Some(stored) = self.serve_from_memory(key, wanted.max_age, wanted.freshness.code)
+        {
+            return Ok(self.decode(stored, &mut decode)?.map(|value| Served { value, due: None }));
+        }
+        let found = blocking.run(|| self.fetch(key, wanted));
+        self.decode_found(found, decode, E::log_miss)
+    }
+
+    /// Decodes a payload whose hit has been counted. One that proves to be damaged is logged and turns the hit into a
+    /// miss.
+    ///
+    /// # Errors
+    /// Those of `decode`; one that says that the value is unreadable turns the hit into a miss as well.
+    #[inline]
+    pub fn decode<T, E: ReadError>(
+        &self,
+        stored: Stored,
+        decode: impl FnOnce(Stored) -> Result<T, E>,
+    ) -> Result<Option<T>, E> {
+        match decode(stored) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => self.hit_failed(error, E::log_miss),
+        }
+    }
+
+    #[cold]
+    fn hit_failed<T, E: ReadError>(&self, error: E, log: impl FnOnce(&E)) -> Result<Option<T>, E> {
+        let failure = error.failure();
+        if failure != Failure::Unrelated {
+            self.counters.hits.fetch_sub(1, Ordering::Relaxed);
+            self.counters.misses.fetch_add(1, Ordering::Relaxed);
+            self.counters.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        if failure == Failure::Damaged {
+            log(&error);
+            return Ok(None);
+        }
+        Err(error)
+    }
+
+    /// The payload of an entry that is served, and whether it is due. Counts a hit or a miss.
+    fn fetch(&self, key: &EntryKey, wanted: &Wanted) -> Result<Option<Served<Box<Stored>>>> {
+        let Wanted { max_age, freshness, options } = *wanted;
+        freshness.check()?;
+        let now = self.store.clock().now();
+        // The entry is served as if it were so much earlier.
+        let lenient = freshness.stale.map_or(now, |stale| before(now, stale));
+        let serving = Serving { unexpired_at: lenient, code: freshness.code, ..self.serving(now, max_age)? };
+        let Some(stored) = self.fetch_served(key, serving, now, options)? else { return Ok(None) };
+        let entry = stored.entry();
+        let due = is_expired(entry, now) || freshness.early_recompute.is_some_and(|beta| early(entry, now, beta));
+        Ok(Some(Served { due: due.then_some(entry.created_at), value: stored }))
+    }
+
+    fn decode_found<T, E: ReadError>(
+        &self,
+        found: Result<Option<Served<Box<Stored>>>>,
+        mut decode: impl FnMut(Stored) -> Result<T, E>,
+        log: impl FnOnce(&E),
+    ) -> Result<Option<Served<T>>, E> {
+        let Served { value: stored, due } = match found {
+            Ok(Some(served)) => served,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                let error = E::from(error);
+                if error.failure() == Failure::Damaged {
+                    log(&error);
+                    return Ok(None);
+                }
+                return Err(error);
+            }
+        };
+        match decode(*stored) {
+            Ok(value) => Ok(Some(Served { value, due })),
+            Err(error) => self.hit_failed(error, log),
+        }
+    }
+
+    /// The value, if there is one by now. Counts nothing if there is none.
+    fn look_again<T, E: ReadError>(
+        &self,
+        key: &EntryKey,
+        wanted: &Wanted,
+        blocking: &impl Blocking,
+        decode: impl FnMut(Stored) -> Result<T, E>,
+    ) -> Result<Again<T>, E> {
+        let code = wanted.freshness.code;
+        let fresh = Wanted { freshness: Freshness { code, ..Freshness::default() }, ..*wanted };
+        let found = blocking.run(|| if self.exists_of(key, code)? { self.fetch(key, &fresh) } else { Ok(None) });
+        if matches!(found, Ok(None)) {
+            return Ok(Again::Missing);
+        }
+        // The first look has logged the damage.
+        Ok(self.decode_found(found, decode, |_| ())?.map_or(Again::Damaged, |served| Again::Found(served.value)))
+    }
+
+    /// The flight of a value that is due, unless another caller computes it or has replaced it.
+    ///
+    /// # Errors
+    /// `Metadata`, `Closed`.
+    pub fn take_due(
+        &self,
+        key: &EntryKey,
+        created_at: Timestamp,
+        scope: Scope,
+        blocking: &impl Blocking,
+    ) -> Result<Option<Flight>> {
+        let Step::Compute(flight) = self.turn(key, scope)?.step() else { return Ok(None) };
+        if !flight.is_shared() {
+            return Ok(None);
+        }
+        let entry = blocking.run(|| self.get_entry(key, true))?;
+        if entry.is_none_or(|found| found.entry.created_at == created_at) {
+            return Ok(Some(flight));
+        }
+        flight.stored();
+        Ok(None)
+    }
+
+    fn turn(&self, key: &EntryKey, scope: Scope) -> Result<Turn> {
+        self.refuse_if_closed()?;
+        Ok(Turn::new(&self.flights, key, scope))
+    }
+}
+
+impl Flight {
+    /// Ends the flight with the result of the computation. `put` stores a value and says whether an entry is there now;
+    /// without one, waiting callers compute for themselves.
+    ///
+    /// # Errors
+    /// The one of the computation, or of `put`.
+    pub fn keep<T, E>(self, computed: Result<T, E>, put: impl FnOnce(&T) -> Result<bool, E>) -> Result<T, E> {
+        let kept = computed.and_then(|value| put(&value).map(|stored| (value, stored)));
+        match kept {
+            Ok((value, true)) => {
+                self.stored();
+                Ok(value)
+            }
+            Ok((value, false)) => {
+                self.failed();
+                Ok(value)
+            }
+            Err(error) => {
+                self.failed();
+                Err(error)
+            }
+        }
+    }
+}
+
+fn early(entry: &Entry, now: Timestamp, beta: f64) -> bool {
+    let (Some(expires_at), Some(computed)) = (entry.expires_at, entry.computed) else { return false };
+    // Without random numbers nothing is early, which is always right.
+    let Ok(bits) = getrandom::u64() else { return false };
+    #[allow(clippy::cast_precision_loss)]
+    let (random, left) = ((bits >> 11) as f64 / (1_u64 << 53) as f64, expires_at.0.saturating_sub(now.0) as f64 / 1e6);
+    -beta * computed.seconds() * random.max(f64::MIN_POSITIVE).ln() >= left
+}
