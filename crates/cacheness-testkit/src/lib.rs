@@ -9,6 +9,8 @@
 //! | [`sample`] | entries to test with |
 //! | [`ext`] | one method for each operation of a metadata backend |
 //! | [`faulty`] | backends of which any one call fails |
+//! | [`latency`] | backends that are far away: round trips are counted |
+//! | [`objects`] | an object store that promises no more than S3 |
 //! | [`syscalls`] | any one system call of the real backends fails |
 //! | [`power`] | what is left on the disk when the power goes |
 
@@ -16,6 +18,8 @@ pub mod child;
 pub mod conformance;
 pub mod ext;
 pub mod faulty;
+pub mod latency;
+pub mod objects;
 #[cfg(target_os = "linux")]
 pub mod power;
 pub mod sample;
