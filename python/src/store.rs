@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use cacheness::Clock;
 use cacheness_core::backend::EntryUpdate;
 use cacheness_core::entry::Entry;
-use cacheness_core::store::{EntryKey, Fetched, PutAttributes, Store};
+use cacheness_core::payload::Stored;
+use cacheness_core::store::{EntryKey, Fetched, PutAttributes, Retry, Store};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
@@ -24,6 +25,25 @@ pub(crate) struct PyStore {
 }
 
 impl PyStore {
+    /// The value of `key`. If its blob vanishes while it is decoded, the entry is looked up again.
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        key: &EntryKey,
+        decode: impl Fn(Stored) -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let store = &self.opened()?.engine;
+        let mut retry = Retry::default();
+        loop {
+            let fetch = || store.fetch_again(key, store.read_options(), |_| true, &mut retry);
+            let Fetched::Found(stored) = py.detach(fetch).into_py_result()? else { return Ok(None) };
+            match decode(*stored) {
+                Err(_) if retry.is_due() => {}
+                decoded => return decoded.map(Some),
+            }
+        }
+    }
+
     fn opened(&self) -> PyResult<&Opened<Store>> {
         self.handle.get()
     }
@@ -115,13 +135,11 @@ impl PyStore {
         default: Option<Bound<'py, PyAny>>,
         mmap_mode: Option<&str>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Opened { engine: store, values } = self.opened()?;
+        let values = &self.opened()?.values;
         let key = entry_key(key)?;
         let reading = Reading::from_mode(mmap_mode)?;
-        match py.detach(|| store.fetch(&key, store.read_options(), |_| true)).into_py_result()? {
-            Fetched::Found(stored) => values.decode(py, *stored, reading).map(Some),
-            _ => Ok(default),
-        }
+        let found = self.read(py, &key, |stored| values.decode(py, stored, reading))?;
+        Ok(found.or(default))
     }
 
     /// Part of an array, without reading the rest of it.
@@ -149,14 +167,10 @@ impl PyStore {
         index: &Bound<'py, PyAny>,
         verify: bool,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Opened { engine: store, values } = self.opened()?;
+        let values = &self.opened()?.values;
         let key = entry_key(key)?;
-        match py.detach(|| store.fetch(&key, store.read_options(), |_| true)).into_py_result()? {
-            Fetched::Found(stored) => values
-                .decode(py, *stored, Reading::Slice(index, if verify { Check::Whole } else { Check::Part }))
-                .map(Some),
-            _ => Ok(None),
-        }
+        let check = if verify { Check::Whole } else { Check::Part };
+        self.read(py, &key, |stored| values.decode(py, stored, Reading::Slice(index, check)))
     }
 
     /// What is known of an entry, without reading its value.

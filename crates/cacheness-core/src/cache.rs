@@ -19,7 +19,7 @@ use crate::entry::{Code, Computed, Entry, EntrySummary, EntryVersion, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::Flights;
 use crate::payload::{Encoded, Stored};
-use crate::store::{EntryKey, Fetched, PutAttributes, ReadOptions, Store};
+use crate::store::{EntryKey, Fetched, PutAttributes, ReadOptions, Retry, Store};
 
 use accesses::Accesses;
 pub use freshness::Freshness;
@@ -267,9 +267,10 @@ impl CacheEngine {
         serving: Serving,
         now: Timestamp,
         options: ReadOptions,
+        retry: &mut Retry,
     ) -> Result<Option<Box<Stored>>> {
         self.refuse_if_closed()?;
-        let fetched = self.store.fetch(key, options, |entry| serving.admits(entry));
+        let fetched = self.store.fetch_again(key, options, |entry| serving.admits(entry), retry);
         let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
         match fetched {
             Ok(Fetched::Found(stored)) => {

@@ -7,7 +7,7 @@ use cacheness_core::clock::Clock;
 use cacheness_core::config::StoreConfig;
 use cacheness_core::query::pattern::Pattern;
 use cacheness_core::storable::{AsStorable, Loadable, Storable};
-use cacheness_core::store::{EntryKey, Fetched, IntegrityReport, PutAttributes, Store};
+use cacheness_core::store::{EntryKey, Found, IntegrityReport, PutAttributes, Store};
 use cacheness_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -110,9 +110,9 @@ impl BlobStore {
     /// another kind, `Serialization` if it does not fit `T`.
     pub fn get<T: Loadable>(&self, key: &str) -> Result<Option<T>> {
         let key = EntryKey::from_name(key)?;
-        match self.store.fetch(&key, self.store.read_options(), |_| true)? {
-            Fetched::Found(stored) => T::decode(*stored).map(Some),
-            Fetched::Missing | Fetched::Declined | Fetched::Collision => Ok(None),
+        match self.store.read(&key, self.store.read_options(), |_| true, T::decode)? {
+            Found::Value(value) => Ok(Some(value)),
+            Found::Missing | Found::Declined | Found::Collision => Ok(None),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{Flight, Scope, Step, Turn};
 use crate::payload::Stored;
-use crate::store::{EntryKey, ReadOptions};
+use crate::store::{EntryKey, ReadOptions, Retry};
 
 /// What an error that ends a read says about the entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,7 +275,41 @@ impl CacheEngine {
         key: &EntryKey,
         wanted: &Wanted,
         blocking: &B,
+        decode: impl FnMut(Stored) -> Result<T, E>,
+    ) -> Result<Option<Served<T>>, E> {
+        self.look_from(key, wanted, blocking, decode, Retry::default())
+    }
+
+    /// The results of [`CacheEngine::read`] for many keys, looked up together.
+    ///
+    /// # Errors
+    /// Those of the metadata backend, for all keys.
+    pub fn read_batch<T, E: ReadError>(
+        &self,
+        keys: &[EntryKey],
+        max_age: Option<f64>,
+        options: ReadOptions,
+        blocking: &impl Blocking,
         mut decode: impl FnMut(Stored) -> Result<T, E>,
+    ) -> Result<Vec<Result<Option<T>, E>>, E> {
+        self.refuse_if_closed()?;
+        let wanted = Wanted { max_age, freshness: Freshness::default(), options };
+        let retries = blocking.run(|| self.store.prefetch(&keys.iter().collect::<Vec<_>>()))?;
+        let read = |(key, retry)| {
+            let found = self.look_from(key, &wanted, blocking, &mut decode, retry);
+            found.map(|found| found.map(|served| served.value))
+        };
+        Ok(keys.iter().zip(retries).map(read).collect())
+    }
+
+    #[inline]
+    fn look_from<T, E: ReadError, B: Blocking>(
+        &self,
+        key: &EntryKey,
+        wanted: &Wanted,
+        blocking: &B,
+        mut decode: impl FnMut(Stored) -> Result<T, E>,
+        mut retry: Retry,
     ) -> Result<Option<Served<T>>, E> {
         // What is served from memory has not expired: it can only be due early.
         if B::COSTS
@@ -284,8 +318,12 @@ impl CacheEngine {
         {
             return Ok(self.decode(stored, &mut decode)?.map(|value| Served { value, due: None }));
         }
-        let found = blocking.run(|| self.fetch(key, wanted));
-        self.decode_found(found, decode, E::log_miss)
+        loop {
+            let found = blocking.run(|| self.fetch(key, wanted, &mut retry));
+            if let Some(found) = self.decode_found(found, &mut decode, &mut retry, E::log_miss)? {
+                return Ok(found);
+            }
+        }
     }
 
     /// Decodes a payload whose hit has been counted. One that proves to be damaged is logged and turns the hit into a
@@ -321,40 +359,46 @@ impl CacheEngine {
     }
 
     /// The payload of an entry that is served, and whether it is due. Counts a hit or a miss.
-    fn fetch(&self, key: &EntryKey, wanted: &Wanted) -> Result<Option<Served<Box<Stored>>>> {
+    fn fetch(&self, key: &EntryKey, wanted: &Wanted, retry: &mut Retry) -> Result<Option<Served<Box<Stored>>>> {
         let Wanted { max_age, freshness, options } = *wanted;
         freshness.check()?;
         let now = self.store.clock().now();
         // The entry is served as if it were so much earlier.
         let lenient = freshness.stale.map_or(now, |stale| before(now, stale));
         let serving = Serving { unexpired_at: lenient, code: freshness.code, ..self.serving(now, max_age)? };
-        let Some(stored) = self.fetch_served(key, serving, now, options)? else { return Ok(None) };
+        let Some(stored) = self.fetch_served(key, serving, now, options, retry)? else { return Ok(None) };
         let entry = stored.entry();
         let due = is_expired(entry, now) || freshness.early_recompute.is_some_and(|beta| early(entry, now, beta));
         Ok(Some(Served { due: due.then_some(entry.created_at), value: stored }))
     }
 
+    /// Decodes what was fetched; `None` if its blob vanished meanwhile, so that the entry has to be fetched again.
     fn decode_found<T, E: ReadError>(
         &self,
         found: Result<Option<Served<Box<Stored>>>>,
         mut decode: impl FnMut(Stored) -> Result<T, E>,
+        retry: &mut Retry,
         log: impl FnOnce(&E),
-    ) -> Result<Option<Served<T>>, E> {
+    ) -> Result<Option<Option<Served<T>>>, E> {
         let Served { value: stored, due } = match found {
             Ok(Some(served)) => served,
-            Ok(None) => return Ok(None),
+            Ok(None) => return Ok(Some(None)),
             Err(error) => {
                 let error = E::from(error);
                 if error.failure() == Failure::Damaged {
                     log(&error);
-                    return Ok(None);
+                    return Ok(Some(None));
                 }
                 return Err(error);
             }
         };
         match decode(*stored) {
-            Ok(value) => Ok(Some(Served { value, due })),
-            Err(error) => self.hit_failed(error, log),
+            Ok(value) => Ok(Some(Some(Served { value, due }))),
+            Err(_) if retry.is_due() => {
+                self.counters.hits.fetch_sub(1, Ordering::Relaxed);
+                Ok(None)
+            }
+            Err(error) => self.hit_failed(error, log).map(Some),
         }
     }
 
@@ -364,16 +408,22 @@ impl CacheEngine {
         key: &EntryKey,
         wanted: &Wanted,
         blocking: &impl Blocking,
-        decode: impl FnMut(Stored) -> Result<T, E>,
+        mut decode: impl FnMut(Stored) -> Result<T, E>,
     ) -> Result<Again<T>, E> {
         let code = wanted.freshness.code;
         let fresh = Wanted { freshness: Freshness { code, ..Freshness::default() }, ..*wanted };
-        let found = blocking.run(|| if self.exists_of(key, code)? { self.fetch(key, &fresh) } else { Ok(None) });
-        if matches!(found, Ok(None)) {
-            return Ok(Again::Missing);
+        let mut retry = Retry::default();
+        loop {
+            let fetch = || if self.exists_of(key, code)? { self.fetch(key, &fresh, &mut retry) } else { Ok(None) };
+            let found = blocking.run(fetch);
+            if matches!(found, Ok(None)) {
+                return Ok(Again::Missing);
+            }
+            // The first look has logged the damage.
+            if let Some(found) = self.decode_found(found, &mut decode, &mut retry, |_| ())? {
+                return Ok(found.map_or(Again::Damaged, |served| Again::Found(served.value)));
+            }
         }
-        // The first look has logged the damage.
-        Ok(self.decode_found(found, decode, |_| ())?.map_or(Again::Damaged, |served| Again::Found(served.value)))
     }
 
     /// The flight of a value that is due, unless another caller computes it or has replaced it.

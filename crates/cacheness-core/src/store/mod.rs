@@ -50,7 +50,7 @@ use garbage::Collector;
 use hot::{HotEntries, Writing};
 pub use key::{EntryKey, MAX_NAME};
 pub use put::PutAttributes;
-pub use read::{Fetched, Found, ReadOptions};
+pub use read::{Fetched, Found, ReadOptions, Retry};
 pub use trust::IntegrityReport;
 
 /// How many entries a pass over the whole store reads at a time.

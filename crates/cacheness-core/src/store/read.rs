@@ -45,13 +45,35 @@ pub enum Found<T> {
     Value(T),
 }
 
-/// How far the reader of one key has come.
+/// What one reader of a key has learnt from an attempt that failed: see [`Store::fetch_again`].
 #[derive(Debug, Default)]
-struct Attempt {
+pub struct Retry {
     /// Where the payload was not found: the entry is read anew, and the payload is lost if it is still the same one.
     missing: Option<Location>,
-    /// Set when the blob that is read vanishes.
-    vanished: Option<Arc<AtomicBool>>,
+    /// Set when the blob that is being read vanishes, and where it was.
+    watched: Option<(Arc<AtomicBool>, Location)>,
+    /// What [`Store::prefetch`] has read.
+    prefetched: Option<Box<Prefetched>>,
+}
+
+#[derive(Debug)]
+struct Prefetched {
+    entry: Option<Entry>,
+    ticket: Option<Ticket>,
+}
+
+impl Retry {
+    /// Whether the blob vanished while it was decoded: a writer has replaced or removed the entry, and
+    /// [`Store::fetch_again`] finds out.
+    pub fn is_due(&mut self) -> bool {
+        match self.watched.take() {
+            Some((vanished, location)) if vanished.load(Ordering::Acquire) => {
+                self.missing = Some(location);
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Store {
@@ -86,20 +108,17 @@ impl Store {
         mut admit: impl FnMut(&Entry) -> bool,
         mut decode: impl FnMut(Stored) -> Result<T, E>,
     ) -> Result<Found<T>, E> {
-        let mut attempt = Attempt::default();
+        let mut retry = Retry::default();
         loop {
-            let stored = match self.attempt(key, options, &mut admit, &mut attempt)? {
+            let stored = match self.fetch_again(key, options, &mut admit, &mut retry)? {
                 Fetched::Found(stored) => stored,
                 Fetched::Missing => return Ok(Found::Missing),
                 Fetched::Declined => return Ok(Found::Declined),
                 Fetched::Collision => return Ok(Found::Collision),
             };
-            // Only a blob that may vanish while it is read is watched.
-            let Some(vanished) = attempt.vanished.take() else { return decode(*stored).map(Found::Value) };
-            let entry = stored.share();
             match decode(*stored) {
                 Ok(value) => return Ok(Found::Value(value)),
-                Err(_) if vanished.load(Ordering::Acquire) => attempt.missing = Some(entry.location.clone()),
+                Err(_) if retry.is_due() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -111,29 +130,33 @@ impl Store {
     /// # Errors
     /// - `Signature`: the signature is wrong, or missing where that is not allowed.
     /// - `Integrity`: the blob is missing although the entry exists.
-    pub fn fetch(
+    pub fn fetch(&self, key: &EntryKey, options: ReadOptions, admit: impl FnMut(&Entry) -> bool) -> Result<Fetched> {
+        self.fetch_again(key, options, admit, &mut Retry::default())
+    }
+
+    /// [`Store::fetch`] of a caller that decodes the payload itself. If decoding fails and [`Retry::is_due`], the caller
+    /// fetches again, with the same `retry`.
+    ///
+    /// # Errors
+    /// Those of [`Store::fetch`].
+    pub fn fetch_again(
         &self,
         key: &EntryKey,
         options: ReadOptions,
         mut admit: impl FnMut(&Entry) -> bool,
-    ) -> Result<Fetched> {
-        self.attempt(key, options, &mut admit, &mut Attempt::default())
-    }
-
-    fn attempt(
-        &self,
-        key: &EntryKey,
-        options: ReadOptions,
-        admit: &mut impl FnMut(&Entry) -> bool,
-        attempt: &mut Attempt,
+        retry: &mut Retry,
     ) -> Result<Fetched> {
         loop {
-            let (entry, signed, ticket) = match self.find_hot(key, attempt.missing.is_some()) {
+            let (entry, signed, ticket) = match self.find_hot(key, retry.missing.is_some()) {
                 Ok(Hot { entry, signed, .. }) => (entry, Some(signed), None),
-                Err(ticket) => match self.metadata.get(key.as_str(), Part::Whole)? {
-                    Some(entry) => (Arc::new(entry), None, ticket),
-                    None => return Ok(Fetched::Missing),
-                },
+                Err(ticket) => {
+                    let (found, ticket) = match retry.prefetched.take() {
+                        Some(prefetched) => (prefetched.entry, prefetched.ticket),
+                        None => (self.metadata.get(key.as_str(), Part::Whole)?, ticket),
+                    };
+                    let Some(entry) = found else { return Ok(Fetched::Missing) };
+                    (Arc::new(entry), None, ticket)
+                }
             };
             if let Some(asked) = key.fingerprint()
                 && entry.fingerprint.as_ref() != Some(asked)
@@ -159,13 +182,13 @@ impl Store {
                 Location::Inline(_) => None,
                 location @ Location::Blob(blob) => {
                     // The blob that vanished is the one that the entry still names: no writer has replaced it.
-                    if attempt.missing.as_ref() == Some(location) {
+                    if retry.missing.as_ref() == Some(location) {
                         return Err(missing(&entry, blob));
                     }
                     match self.blobs.open(blob) {
-                        Ok(reader) => Some(self.watched(reader, attempt)),
+                        Ok(reader) => Some(self.watched(reader, location, retry)),
                         Err(error) if error.kind() == ErrorKind::NotFound => {
-                            attempt.missing = Some(location.clone());
+                            retry.missing = Some(location.clone());
                             continue;
                         }
                         Err(error) => return Err(error),
@@ -185,13 +208,34 @@ impl Store {
         }
     }
 
-    /// Notes in `attempt` when the blob vanishes, where it can while it is open.
-    fn watched(&self, reader: Box<dyn BlobReader>, attempt: &mut Attempt) -> Box<dyn BlobReader> {
+    /// Looks the entries of these keys up in one round trip for each [`Capability::batch`](crate::backend::Capability::batch)
+    /// of them. [`Store::fetch_again`] takes the results, one for each key.
+    ///
+    /// # Errors
+    /// Those of the metadata backend.
+    pub fn prefetch(&self, keys: &[&EntryKey]) -> Result<Vec<Retry>> {
+        let mut retries: Vec<Retry> = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(self.capability.batch.max(1)) {
+            let tickets: Vec<_> = keys.iter().map(|key| self.find_hot(key, false).err()).collect();
+            let wanted = || keys.iter().zip(&tickets).filter(|(_, ticket)| ticket.is_some());
+            let names: Vec<&str> = wanted().map(|(key, _)| key.as_str()).collect();
+            let mut found =
+                if names.is_empty() { Vec::new() } else { self.metadata.get_batch(&names, Part::Whole)? }.into_iter();
+            retries.extend(tickets.iter().map(|ticket| {
+                let prefetched = ticket.map(|ticket| Box::new(Prefetched { entry: found.next().flatten(), ticket }));
+                Retry { prefetched, ..Retry::default() }
+            }));
+        }
+        Ok(retries)
+    }
+
+    /// Notes in `retry` when the blob vanishes, where it can while it is open.
+    fn watched(&self, reader: Box<dyn BlobReader>, location: &Location, retry: &mut Retry) -> Box<dyn BlobReader> {
         if self.blob_capability.grace.is_zero() {
             return reader;
         }
         let vanished = Arc::new(AtomicBool::new(false));
-        attempt.vanished = Some(Arc::clone(&vanished));
+        retry.watched = Some((Arc::clone(&vanished), location.clone()));
         Box::new(Watched { reader, vanished })
     }
 

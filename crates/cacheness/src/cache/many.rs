@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cacheness_core::Result;
+use cacheness_core::cache::InPlace;
 use cacheness_core::entry::{EntrySummary, EntryVersion};
 use cacheness_core::query::pattern::Pattern;
 use cacheness_core::storable::Loadable;
@@ -10,7 +11,7 @@ use cacheness_core::store::EntryKey;
 use serde::Serialize;
 
 use super::options::metadata_json;
-use super::{Cache, ttl_of};
+use super::{Cache, GetOptions, ttl_of};
 use crate::info::EntryInfo;
 use crate::key::IntoEntryKey;
 
@@ -33,7 +34,17 @@ impl Cache {
     /// # Ok(()) }
     /// ```
     pub fn get_batch<T: Loadable>(&self, keys: impl IntoIterator<Item: IntoEntryKey>) -> Vec<Result<Option<T>>> {
-        keys.into_iter().map(|key| self.get(key)).collect()
+        let store = self.engine.store();
+        let keys: Vec<Result<EntryKey>> = keys.into_iter().map(|key| self.entry_key(key)).collect();
+        let valid: Vec<EntryKey> = keys.iter().flatten().cloned().collect();
+        let max_age = GetOptions::default().max_age_seconds();
+        let found = self.engine.read_batch(&valid, max_age, store.read_options(), &InPlace, T::decode);
+        let mut found = match found {
+            Ok(found) => found.into_iter(),
+            // Every key has an error of its own then.
+            Err(_) => valid.into_iter().map(|key| self.get(key)).collect::<Vec<_>>().into_iter(),
+        };
+        keys.into_iter().map(|key| key.and_then(|_| found.next().unwrap_or(Ok(None)))).collect()
     }
 
     /// Removes several entries and returns how many of them were there.
