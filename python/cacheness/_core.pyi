@@ -505,7 +505,7 @@ class Clock:
             seconds: a number of seconds, or a ``timedelta``.
 
         Raises:
-            CacheConfigurationError: that is no length of time.
+            CacheConfigurationError: ``seconds`` is not a duration.
         """
 
     def __reduce__(self) -> tuple[type[Self], tuple[float]]: ...

@@ -1,12 +1,12 @@
-//! Python values to payloads: which handler is asked, in which order.
+//! Python values to payloads: the order in which handlers are tried.
 //!
-//! | module | is for |
+//! | module | subject |
 //! |---|---|
 //! | [`decode`] | payloads to values |
 //! | [`pickle`] | pickles |
-//! | [`custom`] | handlers of the user |
+//! | [`custom`] | custom handlers |
 //!
-//! A rule: whether a pickle may be written or read is decided by the engine, before anything here sees a byte of it.
+//! Invariant: the engine decides whether a pickle may be written or read, before this module sees a byte of it.
 
 mod custom;
 mod decode;
@@ -68,7 +68,7 @@ impl Values {
         })
     }
 
-    /// The same with another codec for plain data and pickles.
+    /// A copy with another codec for plain data and pickles.
     pub(crate) fn with_codec(&self, py: Python<'_>, codec: Codec) -> Self {
         Self {
             compression: self.compression.with_pickle_codec(codec),
@@ -88,7 +88,7 @@ impl Values {
         self.handlers_changed.store(changed, Ordering::Relaxed);
     }
 
-    /// Encodes `value` with the first handler that takes it and passes the payload to `store`.
+    /// Encodes `value` with the first handler that accepts it and passes the payload to `store`.
     pub(crate) fn encode<'py, R>(
         &self,
         py: Python<'py>,
@@ -109,14 +109,14 @@ impl Values {
                 return write(py, encoded);
             }
         }
-        // What has a format of its own is plain data only if it does not fit there.
+        // A value with a format of its own is stored as plain data only if that format cannot hold it.
         if let Some(encoded) = self.plain(value)? {
             return write(py, encoded);
         }
         self.pickle(py, value, store, refused, write)
     }
 
-    /// Asks the registry, which knows custom handlers, switches and priorities.
+    /// Calls the registry, which has custom handlers, switches and priorities.
     fn encode_asking<'py, R>(
         &self,
         py: Python<'py>,
@@ -198,7 +198,7 @@ fn no_handler(value: &Bound<'_, PyAny>) -> PyErr {
     let name = object_type(value).unwrap_or(Name::Borrowed("?"));
     to_py(
         Error::new(ErrorKind::Serialization, format!("no handler stores a value of type {name}"))
-            .with_hint("enable one in HandlerConfig, or register one of your own"),
+            .with_hint("enable one in HandlerConfig, or register a custom handler"),
     )
 }
 
@@ -227,7 +227,7 @@ pub(crate) fn object_type(value: &Bound<'_, PyAny>) -> PyResult<Name> {
         return Ok(Name::Borrowed("builtins.float"));
     }
     let class = value.get_type();
-    // A class may have put anything in place of its names, and a metaclass may raise.
+    // A class may have replaced its names by anything, and a metaclass may raise.
     let text = |name: PyResult<Bound<'_, PyString>>| match name {
         Ok(name) => name.to_string_lossy().into_owned(),
         Err(_) => "?".to_owned(),
@@ -257,7 +257,7 @@ impl Builtin {
     }
 }
 
-/// Whether the value is of a package whose values have formats of their own: they are not plain data at the top.
+/// Whether the value is of a package whose values have formats of their own: at the top level they are not plain data.
 fn has_own_format(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = value.py();
     let class = value.get_type();

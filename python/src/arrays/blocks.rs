@@ -105,7 +105,7 @@ impl Block {
     fn unmap(self) {
         // SAFETY: the whole of a mapping that nobody refers to.
         if let Err(error) = unsafe { munmap(self.start.as_ptr().cast(), self.length) } {
-            log::warn!("cannot give back {} bytes of memory: {error}", self.length);
+            log::warn!("cannot release {} bytes of memory: {error}", self.length);
         }
     }
 

@@ -186,10 +186,7 @@ fn by_index<T: Shared>(
         match known.get_mut(key) {
             Some(Some(object)) => Ok(object.clone_ref(py)),
             Some(unknown) => Ok(unknown.insert(T::object(py, values.value(key))?).clone_ref(py)),
-            None => Err(to_py(Error::new(
-                ErrorKind::Serialization,
-                "a column has an index that leads out of its dictionary",
-            ))),
+            None => Err(to_py(Error::new(ErrorKind::Serialization, "a column has an index outside its dictionary"))),
         }
     };
     if keys.null_count() == 0 && values.null_count() == 0 {

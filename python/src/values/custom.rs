@@ -1,4 +1,4 @@
-//! Handlers of the user, written in Python: they write files and read them.
+//! Custom handlers, written in Python: they write and read files.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -25,7 +25,7 @@ impl Values {
         store: &Store,
         write: impl FnOnce(Python<'py>, Encoded<'_>) -> PyResult<R>,
     ) -> PyResult<R> {
-        let failed = |e| to_py(Error::io("cannot make a temporary directory for a handler", e));
+        let failed = |e| to_py(Error::io("cannot create a temporary directory for a handler", e));
         let mut builder = tempfile::Builder::new();
         builder.prefix("handler-");
         let directory = match store.blobs().temp_dir().into_py_result()? {
@@ -68,7 +68,7 @@ impl Values {
             return Err(to_py(Error::new(
                 ErrorKind::Unsupported,
                 format!(
-                    "entry {} was stored by the handler {:?}: it has no slices and is not mapped",
+                    "entry {} was stored by the handler {:?}: it cannot be sliced or mapped",
                     stored.key(),
                     format.handler
                 ),
@@ -85,17 +85,17 @@ impl Values {
         };
         if let Some(path) = stored.local_path() {
             match read(path) {
-                // Replaced or removed since it was opened; what is open still has the value.
+                // Replaced or removed since it was opened; the open file still has the value.
                 Err(error) if error.is_instance_of::<PyException>(py) && !path.exists() => {}
                 result => return result,
             }
         }
-        // Handlers may look at the suffix that they gave.
+        // Handlers may check the suffix that they chose.
         let suffix = stored.entry().location.locator().and_then(|locator| locator.find('.').map(|dot| &locator[dot..]));
         let file = tempfile::Builder::new()
             .suffix(suffix.unwrap_or_default())
             .tempfile()
-            .map_err(|e| to_py(Error::io("cannot make a temporary file for a handler", e)))?;
+            .map_err(|e| to_py(Error::io("cannot create a temporary file for a handler", e)))?;
         let mut bytes = vec![0; usize::try_from(stored.size()).unwrap_or(usize::MAX)];
         stored.read_into(&[], &mut bytes).into_py_result()?;
         std::fs::write(file.path(), &bytes)
@@ -104,7 +104,7 @@ impl Values {
     }
 }
 
-/// An extension that is nothing but letters, digits and dots inside.
+/// An extension of letters, digits and inner dots only.
 fn safe_extension(extension: &str) -> String {
     let kept: String =
         extension.to_ascii_lowercase().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').take(32).collect();

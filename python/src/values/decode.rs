@@ -1,4 +1,4 @@
-//! Payloads to Python values: which handler decodes, and in which way.
+//! Payloads to Python values: the choice of the handler and of the access mode.
 
 use cacheness_core::payload::Stored;
 use cacheness_core::storable::{decode_plain, plain_bytes};
@@ -10,13 +10,13 @@ use super::{Builtin, Values};
 use crate::errors::{IntoPyResult, to_py};
 use crate::{arrays, plain, tables};
 
-/// Up to this many bytes are decoded in place: letting other threads run meanwhile would cost more than the work.
+/// Up to this many bytes are decoded without releasing the GIL, which would cost more than the work.
 const SMALL: u64 = 32 << 10;
 
-/// How a value is wanted.
+/// How to return a value.
 #[derive(Clone, Copy)]
 pub(crate) enum Reading<'a, 'py> {
-    /// The caller's own.
+    /// In memory that the caller owns.
     Own,
     /// Memory-mapped, read-only or copy-on-write.
     Mapped(MapMode),
@@ -24,7 +24,7 @@ pub(crate) enum Reading<'a, 'py> {
     Slice(&'a Bound<'py, PyAny>, Check),
 }
 
-/// What of a payload is compared with its hash before a part is read.
+/// How much of a payload is compared with its hash before a part is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Check {
     /// Nothing: that would mean reading everything.
@@ -56,7 +56,7 @@ impl Reading<'_, '_> {
             Some("r") => Ok(Self::Mapped(MapMode::Read)),
             Some("c") => Ok(Self::Mapped(MapMode::CopyOnWrite)),
             Some(other) => Err(PyValueError::new_err(format!(
-                "mmap_mode is {other:?}; it is 'r' (read-only), 'c' (copy-on-write) or None"
+                "mmap_mode is {other:?}; give 'r' (read-only), 'c' (copy-on-write) or None"
             ))),
         }
     }
@@ -85,7 +85,7 @@ impl Values {
                 format!("entry {} is a {}; only arrays have slices", stored.key(), format.object_type),
             ))),
             (Builtin::Tables, Reading::Own) => Ok(tables::decode(py, stored)?.into_bound(py)),
-            // Nobody writes into the columns of a table, so that both modes are the same.
+            // Columns of a table are never written to, so that both modes are the same.
             (Builtin::Tables, Reading::Mapped(_)) => match tables::decode_mmap(py, &stored)? {
                 Some(table) => Ok(table.into_bound(py)),
                 None => Err(not_mapped(&stored)),

@@ -1,4 +1,4 @@
-//! Pickles: written where no other handler takes a value, read where the engine has allowed it.
+//! Pickles: written if no other handler accepts a value, read if the engine allows it.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,8 @@ use crate::errors::{IntoPyResult, to_py};
 use crate::tables;
 
 impl Values {
-    /// Pickles what no other handler takes. `refused` says why those of tables do not, and is the cause of every error.
+    /// Pickles a value that no other handler accepts. `refused`, the reason of the table handlers, is the cause of every
+    /// error.
     pub(super) fn pickle<'py, R>(
         &self,
         py: Python<'py>,
@@ -72,7 +73,7 @@ impl Values {
     pub(super) fn unpickle<'py>(&self, py: Python<'py>, stored: Stored) -> PyResult<Bound<'py, PyAny>> {
         let kind = stored.format().storage_format.to_string();
         if !stored.format().runs_code() || !matches!(&*kind, "pickle" | "dill") {
-            return Err(to_py(stored.undecodable("its handler is the one of pickles")));
+            return Err(to_py(stored.undecodable("its handler is that of pickles")));
         }
         let key = stored.key().to_owned();
         let parts = PickleParts::from_bytes(&stored.format().handler_meta)
@@ -86,7 +87,7 @@ impl Values {
             .into_py_result()?;
         let list = PyList::empty(py);
         for (i, part) in parts.split(&bytes).into_py_result()?.into_iter().enumerate() {
-            // Arrays made from these buffers are writable and the caller's own, so each gets its own memory.
+            // The caller owns arrays of these buffers and may write to them, so each gets its own memory.
             if i == 0 {
                 list.append(PyBytes::new(py, part))?;
             } else {
@@ -97,7 +98,7 @@ impl Values {
     }
 }
 
-/// The error of a store that takes no pickles, with the part of the value that needs one.
+/// The error of a store that refuses pickles, with the part of the value that needs one.
 #[cold]
 fn only_pickled(value: &Bound<'_, PyAny>, why: Option<String>, error: Error) -> PyErr {
     let dtype = || value.getattr_opt(intern!(value.py(), "dtype")).ok().flatten();
@@ -113,7 +114,7 @@ fn only_pickled(value: &Bound<'_, PyAny>, why: Option<String>, error: Error) -> 
     })
 }
 
-/// How long the parts of a pickle are: 8 bytes each, little-endian.
+/// The lengths of the parts of a pickle: 8 bytes each, little-endian.
 struct PickleParts(Vec<u64>);
 
 impl PickleParts {
