@@ -1,7 +1,7 @@
 """Fails if a dependency would be compiled twice because two selections of packages differ in its features.
 
 Compares what cargo resolves for the extension module, the Rust tests, the reader of the demo, the tests of one crate;
-`crates/workspace-hack` explains why this matters; add missing features there. The project's own crates differ on purpose:
+`crates/workspace-hack` explains why this matters; add features there. The project's own crates differ on purpose:
 the tests compile in failpoints.
 """
 

@@ -120,7 +120,7 @@ impl<T> Drop for PerProcess<T> {
     fn drop(&mut self) {
         // No other reference exists: equivalent to `get_mut`, which loom does not have.
         let slot = self.slot.load(Ordering::Relaxed);
-        // SAFETY: the pointer is null or comes from `Box::into_raw`; nobody can borrow from `self` any more.
+        // SAFETY: the pointer is null or comes from `Box::into_raw`; no borrow of `self` can exist any more.
         unsafe {
             if slot.as_ref().is_some_and(|slot| slot.forks == forks()) {
                 drop(Box::from_raw(slot));

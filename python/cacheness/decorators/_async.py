@@ -140,5 +140,5 @@ async def _refresh_task(
 ) -> None:
     try:
         await _compute(site, cache, found, call, flight)
-    except Exception as error:  # noqa: BLE001 - nobody else would hear of it
+    except Exception as error:  # noqa: BLE001 - otherwise the error would be lost
         site.not_refreshed(error)

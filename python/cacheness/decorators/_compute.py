@@ -142,7 +142,7 @@ class Computing:
             try:
                 result, spent = _run(flight, call)
                 self.keep(cache, found, result, spent, flight)
-            except Exception as error:  # noqa: BLE001 - nobody else would hear of it
+            except Exception as error:  # noqa: BLE001 - otherwise the error would be lost
                 self.not_refreshed(error)
 
         context = contextvars.copy_context()
