@@ -1,9 +1,9 @@
-"""Known vulnerabilities of what the project depends on: RustSec for Rust, OSV for Python.
+"""Known vulnerabilities of the project's dependencies: RustSec for Rust, OSV for Python.
 
     scripts/advisories.py rust|python
 
-Exit status 0 says that nothing is known, 1 that something is, and 75 (EX_TEMPFAIL) that the database cannot be reached,
-so that nothing has been checked. What is known is printed, and so is why something cannot be reached.
+Exit status 0: none known; 1: at least one; 75 (EX_TEMPFAIL): the database cannot be reached, so nothing was checked.
+Prints the vulnerabilities, or why the database cannot be reached.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 FOUND = 1
 UNREACHABLE = 75
 
-#: A proxy that answers nothing must not stop the checks.
+#: A proxy that does not answer must not block the checks.
 PATIENCE_SECONDS = 180
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str] | None:
-    """Runs a command; ``None`` if it is not there or does not end."""
+    """Runs a command; ``None`` if it does not exist or does not end."""
     try:
         return subprocess.run(
             command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PATIENCE_SECONDS
@@ -40,7 +40,7 @@ def _unreachable(what: str, why: str) -> int:
 
 
 def rust() -> int:
-    """The database is fetched first and by itself: only what fails after that says something about a dependency."""
+    """Fetches the database first, separately: only a later failure concerns a dependency."""
     fetched = _run("cargo", "deny", "--log-level", "error", "fetch", "db")
     if fetched is None or fetched.returncode != 0:
         return _unreachable("the RustSec database", fetched.stderr if fetched else "")
@@ -52,7 +52,7 @@ def rust() -> int:
 
 
 def python() -> int:
-    """pip-audit ends with 1 for a finding and for a failure; what tells them apart is whether there is a report."""
+    """pip-audit exits with 1 for a finding and for a failure; only a finding has a report."""
     tool = Path(sys.executable).with_name("pip-audit")
     audit = _run(
         str(tool) if tool.exists() else "pip-audit",
@@ -68,7 +68,7 @@ def python() -> int:
             fixed = ", ".join(advisory.get("fix_versions", [])) or "none yet"
             print(f"{name} {version}: {advisory['id']} (fixed in {fixed})")
     if not known and audit.returncode:
-        # A report that is clean, from a tool that failed, says nothing.
+        # A clean report from a tool that failed proves nothing.
         return _unreachable("the OSV database", audit.stderr)
     return FOUND if known else 0
 

@@ -11,11 +11,11 @@ cd "$ROOT"
 prepare
 cargo nextest --version >/dev/null 2>&1 || die "cargo-nextest is missing: cargo install cargo-nextest --locked"
 host=$(rustc -vV | sed -n 's/^host: //p')
-# Beside the other artefacts: everything is instrumented. The flag is of the nightly compiler, and is only looked at here.
+# A separate directory beside the other artefacts: everything is instrumented. The flag belongs to the nightly compiler.
 export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer"
 export CARGO_TARGET_DIR="$CARGO_TARGET_DIR/asan"
 export CFLAGS="-fno-sanitize=all${CFLAGS:+ $CFLAGS}"
-# A forked child ends without giving back what it has inherited, and a killed one anything.
+# A forked child exits without releasing inherited memory, and a killed process releases nothing.
 export ASAN_OPTIONS="detect_leaks=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
 cargo nextest run --package cacheness-core --package cacheness-sqlite --locked --cargo-profile checked --target "$host" \
     --features cacheness-core/arrow,cacheness-core/ndarray,cacheness-core/blosc2,cacheness-sqlite/failpoints -E "${1:-all()}"

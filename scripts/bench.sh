@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Compares cacheness with its peers; arguments go to benchmarks/compare.py. Without any: then the hot paths in Rust, by
-# criterion. Three words stand for other measurements, with arguments of their own:
-#   scripts/bench.sh criterion [ARGS]      the hot paths in Rust, beside the kept medians
-#   scripts/bench.sh instructions [ARGS]   instructions per operation, beside the kept ones (needs valgrind)
-#   scripts/bench.sh charts [ARGS]         the pictures of docs/images
+# Compares cacheness with its peers; passes arguments to benchmarks/compare.py. Without arguments, also runs the criterion
+# benchmarks of the hot paths in Rust. Three subcommands run other measurements:
+#   scripts/bench.sh criterion [ARGS]      the hot paths in Rust, against the stored medians
+#   scripts/bench.sh instructions [ARGS]   instructions per operation, against the stored baseline (needs valgrind)
+#   scripts/bench.sh charts [ARGS]         the charts of docs/images
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -12,12 +12,12 @@ prepare
 "$ROOT/scripts/build.sh" release
 
 criterion() {
-    # Not all features: the failpoints of the tests cost a load at each place.
+    # Not all features: each failpoint of the tests costs a load.
     cargo bench --package cacheness --package cacheness-sqlite --features cacheness/blosc2 --locked --benches
     "$VENV/bin/python" benchmarks/criterion.py "$@"
 }
 
-# Prints the path of the program that counts are made of.
+# Prints the path of the program to count instructions of.
 hot_paths() {
     cargo bench --package cacheness --features cacheness/blosc2 --locked --bench hot_paths --no-run --message-format=json |
         "$VENV/bin/python" -c '

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the extension module and installs the package into .venv, in place: python/cacheness is imported as it stands.
-# usage: scripts/build.sh [PROFILE]      `release` (default) is what users get, `checked` is what the tests run: with
-#                                        checks of overflow, and with functions that only tests call.
+# Builds the extension module and installs the package into .venv, in place: python/cacheness is imported directly.
+# usage: scripts/build.sh [PROFILE]      `release` (default) as for users, `checked` for the tests: with overflow
+#                                        checks, and with functions that only tests call.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -11,8 +11,8 @@ prepare
 say "Building the extension module ($profile)"
 mkdir -p "$CARGO_TARGET_DIR"
 cd "$ROOT"
-# Given here, features take the place of those in pyproject.toml.
+# These features replace those in pyproject.toml.
 features=pyo3/extension-module
 [ "$profile" != checked ] || features+=,testing
-# Standard output is only pip talking; errors go to standard error.
+# Standard output is only pip's; errors go to standard error.
 VIRTUAL_ENV="$VENV" "$VENV/bin/maturin" develop ${quiet:+--quiet} --profile "$profile" --features "$features" --locked >/dev/null

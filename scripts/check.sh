@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Everything that can be said about the code without running it. Goes through all checks, then says which failed.
-# usage: scripts/check.sh [NAME...]      all by default; the names are those of the list at the end
+# All static checks. Runs all of them, then lists those that failed.
+# usage: scripts/check.sh [NAME...]      all by default; the names are in the list at the end
 set -uo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT" || exit 1
 
-# cargo-deny has no package that is both current and everywhere. It is compiled once, beside the build artefacts, and
-# without optimisation, which halves the wait and costs a second when it runs.
+# cargo-deny has no current package for all systems. It is compiled once, beside the build artefacts, and without
+# optimisation, which halves the build time and costs a second per run.
 CARGO_DENY_VERSION=0.20.2
 ensure_cargo_deny() {
     cargo deny --version >/dev/null 2>&1 && return
@@ -22,8 +22,8 @@ ensure_cargo_deny() {
 check_fmt() { cargo fmt --all --check; }
 check_clippy() { cargo clippy --workspace --all-features --all-targets --locked --quiet -- -D warnings; }
 check_deny() { ensure_cargo_deny && cargo deny --log-level error check licenses bans sources; }
-# Known vulnerabilities. A finding fails. A database that cannot be reached does not, but is named at the end, and fails
-# where CACHENESS_ADVISORIES=required says that the network has to be there.
+# Known vulnerabilities. A finding fails. An unreachable database does not fail, but is reported at the end; with
+# CACHENESS_ADVISORIES=required it fails.
 check_advisories() {
     local status verdict=0
     ensure_cargo_deny || true
@@ -48,7 +48,7 @@ check_types() {
         "$VENV/bin/mypy" --strict scripts/no_skips.py scripts/advisories.py scripts/features.py scripts/try_wheel.py &&
         "$VENV/bin/mypy" benchmarks examples
 }
-# The stubs say what the module has. stubtest imports it, so it is built first, as the tests want it.
+# Compares the stubs with the module. stubtest imports it, so it is built first, with the profile of the tests.
 check_stubs() {
     "$ROOT/scripts/build.sh" checked &&
         MYPYPATH=python "$VENV/bin/python" -m mypy.stubtest --mypy-config-file pyproject.toml \
@@ -63,6 +63,6 @@ for name in "${names[@]}"; do
     say "check: $name"
     "check_$name" || failed+=("$name")
 done
-for what in "${unchecked[@]}"; do say "NOT CHECKED: $what, because the database cannot be reached from here"; done
+for what in "${unchecked[@]}"; do say "NOT CHECKED: $what, because the database cannot be reached"; done
 if [ ${#failed[@]} -gt 0 ]; then die "Failed checks: ${failed[*]}"; fi
-say "All checks passed: ${names[*]}${unchecked:+ (not all of them could be made)}"
+say "All checks passed: ${names[*]}${unchecked:+ (some could not run)}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds what users get, then runs the demo (examples/demo.py) on a store that it makes anew.
+# Builds the release profile, then runs the demo (examples/demo.py) on a new store.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"

@@ -1,8 +1,8 @@
-"""Fails where a dependency would be compiled twice, because two selections of packages differ in its features.
+"""Fails if a dependency would be compiled twice because two selections of packages differ in its features.
 
 Compares what cargo resolves for the extension module, the Rust tests, the reader of the demo, the tests of one crate;
-`crates/workspace-hack` says why it matters and is where a feature is added. Our own crates differ on purpose: the tests
-compile in the places that kill them.
+`crates/workspace-hack` explains why this matters; add features there. The project's own crates differ on purpose:
+the tests compile in failpoints.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Coverage-guided fuzzing of what takes bytes from outside, with the stable compiler. Stops at the first finding, whose
-# input is left in fuzz/artifacts: `cp` it to fuzz/corpus/TARGET, mend the code, and keep it there.
+# Coverage-guided fuzzing of code that parses bytes from outside, with the stable compiler. Stops at the first finding and
+# leaves its input in fuzz/artifacts: copy it to fuzz/corpus/TARGET, fix the code, and commit both.
 # usage: scripts/fuzz.sh [SECONDS [TARGET...]]      600 seconds for each of all targets by default
-#        scripts/fuzz.sh minimise [TARGET...]       keeps of each corpus what covers something that the rest does not
+#        scripts/fuzz.sh minimise [TARGET...]       keeps only the inputs of each corpus that add coverage
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -15,8 +15,8 @@ command -v "${CXX:-c++}" >/dev/null 2>&1 || die "libFuzzer needs a C++ compiler:
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || for path in fuzz/fuzz_targets/*.rs; do targets+=("$(basename "$path" .rs)"); done
 
-# The same versions as in the workspace. Everything is built again, because everything is instrumented; with a target
-# named, what runs while building is not.
+# The same versions as in the workspace. Everything is rebuilt, because everything is instrumented; with an explicit target,
+# build scripts are not.
 cp Cargo.lock fuzz/Cargo.lock
 host=$(rustc -vV | sed -n 's/^host: //p')
 export CARGO_TARGET_DIR="${CACHENESS_FUZZ_TARGET_DIR:-$CARGO_TARGET_DIR/fuzz}"
@@ -28,7 +28,7 @@ RUSTFLAGS="$flags" cargo build --manifest-path fuzz/Cargo.toml --release --targe
 
 for target in "${targets[@]}"; do
     binary="$CARGO_TARGET_DIR/$host/release/$target"
-    [ -x "$binary" ] || die "there is no fuzz target $target"
+    [ -x "$binary" ] || die "fuzz target $target does not exist"
     corpus="$ROOT/fuzz/corpus/$target"
     mkdir -p "$ROOT/fuzz/artifacts" "$corpus"
     if [ "$what" = minimise ]; then
@@ -38,7 +38,7 @@ for target in "${targets[@]}"; do
         continue
     fi
     say "Fuzzing $target for $what s"
-    # What is found on the way is kept apart: the corpus in the repository grows by hand.
+    # New inputs go to a separate directory: the corpus in the repository grows by hand.
     found="$CARGO_TARGET_DIR/found/$target"
     mkdir -p "$found"
     "$binary" -max_total_time="$what" -rss_limit_mb=2048 -timeout=20 -max_len=65536 -print_final_stats=1 \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The tests of what is `unsafe`, interpreted by Miri, which reports undefined behaviour (docs/durability.md, "Races and unsafe
-# code"). Everything but the foreign calls is the code that is shipped.
-# usage: scripts/miri.sh [FILTER...]      the names of tests, or parts of them; all that are listed below by default
-#        CACHENESS_MIRI=nightly-2026-05-19 scripts/miri.sh      another toolchain than `nightly`
+# The tests of unsafe code, interpreted by Miri, which reports undefined behaviour (docs/durability.md, "Races and unsafe
+# code"). Everything except foreign calls is the shipped code.
+# usage: scripts/miri.sh [FILTER...]      names of tests, or parts of them; by default all listed below
+#        CACHENESS_MIRI=nightly-2026-05-19 scripts/miri.sh      a toolchain other than `nightly`
 #        CACHENESS_MIRI_SEEDS=64 scripts/miri.sh                more orders of the threads
 set -euo pipefail
 # shellcheck source=scripts/env.sh
@@ -14,8 +14,8 @@ RUSTUP_AUTO_INSTALL=0 cargo "+$toolchain" miri --version >/dev/null 2>&1 ||
     die "Miri is missing: rustup toolchain install $toolchain --component miri --component rust-src"
 prepare
 
-# What Miri can run of the crates that have unsafe code. Left out is what it has no functions for: SQLite, c-blosc2, zstd and
-# Python, `fork`, mapped files, locks of files, and opening directories.
+# The tests of crates with unsafe code that Miri can run. It does not support SQLite, c-blosc2, zstd and Python, `fork`,
+# mapped files, file locks, and opening directories.
 tests=(
     process::tests               # a value for each process
     cast::tests native::small    # items as bytes, bytes as items; the arrays of ndarray made of them
@@ -24,24 +24,25 @@ tests=(
     blocks::tests                # the memory of NumPy's arrays
     strings::tests               # columns of strings
 )
-# Work on all cores, and flights: what is unsafe there is in rayon and parking_lot. Less strict, because crossbeam-epoch makes
-# pointers of integers and the threads of rayon never end. The other unit tests are of safe code, or take Miri minutes.
+# Parallel work, and flights: their unsafe code is in rayon and parking_lot. Less strict, because crossbeam-epoch casts
+# integers to pointers and the threads of rayon never end. The other unit tests cover safe code, or take Miri minutes.
 others=(parallel::tests flight::tests)
-# These have a directory.
+# These use a directory.
 not_others=(handles_of another_process without_locks)
 
-# What threads do at the same time, or one after the other: with several seeds.
+# Tests with threads: run with several seeds.
 threads=(process::tests fork::tests header:: blocks::tests::threads)
 
-# Beside the other artefacts: everything is compiled for Miri.
+# A separate directory beside the other artefacts: everything is compiled for Miri.
 export CARGO_TARGET_DIR="$CARGO_TARGET_DIR/miri"
-# Tests are interpreted from their sources, those of the checkout that was here first: cargo does not notice another one.
+# Miri interprets tests from the sources of the checkout that compiled first: cargo does not notice a change of checkout.
 mkdir -p "$CARGO_TARGET_DIR/miri"
 find "$CARGO_TARGET_DIR/miri" -path '*/debug/deps/*' -type f ! -name '*.*' -delete
 strict="-Zmiri-strict-provenance -Zmiri-symbolic-alignment-check"
 more=${MIRIFLAGS:-}
 
-# Takes flags of Miri and filters. All features that these crates need for each other, so that nothing is compiled twice.
+# Takes Miri flags and filters. Enables all features that these crates need for each other, so that nothing is compiled
+# twice.
 run() {
     local flags=$1
     shift
@@ -54,11 +55,11 @@ if [ $# -gt 0 ]; then
     run "$strict" "$@"
     exit
 fi
-# A test that has another name now must not be missed in silence.
+# Fails if a listed test was renamed.
 all_are_there() {
     local name
     for name in "$@"; do
-        grep -q "^test .*$name.* ok$" "$log" || die "No test is called $name any more"
+        grep -q "^test .*$name.* ok$" "$log" || die "Test $name does not exist any more"
     done
 }
 
@@ -70,9 +71,9 @@ all_are_there "${tests[@]}" "${threads[@]}"
 say "Tree borrows"
 run "$strict -Zmiri-tree-borrows" "${tests[@]}"
 say "Threads"
-run "$strict -Zmiri-many-seeds=0..${CACHENESS_MIRI_SEEDS:-16}" "${threads[@]}" >"$log" || { cat "$log"; die "Not in every order"; }
-say "What threads do with rayon"
+run "$strict -Zmiri-many-seeds=0..${CACHENESS_MIRI_SEEDS:-16}" "${threads[@]}" >"$log" || { cat "$log"; die "A test with threads failed"; }
+say "Threads with rayon"
 run "-Zmiri-tree-borrows -Zmiri-permissive-provenance -Zmiri-ignore-leaks" "${others[@]}" "${not_others[@]/#/--skip=}" |
     tee "$log"
 all_are_there "${others[@]}"
-say "Nothing is undefined"
+say "No undefined behaviour found"

@@ -1,7 +1,7 @@
 """A pytest plugin: a skipped test is a failed test.
 
-A test is skipped because something is missing, and then nobody knows whether the code works. Only a test that makes no
-sense on the operating system at hand may be skipped, and says so by a reason that starts with ``platform:``.
+A test that is skipped because something is missing does not show whether the code works. Only a test that makes no
+sense on the operating system may be skipped, with a reason that starts with ``platform:``.
 """
 
 from __future__ import annotations

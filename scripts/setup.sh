@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prepares a checkout: a virtual environment with everything that the demo, the tests and the checks need, and what
-# building c-blosc2 needs. Runs again only when its inputs changed. Needs Rust, Python ≥ 3.11, make and a C compiler.
+# Prepares a checkout: a virtual environment with everything that the demo, the tests and the checks need, and the tools to
+# build c-blosc2. Runs again only if its inputs changed. Needs Rust, Python ≥ 3.11, make and a C compiler.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -12,7 +12,7 @@ if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$inputs" ] && "$VENV/bin/python" -c
 command -v cargo >/dev/null 2>&1 || die "Rust is missing: install it with rustup (https://rustup.rs), then run make again."
 command -v "${CC:-cc}" >/dev/null 2>&1 || die "A C compiler is missing: install gcc or clang (Debian: build-essential), then run make again."
 
-# A name that is on the PATH may still be a shim without an interpreter behind it, so every candidate is run.
+# A name on the PATH may be a shim without an interpreter, so every candidate is run.
 find_python() {
     local candidate
     for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python; do
@@ -25,7 +25,7 @@ find_python() {
 }
 
 if ! "$VENV/bin/python" -c 'import pip' >/dev/null 2>&1; then
-    python=$(find_python) || die "Python 3.11 or newer with the venv module is missing (Debian: python3 and python3-venv); PYTHON=/path/to/python names one."
+    python=$(find_python) || die "Python 3.11 or newer with the venv module is missing (Debian: python3 and python3-venv); set PYTHON=/path/to/python to use another one."
     say "Creating .venv with $("$python" --version)"
     rm -rf "$VENV"
     "$python" -m venv "$VENV"

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# The tests of docs/durability.md for long: processes that are killed, power that goes, calls that fail, a minute of load,
-# a value of more than 4 GiB (10 GB of memory and 5 GB of disk), a million entries, file systems mounted for it and, for
-# root, disks that break; inputs mutated with other seeds; the models of what threads do at the same time; and in Python
-# properties, models and interrupts.
+# Long runs of the tests of docs/durability.md: killed processes, power loss, failing system calls, a minute of load, a value
+# above 4 GiB (10 GB of memory and 5 GB of disk), a million entries, mounted file systems and, as root, breaking disks; inputs
+# mutated with other seeds; the loom models; and in Python properties, models and interrupts.
 # usage: scripts/soak.sh [TIMES]      20 by default: three quarters of an hour
 set -euo pipefail
 # shellcheck source=scripts/env.sh
@@ -15,10 +14,10 @@ prepare
 "$ROOT/scripts/loom.sh"
 selection=(--workspace --exclude cacheness-python --all-features --locked)
 modules=(kill power faults hazards mounts pages stress scale)
-# They mount disks of their own, which no name space of users allows.
-if [ "$(id -u)" = 0 ]; then modules+=(disks); else say "Left out: it/disks.rs, which takes root."; fi
+# They mount disks, which user namespaces do not allow.
+if [ "$(id -u)" = 0 ]; then modules+=(disks); else say "Skipped: it/disks.rs, which needs root."; fi
 if cargo nextest --version >/dev/null 2>&1; then
-    # One at a time: each wants the whole machine.
+    # One at a time: each uses the whole machine.
     cargo nextest run "${selection[@]}" --cargo-profile checked --profile soak --test-threads 1 --run-ignored all \
         -E "test(/^($(IFS='|'; echo "${modules[*]}"))::/) | binary(migration) | binary(log) | binary(fork) | binary(processes) | package(cacheness-fuzz)"
 else
@@ -27,6 +26,6 @@ else
     done
     cargo test "${selection[@]}" --profile checked --test migration --test log --test fork --test processes --test replay
 fi
-# Those that draw their cases.
+# Tests with random cases.
 mapfile -t drawn < <(grep -l "hypothesis\|soak" python/tests/test_*.py)
 PYTHONPATH="$ROOT/scripts" "$VENV/bin/python" -m pytest -p no_skips --timeout 7200 "${drawn[@]}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test, in Rust and in Python. A test that cannot run fails; nothing passes by being skipped.
+# All tests, in Rust and in Python. A test that cannot run fails; a skip never passes.
 # usage: scripts/test.sh [rust|python]      both by default
 set -euo pipefail
 # shellcheck source=scripts/env.sh
@@ -22,7 +22,7 @@ if [ "$what" = all ] || [ "$what" = rust ]; then
     else
         cargo test "${selection[@]}" --profile checked --lib --bins --tests --examples
     fi
-    say "Models of what threads do at the same time"
+    say "Loom models"
     "$ROOT/scripts/loom.sh"
     say "Rust examples in the documentation"
     cargo test "${selection[@]}" --profile checked --doc --quiet

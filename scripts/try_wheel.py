@@ -1,4 +1,4 @@
-"""What somebody does first who has installed the wheel; `scripts/wheel.sh` runs this outside of the checkout."""
+"""First steps with an installed wheel; `scripts/wheel.sh` runs this outside the checkout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cacheness import BlobStore, cached
 
 
 class Model:
-    """A class of the user's own, which only a pickle can keep."""
+    """A user-defined class, which only a pickle can store."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
@@ -60,7 +60,7 @@ def readme() -> None:
 
 
 def main() -> None:
-    """Do what can be done with what is installed."""
+    """Run what the installed packages allow."""
     assert "site-packages" in str(Path(cacheness.__file__).resolve()), cacheness.__file__
     first_steps()
     if sys.argv[1]:

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The tests of the core, the metadata and the crate under ThreadSanitizer, with a standard library that is built for it: that takes the nightly
-# toolchain and its source (docs/durability.md, "Races and unsafe code"). C libraries are not instrumented: what SQLite does
-# to its own memory is not looked at, its mutexes are seen. Left out are tests that look into a thread that the kernel has
-# stopped, which the sanitizer does not know, and one of a process with little memory.
-# usage: scripts/tsan.sh [FILTER]      a filter of nextest; TOOLCHAIN=nightly-2026-05-20 names another toolchain
+# The tests of the core, the metadata and the crate under ThreadSanitizer, with a standard library built for it, which needs
+# the nightly toolchain and its source (docs/durability.md, "Races and unsafe code"). C libraries are not instrumented:
+# SQLite's accesses to its own memory are not checked, but its mutexes are seen. Excluded are tests that read a thread that
+# the kernel has stopped, which the sanitizer does not know about, and one of a process with limited memory.
+# usage: scripts/tsan.sh [FILTER]      a filter of nextest; TOOLCHAIN=nightly-2026-05-20 selects another toolchain
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -15,7 +15,7 @@ sysroot=$(rustc "+$toolchain" --print sysroot 2>/dev/null) && [ -d "$sysroot/lib
     die "A nightly toolchain with the source of the standard library is missing: rustup toolchain install $toolchain --component rust-src"
 cargo nextest --version >/dev/null 2>&1 || die "cargo-nextest is missing: cargo install cargo-nextest --locked"
 host=$(rustc -vV | sed -n 's/^host: //p')
-# Beside the other artefacts: everything is instrumented.
+# A separate directory beside the other artefacts: everything is instrumented.
 export RUSTFLAGS="-Zsanitizer=thread" CARGO_TARGET_DIR="$CARGO_TARGET_DIR/tsan"
 export CACHENESS_PYTHON="$VENV/bin/python"
 # A child of several threads may fork; what it inherits of the sanitizer's own threads is gone.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Holds keys and values under the oldest libraries that the extras promise to work with against those under the newest:
-# what one set wrote, the other finds under the same keys and reads as the same values. The golden vectors, and tests that
-# use nothing newer, run under the oldest. Needs the extension module (scripts/build.sh checked).
+# Compares keys and values under the oldest libraries that the extras support with those under the newest: each set finds
+# the other's entries under the same keys and reads the same values. The golden vectors, and tests that use nothing newer,
+# run under the oldest. Needs the extension module (scripts/build.sh checked).
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"

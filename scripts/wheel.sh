@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds the wheel into dist/ and tries it as somebody who has Python and nothing else: a new environment, an empty HOME, a
-# PATH without Rust, cmake or a compiler.
+# Builds the wheel into dist/ and tests it with Python only: a new environment, an empty HOME, a PATH without Rust, cmake or
+# a compiler.
 # usage: scripts/wheel.sh [PROFILE [EXTRA]]
-#   PROFILE   `release` (default) is what users get, `checked` is what the tests run
+#   PROFILE   `release` (default) as for users, `checked` for the tests
 #   EXTRA     also installs the wheel's extra of this name (`dataframes`, `all`) and runs the README's Python blocks
 set -euo pipefail
 # shellcheck source=scripts/env.sh
@@ -26,7 +26,7 @@ say "Installing $(basename "$wheel") into a new environment"
 if [ -n "$extra" ]; then
     "$home/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$wheel[$extra]"
 else
-    # The wheel needs nothing: a dependency that somebody adds fails here.
+    # The wheel has no dependencies: a new one fails here.
     "$home/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-index "$wheel"
 fi
 cp "$ROOT/README.md" "$ROOT/scripts/try_wheel.py" "$home"

@@ -3,8 +3,9 @@
 import builtins
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from datetime import datetime, timedelta
-from types import EllipsisType
+from types import EllipsisType, TracebackType
 from typing import Any, Literal, Self, SupportsIndex, final, overload
 
 from typing_extensions import disjoint_base
@@ -22,6 +23,7 @@ __all__ = [
     "Clock",
     "Flight",
     "FunctionBase",
+    "PartOf",
     "StoreBase",
     "Table",
     "TableColumn",
@@ -390,6 +392,7 @@ class CacheBase:
             (the name of the decorated function, or ``None``), ``call`` (the call of that function,
             or the parameters, or the name, in at most 200 characters), ``description`` (``""`` if none was given),
             ``data_type``, ``object_type``, ``storage_format``, ``file_size`` (bytes), ``access_count``,
+            ``compute_seconds`` (how long a cached computation took; ``None`` for a value that was put),
             ``cache_key_params`` and ``compression_info`` (``codec``, ``format``, ``original_size`` and
             ``compressed_size`` in bytes, and their ``ratio``; ``None`` if a custom handler does not report them). Times
             are ISO 8601: ``created``, ``last_accessed`` and ``expires`` in UTC with the offset ``+00:00``;
@@ -502,7 +505,7 @@ class Clock:
             seconds: a number of seconds, or a ``timedelta``.
 
         Raises:
-            CacheConfigurationError: that is no length of time.
+            CacheConfigurationError: ``seconds`` is not a duration.
         """
 
     def __reduce__(self) -> tuple[type[Self], tuple[float]]: ...
@@ -547,6 +550,20 @@ class Flight:
 
     def interrupted(self) -> None:
         """Another caller takes over."""
+
+@final
+class PartOf:
+    """Runs code as part of a flight, which nested lookups find in a context variable.
+
+    An exception ends the flight, and waiting callers compute for themselves. After Ctrl-C, or when a task is cancelled,
+    another caller takes over. Without a flight it does nothing.
+    """
+
+    def __new__(cls, variable: ContextVar[Flight | None], flight: Flight | None) -> Self: ...
+    def __enter__(self) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 @final
 class Turn:

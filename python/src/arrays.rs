@@ -1,7 +1,8 @@
-//! NumPy arrays, masked arrays and array scalars: what can be stored as an array, and how it comes back.
+//! NumPy arrays, masked arrays and array scalars: encoding, decoding and mapping.
 //!
 //! Encoding has two steps: [`prepare`] looks at the object while the GIL is held and keeps it alive,
-//! [`Prepared::encode`] compresses its items without the GIL. NumPy is imported only when a value of it is met or read.
+//! [`Prepared::encode`] compresses its items without the GIL. NumPy is imported only when one of its values is stored or
+//! read.
 
 #[cfg(target_os = "linux")]
 mod blocks;

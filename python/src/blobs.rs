@@ -1,4 +1,4 @@
-//! The blob backends of this release outside of a store: `cacheness.storage.backends` makes its classes of them.
+//! The blob backends of this release without a store, for the classes of `cacheness.storage.backends`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::errors::IntoPyResult;
 /// Blobs of one page of a listing.
 const PAGE: usize = 1000;
 
-/// Bytes under names that the backend makes.
+/// Bytes under names that the backend creates.
 #[pyclass(module = "cacheness._core", name = "Blobs", frozen)]
 pub(crate) struct PyBlobs(Arc<dyn BlobBackend>);
 
 #[pymethods]
 impl PyBlobs {
-    /// Files below `directory/blobs`, spread over directories with names of so many digits.
+    /// Files below `directory/blobs`, spread over directories with names of this many digits.
     #[staticmethod]
     fn filesystem(directory: PathBuf, shard_chars: u8) -> PyResult<Self> {
         let options = FilesystemOptions { shard_chars, durability: Durability::Normal };
@@ -51,19 +51,19 @@ impl PyBlobs {
         .into_py_result()
     }
 
-    /// The bytes of a blob; `None` if there is none.
+    /// The bytes of a blob; `None` if it does not exist.
     fn read<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let Some(reader) = py.detach(|| self.open(name)).into_py_result()? else { return Ok(None) };
         let size = usize::try_from(reader.size()).unwrap_or(usize::MAX);
         PyBytes::new_with(py, size, |buffer| py.detach(|| reader.read_exact_at(buffer, 0)).into_py_result()).map(Some)
     }
 
-    /// Whether there is a blob of this name.
+    /// Whether a blob with this name exists.
     fn exists(&self, py: Python<'_>, name: &str) -> PyResult<bool> {
         py.detach(|| self.open(name).map(|found| found.is_some())).into_py_result()
     }
 
-    /// Removes a blob; `False` if there is none.
+    /// Removes a blob; `False` if it does not exist.
     fn delete(&self, py: Python<'_>, name: &str) -> PyResult<bool> {
         py.detach(|| {
             let found = self.open(name)?.is_some();

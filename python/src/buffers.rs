@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 
 /// The bytes of a contiguous buffer.
 ///
-/// The exporter must not be written to while the slice is in use; Python code that changes an object in one thread
-/// while another thread stores it gets a mixture of both, as with any other way to save it.
+/// The exporter must not be written to while the slice is in use. If one thread changes an object while another thread
+/// stores it, the stored value is a mixture, as with any other way to save it.
 pub(crate) fn bytes_of(buffer: &PyBuffer<u8>) -> PyResult<&[u8]> {
     if !buffer.is_c_contiguous() && !buffer.is_fortran_contiguous() {
         return Err(PyBufferError::new_err("the buffer is not contiguous"));

@@ -1,4 +1,4 @@
-//! A clock that tests move.
+//! A clock for tests.
 
 use cacheness::{Clock, Timestamp};
 use cacheness_core::{Error, ErrorKind};
@@ -11,15 +11,15 @@ use crate::kwargs::seconds;
 /// The end of the year 9999, in seconds.
 const LATEST: f64 = 253_402_300_800.0;
 
-/// A clock that stands still until it is moved, for tests of what expires: `Cache(…, clock=clock)`.
+/// A clock that advances only when told to, for tests of expiry: `Cache(…, clock=clock)`.
 ///
-/// Several caches may have the same clock. A pickled one comes back as a clock of its own that stands at the same time.
+/// Several caches can share a clock. Unpickling creates an independent clock with the same time.
 ///
 /// Args:
-///     start: seconds since 1970, or a `datetime`; the time now if it is not given.
+///     start: seconds since 1970, or a `datetime`. Default: the current time.
 ///
 /// Raises:
-///     CacheConfigurationError: `start` is no time.
+///     CacheConfigurationError: `start` is not a time.
 #[pyclass(frozen, module = "cacheness", name = "Clock")]
 pub(crate) struct PyClock(pub(crate) Clock);
 
@@ -52,13 +52,13 @@ impl PyClock {
         self.0.now().as_secs_f64()
     }
 
-    /// Moves the clock, back where it is negative.
+    /// Moves the clock, backwards if the value is negative.
     ///
     /// Args:
     ///     seconds: a number of seconds, or a `timedelta`.
     ///
     /// Raises:
-    ///     CacheConfigurationError: that is no length of time.
+    ///     CacheConfigurationError: `seconds` is not a duration.
     #[pyo3(signature = (seconds, /))]
     fn advance(&self, seconds: &Bound<'_, PyAny>) -> PyResult<()> {
         self.0.advance(micros(self::seconds(seconds, "seconds")?, "seconds")?);

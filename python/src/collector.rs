@@ -1,14 +1,14 @@
-//! The collector of cycles of Python, kept waiting while many objects are made that nobody else can see yet.
+//! Pauses Python's garbage collector while many new objects are created that no other code can reach yet.
 //!
-//! Every seven hundred new containers it looks at all young ones, and every so often at all there are: a quarter of the
-//! time of a listing, to find no garbage.
+//! Every seven hundred new containers the collector scans all young ones, and from time to time all objects: a quarter
+//! of the time of a listing, without finding garbage.
 #![allow(unsafe_code)]
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-/// The collector waits as long as this lives. No Python code runs meanwhile, so that nobody can notice, and nobody else
-/// can switch it on or off.
+/// Pauses the collector as long as this lives. No Python code runs meanwhile, so that no code can observe it or switch
+/// the collector on or off.
 pub(crate) struct Waiting<'py> {
     _py: Python<'py>,
     /// Whether it was on.

@@ -30,7 +30,7 @@ fn class_name(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// The Python exception for `error`: its sentence with the sentences of its causes, and its hint.
+/// The Python exception for `error`: its message with the messages of its causes, and its hint.
 pub(crate) fn to_py(error: Error) -> PyErr {
     Python::attach(|py| {
         let message = error.with_causes().to_string();

@@ -7,8 +7,10 @@ use cacheness_core::key::Caption;
 use cacheness_core::payload::Stored;
 use cacheness_core::store::EntryKey;
 use parking_lot::Mutex;
-use pyo3::exceptions::PyBaseException;
+use pyo3::exceptions::{PyBaseException, PyException, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::cache::PyCache;
@@ -126,6 +128,62 @@ impl PyFlight {
     }
 }
 
+/// Runs code as part of a flight, which nested lookups find in a context variable.
+///
+/// An exception ends the flight, and waiting callers compute for themselves. After Ctrl-C, or when a task is cancelled,
+/// another caller takes over. In Rust, because no signal handler runs between its calls.
+#[pyclass(frozen, module = "cacheness._core")]
+pub(crate) struct PartOf {
+    variable: Py<PyAny>,
+    flight: Option<Py<PyFlight>>,
+    token: Mutex<Option<Py<PyAny>>>,
+}
+
+#[pymethods]
+impl PartOf {
+    #[new]
+    fn new(variable: Py<PyAny>, flight: Option<Py<PyFlight>>) -> Self {
+        Self { variable, flight, token: Mutex::new(None) }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.variable)?;
+        visit.call(&self.flight)
+    }
+
+    fn __enter__(&self, py: Python<'_>) -> PyResult<()> {
+        if let Some(flight) = &self.flight {
+            let token = self.variable.call_method1(py, intern!(py, "set"), (flight,))?;
+            *self.token.lock() = Some(token);
+        }
+        Ok(())
+    }
+
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        kind: Option<&Bound<'_, PyType>>,
+        _error: Option<&Bound<'_, PyAny>>,
+        _trace: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let Some(flight) = &self.flight else { return Ok(()) };
+        match kind {
+            Some(kind) if kind.is_subclass_of::<PyException>()? => flight.get().failed(),
+            Some(_) => flight.get().interrupted(),
+            None => {}
+        }
+        let token = self.token.lock().take();
+        if let Some(token) = token
+            && let Err(error) = self.variable.call_method1(py, intern!(py, "reset"), (token,))
+            // An abandoned coroutine is closed in the context of its garbage collection.
+            && !error.is_instance_of::<PyValueError>(py)
+        {
+            return Err(error);
+        }
+        Ok(())
+    }
+}
+
 /// The way of a task to a missing value.
 #[pyclass(frozen, module = "cacheness._core", name = "Turn")]
 pub(crate) struct PyTurn {
@@ -161,5 +219,6 @@ impl PyTurn {
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<CallKey>()?;
     m.add_class::<PyFlight>()?;
+    m.add_class::<PartOf>()?;
     m.add_class::<PyTurn>()
 }

@@ -1,4 +1,4 @@
-//! The built-in handlers outside of a store: which of them takes a value, and a payload without an entry.
+//! The built-in handlers without a store: which of them accepts a value, and payloads without an entry.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::errors::IntoPyResult;
 use crate::opened::parse_config;
 use crate::values::{Reading, Values};
 
-/// How to read a payload: handler, kind of value, storage format, codec, type of the value, and what the handler must know.
+/// How to read a payload: handler, kind of value, storage format, codec, type of the value, metadata of the handler.
 type Description = (String, String, String, String, String, Vec<u8>);
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -22,9 +22,9 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(decode_value, m)?)
 }
 
-/// Encodes a value with the first handler of `registry` that takes it.
+/// Encodes a value with the first handler of `registry` that accepts it.
 ///
-/// Returns its description, the extension of a file, and, unless only the handler is asked for, the payload.
+/// Returns its description, the extension of a file and, unless only the handler is requested, the payload.
 #[pyfunction]
 fn encode_value<'py>(
     py: Python<'py>,
@@ -56,7 +56,7 @@ fn encode_value<'py>(
     })
 }
 
-/// The value of a payload that [`encode_value`] has made. Nothing is checked: a pickle runs code.
+/// Decodes a payload of [`encode_value`]. It is not verified: a pickle runs code.
 #[pyfunction]
 fn decode_value<'py>(
     py: Python<'py>,

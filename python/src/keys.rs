@@ -1,4 +1,4 @@
-//! Keys of Python values: walks builtins here, hands everything exotic to `cacheness._keys`, encodes in the engine.
+//! Keys of Python values: walks builtins here, reduces other objects in `cacheness._keys`, encodes in the engine.
 
 mod array_bytes;
 mod arrays;
@@ -51,7 +51,7 @@ pub(crate) fn encode_value(value: &Bound<'_, PyAny>, config: &SerializationConfi
     }
 }
 
-/// The options of `SerializationConfig` in a dictionary; options that are not there have their defaults.
+/// The options of `SerializationConfig` in a dictionary; missing options have their defaults.
 fn config_from(config: Option<&Bound<'_, PyDict>>) -> PyResult<SerializationConfig> {
     const NAMES: &str = "hash_path_content, enable_collections, enable_object_introspection, \
                          max_tuple_recursive_length, max_collection_depth";
@@ -65,7 +65,7 @@ fn config_from(config: Option<&Bound<'_, PyDict>>) -> PyResult<SerializationConf
             "max_tuple_recursive_length" => out.max_tuple_recursive_length = value.extract()?,
             "max_collection_depth" => out.max_collection_depth = value.extract()?,
             other => {
-                let sentence = format!("unknown option {other:?} of the serialization");
+                let sentence = format!("unknown serialization option {other:?}");
                 let error = Error::new(ErrorKind::InvalidInput, sentence).with_hint(format!("the options are {NAMES}"));
                 return Err(to_py(error));
             }
@@ -116,7 +116,7 @@ fn derive_key(encoding: Vec<u8>) -> (String, String) {
     (derived.key.to_hex(), hex(&derived.fingerprint))
 }
 
-/// What a listing shows of an encoding of parameters.
+/// The text of an encoding of parameters in a listing.
 #[cfg_attr(feature = "testing", pyfunction)]
 pub(crate) fn render_params<'py>(py: Python<'py>, encoding: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     render::to_python(py, encoding)

@@ -1,6 +1,6 @@
 //! Keywords that are not parameters of a key.
 //!
-//! They are the same for every method, so that what `put` was given can be given to `get` again.
+//! They are the same for every method, so that the keywords of `put` can be passed to `get`.
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -17,7 +17,7 @@ use pyo3::types::{PyDict, PyEllipsis, PyFloat, PyInt, PyString};
 use crate::errors::{IntoPyResult, to_py};
 use crate::{keys, plain};
 
-/// Keywords taken out of a call, and the parameters that are left.
+/// Reserved keywords of a call, and the remaining parameters.
 #[derive(Default)]
 pub(crate) struct Call<'py> {
     pub(crate) metadata: Option<Bound<'py, PyAny>>,
@@ -32,7 +32,7 @@ pub(crate) struct Call<'py> {
     params: Option<Bound<'py, PyDict>>,
 }
 
-/// Which method is called; some keywords mean something to one only.
+/// The called method; some keywords apply to one method only.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
     Put,
@@ -42,18 +42,18 @@ pub(crate) enum Method {
     Other,
 }
 
-/// What a keyword is.
+/// The role of a keyword.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keyword {
     /// A parameter of the key.
     Parameter,
-    /// A parameter whose name is that of an option elsewhere: `put` warns.
+    /// A parameter with the name of an option in other libraries: `put` warns.
     Suspect,
-    /// No parameter: taken out.
+    /// Not a parameter: removed.
     Reserved,
 }
 
-/// Asked for every keyword of every call, so it compares lengths first.
+/// Called for every keyword of every call, so it compares lengths first.
 fn keyword(name: &str) -> Keyword {
     match name {
         "metadata"
@@ -74,7 +74,7 @@ fn keyword(name: &str) -> Keyword {
     }
 }
 
-/// Keywords of one method each, which has taken them out itself: elsewhere they would be a parameter, and the entry another.
+/// Keywords of a single method, which removes them itself: in other methods they would be parameters of another entry.
 const OF_OTHERS: [(&str, &str); 4] = [
     ("verify", "get_slice"),
     ("check_expiration", "get_metadata"),
@@ -88,7 +88,7 @@ fn refuse_keyword(name: &str, method: &str) -> PyErr {
     ))
 }
 
-/// Whether there are reserved keywords, and suspect ones.
+/// Whether there are reserved keywords, and suspicious ones.
 fn look_for(kwargs: &Bound<'_, PyDict>) -> (bool, bool) {
     let (mut reserved, mut suspect) = (false, false);
     for (name, _) in kwargs.iter() {
@@ -101,7 +101,7 @@ fn look_for(kwargs: &Bound<'_, PyDict>) -> (bool, bool) {
     (reserved, suspect)
 }
 
-/// Warns of parameters that were probably meant as options.
+/// Warns about parameters that are probably meant as options.
 #[cold]
 fn warn_of_suspects(kwargs: &Bound<'_, PyDict>) -> PyResult<()> {
     let py = kwargs.py();
@@ -111,9 +111,9 @@ fn warn_of_suspects(kwargs: &Bound<'_, PyDict>) -> PyResult<()> {
             continue;
         }
         let meant = if name == "tag" {
-            "a tag goes into metadata={'tag': …}, which delete_matching(tag=…) finds"
+            "put a tag into metadata={'tag': …}, where delete_matching(tag=…) finds it"
         } else {
-            "the time to live is ttl_seconds=…"
+            "use ttl_seconds=… for a time to live"
         };
         let sentence = format!(
             "put({name}=…): {name} is a parameter of the key; {meant}. params={{'{name}': …}} means the parameter, \
@@ -133,7 +133,7 @@ fn take<'py>(kwargs: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> PyResu
     Ok(value)
 }
 
-/// An argument that may be left out, where `None` is a value.
+/// An optional argument for which `None` is a value.
 #[derive(Clone, Copy)]
 pub(crate) struct Given<'a, 'py>(Option<Borrowed<'a, 'py, PyAny>>);
 
@@ -144,7 +144,7 @@ impl<'a, 'py> Given<'a, 'py> {
         self.0.is_some()
     }
 
-    /// What was given, or else what stands among the keywords under `name`, which is taken out.
+    /// The given value, or else the keyword `name`, which is removed.
     pub(crate) fn or_keyword(
         self,
         name: &Bound<'py, PyString>,
@@ -167,7 +167,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Given<'a, 'py> {
 }
 
 impl<'py> Call<'py> {
-    /// Takes the reserved keywords out of `kwargs`, which belongs to this call.
+    /// Removes the reserved keywords from `kwargs`, which belongs to this call.
     pub(crate) fn new(py: Python<'py>, kwargs: Option<&Bound<'py, PyDict>>, method: Method) -> PyResult<Self> {
         let mut call = Self { key_goes_first: method == Method::Keyed, ..Self::default() };
         let Some(kwargs) = kwargs else { return Ok(call) };
@@ -216,7 +216,7 @@ impl<'py> Call<'py> {
             && !params.is_none()
         {
             let given = params.cast_into::<PyDict>().map_err(|_| {
-                PyTypeError::new_err("params must be a dict of parameters; a parameter named 'params' goes into it")
+                PyTypeError::new_err("params must be a dict of parameters; put a parameter named 'params' into it")
             })?;
             let all = given.copy()?;
             for (name, value) in kwargs.iter() {
@@ -232,7 +232,7 @@ impl<'py> Call<'py> {
         Ok(call)
     }
 
-    /// The call with a key that was given by position.
+    /// The call with a positional key.
     pub(crate) fn with_key(mut self, cache_key: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
         if let Some(key) = cache_key {
             if self.cache_key.is_some() {
@@ -249,7 +249,7 @@ impl<'py> Call<'py> {
         Ok(self)
     }
 
-    /// Whether nothing says which entry is meant.
+    /// Whether the call identifies no entry.
     pub(crate) fn is_anonymous(&self) -> bool {
         self.cache_key.is_none() && self.params.as_ref().is_none_or(|params| params.is_empty())
     }
@@ -263,29 +263,29 @@ impl<'py> Call<'py> {
             return EntryKey::from_name(name.as_str()).into_py_result();
         }
         let Some(params) = self.params.as_ref().filter(|params| !params.is_empty()) else {
-            return Err(PyTypeError::new_err("no parameters to make a key from; pass some, or cache_key=…"));
+            return Err(PyTypeError::new_err("no parameters to derive a key from; pass some, or cache_key=…"));
         };
         let key = keys::encode_params(params, config)?;
         Ok(EntryKey::from_params(key.key, key.fingerprint, key.encoding))
     }
 
-    /// The metadata as the store keeps it.
+    /// The metadata in the form of the store.
     pub(crate) fn metadata_json(&self) -> PyResult<Option<String>> {
         self.metadata.as_ref().map(metadata_json).transpose()
     }
 
-    /// The time to live: absent is the default, `None` for ever.
+    /// The time to live: omitted is the default, `None` is no limit.
     pub(crate) fn ttl(&self) -> PyResult<Ttl> {
         Ok(match &self.ttl_seconds {
             None => Ttl::Default,
-            // What signatures show as the default.
+            // The default shown in signatures.
             Some(value) if value.is_instance_of::<PyEllipsis>() => Ttl::Default,
             Some(value) if value.is_none() => Ttl::Forever,
             Some(value) => Ttl::Seconds(seconds(value, "ttl_seconds")?),
         })
     }
 
-    /// How old an entry may be for this read.
+    /// The maximum age of an entry for this read.
     pub(crate) fn max_age(&self) -> PyResult<Option<f64>> {
         self.ttl_seconds
             .as_ref()
@@ -298,7 +298,7 @@ impl<'py> Call<'py> {
 /// Seconds from a number or a `timedelta`.
 pub(crate) fn seconds(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
     let wrong = || wrong_type(name, value, "a number of seconds or a timedelta");
-    // To Python a bool is a number, to NumPy as well.
+    // A bool is a number in Python and in NumPy.
     let exact = value.is_exact_instance_of::<PyFloat>() || value.is_exact_instance_of::<PyInt>();
     if !exact && matches!(value.get_type().name()?.to_str()?, "bool" | "bool_") {
         return Err(wrong());
@@ -313,9 +313,10 @@ pub(crate) fn seconds(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
 pub(crate) fn text<'a>(value: &'a Bound<'_, PyAny>, name: &str) -> PyResult<&'a str> {
     let text = value.cast::<PyString>().map_err(|_| wrong_type(name, value, "a str"))?;
     text.to_str().map_err(|_| {
-        let sentence = format!("{name} holds half of a surrogate pair, which no valid text has");
+        let sentence = format!("{name} holds half of a surrogate pair, which is not valid Unicode");
         to_py(
-            Error::new(ErrorKind::InvalidInput, sentence).with_hint("text.encode('utf-8', 'replace') has it replaced"),
+            Error::new(ErrorKind::InvalidInput, sentence)
+                .with_hint("use text.encode('utf-8', 'replace') to replace it"),
         )
     })
 }
@@ -333,12 +334,12 @@ fn wrong_type(name: &str, value: &Bound<'_, PyAny>, expected: &str) -> PyErr {
     }
 }
 
-/// The metadata as the store keeps it: a JSON object.
+/// The metadata in the form of the store: a JSON object.
 pub(crate) fn metadata_json(metadata: &Bound<'_, PyAny>) -> PyResult<String> {
     let metadata = metadata.cast::<PyDict>().map_err(|_| PyTypeError::new_err("metadata must be a dict"))?;
     if metadata.is_exact_instance_of::<PyDict>() {
         return plain::metadata_to_json(metadata);
     }
-    // What the metadata of another entry is, or a dictionary with defaults: its items count.
+    // A subclass of dict, such as the metadata of another entry or a defaultdict: only its items count.
     plain::metadata_to_json(&metadata.copy()?)
 }

@@ -40,7 +40,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     logging::install();
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("HANDLERS", PyTuple::new(m.py(), cacheness_core::entry::OWN_HANDLERS)?)?;
-    // Their own names are those of the classes that derive from them, which people know.
+    // They have the names of the public classes that derive from them.
     m.add("CacheBase", m.py().get_type::<cache::PyCache>())?;
     m.add_class::<clock::PyClock>()?;
     m.add("StoreBase", m.py().get_type::<store::PyStore>())?;

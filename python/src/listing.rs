@@ -1,4 +1,4 @@
-//! Listings: a thread reads the next entries while this one makes the dictionaries of those before.
+//! Listings: a thread reads the next entries while this one creates the dictionaries of the previous ones.
 
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread::Builder;
@@ -12,10 +12,10 @@ use pyo3::types::PyList;
 use crate::entries::{Detail, Writer};
 use crate::errors::IntoPyResult;
 
-/// How many entries are read at a time: few, so that the first dictionaries are begun early.
+/// How many entries are read at a time: few, so that creating dictionaries starts early.
 const PAGE: usize = 256;
 
-/// How many pages may have been read and wait for their dictionaries.
+/// How many pages may be read ahead.
 const AHEAD: usize = 4;
 
 type Page = Result<Vec<EntrySummary>, Error>;
@@ -37,7 +37,7 @@ pub(crate) fn list<'py>(py: Python<'py>, engine: &CacheEngine, detail: Detail) -
         while let Some(key) = after {
             let page = engine.page(Some(&key), PAGE);
             after = page.as_deref().ok().and_then(last_key);
-            // Nobody listens any more where a dictionary could not be made.
+            // The receiver is gone if creating a dictionary failed.
             if sender.send(page).is_err() {
                 return;
             }
@@ -49,7 +49,7 @@ pub(crate) fn list<'py>(py: Python<'py>, engine: &CacheEngine, detail: Detail) -
         if reader.is_ok() {
             return append_all(py, &mut writer, &list, pages);
         }
-        // A system that gives no more threads.
+        // The system has no more threads.
         while let Some(key) = after.take() {
             let page = py.detach(|| engine.page(Some(&key), PAGE)).into_py_result()?;
             after = last_key(&page);
@@ -60,7 +60,7 @@ pub(crate) fn list<'py>(py: Python<'py>, engine: &CacheEngine, detail: Detail) -
     Ok(list)
 }
 
-/// Where to go on behind a page; `None` behind the last.
+/// Where to continue after a page; `None` after the last one.
 fn last_key(page: &[EntrySummary]) -> Option<String> {
     page.last().filter(|_| page.len() == PAGE).map(|last| last.entry.key.clone())
 }

@@ -1,7 +1,7 @@
 //! The engine's log records as records of Python's logger `cacheness`.
 //!
-//! A record may be made by any thread, with or without the interpreter's lock, and while locks of ours are held. So it is
-//! only queued there, and the interpreter is asked to deliver it: its main thread does, between two instructions.
+//! Any thread may create a record, with or without the interpreter's lock, and while it holds locks of the engine. The
+//! record is therefore only queued, and the interpreter's main thread delivers it between two instructions.
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -14,13 +14,13 @@ use parking_lot::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-/// More than this many records that wait are too many: the oldest go.
+/// The maximum number of queued records; the oldest are dropped.
 const MOST: usize = 1000;
 
 struct Bridge;
 
 static BRIDGE: Bridge = Bridge;
-/// A forked child has a queue of its own: the lock of the one it inherits may be held for ever.
+/// A forked child has a queue of its own: the lock of the inherited one may never be released.
 static QUEUE: PerProcess<Mutex<VecDeque<(Level, String)>>> = PerProcess::new();
 
 fn queue() -> &'static Mutex<VecDeque<(Level, String)>> {

@@ -1,4 +1,4 @@
-//! Changing entries that are there: what `cacheness.Cache` offers besides `put` and `get`.
+//! Management of existing entries: the methods of `cacheness.Cache` besides `put` and `get`.
 
 use cacheness_core::entry::EntrySummary;
 use cacheness_core::store::EntryKey;
@@ -11,10 +11,10 @@ use crate::errors::{IntoPyResult, to_py};
 use crate::keys;
 use crate::kwargs::{Call, Method};
 
-/// How many entries are removed between two looks for signals.
+/// How many entries are removed between two checks for signals.
 const PAGE: usize = 1000;
 
-/// Removes the entries of these keywords, each a dictionary as `invalidate` takes them; returns how many were there.
+/// Removes the entries of these keywords, each a dictionary as for `invalidate`; returns the number of removed entries.
 #[pyfunction]
 #[pyo3(signature = (cache, kwargs_list, /))]
 fn delete_batch(py: Python<'_>, cache: &PyCache, kwargs_list: &Bound<'_, PyAny>) -> PyResult<u64> {
@@ -43,7 +43,7 @@ fn pinned(py: Python<'_>, cache: &PyCache) -> PyResult<Vec<String>> {
     py.detach(|| engine.pinned()).into_py_result()
 }
 
-/// Keeps an entry from being evicted, or no longer; `False` if there is none.
+/// Pins or unpins an entry; `False` if it does not exist.
 #[pyfunction]
 #[pyo3(signature = (cache, pinned, /, **params))]
 fn set_pinned(py: Python<'_>, cache: &PyCache, pinned: bool, params: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
@@ -52,7 +52,7 @@ fn set_pinned(py: Python<'_>, cache: &PyCache, pinned: bool, params: Option<&Bou
     py.detach(|| engine.set_pinned(&key, pinned)).into_py_result()
 }
 
-/// Makes an entry as fresh as if it had just been put; `False` if there is none.
+/// Restarts the time to live of an entry; `False` if it does not exist.
 #[pyfunction]
 #[pyo3(signature = (cache, /, **params))]
 fn touch(py: Python<'_>, cache: &PyCache, params: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
@@ -63,7 +63,7 @@ fn touch(py: Python<'_>, cache: &PyCache, params: Option<&Bound<'_, PyDict>>) ->
     py.detach(|| engine.touch(&key, ttl)).into_py_result()
 }
 
-/// Replaces the value of an entry and keeps its description and metadata; `False` if there is none.
+/// Replaces the value of an entry and keeps its description and metadata; `False` if it does not exist.
 #[pyfunction]
 #[pyo3(signature = (cache, data, /, **params))]
 fn update_data<'py>(
@@ -89,13 +89,16 @@ fn clear_function(py: Python<'_>, cache: &PyCache, function: &Bound<'_, PyString
     let engine = cache.engine()?;
     if !engine.store().config().store_cache_key_params {
         return Err(to_py(
-            Error::new(ErrorKind::InvalidInput, "the cache does not keep parameters, which say whose entry it is")
-                .with_hint("open it with store_cache_key_params, or clear the entries of some arguments"),
+            Error::new(
+                ErrorKind::InvalidInput,
+                "the cache does not store parameters, which name the function of an entry",
+            )
+            .with_hint("open it with store_cache_key_params, or clear the entries of single arguments"),
         ));
     }
     let name = function.to_str()?;
     let mut found: Vec<(String, Vec<u8>)> = Vec::new();
-    // The name stands in the encoding as it is; whether it stands in the right place is seen below.
+    // The encoding contains the name unchanged; the place of the name is checked below.
     let visit = |summary: EntrySummary| {
         if let Some(params) = summary.entry.params
             && params.windows(name.len().max(1)).any(|part| part == name.as_bytes())

@@ -1,4 +1,4 @@
-//! Entries that have given values, or for which a function says so: found, removed, touched.
+//! Finds, removes and touches entries with given values, or those that a predicate selects.
 
 use cacheness_core::backend::Position;
 use cacheness_core::cache::{CacheEngine, Matches, Ttl};
@@ -16,11 +16,11 @@ use crate::entries::{Detail, Writer};
 use crate::errors::{IntoPyResult, to_py};
 use crate::plain;
 
-/// How many entries are looked at, or touched, between two looks for signals, and how many are removed.
+/// How many entries are scanned, or touched, between two checks for signals, and how many are removed.
 const PAGE: usize = 1000;
 const REMOVED: usize = 6000;
 
-/// Names and the values that are wanted under them, to be compared by Rust, or by Python where Rust cannot say.
+/// Names and their wanted values, compared by Rust, or by Python if Rust cannot decide.
 pub(crate) struct Wanted<'py> {
     pattern: Pattern,
     values: Bound<'py, PyDict>,
@@ -50,7 +50,7 @@ impl<'py> Wanted<'py> {
         }
     }
 
-    /// Whether what was found under some names is what is wanted, to Python.
+    /// Whether the values found under some names equal the wanted ones in Python.
     fn are_same(&self, found: &[(String, Value)]) -> PyResult<bool> {
         let py = self.values.py();
         let same = py.import(intern!(py, "cacheness._equal"))?.getattr(intern!(py, "same"))?;
@@ -65,7 +65,7 @@ impl<'py> Wanted<'py> {
         Ok(true)
     }
 
-    /// All entries that match; nothing is changed meanwhile.
+    /// All entries that match; changes nothing.
     fn search(&self, py: Python<'_>, engine: &CacheEngine) -> PyResult<Vec<EntryVersion>> {
         let pattern = &self.pattern;
         let mut found = Matches::default();
@@ -83,7 +83,7 @@ impl<'py> Wanted<'py> {
     }
 }
 
-/// Refuses comparisons also where their operands are no plain values.
+/// Refuses comparisons, also if their operands are not plain values.
 fn refuse_operators(name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     let Ok(dict) = value.cast::<PyDict>() else { return Ok(()) };
     for (key, _) in dict {
@@ -97,8 +97,8 @@ fn refuse_operators(name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-/// Removes the entries that were chosen; returns how many. Asks `choose` again about those that have been touched or
-/// replaced since.
+/// Removes the chosen entries; returns their number. Calls `choose` again for those that have been touched or replaced
+/// since.
 fn remove(
     py: Python<'_>,
     engine: &CacheEngine,
@@ -109,7 +109,7 @@ fn remove(
     let mut again = Vec::new();
     loop {
         chosen.sort_unstable();
-        // Also where nothing was chosen: a cache that is read-only says so.
+        // Also if nothing was chosen, so that a read-only cache raises.
         for part in chosen.chunks(REMOVED).chain(chosen.is_empty().then_some(&[][..])) {
             let removal = py.detach(|| engine.delete_batch(part)).into_py_result()?;
             removed += removal.count;
@@ -127,15 +127,15 @@ fn remove(
     }
 }
 
-/// Removes the entries for which a function of their dictionary is true, once it has been asked about all of them. With
-/// `names` the function gets what stands under the names that `delete_matching` looks up.
+/// Removes the entries for which a predicate of their dictionary is true, after it has been called for all of them. With
+/// `names` the predicate gets the values under the names that `delete_matching` looks up.
 #[pyfunction]
 #[pyo3(signature = (cache, function, names=false, /))]
 fn delete_where(py: Python<'_>, cache: &PyCache, function: &Bound<'_, PyAny>, names: bool) -> PyResult<u64> {
     if !function.is_callable() {
         let class = function.get_type().name()?;
         return Err(to_py(
-            Error::new(ErrorKind::InvalidInput, format!("a {class} cannot be asked about entries"))
+            Error::new(ErrorKind::InvalidInput, format!("a {class} is not a predicate of entries"))
                 .with_hint("give a function of an entry's dictionary, or values by name to delete_matching"),
         ));
     }
@@ -166,7 +166,7 @@ fn delete_where(py: Python<'_>, cache: &PyCache, function: &Bound<'_, PyAny>, na
     }
 }
 
-/// Removes the entries that have all these values.
+/// Removes the entries with all these values.
 #[pyfunction]
 #[pyo3(signature = (cache, values, /))]
 fn delete_matching(py: Python<'_>, cache: &PyCache, values: &Bound<'_, PyDict>) -> PyResult<u64> {
@@ -176,7 +176,7 @@ fn delete_matching(py: Python<'_>, cache: &PyCache, values: &Bound<'_, PyDict>) 
     remove(py, engine, chosen, |summary| wanted.matches(summary))
 }
 
-/// Makes the entries fresh that have all these values; returns how many had not expired.
+/// Restarts the time to live of the entries with all these values; returns the number of unexpired ones.
 #[pyfunction]
 #[pyo3(signature = (cache, values, /))]
 fn touch_matching(py: Python<'_>, cache: &PyCache, values: &Bound<'_, PyDict>) -> PyResult<u64> {

@@ -1,4 +1,4 @@
-//! NumPy as a module: whether it is there, and its table of C functions.
+//! The NumPy module: whether it is imported, and its table of C functions.
 
 use std::thread;
 
@@ -10,10 +10,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-/// What to do where NumPy cannot be imported, as for the packages of tables.
+/// The hint if NumPy cannot be imported, as for the packages of tables.
 pub(crate) const HINT: &str = "pip install 'cacheness[dataframes]'";
 
-/// NumPy, if the process has imported all of it: before that no value can be of it.
+/// NumPy, if the process has imported it completely: before that no value can be one of its types.
 pub(crate) fn loaded(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?.cast_into::<PyDict>()?;
     match modules.get_item(intern!(py, "numpy"))? {
@@ -22,8 +22,8 @@ pub(crate) fn loaded(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     }
 }
 
-/// Whether a module is being imported, by another thread or by one that was interrupted to call us. The import system
-/// itself knows it from this attribute.
+/// Whether a module is being imported, by another thread or by one that was interrupted to call this. The import system
+/// itself uses this attribute.
 fn is_begun(module: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = module.py();
     let spec = module.getattr_opt(intern!(py, "__spec__"))?;
@@ -33,12 +33,11 @@ fn is_begun(module: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// Imports NumPy, and finds its C functions: anything of the `numpy` crate may be used after this, and nothing before.
 ///
-/// That crate finds them when it needs the first, with code in Python, and panics where that fails. In the main thread
-/// such code ends with `KeyboardInterrupt` where Ctrl-C comes at the wrong time; so another thread runs it, in which
-/// Python raises no signals.
+/// That crate finds them at the first use, with code in Python, and panics if that fails. In the main thread, Ctrl-C at
+/// the wrong time would end that code with `KeyboardInterrupt`; so another thread runs it, where Python raises no signals.
 ///
 /// # Errors
-/// `ImportError` if there is no NumPy, if it is of another C interface, or if its import has begun and has not ended.
+/// `ImportError` if NumPy is missing, has another C interface, or is still being imported.
 pub(crate) fn ready(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static READY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     if let Some(numpy) = READY.get(py) {
@@ -46,18 +45,18 @@ pub(crate) fn ready(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     }
     let numpy = py.import(intern!(py, "numpy"))?.into_any();
     if is_begun(&numpy)? {
-        // Another thread would wait for the import, and we for the other thread.
-        return Err(PyImportError::new_err("NumPy is being imported: arrays can be used when that has ended"));
+        // The other thread would wait for the import, and this one for the other thread.
+        return Err(PyImportError::new_err("NumPy is still being imported: use arrays after the import has ended"));
     }
     let found =
         py.detach(|| thread::Builder::new().name("cacheness-numpy".into()).spawn(find).map(|found| found.join()));
     match found {
         Ok(Ok(Some(()))) => {}
-        Ok(Ok(None)) => return Err(PyRuntimeError::new_err("arrays cannot be used while Python ends")),
+        Ok(Ok(None)) => return Err(PyRuntimeError::new_err("arrays cannot be used while Python shuts down")),
         Ok(Err(_)) => {
-            return Err(PyImportError::new_err("this NumPy has not the C interface that cacheness is built for"));
+            return Err(PyImportError::new_err("this NumPy does not have the C interface that cacheness is built for"));
         }
-        // No thread can be had: what follows is as good, unless Ctrl-C comes now.
+        // No thread is available: run it here, where only Ctrl-C at this moment could interrupt it.
         Err(_) => touch(py),
     }
     READY.get_or_init(py, || numpy.clone().unbind());

@@ -74,7 +74,7 @@ impl PyStore {
         self.handle.open(py, &config, registry, || opened::open(directory, config.clone(), read_only, Clock::system()))
     }
 
-    /// Whether custom handlers must be asked before the built-in ones.
+    /// Whether custom handlers must be tried before the built-in ones.
     fn _set_handlers_changed(&self, changed: bool) -> PyResult<()> {
         self.opened()?.values.set_handlers_changed(changed);
         Ok(())
@@ -86,7 +86,7 @@ impl PyStore {
         Ok((store.metadata().name().to_owned(), store.blobs().name().to_owned()))
     }
 
-    /// Stores under `key`, or under the hash of the payload if there is none.
+    /// Stores under `key`, or under the hash of the payload without one.
     fn _put(
         &self,
         py: Python<'_>,
@@ -97,7 +97,7 @@ impl PyStore {
         let Opened { engine: store, values } = self.opened()?;
         let key = key.map(entry_key).transpose()?;
         let metadata = metadata.map(metadata_json).transpose()?;
-        // A cache on the same directory does not evict it.
+        // Pinned, so that a cache on the same directory does not evict it.
         let attributes = PutAttributes { metadata, pinned: true, ..PutAttributes::default() };
         values.encode(py, data, store, |py, encoded| {
             let put = || match &key {
@@ -108,24 +108,24 @@ impl PyStore {
         })
     }
 
-    /// The value of a key, of the type it was put with, or `default`.
+    /// Returns the value of a key, with its type, or `default`.
     ///
     /// Args:
     ///     key: the key.
-    ///     default: what to return if there is no such entry.
-    ///     mmap_mode: `"r"` maps the file read-only and `"c"` copy-on-write in place of reading it: uncompressed
-    ///         arrays, and with `"r"` uncompressed Arrow tables.
+    ///     default: the return value if the entry does not exist.
+    ///     mmap_mode: `"r"` maps the file read-only, `"c"` copy-on-write, instead of reading it: uncompressed arrays, and
+    ///         with `"r"` uncompressed Arrow tables.
     ///
     /// Returns:
-    ///     The value, which is the caller's own, or `default`.
+    ///     The value, which the caller owns, or `default`.
     ///
     /// Raises:
-    ///     ValueError: an `mmap_mode` that does not exist.
+    ///     ValueError: an unknown `mmap_mode`.
     ///     CacheIntegrityError: the payload is missing or damaged.
-    ///     CacheSignatureError: the signature is wrong, or missing where one is needed.
+    ///     CacheSignatureError: the signature is invalid, or missing and required.
     ///     CacheSerializationError: the value cannot be decoded.
     ///     CachePickleError: the value is a pickle and the security configuration refuses those.
-    ///     CacheUnsupportedError: the value needs a package or handler that is not here, or cannot be mapped.
+    ///     CacheUnsupportedError: the value needs a missing package or handler, or cannot be mapped.
     ///     CacheClosedError: the store has been closed.
     #[pyo3(signature = (key, default = None, *, mmap_mode = None))]
     fn get<'py>(
@@ -142,23 +142,23 @@ impl PyStore {
         Ok(found.or(default))
     }
 
-    /// Part of an array, without reading the rest of it.
+    /// Reads a part of an array, without reading the rest of it.
     ///
-    /// The hash of the whole payload is not checked, because the whole is not read, unless `verify` asks for it.
+    /// Checks the hash of the whole payload only with `verify`, which reads all of it.
     ///
     /// Args:
     ///     key: the key.
-    ///     index: what would stand in brackets behind the array: integers, slices and `...`; `np.s_[…]` makes one.
-    ///     verify: whether the whole payload is read and compared with its hash before.
+    ///     index: an index of the array: integers, slices and `...`, as made by `np.s_[…]`.
+    ///     verify: whether to read the whole payload and compare it with its hash first.
     ///
     /// Returns:
-    ///     What `get(key)[index]` would be; `None` if there is no such entry.
+    ///     The same as `get(key)[index]`; `None` if the entry does not exist.
     ///
     /// Raises:
     ///     IndexError: the index is out of bounds, or has more parts than the array has dimensions.
     ///     TypeError: the index has a part of another type.
-    ///     CacheUnsupportedError: the value is no array.
-    ///     CacheError: as `get` raises it.
+    ///     CacheUnsupportedError: the value is not an array.
+    ///     CacheError: as for `get`.
     #[pyo3(signature = (key, index, *, verify=false))]
     fn get_slice<'py>(
         &self,
@@ -173,12 +173,12 @@ impl PyStore {
         self.read(py, &key, |stored| values.decode(py, stored, Reading::Slice(index, check)))
     }
 
-    /// What is known of an entry, without reading its value.
+    /// Describes an entry, without reading its value.
     ///
     /// Returns:
-    ///     A dictionary, among others with `cache_key`, `metadata` (what the value was put with), `data_type`,
+    ///     A dictionary, among others with `cache_key`, `metadata` (the user's), `data_type`,
     ///     `object_type`, `storage_format`, `file_size` (bytes), `created_at` and `accessed_at` (ISO 8601,
-    ///     UTC); `None` if there is no such entry.
+    ///     UTC); `None` if the entry does not exist.
     ///
     /// Raises:
     ///     CacheMetadataError: the database cannot be read.
@@ -190,18 +190,18 @@ impl PyStore {
         found.map(|summary| entries::to_dict(py, &summary)).transpose()
     }
 
-    /// Sets fields of an entry's metadata; other fields and the value stay as they are.
+    /// Sets fields of an entry's metadata; other fields and the value stay unchanged.
     ///
     /// Args:
     ///     key: the key.
     ///     metadata: the fields to set, plain data.
     ///
     /// Returns:
-    ///     Whether there is such an entry.
+    ///     Whether the entry exists.
     ///
     /// Raises:
-    ///     CacheSignatureError: the entry's signature is wrong.
-    ///     CacheSerializationError: a field is no plain data.
+    ///     CacheSignatureError: the entry's signature is invalid.
+    ///     CacheSerializationError: a field is not plain data.
     ///     CacheReadOnlyError: the store is read-only.
     fn update_metadata(&self, py: Python<'_>, key: &Bound<'_, PyAny>, metadata: &Bound<'_, PyDict>) -> PyResult<bool> {
         let Opened { engine: store, .. } = self.opened()?;
@@ -233,7 +233,7 @@ impl PyStore {
     /// Removes an entry.
     ///
     /// Returns:
-    ///     Whether there was one.
+    ///     Whether it existed.
     ///
     /// Raises:
     ///     CacheReadOnlyError: the store is read-only.
@@ -244,7 +244,7 @@ impl PyStore {
         py.detach(|| store.delete(key)).into_py_result()
     }
 
-    /// Whether there is an entry of that key. Its value is not read.
+    /// Whether an entry with that key exists. Does not read its value.
     ///
     /// Raises:
     ///     CacheMetadataError: the database cannot be read.
@@ -255,12 +255,12 @@ impl PyStore {
         Ok(py.detach(|| store.get_entry(key)).into_py_result()?.is_some())
     }
 
-    /// The keys, in their order.
+    /// The keys, in sorted order.
     ///
     /// Args:
-    ///     prefix: only those that begin with it.
-    ///     metadata_filter: only those whose metadata has all of these fields, with equal values. A field that the
-    ///         metadata lacks is one of the entry itself, such as `data_type`.
+    ///     prefix: only keys with this prefix.
+    ///     metadata_filter: only entries whose metadata has all of these fields, with equal values. A field that the
+    ///         metadata lacks is looked up in the entry itself, such as `data_type`.
     ///
     /// Raises:
     ///     CacheUnsupportedError: a comparison such as `{"$gte": 0.9}` in place of a value.
@@ -295,7 +295,7 @@ impl PyStore {
         Ok(list)
     }
 
-    /// What the check of an entry found; `None` if there is no such entry.
+    /// The result of checking an entry; `None` if it does not exist.
     fn _verify<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let Opened { engine: store, .. } = self.opened()?;
         let key = text(key, "key")?;
@@ -310,10 +310,10 @@ impl PyStore {
     ///     key: the key.
     ///
     /// Returns:
-    ///     Whether there is such an entry.
+    ///     Whether the entry exists.
     ///
     /// Raises:
-    ///     CacheError: as `put` raises it; the former value is still there.
+    ///     CacheError: as for `put`; the previous value stays.
     fn update_data(&self, py: Python<'_>, data: &Bound<'_, PyAny>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let Opened { engine: store, values } = self.opened()?;
         let key = entry_key(key)?;
@@ -329,7 +329,7 @@ impl PyStore {
     /// Removes all entries.
     ///
     /// Returns:
-    ///     How many there were.
+    ///     The number of removed entries.
     ///
     /// Raises:
     ///     CacheReadOnlyError: the store is read-only.
@@ -341,11 +341,11 @@ impl PyStore {
 
     /// Replaces the signing key and signs every entry that has a valid signature again.
     ///
-    /// Other processes may go on working; they notice the new key within a second, which this call waits for. Entries
-    /// whose signature is wrong or missing stay as they are.
+    /// Other processes continue to work. They detect the new key within a second, for which this call waits. Entries
+    /// with an invalid or missing signature stay unchanged.
     ///
     /// Returns:
-    ///     How many entries were signed again.
+    ///     The number of entries that were signed again.
     ///
     /// Raises:
     ///     CacheConfigurationError: the store does not sign its entries.
@@ -362,7 +362,7 @@ impl PyStore {
         Ok((totals.entries, totals.bytes))
     }
 
-    /// Releases all resources. Closing twice is no error.
+    /// Releases all resources. Closing twice is not an error.
     ///
     /// Later calls raise `CacheClosedError`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
@@ -372,7 +372,7 @@ impl PyStore {
         }
     }
 
-    /// Whether nothing may be written.
+    /// Whether the store is read-only.
     #[getter]
     fn read_only(&self) -> PyResult<bool> {
         Ok(self.opened()?.engine.is_read_only())

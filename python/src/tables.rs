@@ -1,7 +1,7 @@
 //! Tables: pandas, Polars and Arrow objects to and from the formats of `cacheness_core::formats::table`.
 //!
-//! What is Python about them (indexes, dtypes, attributes) lives in `cacheness._tables`; this module moves Arrow data
-//! across without copying it, and releases the GIL while it is encoded and decoded.
+//! `cacheness._tables` handles the Python side (indexes, dtypes, attributes). This module transfers Arrow data without
+//! copying it, and releases the GIL while encoding and decoding.
 
 mod check;
 mod column;
@@ -38,8 +38,8 @@ pub(crate) use testing::register as register_testing;
 /// The Python module that knows pandas, Polars and PyArrow.
 const MODULE: &str = "cacheness._tables";
 
-/// Encodes a pandas, Polars or Arrow object; `None` where its handlers cannot bring it back as it is. `refused` then says
-/// why, if there is more to say than that it is no table.
+/// Encodes a pandas, Polars or Arrow object; `None` if its handlers cannot restore it unchanged. `refused` then has the
+/// reason, unless the value is simply not a table.
 pub(crate) fn encode(
     value: &Bound<'_, PyAny>,
     config: &CompressionConfig,
@@ -83,7 +83,7 @@ fn encode_described(py: Python<'_>, described: Described, config: &CompressionCo
         false => config.clone(),
     };
     let (schema, batches) = import(stream.bind(py))?;
-    // Polars looks at what it is given.
+    // Polars inspects the value.
     let trusted = options.handler.starts_with("polars");
     let encoded = py.detach(|| {
         if !trusted {
@@ -97,13 +97,13 @@ fn encode_described(py: Python<'_>, described: Described, config: &CompressionCo
     })
 }
 
-/// Whether an error says that a table is for another handler.
+/// Whether an error means that another handler should store the table.
 fn is_refusal(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
     let class = py.import(intern!(py, "cacheness._labels"))?.getattr(intern!(py, "Unsupported"))?;
     Ok(error.is_instance(py, &class))
 }
 
-/// Decodes what [`encode`] encoded, or record batches that Rust wrote. The result belongs to the caller alone.
+/// Decodes a result of [`encode`], or record batches that Rust wrote. The caller owns the result.
 pub(crate) fn decode(py: Python<'_>, stored: Stored) -> PyResult<Py<PyAny>> {
     let object_type = stored.format().object_type.to_string();
     let table =
@@ -111,7 +111,7 @@ pub(crate) fn decode(py: Python<'_>, stored: Stored) -> PyResult<Py<PyAny>> {
     rebuild(py, table, &object_type)
 }
 
-/// Maps an Arrow file instead of reading it; `None` where the payload is none. What comes back is read-only.
+/// Maps an Arrow file instead of reading it; `None` if the payload is not an Arrow file. The result is read-only.
 pub(crate) fn decode_mmap(py: Python<'_>, stored: &Stored) -> PyResult<Option<Py<PyAny>>> {
     let object_type = stored.format().object_type.to_string();
     match py.detach(|| table::decode_mmap(stored)).into_py_result()? {
@@ -123,21 +123,21 @@ pub(crate) fn decode_mmap(py: Python<'_>, stored: &Stored) -> PyResult<Option<Py
 fn rebuild(py: Python<'_>, decoded: table::Table, object_type: &str) -> PyResult<Py<PyAny>> {
     if !is_exportable(&decoded.schema) {
         let error =
-            Error::new(ErrorKind::Serialization, "the table has a name with a NUL, which Python cannot be given");
+            Error::new(ErrorKind::Serialization, "the table has a name with a NUL, which cannot be passed to Python");
         return Err(crate::errors::to_py(error));
     }
     let table = Bound::new(py, Table::new(decoded))?;
     Ok(py.import(MODULE)?.call_method1(intern!(py, "decode"), (table, object_type))?.unbind())
 }
 
-/// Whether the schema passes through the Arrow C interface, whose names are C strings. Arrow panics at some that do not,
-/// and a panic in a callback from C would end the process.
+/// Whether the schema can pass through the Arrow C interface, whose names are C strings. Arrow panics for some that
+/// cannot, and a panic in a callback from C would abort the process.
 fn is_exportable(schema: &SchemaRef) -> bool {
     let schema = std::panic::AssertUnwindSafe(schema);
     std::panic::catch_unwind(|| FFI_ArrowSchema::try_from(schema.as_ref()).is_ok()).unwrap_or(false)
 }
 
-/// What `cacheness._tables.encode` returns.
+/// The result of `cacheness._tables.encode`.
 #[derive(FromPyObject)]
 struct Described {
     stream: Py<PyAny>,
@@ -177,7 +177,7 @@ fn import(stream: &Bound<'_, PyAny>) -> PyResult<(SchemaRef, Vec<RecordBatch>)> 
     })
 }
 
-/// What the door of [`encode`] takes for a refusal.
+/// Whether an exception counts as a refusal by [`encode`].
 fn unsupported(error: PyErr) -> PyErr {
     Python::attach(|py| {
         let refusal = py
@@ -194,7 +194,7 @@ fn unsupported(error: PyErr) -> PyErr {
     })
 }
 
-/// Has `error` say why no table handler took the value before.
+/// Adds the reason why no table handler accepted the value to `error`.
 pub(crate) fn because(py: Python<'_>, error: PyErr, refused: Option<PyErr>) -> PyErr {
     let Some(refused) = refused else { return error };
     let mut last = error.clone_ref(py);
@@ -205,9 +205,9 @@ pub(crate) fn because(py: Python<'_>, error: PyErr, refused: Option<PyErr>) -> P
     error
 }
 
-/// A table on its way to or from Python, with the Arrow C stream interface.
+/// A table passed to or from Python, with the Arrow C stream interface.
 ///
-/// Columns can be taken out one by one; the stream has those that are left.
+/// Columns can be taken out one by one; the stream has the remaining ones.
 #[pyclass(module = "cacheness._core", frozen)]
 pub(crate) struct Table {
     schema: SchemaRef,
@@ -237,13 +237,13 @@ impl Table {
     fn empty_like(source: &Bound<'_, PyAny>) -> PyResult<Self> {
         let schema = match source.hasattr(intern!(source.py(), "__arrow_c_schema__"))? {
             true => source.extract::<PySchema>()?.into_inner(),
-            // The batches are not looked at: those that Polars exports for no rows are malformed for some types.
+            // The batches are not read: Polars exports malformed ones without rows for some types.
             false => source.extract::<AnyRecordBatch>()?.into_reader()?.schema(),
         };
         Ok(Self::new(table::Table { schema, batches: Vec::new(), description: None }))
     }
 
-    /// The description that travelled with the table, or `None`.
+    /// The stored description of the table, or `None`.
     #[getter]
     fn description(&self) -> Option<&str> {
         self.description.as_deref()
@@ -261,7 +261,7 @@ impl Table {
         self.schema.fields().len()
     }
 
-    /// Takes column `index` out: its memory is then the caller's alone. After this the table exports no stream.
+    /// Takes out column `index`: the caller then owns its memory alone. After this the table exports no stream.
     fn take(&self, index: usize) -> PyResult<Column> {
         let mut columns = self.columns.lock();
         let columns = columns.get_or_insert_with(|| {

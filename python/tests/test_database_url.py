@@ -106,7 +106,7 @@ def test_a_database_belongs_to_one_store(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"database_url": ""}, 'database_url is ""\nhint: give the path of a file'),
-        ({"database_url": ":memory:"}, 'metadata_backend = "sqlite_memory" is one in memory'),
+        ({"database_url": ":memory:"}, 'use metadata_backend = "sqlite_memory" for one in memory'),
         (
             {"database_url": "x.db", "metadata_backend": "json"},
             'database_url is given, and the metadata backend is "json"',

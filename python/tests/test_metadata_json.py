@@ -83,7 +83,7 @@ def test_what_is_not_plain_is_named() -> None:
         _core.metadata_dumps({1: 2})
     cycle: dict[str, object] = {}
     cycle["self"] = cycle
-    with pytest.raises(CacheSerializationError, match="nests too deep"):
+    with pytest.raises(CacheSerializationError, match="is nested too deeply"):
         _core.metadata_dumps(cycle)
 
 

@@ -255,7 +255,7 @@ def test_python_finds_equal_members_of_different_types() -> None:
     members = bytes.fromhex("9201cb3ff0000000000000")
     with pytest.raises(CacheSerializationError, match="equal members"):
         _core.plain_loads(b"\xc9" + len(members).to_bytes(4, "big") + b"\x03" + members)
-    with pytest.raises(CacheSerializationError, match="same key"):
+    with pytest.raises(CacheSerializationError, match="duplicate key"):
         _core.plain_loads(bytes.fromhex("8201c0c3c0"))
 
 

@@ -89,7 +89,7 @@ def test_a_refusal_is_the_cause_where_no_other_handler_can(tmp_path: Path) -> No
         for value, why in (
             (pd.Series(1.0, index=pd.date_range("2020", periods=3, freq=Easter())), "frequency"),
             (pd.DataFrame({"a": [object()]}), "objects of"),
-            (bad_text(), "no UTF-8"),
+            (bad_text(), "not UTF-8"),
         ):
             with pytest.raises(CacheError) as info:
                 cache.put(value, x=1)

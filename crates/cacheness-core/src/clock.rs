@@ -1,4 +1,4 @@
-//! Times as the store keeps them, and a clock that tests can move.
+//! Times in the form of the store, and a clock that tests can control.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ impl Timestamp {
     /// The end of the year 9999: Python's `datetime` and ISO 8601 with four digits go no further.
     pub const LAST_DATE: Self = Self(253_402_300_799_999_999);
 
-    /// This time plus `duration`, at the end of time at the latest.
+    /// This time plus `duration`, saturating.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
@@ -37,7 +37,7 @@ impl Timestamp {
     }
 }
 
-/// ISO 8601 in UTC, to the microsecond, as listings show it; microseconds since 1970 for a year that `chrono` has not.
+/// ISO 8601 in UTC, to the microsecond, as in listings; microseconds since 1970 for a year that `chrono` does not support.
 ///
 /// ```
 /// use cacheness_core::clock::Timestamp;
@@ -56,7 +56,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Reads ISO 8601 with an offset from UTC, or `Z`; what is finer than a microsecond is cut off.
+/// Reads ISO 8601 with an offset from UTC, or `Z`; truncates to microseconds.
 impl FromStr for Timestamp {
     type Err = Error;
 
@@ -70,7 +70,7 @@ impl FromStr for Timestamp {
     }
 }
 
-/// Where the time comes from.
+/// The source of the time.
 #[derive(Clone, Default)]
 pub struct Clock(Option<Arc<AtomicI64>>);
 
@@ -81,13 +81,13 @@ impl Clock {
         Self(None)
     }
 
-    /// A clock that stands at `start` until it is moved; its clones move with it.
+    /// A clock that starts at `start` and advances only when told to; its clones advance with it.
     #[must_use]
     pub fn manual(start: Timestamp) -> Self {
         Self(Some(Arc::new(AtomicI64::new(start.0))))
     }
 
-    /// The time now.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
@@ -102,7 +102,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock by `micros` (back, where negative); does nothing to the system's clock.
+    /// Moves a manual clock by `micros` (backwards if negative); does not affect the system's clock.
     pub fn advance(&self, micros: i64) {
         if let Some(manual) = &self.0 {
             manual.fetch_add(micros, Ordering::Relaxed);

@@ -1,6 +1,6 @@
-//! Options of a store and a cache, as both languages and the files know them.
+//! Options of a store and a cache, for both languages and for files.
 //!
-//! Field names are those of the Python configuration classes; [`serde`] gives the JSON and TOML forms, and
+//! Field names are those of the Python configuration classes; [`serde`] defines the JSON and TOML forms, and
 //! [`CacheConfig::read`] reads them. Unknown fields are refused.
 
 mod database;
@@ -17,15 +17,15 @@ use crate::sign::SignedFields;
 pub use limits::{EvictionPolicy, Limits};
 pub(crate) use read::nearest;
 
-/// What a store survives.
+/// The durability of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
-    /// Nothing is lost or torn when a process is killed. A power loss may take the last entries with it, and leaves no
-    /// broken ones: their payloads are noticed by their hashes.
+    /// No entry is lost or torn if a process is killed. A power loss may take the latest entries; hashes detect incomplete
+    /// payloads.
     #[default]
     Normal,
-    /// Nor when the machine loses power: file, directory and database are synced before a write returns.
+    /// Nor if the machine loses power: file, directory and database are synced before a write returns.
     Full,
 }
 
@@ -33,7 +33,7 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Codec {
-    /// Stored as it is.
+    /// Stored uncompressed.
     None,
     /// LZ4 frames: fast, modest ratio.
     Lz4,
@@ -55,7 +55,7 @@ impl Codec {
         }
     }
 
-    /// What a file name gets behind the format's extension.
+    /// The suffix of a file name after the format's extension.
     #[must_use]
     pub fn extension(self) -> &'static str {
         match self {
@@ -66,7 +66,8 @@ impl Codec {
         }
     }
 
-    /// Levels go from 1 to this one. LZ4 has one only, and takes the levels of gzip; without a codec none counts.
+    /// The highest level; the lowest is 1. LZ4 has a single level, and accepts those of gzip; without a codec the level is
+    /// ignored.
     #[must_use]
     pub fn highest_level(self) -> i32 {
         match self {
@@ -83,7 +84,7 @@ impl Codec {
             "zstd" => Ok(Self::Zstd),
             "gzip" => Ok(Self::Gzip),
             other => Err(Error::new(ErrorKind::Unsupported, format!("unknown compression codec {other:?}"))
-                .with_hint("the codecs are none, lz4, zstd and gzip")),
+                .with_hint("use none, lz4, zstd or gzip")),
         }
     }
 }
@@ -104,7 +105,7 @@ pub enum ArrayCodec {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ArrayFormat {
-    /// Blosc2 where a sample says that compression pays, else `.npy`.
+    /// Blosc2 if a sample compresses well, else `.npy`.
     #[default]
     Auto,
     /// Always Blosc2 (`.b2nd`).
@@ -160,12 +161,12 @@ pub struct CompressionConfig {
     pub dataframe_format: TableFormat,
     /// Whether large values are compressed on all cores.
     pub parallel: bool,
-    /// Whether a sample of a large value decides that compression would not pay.
+    /// Whether a sample of a large value decides if it is compressed.
     pub sample: bool,
 }
 
 impl CompressionConfig {
-    /// The same with another codec of plain data and pickles, at the nearest level that it has.
+    /// A copy with another codec for plain data and pickles, at its nearest level.
     #[must_use]
     pub fn with_pickle_codec(&self, codec: Codec) -> Self {
         Self {
@@ -194,20 +195,20 @@ impl Default for CompressionConfig {
     }
 }
 
-/// How keys are made from parameters.
+/// How keys are derived from parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SerializationConfig {
-    /// Paths are encoded by what they lead to, not by name.
+    /// Paths are encoded by the content of their file or directory, not by name.
     pub hash_path_content: bool,
-    /// Objects in lists, tuples, mappings and sets are looked into as outside of them. Collections may be parameters in any
-    /// case.
+    /// `enable_object_introspection` also applies inside lists, tuples, mappings and sets. Collections can always be
+    /// parameters.
     pub enable_collections: bool,
     /// Objects without an encoding of their own are encoded by their parts.
     pub enable_object_introspection: bool,
-    /// How deep tuples may nest.
+    /// The maximum nesting of tuples.
     pub max_tuple_recursive_length: usize,
-    /// How deep collections may nest.
+    /// The maximum nesting of collections.
     pub max_collection_depth: usize,
 }
 
@@ -228,21 +229,21 @@ impl Default for SerializationConfig {
 #[serde(default, deny_unknown_fields)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct SecurityConfig {
-    /// Whether entries are signed when they are written and checked when they are read.
+    /// Whether entries are signed when written and checked when read.
     pub enable_entry_signing: bool,
     /// Name of the key file in the store's directory.
     pub signing_key_file: String,
     /// Keep the key in memory only: entries of an earlier process are then unsigned or invalid.
     pub use_in_memory_key: bool,
-    /// Fields to sign besides the ones that are always signed; `None` signs all.
+    /// Fields to sign besides those that are always signed; `None` signs all.
     pub custom_signed_fields: Option<Vec<String>>,
     /// Whether entries without a signature are served (never their pickles, see `trust_unsigned_pickles`).
     pub allow_unsigned_entries: bool,
-    /// Whether an entry with a wrong signature is deleted when it is met.
+    /// Whether an entry with an invalid signature is deleted when it is read.
     pub delete_invalid_signatures: bool,
-    /// Whether pickles are written and read at all.
+    /// Whether pickles are written and read.
     pub allow_pickle: bool,
-    /// Whether a pickle is decoded although its entry has no valid signature. Whoever can write the directory can then
+    /// Whether a pickle is decoded without a valid signature of its entry. Any user who can write the directory can then
     /// run code in the reading process.
     pub trust_unsigned_pickles: bool,
 }
@@ -262,36 +263,36 @@ impl Default for SecurityConfig {
     }
 }
 
-/// Which entry leaves the memory of the process first.
+/// Which entry is evicted from the memory of the process first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MemoryPolicy {
-    /// The one that was not read for longest.
+    /// The least recently read one.
     #[default]
     Lru,
-    /// The one that was read least often, of those that were not read for longest.
+    /// The least often read one, among the least recently read ones.
     Lfu,
-    /// The one that came first.
+    /// The oldest one.
     Fifo,
     /// A random one.
     Rr,
 }
 
-/// Entries that are kept in the memory of the process, so that a get of one that was read or written before touches no
-/// file. What is kept is always true: changes by other processes are noticed before it is served. Only backends that can
-/// notice them (SQLite with a write-ahead log) have it.
+/// Entries in the memory of the process: a get of an entry that was read or written before touches no file. They are never
+/// stale: changes by other processes are detected before an entry is served. Only backends that can detect them (SQLite
+/// with a write-ahead log) support this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MemoryConfig {
     /// Whether entries are kept in memory.
     pub enable_memory_cache: bool,
-    /// Which one leaves first.
+    /// Which one is evicted first.
     pub memory_cache_type: MemoryPolicy,
-    /// How many at most.
+    /// The maximum number of entries.
     pub memory_cache_maxsize: usize,
-    /// How many megabytes (2^20 bytes) at most, payloads inside entries included.
+    /// The maximum size in megabytes (2^20 bytes), including payloads inside entries.
     pub memory_cache_max_mb: f64,
-    /// How long at most, in seconds; then the entry is read and its signature checked again.
+    /// The maximum time in seconds; then the entry is read and its signature checked again.
     pub memory_cache_ttl_seconds: f64,
 }
 
@@ -353,21 +354,21 @@ pub struct StoreConfig {
     pub database_url: Option<String>,
     /// What the store survives.
     pub durability: Durability,
-    /// Payloads up to this many bytes travel inside the entry.
+    /// Payloads up to this many bytes are stored inside the entry.
     pub inline_threshold_bytes: u64,
-    /// How many hexadecimal digits name the directories that blobs are spread over; 0 to 4.
+    /// The number of characters in the names of the directories that blobs are spread over; 0 to 4.
     pub shard_chars: u8,
     /// Equal payloads share one blob.
     pub content_addressable: bool,
     /// Whether a payload's hash is checked when it is read.
     pub verify_cache_integrity: bool,
-    /// Whether the encoding of the parameters is kept in the entry.
+    /// Whether the entry stores the encoding of the parameters.
     pub store_cache_key_params: bool,
-    /// Entries kept in memory.
+    /// Entries in memory.
     pub memory: MemoryConfig,
     /// How payloads are compressed.
     pub compression: CompressionConfig,
-    /// How keys are made.
+    /// How keys are derived.
     pub serialization: SerializationConfig,
     /// Signatures and pickles.
     pub security: SecurityConfig,
@@ -394,7 +395,7 @@ impl Default for StoreConfig {
 }
 
 impl StoreConfig {
-    /// Refuses values that make no sense, before anything is opened.
+    /// Refuses invalid values, before the store is opened.
     pub fn check(&self) -> Result<()> {
         let wrong = |what: String, hint: &'static str| Err(Error::new(ErrorKind::InvalidInput, what).with_hint(hint));
         let CompressionConfig {
@@ -443,15 +444,15 @@ impl StoreConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheConfig {
-    /// Whether the cache is a store: nothing expires unless its `put` says so, and nothing is evicted, whatever
-    /// `default_ttl_seconds` and `limits` say. What it puts is pinned, so that other caches do not evict it either.
+    /// Whether the cache is a store: nothing expires unless its `put` sets a time to live, and nothing is evicted, whatever
+    /// `default_ttl_seconds` and `limits` are. Its puts pin their entries, so that other caches do not evict them either.
     pub storage_mode: bool,
-    /// Seconds that an entry is served for unless its `put` says otherwise; `None` for ever.
+    /// Seconds that an entry is served unless its `put` sets a time to live; `None` for no limit.
     pub default_ttl_seconds: Option<f64>,
-    /// How much it may hold.
+    /// Limits of size, number and age.
     pub limits: Limits,
     /// Seconds that a computation waits for another process to compute a value that it needs, before it computes that
-    /// value as well. A caller that is not inside a computation itself waits as long as the other process lives.
+    /// value too. A caller outside of computations waits as long as the other process lives.
     pub flight_patience_seconds: f64,
     /// Options of the store.
     pub store: StoreConfig,
@@ -470,7 +471,7 @@ impl Default for CacheConfig {
 }
 
 impl CacheConfig {
-    /// Refuses values that make no sense, before anything is opened.
+    /// Refuses invalid values, before the store is opened.
     pub fn check(&self) -> Result<()> {
         lifetime("default_ttl_seconds", self.default_ttl_seconds)?;
         self.limits.check()?;
@@ -478,7 +479,7 @@ impl CacheConfig {
         self.store.check()
     }
 
-    /// How long entries are served by default, in seconds, and how many there may be.
+    /// The default time to live in seconds, and the limits.
     pub(crate) fn lifetimes(&self) -> (Option<f64>, Limits) {
         match self.storage_mode {
             true => (None, Limits::NONE),
@@ -490,25 +491,25 @@ impl CacheConfig {
     pub(crate) fn flight_patience(&self) -> Result<Duration> {
         Duration::try_from_secs_f64(self.flight_patience_seconds).map_err(|_| {
             let seconds = self.flight_patience_seconds;
-            let what = format!("flight_patience_seconds is {seconds:?}, which is no length of time");
+            let what = format!("flight_patience_seconds is {seconds:?}, which is not a valid duration");
             Error::new(ErrorKind::InvalidInput, what).with_hint("give a number of seconds that is zero or more")
         })
     }
 }
 
-/// Seconds as a duration; negative, infinite and absurd ones are refused by name.
+/// Seconds as a duration; negative, infinite and excessive values are refused.
 pub fn ttl_duration(seconds: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| {
-        Error::new(ErrorKind::InvalidInput, format!("ttl_seconds is {seconds:?}, which is no length of time"))
+        Error::new(ErrorKind::InvalidInput, format!("ttl_seconds is {seconds:?}, which is not a valid duration"))
             .with_hint("give a number of seconds that is zero or more, or None for an entry that never expires")
     })
 }
 
-/// Refuses a time to live that no entry could have: that of the option `name`.
+/// Refuses an invalid time to live in the option `name`.
 fn lifetime(name: &str, seconds: Option<f64>) -> Result<()> {
     match seconds {
         Some(seconds) if seconds <= 0.0 || Duration::try_from_secs_f64(seconds).is_err() => {
-            Err(Error::new(ErrorKind::InvalidInput, format!("{name} is {seconds:?}, which is no length of time"))
+            Err(Error::new(ErrorKind::InvalidInput, format!("{name} is {seconds:?}, which is not a valid duration"))
                 .with_hint("give a number of seconds greater than zero, or None for no limit"))
         }
         _ => Ok(()),

@@ -1,4 +1,4 @@
-//! The one error type of the engine: a kind to act on, a sentence to read, a hint to render once.
+//! The engine's only error type: a kind to act on, a message to read, a hint to show once.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,13 +9,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The cause of an [`Error`].
 pub type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// What kind of failure an [`Error`] is; decides how a caller reacts.
+/// The kind of an [`Error`]; callers act on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// An argument or option makes no sense.
+    /// An argument or option is invalid.
     InvalidInput,
-    /// A parameter has no stable encoding, so no key can be made from it.
+    /// A parameter has no stable encoding, so no key can be derived from it.
     KeyEncoding,
     /// A value cannot be encoded in, or decoded from, its storage format.
     Serialization,
@@ -27,23 +27,23 @@ pub enum ErrorKind {
     Storage,
     /// A payload does not have the hash or the length that its entry records.
     Integrity,
-    /// An entry's signature is missing or wrong.
+    /// An entry's signature is missing or invalid.
     Signature,
     /// A pickle was refused by the security configuration.
     PickleRefused,
-    /// The value's format or type cannot be read here (a pickle in Rust, a missing package, a feature that is off).
+    /// The value's format or type cannot be read here (a pickle in Rust, a missing package, a disabled feature).
     Unsupported,
     /// The directory is not a store, or not a directory.
     NotAStore,
     /// The store was written by a newer release.
     NewerFormat,
-    /// The store, its directory or its file system can only be read.
+    /// The store, its directory or its file system is read-only.
     ReadOnly,
     /// The cache or store has been closed.
     Closed,
     /// Another process or thread held a lock for too long.
     Busy,
-    /// The value does not fit into the limits of the cache.
+    /// The value exceeds the limits of the cache.
     Full,
     /// The caller's computation of a value failed.
     Computation,
@@ -69,8 +69,8 @@ impl ErrorKind {
 
 /// An error of the engine.
 ///
-/// `Display` says what was wrong and where; it never repeats [`source`](std::error::Error::source). What to do about it
-/// is in [`Error::hint`].
+/// `Display` says what was wrong and where; it never repeats [`source`](std::error::Error::source). [`Error::hint`] says
+/// what to do about it.
 pub struct Error {
     inner: Box<Inner>,
 }
@@ -87,7 +87,7 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of `kind` whose sentence is `message`.
+    /// An error of `kind` with this message.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             inner: Box::new(Inner {
@@ -102,28 +102,28 @@ impl Error {
         }
     }
 
-    /// Adds what to do about it.
+    /// Adds a hint on what to do about it.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.inner.hint = Some(hint.into());
         self
     }
 
-    /// Adds the error that caused this one.
+    /// Adds the cause of this error.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
         self.inner.source = Some(source.into());
         self
     }
 
-    /// The same error of a change that may have happened all the same: see [`Error::is_uncertain`].
+    /// Marks the error of a change whose outcome is unknown: see [`Error::is_uncertain`].
     #[must_use]
     pub fn uncertain(mut self) -> Self {
         self.inner.uncertain = true;
         self
     }
 
-    /// The same error of a change for which there was no room: see [`Error::is_no_space`].
+    /// Marks the error of a change for which there was no space: see [`Error::is_no_space`].
     #[must_use]
     pub fn for_want_of_space(mut self) -> Self {
         self.inner.no_space = true;
@@ -131,33 +131,33 @@ impl Error {
             .with_hint("free some space on this file system, or move the store to another one")
     }
 
-    /// The same error under another kind.
+    /// The same error with another kind.
     #[must_use]
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.inner.kind = kind;
         self
     }
 
-    /// Puts `context` and a colon before the sentence.
+    /// Puts `context` and a colon before the message.
     #[must_use]
     pub fn within(mut self, context: impl fmt::Display) -> Self {
         self.inner.message = format!("{context}: {}", self.inner.message).into();
         self
     }
 
-    /// What kind of failure this is.
+    /// The kind of this error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
     }
 
-    /// What to do about it, where something is known.
+    /// What to do about it, if known.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.inner.hint.as_deref()
     }
 
-    /// Shows the sentence and those of its causes, with a colon between them: for a line of a log, or of a terminal.
+    /// Displays the message and those of its causes, separated by colons: for a line of a log, or of a terminal.
     #[must_use]
     pub fn with_causes(&self) -> WithCauses<'_> {
         WithCauses(self)
@@ -183,7 +183,7 @@ impl Error {
         self.inner.uncertain
     }
 
-    /// Whether the file system is full, or the user's share of it.
+    /// Whether the file system, or the user's quota, is full.
     #[must_use]
     pub fn is_no_space(&self) -> bool {
         self.inner.no_space
@@ -194,7 +194,7 @@ impl Error {
         Self::new(ErrorKind::Storage, format!("{action}")).named_by_system(&source).with_source(source)
     }
 
-    /// The failure of a computation whose value was to be kept; `source` says what failed.
+    /// The failure of a computation whose value was to be stored; `source` is its error.
     ///
     /// ```
     /// use cacheness_core::{Error, ErrorKind};
@@ -207,15 +207,14 @@ impl Error {
         Self::new(ErrorKind::Computation, "the computation of a value failed").with_source(source)
     }
 
-    /// The same error, whose cause the operating system names: of the kind and with the hint that belong to it. One that
-    /// says nothing in particular changes nothing.
+    /// Sets the kind and the hint that belong to the operating system's error, if it has specific ones.
     #[must_use]
     pub fn named_by_system(self, cause: &std::io::Error) -> Self {
         use rustix::io::Errno;
         let (kind, hint) = match Errno::from_io_error(cause) {
             Some(Errno::NOSPC | Errno::DQUOT) => return self.for_want_of_space(),
             Some(Errno::ACCESS | Errno::PERM) => {
-                (ErrorKind::ReadOnly, "check who owns the directory and its permissions")
+                (ErrorKind::ReadOnly, "check the owner and the permissions of the directory")
             }
             Some(Errno::ROFS) => (
                 ErrorKind::ReadOnly,
@@ -273,7 +272,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// An error type that can hold an error of the cache beside its own: every one that implements `From<cacheness::Error>`.
+/// An error type that can hold an error of the cache: every type that implements `From<cacheness::Error>`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot hold an error of the cache",
     note = "an error type of your own: implement `From<cacheness::Error>` for it",
@@ -285,7 +284,7 @@ pub trait HoldsError: From<Error> {}
 #[diagnostic::do_not_recommend]
 impl<E: From<Error>> HoldsError for E {}
 
-/// For functions that return `std::io::Result`. The kind is that of the system's error, where one is the cause.
+/// For functions that return `std::io::Result`. The kind is that of the system's error, if one is the cause.
 impl From<Error> for std::io::Error {
     fn from(error: Error) -> Self {
         use std::io::ErrorKind as Io;
@@ -307,7 +306,7 @@ impl From<Error> for std::io::Error {
     }
 }
 
-/// For functions whose errors are sentences: that of the error, then those of its causes.
+/// For functions whose errors are strings: the message of the error, then those of its causes.
 impl From<Error> for String {
     fn from(error: Error) -> Self {
         let mut sentences = error.to_string();

@@ -9,7 +9,7 @@ use crate::sync::per_process;
 
 per_process!(static POOL: Option<ThreadPool>);
 
-/// Calls `work` where `rayon` finds a pool of this process; on the calling thread if no thread can be started.
+/// Calls `work` inside this process's `rayon` pool; on the calling thread if no thread can be started.
 pub fn run<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     match pool() {
         Some(threads) => threads.install(work),
@@ -23,10 +23,10 @@ pub fn threads() -> usize {
     pool().map_or(1, ThreadPool::current_num_threads)
 }
 
-/// Calls `own` on this thread while `others` runs on up to `helpers` threads of the pool, at most once per core that is
-/// left. Returns when all have returned.
+/// Calls `own` on this thread while `others` runs on up to `helpers` threads of the pool, at most once per remaining core.
+/// Returns when all have returned.
 ///
-/// `others` must do no harm if it runs late or not at all: a machine of one core gives it no thread.
+/// `others` must be harmless if it runs late or not at all: on a machine with one core it gets no thread.
 pub fn beside<R>(helpers: usize, own: impl FnOnce() -> R, others: impl Fn() + Sync) -> R {
     let helpers = helpers.min(threads() - 1);
     let Some(threads) = pool().filter(|_| helpers > 0) else { return own() };
@@ -40,7 +40,7 @@ pub fn beside<R>(helpers: usize, own: impl FnOnce() -> R, others: impl Fn() + Sy
 }
 
 /// Calls `work` with every item of `items`, on this thread and up to `helpers` of the pool. After the first error, which it
-/// returns, no further item is begun.
+/// returns, no further item is started.
 pub fn share<T: Send, E: Send>(
     helpers: usize,
     items: impl Iterator<Item = T> + Send,
@@ -65,7 +65,7 @@ pub fn share<T: Send, E: Send>(
 fn pool() -> Option<&'static ThreadPool> {
     let start = || {
         let threads = ThreadPoolBuilder::new().thread_name(|i| format!("cacheness-{i}")).build();
-        threads.map_err(|error| log::warn!("cannot start threads, working on one: {error}")).ok()
+        threads.map_err(|error| log::warn!("cannot start threads, using one: {error}")).ok()
     };
     POOL.get_or_make(start).as_ref()
 }

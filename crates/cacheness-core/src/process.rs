@@ -1,13 +1,13 @@
-//! Telling a forked child from its parent without asking the system each time.
+//! Detection of forks without a system call each time.
 //!
-//! Threads do not exist in a forked child, and a lock that one of them held stays locked there for ever. What has either
-//! is therefore kept in a [`PerProcess`], of which a child makes its own.
+//! A forked child has no other threads, and a lock that one of them held is never released there. Values with threads or
+//! locks are therefore kept in a [`PerProcess`]; a child creates its own.
 
 use std::sync::atomic::Ordering;
 
 use crate::sync::AtomicPtr;
 
-/// How many forks lie between the first process that called this and the calling one.
+/// The number of forks between the first process that called this and the calling one.
 #[cfg(unix)]
 #[must_use]
 pub fn forks() -> u64 {
@@ -31,23 +31,23 @@ pub fn forks() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
 
-/// Has `handler` called in every child that is forked from now on, before anything else runs there.
+/// Registers `handler` to run in every child forked from now on, before any other code.
 ///
 /// # Safety
-/// It does only what is safe after a fork: atomics and system calls.
+/// `handler` does only what is safe after a fork: atomics and system calls.
 #[cfg(unix)]
 #[allow(unsafe_code)]
 pub(crate) unsafe fn in_children(handler: extern "C" fn()) {
-    // Miri knows neither forks nor this function.
+    // Miri supports neither forks nor this function.
     if cfg!(miri) {
         return;
     }
-    // SAFETY: the caller vouches for the handler, and no runtime unloads this library.
+    // SAFETY: the caller guarantees the handler's safety, and no runtime unloads this library.
     let result = unsafe { libc::pthread_atfork(None, None, Some(handler)) };
     assert_eq!(result, 0, "pthread_atfork fails only without memory");
 }
 
-/// How many forks lie between the first process and this one: there are none here.
+/// The number of forks between the first process and this one: always 0 here.
 #[cfg(not(unix))]
 #[must_use]
 pub fn forks() -> u64 {
@@ -59,10 +59,9 @@ struct Slot<T> {
     value: T,
 }
 
-/// A value that each process makes for itself when it first asks for it.
+/// A value that each process creates at its first use.
 ///
-/// What a child inherits is left alone: neither used, because a thread that is gone may have left it half changed, nor
-/// dropped.
+/// A child neither uses nor drops the inherited value: a thread that no longer exists may have left it half changed.
 pub struct PerProcess<T> {
     slot: AtomicPtr<Slot<T>>,
     /// Drops and shares a `T`, as far as the compiler can see.
@@ -77,14 +76,14 @@ impl<T: Send + Sync> PerProcess<T> {
         Self { slot: AtomicPtr::new(std::ptr::null_mut()), owns: std::marker::PhantomData }
     }
 
-    /// Nothing yet. Loom makes nothing at compile time.
+    /// Nothing yet. Loom cannot create it at compile time.
     #[cfg(loom)]
     #[must_use]
     pub fn new() -> Self {
         Self { slot: AtomicPtr::new(std::ptr::null_mut()), owns: std::marker::PhantomData }
     }
 
-    /// This process's value, made by `make` if there is none.
+    /// This process's value, created by `make` at the first use.
     #[allow(unsafe_code)]
     pub fn get_or_make(&self, make: impl FnOnce() -> T) -> &T {
         let forks = forks();
@@ -100,7 +99,7 @@ impl<T: Send + Sync> PerProcess<T> {
             // SAFETY: as above.
             Ok(_) => unsafe { &(*fresh).value },
             Err(other) => {
-                // SAFETY: nobody else has seen `fresh`; and only a thread of this process can have been faster.
+                // SAFETY: no other thread has seen `fresh`, and only a thread of this process can have been faster.
                 unsafe {
                     drop(Box::from_raw(fresh));
                     &(*other).value
@@ -119,9 +118,9 @@ impl<T: Send + Sync> Default for PerProcess<T> {
 impl<T> Drop for PerProcess<T> {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
-        // Nobody else is left: as good as `get_mut`, which loom does not have.
+        // No other reference exists: equivalent to `get_mut`, which loom does not have.
         let slot = self.slot.load(Ordering::Relaxed);
-        // SAFETY: the pointer is null or comes from `Box::into_raw`; nobody can borrow from `self` any more.
+        // SAFETY: the pointer is null or comes from `Box::into_raw`; no borrow of `self` can exist any more.
         unsafe {
             if slot.as_ref().is_some_and(|slot| slot.forks == forks()) {
                 drop(Box::from_raw(slot));

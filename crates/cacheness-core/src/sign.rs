@@ -2,7 +2,7 @@
 //!
 //! A signature is HMAC-SHA256, under a key of 32 random bytes, of the BLAKE3 digest of the signed fields. Hashing the
 //! fields first keeps the HMAC to two blocks; both hashes are collision-resistant, so it is as strong as signing the
-//! fields themselves. The payload is bound in by its own BLAKE3 digest, which is one of the fields.
+//! fields themselves. The payload is bound by its own BLAKE3 digest, which is one of the fields.
 //! Format: `docs/formats/store.md`.
 
 mod key_file;
@@ -25,13 +25,12 @@ use crate::error::{Error, ErrorKind, Result};
 const KEY_SIZE: usize = 32;
 const DOMAIN: &[u8] = b"cacheness entry signature 1\0";
 
-/// How long a process may go on with the keys that it knows before it reads the file again. By the system's clock, which
-/// goes on where that of a store is stopped.
+/// How long a process may use its keys before it reads the file again. Measured by the system's clock, because the clock of
+/// a store may be stopped.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// Fields that a signature covers whatever the configuration says: without them it would not say which payload of which
-/// key it is for, and how it is decoded. `prefix` is part of what the key is made from; `actual_path` leads to a payload
-/// that has the signed digest, or is refused.
+/// Fields that a signature always covers: without them it would not bind the payload to its key and to its decoder.
+/// `prefix` is part of the input of the key; a payload at `actual_path` is refused unless it has the signed digest.
 const ALWAYS: &[&str] = &[
     "cache_key",
     "file_hash",
@@ -45,7 +44,7 @@ const ALWAYS: &[&str] = &[
     "actual_path",
 ];
 
-/// Fields that `custom_signed_fields` may leave out.
+/// Fields that `custom_signed_fields` may omit.
 const OPTIONAL: &[(&str, u32)] = &[
     ("created_at", 1 << 0),
     ("expires_at", 1 << 1),
@@ -58,7 +57,7 @@ const OPTIONAL: &[(&str, u32)] = &[
 
 const ALL_OPTIONAL: u32 = (1 << OPTIONAL.len()) - 1;
 
-/// Which of the optional fields are signed.
+/// The optional fields that are signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedFields(u32);
 
@@ -82,7 +81,7 @@ impl SignedFields {
                 };
                 return Err(Error::new(
                     ErrorKind::InvalidInput,
-                    format!("custom_signed_fields names {name:?}, which is no field of an entry"),
+                    format!("custom_signed_fields names {name:?}, which is not a field of an entry"),
                 )
                 .with_hint(hint));
             }
@@ -95,10 +94,10 @@ impl SignedFields {
     }
 }
 
-/// What a check of a signature found.
+/// The result of checking a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureState {
-    /// Signed, and nothing has changed since.
+    /// Signed, and unchanged since.
     Valid,
     /// Not signed.
     Unsigned,
@@ -125,7 +124,7 @@ impl Key {
     fn random() -> Result<Self> {
         let mut bytes = [0; KEY_SIZE];
         getrandom::fill(&mut bytes)
-            .map_err(|e| Error::new(ErrorKind::Storage, format!("the system gives no random bytes: {e}")))?;
+            .map_err(|e| Error::new(ErrorKind::Storage, format!("cannot get random bytes from the system: {e}")))?;
         Ok(Self::new(bytes))
     }
 
@@ -145,7 +144,7 @@ struct Keys {
 }
 
 impl Keys {
-    /// Takes other keys; whether they are others.
+    /// Replaces the keys; returns whether they differ.
     fn replace(&mut self, list: Vec<Key>) -> bool {
         let bytes = |list: &[Key]| list.iter().map(|key| key.bytes).collect::<Vec<_>>();
         if bytes(&list) == bytes(&self.list) {
@@ -159,7 +158,7 @@ impl Keys {
     }
 }
 
-/// Says which key has made a signature, among those of one [`Signer`].
+/// Identifies the key of a signature, among those of one [`Signer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SigningKey {
     generation: u64,
@@ -170,9 +169,9 @@ pub struct SigningKey {
 /// Signs entries and checks their signatures.
 pub struct Signer {
     keys: RwLock<Keys>,
-    /// Held while the keys are being replaced.
+    /// Held while the keys are replaced.
     rotating: Mutex<()>,
-    /// It has been said that the file cannot be read.
+    /// Whether the warning that the file cannot be read has been logged.
     complained: AtomicBool,
     path: Option<PathBuf>,
     fields: SignedFields,
@@ -185,18 +184,18 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// A signer whose key lives and ends with it.
+    /// A signer with a key in memory only.
     pub fn in_memory(fields: SignedFields) -> Result<Self> {
         Ok(Self::with_keys(vec![Key::random()?], None, fields))
     }
 
-    /// A signer with the key in the file at `path`, which is made (mode 0600) where there is none.
+    /// A signer with the key in the file at `path`, which is created (mode 0600) if it does not exist.
     pub fn from_file(path: &Path, fields: SignedFields) -> Result<Self> {
         let keys = match key_file::read(path)? {
             Some(keys) => keys,
             None => {
                 key_file::write(path, &[Key::random()?], Overwrite::No)?;
-                // Another process may have been first: what is in the file counts.
+                // Another process may have been first: the content of the file counts.
                 key_file::read(path)?.ok_or_else(|| {
                     Error::new(ErrorKind::Storage, format!("the signing key {} has been removed", path.display()))
                 })?
@@ -205,7 +204,7 @@ impl Signer {
         Ok(Self::with_keys(keys, Some(path.to_owned()), fields))
     }
 
-    /// A signer with the key in the file at `path`; `None` where there is no such file.
+    /// A signer with the key in the file at `path`; `None` if the file does not exist.
     pub fn from_existing_file(path: &Path, fields: SignedFields) -> Result<Option<Self>> {
         Ok(key_file::read(path)?.map(|keys| Self::with_keys(keys, Some(path.to_owned()), fields)))
     }
@@ -250,8 +249,8 @@ impl Signer {
         if entry.digest.is_none() {
             return Ok(SignatureState::Invalid);
         }
-        // A key that has been rotated away is not to be accepted by those who only read. Where the file cannot be read
-        // now, who has its keys goes on reading.
+        // Readers must not accept a key that was rotated away. If the file cannot be read now, a process that has the keys
+        // continues to read.
         match self.refresh() {
             Ok(()) => {}
             Err(error) if !self.complained.swap(true, Ordering::Relaxed) => log::warn!("{}", error.with_causes()),
@@ -270,7 +269,7 @@ impl Signer {
     /// Begins to replace the keys.
     ///
     /// # Errors
-    /// `Busy` while another rotation goes on, in this process or in another one.
+    /// `Busy` during another rotation, in this process or in another one.
     pub fn rotate(&self) -> Result<Rotation<'_>> {
         let thread = self.rotating.try_lock().ok_or_else(key_file::being_rotated)?;
         let file = self.path.as_deref().map(Lock::take).transpose()?;
@@ -278,13 +277,13 @@ impl Signer {
         Ok(Rotation { signer: self, keys: Vec::new(), _file: file, _thread: thread })
     }
 
-    /// Writes the keys into the file and takes them.
+    /// Writes the keys to the file and uses them.
     fn write(&self, list: Vec<Key>) -> Result<()> {
         if let Some(path) = &self.path {
             key_file::write(path, &list, Overwrite::Yes)?;
         }
         let mut keys = self.keys.write();
-        // Who has read the file before this does not take back what is newer.
+        // A thread that read the file before this must not replace newer keys.
         keys.checked_at = Instant::now();
         keys.replace(list);
         Ok(())
@@ -301,14 +300,14 @@ impl Signer {
         Ok(())
     }
 
-    /// Reads the key file again; whether it has changed. A file that is gone leaves the keys as they are.
+    /// Reads the key file again; returns whether it has changed. If the file is gone, the keys stay.
     fn reload(&self) -> Result<bool> {
         let Some(path) = &self.path else { return Ok(false) };
-        // Before it is read: what is written meanwhile is found the next time.
+        // Before reading: a change meanwhile is found the next time.
         let now = Instant::now();
         let list = key_file::read(path)?;
         let mut keys = self.keys.write();
-        // Another thread may have read what is newer.
+        // Another thread may have read newer keys.
         if keys.checked_at > now {
             return Ok(true);
         }
@@ -355,12 +354,12 @@ impl Signer {
     }
 }
 
-/// The keys of a [`Signer`] while they are replaced. Dropped before its end, it leaves a new key that signs and old ones
-/// that are still accepted.
+/// The keys of a [`Signer`] during a rotation. If dropped before [`Rotation::end`], it leaves a new key that signs and old
+/// ones that are still accepted.
 #[must_use]
 pub struct Rotation<'a> {
     signer: &'a Signer,
-    /// The key that signs from now on, and those that are dropped in the end.
+    /// The key that signs from now on, and those to drop at the end.
     keys: Vec<[u8; KEY_SIZE]>,
     _file: Option<Lock>,
     _thread: MutexGuard<'a, ()>,
@@ -373,8 +372,8 @@ impl fmt::Debug for Rotation<'_> {
 }
 
 impl Rotation<'_> {
-    /// Puts a new key in front of the present ones, which go on verifying until [`Rotation::end`]. Where rotations that
-    /// did not end have left as many keys as there may be, the first of them stays: `false`.
+    /// Puts a new key in front of the current ones, which still verify until [`Rotation::end`]. Returns `false` if unfinished
+    /// rotations have left the maximum number of keys; the first of them then stays.
     pub fn begin(&mut self) -> Result<bool> {
         let mut list = self.signer.keys.read().list.clone();
         let is_new = list.len() < key_file::MOST;
@@ -396,11 +395,8 @@ impl Rotation<'_> {
         let mut list = self.signer.keys.read().list.clone();
         list.retain(|key| !old.contains(&key.bytes));
         if list.first().is_none_or(|first| first.bytes != *new) {
-            return Err(Error::new(
-                ErrorKind::Signature,
-                "the signing key has been replaced by somebody else meanwhile",
-            )
-            .with_hint("put the right file back, and rotate the key again"));
+            return Err(Error::new(ErrorKind::Signature, "another program has replaced the signing key meanwhile")
+                .with_hint("restore the right file, and rotate the key again"));
         }
         self.signer.write(list)
     }

@@ -1,7 +1,7 @@
-//! The locks and atomics of what the engine synchronises by itself: those of `parking_lot` and the standard library, and
-//! under `--cfg loom` those of loom, which tries the orders in which threads can run (`scripts/loom.sh`).
+//! The locks and atomics of the engine's own synchronisation: those of `parking_lot` and the standard library, and under
+//! `--cfg loom` those of loom, which tries the orders in which threads can run (`scripts/loom.sh`).
 //!
-//! Counters that only make numbers or are shown to people stay outside: each would double the orders to be tried.
+//! Counters for unique numbers or for display are not included: each would double the orders to try.
 
 #[cfg(not(loom))]
 mod real {
@@ -10,7 +10,7 @@ mod real {
     pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 }
 
-/// Loom's types with the methods of the real ones. No wait ends by itself: whoever waits in vain is a deadlock, which loom
+/// Loom's types with the methods of the real ones. No wait times out: a thread that waits in vain is a deadlock, which loom
 /// reports.
 #[cfg(loom)]
 mod real {
@@ -81,7 +81,7 @@ mod real {
 
 pub(crate) use real::*;
 
-/// A static `PerProcess`. Each order that loom tries has one of its own.
+/// A static `PerProcess`. Each order that loom tries has its own.
 macro_rules! per_process {
     (static $name:ident: $of:ty) => {
         #[cfg(not(loom))]
@@ -97,8 +97,8 @@ pub(crate) use per_process;
 
 #[cfg(all(test, loom))]
 pub(crate) mod model {
-    /// Tries the orders in which the threads of `model` can run, with at most so many preemptions: switches where a thread
-    /// could have gone on. `LOOM_MAX_PREEMPTIONS` says another number.
+    /// Tries the orders in which the threads of `model` can run, up to a number of preemptions: switches away from a thread
+    /// that could continue. `LOOM_MAX_PREEMPTIONS` overrides the number.
     pub(crate) fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));

@@ -1,18 +1,18 @@
-//! BLAKE3 of a payload piece by piece: in any order, on any core, each piece while it is in the cache of that core.
+//! BLAKE3 of a payload in pieces: in any order, on any core, each piece while it is in the cache of that core.
 //!
-//! BLAKE3 hashes a tree, and pieces of [`PIECE`] bytes are whole subtrees of it. The digest is the one that hashing
-//! everything in one go gives.
+//! BLAKE3 hashes a tree, and pieces of [`PIECE`] bytes are complete subtrees of it. The digest is the same as that of
+//! hashing everything at once.
 
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 
-/// Bytes of a piece: a power of two, large enough for all lanes of the processor, small enough for its second cache, and
-/// for the eight pieces of a megabyte to be shared evenly by two cores of which one wakes up late.
+/// Bytes of a piece: a power of two, large enough for all lanes of the processor, small enough for its L2 cache, and for two
+/// cores to share the eight pieces of a megabyte evenly even if one wakes up late.
 pub(crate) const PIECE: usize = 128 << 10;
 
-/// What [`digest`] needs to know of a piece.
+/// The input of [`digest`] for a piece.
 pub(crate) type Piece = ChainingValue;
 
-/// How many pieces `size` bytes have; [`digest`] takes two or more.
+/// The number of pieces of `size` bytes; [`digest`] needs at least two.
 pub(crate) fn count(size: usize) -> usize {
     size.div_ceil(PIECE)
 }
@@ -28,7 +28,7 @@ pub(crate) fn piece<'a>(number: usize, parts: impl IntoIterator<Item = &'a [u8]>
     hasher.finalize_non_root()
 }
 
-/// The digest of the payload that consists of `pieces`.
+/// The digest of the payload made of `pieces`.
 ///
 /// # Panics
 /// If there are fewer than two.
@@ -48,7 +48,7 @@ fn subtree(pieces: &[Piece]) -> Piece {
     }
 }
 
-/// How many of `count` pieces are in the left subtree: the largest power of two that leaves some for the right one.
+/// How many of `count` pieces are in the left subtree: the largest power of two below `count`.
 fn left(count: usize) -> usize {
     count.next_power_of_two() / 2
 }

@@ -52,7 +52,7 @@ fn tags_are_found_in_any_order_of_fields() {
 fn what_is_no_metadata_is_refused_by_name() {
     let errors = [
         ("", "not valid JSON"),
-        ("[1]", "no JSON object"),
+        ("[1]", "not a JSON object"),
         (r#"{"$tuple":[1]}"#, "not a map"),
         (r#"{"a":{"$nonsense":1}}"#, r#"metadata["a"] has the unknown tag "$nonsense""#),
         (r#"{"a":[{"$bytes":"?"}]}"#, r#"metadata["a"][0]"#),

@@ -1,7 +1,7 @@
-//! What is fuzzed: functions that take bytes from outside and panic where something does not hold.
+//! Fuzz targets: functions that take bytes from outside and panic if a property is violated.
 //!
-//! A coverage-guided fuzzer calls them from `fuzz/` (`make fuzz`), an ordinary test with the corpora that are kept there
-//! and with what a few thousand mutations make of them (`tests/replay.rs`).
+//! A coverage-guided fuzzer calls them from `fuzz/` (`make fuzz`); an ordinary test calls them with the corpora there and a
+//! few thousand mutations of them (`tests/replay.rs`).
 
 mod arrays;
 mod config;
@@ -17,18 +17,18 @@ use cacheness_core::ErrorKind;
 use cacheness_core::entry::Format;
 use cacheness_core::payload::Stored;
 
-/// Something that takes bytes from outside.
+/// A fuzz target.
 #[derive(Clone, Copy)]
 pub struct Target {
     /// The name of its corpus and of its binary.
     pub name: &'static str,
-    /// Panics if something does not hold.
+    /// Panics if a property is violated.
     pub run: fn(&[u8]),
-    /// How many mutated inputs the test tries: those of an expensive target are fewer.
+    /// How many mutated inputs the test tries; fewer for an expensive target.
     pub iterations: u32,
 }
 
-/// All of them.
+/// All targets.
 pub const TARGETS: &[Target] = &[
     Target { name: "keys", run: keys::run, iterations: 20_000 },
     Target { name: "plain", run: plain::run, iterations: 20_000 },
@@ -42,13 +42,13 @@ pub const TARGETS: &[Target] = &[
 /// Runs the target of that name.
 ///
 /// # Panics
-/// If there is none, or something does not hold.
+/// If it does not exist, or a property is violated.
 pub fn run(name: &str, bytes: &[u8]) {
     let target = TARGETS.iter().find(|target| target.name == name).expect("a target");
     (target.run)(bytes);
 }
 
-/// More than this is not decoded: the fuzzer would be busy with nothing but memory.
+/// The maximum size to decode: larger values would make the fuzzer spend its time on memory.
 const MUCH: usize = 16 << 20;
 
 /// A payload that counts as verified.
@@ -65,7 +65,7 @@ fn stored(storage_format: &'static str, handler: &'static str, compression: &'st
     Stored::from_bytes(format, bytes.to_vec())
 }
 
-/// Hostile bytes are refused as what they are, and say so in a sentence.
+/// Hostile bytes are refused with the right kind and a message.
 fn refused(error: &cacheness_core::Error, kinds: &[ErrorKind]) {
     assert!(kinds.contains(&error.kind()), "{error:?}");
     assert!(!error.to_string().is_empty());

@@ -1,6 +1,6 @@
 //! Mutations of inputs, the same for the same seed.
 
-/// Numbers that lengths and counts are wrong with.
+/// Numbers for wrong lengths and counts.
 const INTERESTING: &[u64] = &[
     0,
     1,
@@ -39,7 +39,7 @@ impl Mutator {
         ((u128::from(self.state) * end as u128) >> 64) as usize
     }
 
-    /// Another input, made of `input` and sometimes a piece of `other`.
+    /// Another input, from `input` and sometimes a piece of `other`.
     #[must_use]
     pub fn mutate(&mut self, input: &[u8], other: &[u8]) -> Vec<u8> {
         let mut out = input.to_vec();

@@ -1,4 +1,4 @@
-//! MessagePack of plain values, and the JSON of user metadata that is made of them.
+//! MessagePack of plain values, and their JSON as user metadata.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use cacheness_core::formats::plain::tagged_json::{from_json, to_json};
 use cacheness_core::formats::plain::{Value, from_slice};
 use serde::Deserialize;
 
-/// A type with most of what serde asks a format for.
+/// A type that uses most of serde's data model.
 #[derive(Debug, Deserialize)]
 #[allow(dead_code)] // only read into
 struct Typed {
@@ -38,7 +38,7 @@ pub(crate) fn run(bytes: &[u8]) {
     let mut twice = Vec::new();
     match Value::decode(&again) {
         Ok(value) => value.encode(&mut twice).expect("and again"),
-        // Members are compared by their encodings: of two that differ only in them, the shortest forms are equal.
+        // Members are compared by their encodings: two that differ only there have equal shortest forms.
         Err(error) => return assert!(again != bytes && error.to_string().contains("twice"), "{error:?}"),
     }
     // Compared as bytes, because a NaN equals nothing.

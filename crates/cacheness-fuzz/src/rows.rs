@@ -1,4 +1,4 @@
-//! Entries as they are on disk: `cache_metadata.json`, and rows of `cache_entries` with any value in any column.
+//! Entries on disk: `cache_metadata.json`, and rows of `cache_entries` with any value in any column.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use ndarray::ArrayD;
 use rusqlite::Connection;
 use rusqlite::types::Value as Sql;
 
-/// The columns of `cache_entries` behind `id` and `cache_key`.
+/// The columns of `cache_entries` after `id` and `cache_key`.
 const COLUMNS: usize = 20;
 
 thread_local! {
@@ -26,7 +26,7 @@ thread_local! {
     static ROWS: RefCell<Option<Rows>> = const { RefCell::new(None) };
 }
 
-/// A directory of this thread that inputs may be written to.
+/// A directory of this thread for inputs.
 pub(crate) fn scratch() -> PathBuf {
     SCRATCH.with(|dir| dir.path().to_owned())
 }
@@ -57,7 +57,7 @@ fn json(bytes: &[u8]) {
     store.clear().expect("entries can be removed, whatever they are");
 }
 
-/// A database that takes any value in any column, and a store on it.
+/// A database that accepts any value in any column, and a store on it.
 struct Rows {
     store: BlobStore,
     connection: Connection,
@@ -69,7 +69,7 @@ impl Rows {
         let dir = tempfile::tempdir().expect("a scratch directory");
         drop(BlobStore::open(dir.path()).expect("a store"));
         let connection = Connection::open(dir.path().join("cache_metadata.db")).expect("its database");
-        // Whoever can write the file can make the table take anything.
+        // An attacker who can write the file can make the table accept anything.
         connection
             .execute_batch(
                 "PRAGMA journal_mode = DELETE; PRAGMA writable_schema = ON; \
@@ -98,7 +98,7 @@ impl Rows {
     }
 }
 
-/// The values of a row: for each column its type and, where that has one, a length in two bytes, then its bytes.
+/// The values of a row: for each column its type, a length in two bytes if the type has one, then its bytes.
 fn row(mut bytes: &[u8]) -> Vec<Sql> {
     let mut take = |count: usize| {
         let (taken, rest) = bytes.split_at(count.min(bytes.len()));
@@ -161,7 +161,7 @@ pub(crate) fn only_row(dir: &Path) -> Vec<u8> {
     encode_row(&values)
 }
 
-/// Does with the entries what programs do.
+/// Uses the entries like a program.
 fn use_entries(store: &Store) {
     let mut keys = Vec::new();
     let listed = store.for_each("", |summary| {
@@ -199,8 +199,8 @@ fn use_entries(store: &Store) {
 fn read<T: Loadable>(store: &Store, key: &EntryKey, strict: bool) {
     let options = ReadOptions { verify: strict, strict };
     let Ok(Fetched::Found(stored)) = store.fetch(key, options, |_| true) else { return };
-    assert!(!stored.is_signed(), "nobody has signed it");
-    assert!(!stored.format().runs_code(), "a pickle without a signature is handed out");
+    assert!(!stored.is_signed(), "it has no signature");
+    assert!(!stored.format().runs_code(), "a pickle without a signature is returned");
     let plain = stored.format().compression == "none";
     if plain || stored.size() < 4096 {
         let _ = T::decode(*stored);

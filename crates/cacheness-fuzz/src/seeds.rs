@@ -1,4 +1,4 @@
-//! Real encodings to begin with: what this release writes.
+//! Seeds: real encodings that this release writes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use cacheness_core::formats::plain::Value;
 use cacheness_core::payload::Payload;
 use ndarray::{Array, Array2, ArrayD, ShapeBuilder};
 
-/// The documents whose golden vectors are seeds.
+/// Documents with golden vectors, which are seeds.
 const KEY_VECTORS: &str = include_str!("../../../docs/formats/keys.vectors.json");
 const PLAIN_VECTORS: &str = include_str!("../../../docs/formats/plain.vectors.json");
 
@@ -61,7 +61,7 @@ fn frames() -> Vec<Vec<u8>> {
             let (_, payload) = compress::compress(content.into(), &config).expect("compressed");
             let frame = bytes(payload);
             seeds.push([&[number], frame.as_slice()].concat());
-            // Two frames that follow each other are one payload.
+            // Two consecutive frames are one payload.
             seeds.push([&[number], frame.as_slice(), frame.as_slice()].concat());
         }
     }

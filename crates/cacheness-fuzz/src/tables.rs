@@ -16,7 +16,7 @@ pub(crate) fn run(bytes: &[u8]) {
     for batch in &table.batches {
         assert_eq!(batch.schema(), table.schema);
         for column in batch.columns() {
-            // What safe code relies on: offsets inside their buffers, text that is UTF-8, keys inside dictionaries.
+            // Safe code relies on offsets inside their buffers, UTF-8 text, and keys inside dictionaries.
             column.to_data().validate_full().expect("what was decoded is valid");
         }
     }

@@ -1,14 +1,14 @@
-//! A hash of what a function does, blind to how it is written down.
+//! A hash of a function's code that is independent of its formatting.
 
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ItemFn;
 
-/// 16 bytes that change when the code of a function does: its arguments, its result and its body. Comments,
-/// documentation, attributes, spaces and commas before a closing bracket do not count. What the function calls is not
-/// seen, and neither are the constants that it reads.
+/// 16 bytes that change with the code of a function: its arguments, its result and its body. Comments, documentation,
+/// attributes, spaces and commas before a closing bracket do not count, nor do called functions or constants.
 ///
-/// The hash is FNV-1a of 128 bits over the tokens, `rust` in place of its first four bytes: a compiler that prints them in another way changes nothing.
+/// The hash is FNV-1a of 128 bits over the tokens, with `rust` in place of its first four bytes: it does not depend on how a
+/// compiler prints tokens.
 pub(crate) fn hash(function: &ItemFn) -> [u8; 16] {
     let mut hasher = Hasher::new();
     let signature = &function.sig;
@@ -18,7 +18,7 @@ pub(crate) fn hash(function: &ItemFn) -> [u8; 16] {
     hasher.tokens(signature.generics.where_clause.to_token_stream());
     hasher.tokens(signature.output.to_token_stream());
     hasher.tokens(function.block.to_token_stream());
-    // How the code of Rust begins, so that it is not compared with that of Python.
+    // The prefix of Rust code hashes, which are not compared with those of Python.
     let mut code = hasher.0.to_be_bytes();
     code[..4].copy_from_slice(b"rust");
     code
@@ -37,7 +37,7 @@ impl Hasher {
         }
     }
 
-    /// One token, told apart from its neighbours and from those of another kind.
+    /// One token, separated from its neighbours and from tokens of another kind.
     fn token(&mut self, kind: u8, text: &str) {
         self.bytes(&[kind]);
         self.bytes(text.as_bytes());
@@ -49,7 +49,7 @@ impl Hasher {
         self.bytes(&[0xfe]);
     }
 
-    /// The tokens between two brackets. A comma at their end counts only where it makes a tuple.
+    /// The tokens between two brackets. A trailing comma counts only if it makes a tuple.
     fn group(&mut self, tokens: TokenStream, is_tuple: bool) {
         let mut tokens: Vec<TokenTree> = without_attributes(tokens);
         let commas = tokens.iter().filter(|token| is_punct(token, ',')).count();
@@ -88,7 +88,7 @@ fn is_punct(token: &TokenTree, wanted: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == wanted)
 }
 
-/// Whether brackets behind this token hold arguments: of `f(…)`, `f::<T>(…)`, `f(…)(…)`, `f[…](…)`, `m!(…)`.
+/// Whether brackets after this token contain arguments: of `f(…)`, `f::<T>(…)`, `f(…)(…)`, `f[…](…)`, `m!(…)`.
 fn is_called(token: &TokenTree) -> bool {
     match token {
         TokenTree::Ident(ident) => !matches!(
@@ -101,7 +101,7 @@ fn is_called(token: &TokenTree) -> bool {
     }
 }
 
-/// The tokens without `#[…]` and `#![…]`, which documentation is too.
+/// The tokens without `#[…]` and `#![…]`, which include documentation.
 fn without_attributes(tokens: TokenStream) -> Vec<TokenTree> {
     let mut kept: Vec<TokenTree> = Vec::new();
     for token in tokens {

@@ -28,7 +28,7 @@ pub(crate) fn plain(input: &DeriveInput) -> syn::Result<TokenStream> {
     let name = &input.ident;
     let clause = bounded(&input.generics, &quote!(::cacheness::Plain));
     let (generics, arguments, _) = input.generics.split_for_impl();
-    // Without type parameters the compiler can be asked at once, and says what to write.
+    // Without type parameters, a check in place gives the compiler's error, which says what to write.
     let check = input.generics.params.is_empty().then(|| {
         quote_spanned! {name.span()=>
             const _: fn() = || {
@@ -44,7 +44,7 @@ pub(crate) fn plain(input: &DeriveInput) -> syn::Result<TokenStream> {
     })
 }
 
-/// What stands in `#[key(…)]`.
+/// The content of `#[key(…)]`.
 #[derive(Default)]
 struct Options {
     rename: Option<LitStr>,
@@ -52,7 +52,7 @@ struct Options {
     transparent: Option<Ident>,
 }
 
-/// Where the attribute stands: which options it may have.
+/// The item with the attribute, which determines the allowed options.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
     Struct,
@@ -95,7 +95,7 @@ impl Options {
                             return Err(twice());
                         }
                     }
-                    _ => return Err(meta.error(format!("no such option here; there is {}", place.options()))),
+                    _ => return Err(meta.error(format!("no such option here; the options are {}", place.options()))),
                 }
                 Ok(())
             })?;
@@ -103,7 +103,7 @@ impl Options {
         if let (Some(_), Some(transparent)) = (&options.rename, &options.transparent) {
             return Err(syn::Error::new(
                 transparent.span(),
-                "a transparent struct is keyed as its field, so it has no name of its own",
+                "a transparent struct has the key of its field, so it cannot have a name",
             ));
         }
         Ok(options)
@@ -124,25 +124,25 @@ fn parts(fields: &Fields, value: impl Fn(usize, &Field) -> TokenStream) -> syn::
         let options = Options::of(&field.attrs, Place::Field)?;
         if let Some(skip) = options.skip {
             if let Some(rename) = options.rename {
-                return Err(syn::Error::new(rename.span(), "the field is skipped, so it needs no name"));
+                return Err(syn::Error::new(rename.span(), "the field is skipped, so it cannot have a name"));
             }
             if matches!(fields, Fields::Unnamed(_)) && fields.len() == 1 {
-                return Err(syn::Error::new(skip.span(), "nothing would be left of the key"));
+                return Err(syn::Error::new(skip.span(), "the key would be empty"));
             }
             continue;
         }
         let name = match (&options.rename, &field.ident) {
             (Some(rename), None) => {
-                return Err(syn::Error::new(rename.span(), "a field without a name is keyed by its place"));
+                return Err(syn::Error::new(rename.span(), "the key of an unnamed field is its position"));
             }
             (Some(rename), Some(_)) => rename.value(),
             (None, Some(ident)) => unraw(ident),
             (None, None) => i.to_string(),
         };
         if parts.iter().any(|part| part.name == name) {
-            return Err(syn::Error::new(field.span(), format!("two fields of the key are called `{name}`")));
+            return Err(syn::Error::new(field.span(), format!("two fields of the key have the name `{name}`")));
         }
-        // The span of the field's type: an error that says it is no `ToKey` points there.
+        // The span of the field's type: an error about a missing `ToKey` points there.
         let value = value(i, field);
         let kind = field.ty.span();
         parts.push(Part { name, value: quote_spanned!(kind=> #value as &dyn ::cacheness::ToKey) });
@@ -155,7 +155,7 @@ fn unraw(ident: &Ident) -> String {
     text.strip_prefix("r#").unwrap_or(&text).to_owned()
 }
 
-/// The call that encodes a struct, or a variant with fields, that is called `name`.
+/// The call that encodes a struct, or a variant with fields, with the name `name`.
 fn encode(fields: &Fields, name: &TokenStream, parts: &[Part]) -> TokenStream {
     let values = parts.iter().map(|part| &part.value);
     match fields {
@@ -189,7 +189,7 @@ fn encode_struct(input: &DeriveInput, fields: &Fields) -> syn::Result<TokenStrea
     Ok(encode(fields, &type_name(&input.ident, options.rename.as_ref()), &parts))
 }
 
-/// The name under which a type is keyed: the one that it is given, else its path.
+/// The name of a type in the key: the given one, else its path.
 fn type_name(ident: &Ident, rename: Option<&LitStr>) -> TokenStream {
     match rename {
         Some(name) => quote!(#name),
@@ -210,7 +210,7 @@ fn encode_enum(input: &DeriveInput, data: &syn::DataEnum) -> syn::Result<TokenSt
         let options = Options::of(&variant.attrs, Place::Variant)?;
         let name = options.rename.map_or_else(|| unraw(ident), |rename| rename.value());
         if names.contains(&name) {
-            return Err(syn::Error::new(variant.span(), format!("two variants of the key are called `{name}`")));
+            return Err(syn::Error::new(variant.span(), format!("two variants of the key have the name `{name}`")));
         }
         let bindings: Vec<Ident> = (0..variant.fields.len()).map(|i| format_ident!("part_{i}")).collect();
         let parts = parts(&variant.fields, |i, _| {
@@ -232,7 +232,7 @@ fn encode_enum(input: &DeriveInput, data: &syn::DataEnum) -> syn::Result<TokenSt
             }},
             fields => encode(fields, &quote!(::core::concat!(#class, ".", #name)), &parts),
         };
-        // What is skipped is bound and not used.
+        // Skipped fields are bound and not used.
         arms.push(quote!(#[allow(unused_variables)] #pattern => #encoding));
         names.push(name);
     }
@@ -245,7 +245,10 @@ pub(crate) fn to_key(input: &DeriveInput) -> syn::Result<TokenStream> {
         Data::Struct(data) => encode_struct(input, &data.fields)?,
         Data::Enum(data) => encode_enum(input, data)?,
         Data::Union(data) => {
-            return Err(syn::Error::new(data.union_token.span(), "a union does not say which of its fields is valid"));
+            return Err(syn::Error::new(
+                data.union_token.span(),
+                "a union does not record which of its fields is valid",
+            ));
         }
     };
     let name = &input.ident;

@@ -1,4 +1,4 @@
-//! The function that is put in place of the one that was written.
+//! The function that replaces the decorated one.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -65,7 +65,7 @@ fn is_mutable(kind: &Type) -> bool {
     matches!(kind, Type::Reference(reference) if reference.mutability.is_some())
 }
 
-/// Whether the function returns a `Result`, as far as its name says.
+/// Whether the function returns a `Result`, by the name of the type.
 fn returns_result(function: &ItemFn) -> bool {
     let ReturnType::Type(_, kind) = &function.sig.output else { return false };
     let Type::Path(path) = &**kind else { return false };
@@ -79,8 +79,8 @@ fn optional_seconds(seconds: Option<f64>) -> TokenStream {
     }
 }
 
-/// What tells a function from all others: the path of a function inside of it, which has the type of a method in it, and
-/// what its generic parameters stand for. Those of its `impl` block are seen in its object and its result only.
+/// The identity of a function: the path of a function inside it, which includes the type of a method, and its generic
+/// arguments. The parameters of its `impl` block appear only in its object and its result.
 fn name(function: &ItemFn, output: &TokenStream) -> TokenStream {
     let generics: Vec<_> = function
         .sig

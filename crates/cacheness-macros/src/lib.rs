@@ -1,5 +1,5 @@
 //! The attribute `#[cached]` and the derives of `Plain` and `ToKey` of the crate `cacheness`, which re-exports them. It
-//! depends on nothing of ours.
+//! depends on no other crate of the workspace.
 
 mod code;
 mod derive;
@@ -9,7 +9,7 @@ mod options;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, ItemFn, parse_macro_input};
 
-/// Keeps a function's results under its name and its arguments.
+/// Caches a function's results under its name and its arguments.
 ///
 /// ```text
 /// #[cached(dir = "results", ttl = "6h")]
@@ -22,23 +22,23 @@ use syn::{DeriveInput, ItemFn, parse_macro_input};
 /// | option | meaning |
 /// |---|---|
 /// | `dir = "…"` | the directory of the cache; all functions with the same one share it. Without it and `cache`, the default cache (`cacheness::set_default_cache`, else `CACHENESS_DIR`, else `./cache`) |
-/// | `cache = …` | an expression that gives a `cacheness::Cache` or a reference to one |
-/// | `ttl = "…"` | how long a result is served: a number and `s`, `m`, `h`, `d` or `w`; the cache's default without it |
-/// | `stale = "…"` | for so long after that it is served while one caller computes it anew |
-/// | `key_prefix = "…"` | stands in the key in place of the function's path, its type, and what its generic parameters stand for |
-/// | `version = "…"` | is part of the key: change it when the function changes its results |
-/// | `on_code_change = "…"` | what becomes of a result that other code of the function computed: `"recompute"` (the default) computes it anew, `"warn"` serves it with a warning in the log, `"ignore"` serves it |
+/// | `cache = …` | an expression that returns a `cacheness::Cache` or a reference to one |
+/// | `ttl = "…"` | how long a result is served: a number and `s`, `m`, `h`, `d` or `w`. Default: the cache's |
+/// | `stale = "…"` | how long after its expiry a result is still served, while one caller recomputes it |
+/// | `key_prefix = "…"` | replaces the function's path, its type and its generic arguments in the key |
+/// | `version = "…"` | part of the key: change it when the function's results change |
+/// | `on_code_change = "…"` | how to treat a result of other code of the function: `"recompute"` (the default) recomputes it, `"warn"` serves it with a warning in the log, `"ignore"` serves it |
 /// | `ignore(a, b)` | arguments that are not part of the key |
 ///
-/// Arguments are part of the key by their names and values (`ToKey`); `self` is, where its type is. Results are
-/// `Storable`. Of a `Result` only `Ok` is kept, and errors pass through. One of all callers computes, also across
-/// processes. Where the cache fails the function is called as if there were none, with a warning in the log.
+/// Arguments are part of the key by their names and values (`ToKey`); so is `self`, which must be `ToKey` too. Results are
+/// `Storable`. Of a `Result`, only `Ok` is stored, and errors pass through. Of several callers, one computes, also across
+/// processes. If the cache fails, the function runs without it, with a warning in the log.
 ///
-/// A hash of the function's code is compiled in and kept beside each result: of its arguments, its result type and its body,
-/// without comments, documentation, attributes and layout. A macro sees nothing else: where the results change because of
-/// a constant, or of another function that this one calls, change `version`.
+/// A hash of the function's code is compiled in and stored beside each result: of its arguments, its result type and its
+/// body, without comments, documentation, attributes and layout. The macro sees nothing else: if the results change because
+/// of a constant or a called function, change `version`.
 ///
-/// Python's `@cached` makes the same key if `key_prefix` and the names and values of the arguments are the same.
+/// Python's `@cached` derives the same key if `key_prefix` and the names and values of the arguments are the same.
 #[proc_macro_attribute]
 pub fn cached(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let options = parse_macro_input!(arguments as options::Options);
@@ -46,7 +46,7 @@ pub fn cached(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::cached(&options, &function).unwrap_or_else(|error| error.to_compile_error()).into()
 }
 
-/// Lets a serde type be put into a cache and read from it, as MessagePack: Python reads a struct as a `dict`.
+/// Makes a serde type storable in a cache, as MessagePack: Python reads a struct as a `dict`.
 ///
 /// ```text
 /// #[derive(Serialize, Deserialize, Plain)]
@@ -57,7 +57,7 @@ pub fn cached(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// serde's own attributes say how; this derive is `impl cacheness::Plain for Report {}`, with the bounds that type
+/// serde's own attributes define the form; this derive is `impl cacheness::Plain for Report {}`, with the bounds that type
 /// parameters need. A crate that does not depend on serde derives `cacheness::serde::Serialize` and
 /// `cacheness::serde::Deserialize` with `#[serde(crate = "cacheness::serde")]`.
 #[proc_macro_derive(Plain)]
@@ -66,7 +66,7 @@ pub fn plain(item: TokenStream) -> TokenStream {
     derive::plain(&input).unwrap_or_else(|error| error.to_compile_error()).into()
 }
 
-/// Lets a struct or enum be a parameter of a key.
+/// Makes a struct or enum usable as a parameter of a key.
 ///
 /// ```text
 /// #[derive(ToKey)]
@@ -80,24 +80,24 @@ pub fn plain(item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// | type | is keyed as | in Python |
+/// | type | key | in Python |
 /// |---|---|---|
 /// | struct with named fields, or without fields | its name and its fields by name, in any order | a dataclass, a pydantic model or a named tuple with this qualified name and these fields |
 /// | struct of one field without a name | its name and the field | a subclass of the field's type: `class Metres(float)` |
 /// | struct of several fields without names | its name and the fields in order | – |
 /// | variant of an enum, without fields | the enum's name and its own | a member of an `Enum` |
-/// | variant with fields | as a struct called `Enum.Variant` | a dataclass inside of a class |
+/// | variant with fields | like a struct named `Enum.Variant` | a dataclass inside a class |
 ///
-/// The name of a type is its path, `my_crate::models::Ridge`: a type that moves has other keys. `rename` gives it one that
-/// stays, for example that of the Python class, `module.Class`; then both languages derive the same key.
+/// The name of a type is its path, `my_crate::models::Ridge`: moving a type changes its keys. `rename` sets a fixed name, for
+/// example that of the Python class, `module.Class`; then both languages derive the same key.
 ///
 /// | attribute | on | meaning |
 /// |---|---|---|
-/// | `#[key(rename = "…")]` | types, variants, fields | the name that stands in the key |
+/// | `#[key(rename = "…")]` | types, variants, fields | the name in the key |
 /// | `#[key(skip)]` | fields | the field is not part of the key |
-/// | `#[key(transparent)]` | structs | keyed as its only field, without a name |
+/// | `#[key(transparent)]` | structs | the key of its only field, without a name |
 ///
-/// A type parameter stands in the key by the values of its fields, and not by its name.
+/// The name of a type argument is not part of the key; the values of its fields are.
 #[proc_macro_derive(ToKey, attributes(key))]
 pub fn to_key(item: TokenStream) -> TokenStream {
     let input = parse_macro_input!(item as DeriveInput);

@@ -1,4 +1,4 @@
-//! What stands in the brackets.
+//! The options in the brackets.
 
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
@@ -19,7 +19,7 @@ pub(crate) struct Options {
     pub(crate) ignore: Vec<Ident>,
 }
 
-/// What becomes of a result that other code of the function has computed.
+/// How to treat a result that other code of the function has computed.
 #[derive(Clone, Copy, Default, PartialEq)]
 pub(crate) enum CodeChange {
     #[default]
@@ -60,7 +60,7 @@ impl Parse for Options {
                 other => {
                     return Err(syn::Error::new(
                         name.span(),
-                        format!("`{other}` is no option{}; the options are {NAMES}", as_in_python(other)),
+                        format!("`{other}` is not an option{}; the options are {NAMES}", as_in_python(other)),
                     ));
                 }
             }
@@ -75,13 +75,13 @@ impl Parse for Options {
     }
 }
 
-/// How an option of Python's decorator is called here.
+/// The name of an option of Python's decorator here.
 fn as_in_python(name: &str) -> &'static str {
     match name {
-        "ttl_seconds" => ": it is called `ttl = \"…\"` here, with a unit",
-        "stale_ttl_seconds" => ": it is called `stale = \"…\"` here, with a unit",
-        "cache_instance" => ": it is called `cache = …` here",
-        "cache_dir" | "directory" => ": it is called `dir = \"…\"` here",
+        "ttl_seconds" => ": write `ttl = \"…\"` here, with a unit",
+        "stale_ttl_seconds" => ": write `stale = \"…\"` here, with a unit",
+        "cache_instance" => ": write `cache = …` here",
+        "cache_dir" | "directory" => ": write `dir = \"…\"` here",
         _ => "",
     }
 }
@@ -91,7 +91,7 @@ fn code_change(text: &LitStr) -> syn::Result<CodeChange> {
         "recompute" => Ok(CodeChange::Recompute),
         "warn" => Ok(CodeChange::Warn),
         "ignore" => Ok(CodeChange::Ignore),
-        _ => Err(syn::Error::new(text.span(), "one of \"recompute\", \"warn\" and \"ignore\"")),
+        _ => Err(syn::Error::new(text.span(), "give \"recompute\", \"warn\" or \"ignore\"")),
     }
 }
 
@@ -114,7 +114,7 @@ fn duration(text: &LitStr) -> syn::Result<f64> {
         Ok(number) if std::time::Duration::try_from_secs_f64(number * unit).is_ok() => Ok(number * unit),
         _ => Err(syn::Error::new(
             text.span(),
-            "not a length of time: a number and a unit, such as \"90s\", \"15m\", \"6h\", \"7d\" or \"2w\"",
+            "not a duration: give a number and a unit, such as \"90s\", \"15m\", \"6h\", \"7d\" or \"2w\"",
         )),
     }
 }

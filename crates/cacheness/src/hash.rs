@@ -1,4 +1,4 @@
-//! Small helpers: hashes of contents, sizes.
+//! Hashes of contents, sizes of files.
 
 use std::fmt::Write;
 use std::fs;
@@ -8,7 +8,7 @@ use cacheness_core::config::SerializationConfig;
 use cacheness_core::key::{self, EncodedKey, KeyEncoder, ToKey};
 use cacheness_core::{Error, Result};
 
-/// A hash of anything that can be a parameter: the same in every process, on every machine, and in Python's
+/// A hash of any value that can be a parameter: the same in every process, on every machine, and in Python's
 /// `hash_content`. 32 hexadecimal digits: BLAKE3 of the canonical encoding, truncated to 128 bits.
 ///
 /// ```
@@ -21,7 +21,7 @@ use cacheness_core::{Error, Result};
 /// ```
 ///
 /// # Errors
-/// `KeyEncoding` where a part has no stable encoding; the sentence names it.
+/// `KeyEncoding` if a part has no stable encoding; the message names it.
 pub fn hash_content<T: ToKey + ?Sized>(content: &T) -> Result<String> {
     let mut encoder = KeyEncoder::new(&SerializationConfig::default());
     match content.encode(&mut encoder) {
@@ -30,8 +30,8 @@ pub fn hash_content<T: ToKey + ?Sized>(content: &T) -> Result<String> {
     }
 }
 
-/// A hash of what is in a file, or of all names and contents below a directory: 64 hexadecimal digits. A file's is what
-/// `b3sum` prints; the name of the file itself does not count.
+/// A hash of the content of a file, or of all names and contents below a directory: 64 hexadecimal digits. For a file, the
+/// same as `b3sum` prints; the name of the file does not count.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,7 +44,7 @@ pub fn hash_content<T: ToKey + ?Sized>(content: &T) -> Result<String> {
 /// ```
 ///
 /// # Errors
-/// `Storage` or `ReadOnly` where there is nothing or it cannot be read, `KeyEncoding` for a special file.
+/// `Storage` or `ReadOnly` if the path does not exist or cannot be read, `KeyEncoding` for a special file.
 pub fn hash_path(path: impl AsRef<Path>) -> Result<String> {
     key::hash_path(path.as_ref()).map(|digest| hex(&digest))
 }
@@ -61,7 +61,7 @@ pub fn hash_path(path: impl AsRef<Path>) -> Result<String> {
 /// ```
 ///
 /// # Errors
-/// `Storage` or `ReadOnly` where there is nothing, or it cannot be read.
+/// `Storage` or `ReadOnly` if the path does not exist or cannot be read.
 #[allow(clippy::cast_precision_loss)]
 pub fn size_mb(path: impl AsRef<Path>) -> Result<f64> {
     let failed = |path: &Path, error| Error::io(format_args!("cannot read {}", path.display()), error);
@@ -75,7 +75,7 @@ pub fn size_mb(path: impl AsRef<Path>) -> Result<f64> {
         }
         for entry in fs::read_dir(&path).map_err(|e| failed(&path, e))? {
             let entry = entry.map_err(|e| failed(&path, e))?;
-            // Of a link itself.
+            // The size of a link itself.
             let metadata = entry.metadata().map_err(|e| failed(&entry.path(), e))?;
             found.push((entry.path(), metadata));
         }

@@ -1,11 +1,11 @@
-//! What a listing says of an entry.
+//! Entries in listings.
 
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Computed, Entry, EntrySummary};
 use cacheness_core::{Result, key};
 use serde_json::{Map, Value};
 
-/// An entry as listings show it: everything but the value.
+/// An entry of a listing: everything except the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryInfo {
     entry: Entry,
@@ -29,7 +29,7 @@ impl EntryInfo {
         &self.entry.key
     }
 
-    /// What kind of value it is: `plain`, `array`, `dataframe`, `table`, `object`, …
+    /// The kind of value: `plain`, `array`, `dataframe`, `table`, `object`, …
     #[must_use]
     pub fn data_type(&self) -> &str {
         &self.entry.format.data_type
@@ -65,56 +65,56 @@ impl EntryInfo {
         self.entry.size
     }
 
-    /// Bytes before compression, as far as they are known: of plain data and pickles as encoded, of an array's items, of a
-    /// table's columns in memory. Of what was not compressed it is [`size`](Self::size).
+    /// Bytes before compression, if known: of plain data and pickles as encoded, of an array's items, of a table's columns in
+    /// memory. For an uncompressed payload, its [`size`](Self::size).
     #[must_use]
     pub fn original_size(&self) -> Option<u64> {
         self.entry.format.original_size(self.entry.size)
     }
 
-    /// Whether the payload travels inside the entry.
+    /// Whether the payload is stored inside the entry.
     #[must_use]
     pub fn is_inline(&self) -> bool {
         self.inline
     }
 
-    /// The file of the payload, relative to the store's directory, where it has one.
+    /// The file of the payload, relative to the store's directory, if it has one.
     #[must_use]
     pub fn locator(&self) -> Option<&str> {
         self.entry.location.locator()
     }
 
-    /// When the value was put.
+    /// The time of the put.
     #[must_use]
     pub fn created_at(&self) -> Timestamp {
         self.entry.created_at
     }
 
-    /// When it was last read, as far as that has been written down.
+    /// The time of the last flushed read.
     #[must_use]
     pub fn accessed_at(&self) -> Timestamp {
         self.entry.accessed_at
     }
 
-    /// How often it was read, as far as that has been written down.
+    /// The number of flushed reads.
     #[must_use]
     pub fn access_count(&self) -> u64 {
         self.entry.access_count
     }
 
-    /// How many seconds the value took to compute; `None` where it was put without being computed by the cache.
+    /// The seconds that the computation of the value took; `None` if the cache did not compute it.
     #[must_use]
     pub fn compute_seconds(&self) -> Option<f64> {
         self.entry.computed.map(Computed::seconds)
     }
 
-    /// When it stops being served.
+    /// The time of expiry.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.entry.expires_at
     }
 
-    /// The user's sentence about it.
+    /// The user's description.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
         self.entry.description.as_deref()
@@ -126,13 +126,13 @@ impl EntryInfo {
         format!("{:016x}", self.entry.file_hash)
     }
 
-    /// Whether the entry carries a signature (not whether it is valid).
+    /// Whether the entry has a signature (not whether it is valid).
     #[must_use]
     pub fn is_signed(&self) -> bool {
         self.entry.signature.is_some()
     }
 
-    /// The user's metadata; empty where none was given. Types that JSON has not are tagged objects, see
+    /// The user's metadata; empty if none was given. Types that JSON lacks are tagged objects, see
     /// `docs/formats/metadata.md`.
     #[must_use]
     pub fn metadata(&self) -> Map<String, Value> {
@@ -140,19 +140,19 @@ impl EntryInfo {
         parsed.unwrap_or_default()
     }
 
-    /// The parameters of the key as they are shown to people, where the store keeps them.
+    /// The parameters of the key in readable form, if the store keeps them.
     pub fn params(&self) -> Result<Option<Value>> {
         self.entry.params.as_deref().map(key::render).transpose()
     }
 
-    /// The name of the function whose result it is (`my_crate::function`, `module.function`), where a function keeps it.
+    /// The name of the decorated function (`my_crate::function`, `module.function`), if there is one.
     #[must_use]
     pub fn function(&self) -> Option<String> {
         self.entry.caption().function
     }
 
-    /// One line that says what it is: the call of the function (`module.function(origin="EWR", window=3)`), the parameters
-    /// (`fold=3, model="xgboost"`), or the name that it is filed under. At most 200 characters, without control characters.
+    /// A description in one line: the call of the function (`module.function(origin="EWR", window=3)`), the parameters
+    /// (`fold=3, model="xgboost"`), or the entry's name. At most 200 characters, without control characters.
     #[must_use]
     pub fn call(&self) -> String {
         self.entry.caption().call

@@ -1,11 +1,11 @@
-//! What may stand for a key in the typed API.
+//! Identifiers of entries in the typed API.
 
 use cacheness_core::Result;
 use cacheness_core::config::SerializationConfig;
 use cacheness_core::key::{EncodedKey, Params};
 use cacheness_core::store::EntryKey;
 
-/// Something that identifies an entry: `params! { … }`, or a [`Named`] key.
+/// An identifier of an entry: `params! { … }`, or a [`Named`] key.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not identify an entry",
     note = "by parameters: `params! {{ model: \"ridge\", fold: 3 }}`",
@@ -25,7 +25,7 @@ impl IntoEntryKey for Params<'_> {
     }
 }
 
-/// Parameters that are used more than once.
+/// Parameters for repeated use.
 impl IntoEntryKey for &Params<'_> {
     fn into_entry_key(self, config: &SerializationConfig) -> Result<EntryKey> {
         let EncodedKey { key, fingerprint, encoding } = self.key(config)?;
@@ -45,7 +45,7 @@ impl IntoEntryKey for &EntryKey {
     }
 }
 
-/// An entry by its name, or by the 16 hexadecimal digits that a listing shows.
+/// An entry by its name, or by the 16 hexadecimal digits of a listing.
 #[derive(Clone, Copy, Debug)]
 pub struct Named<'a>(pub &'a str);
 

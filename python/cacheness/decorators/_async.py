@@ -7,14 +7,13 @@ threads. A call polls for the computation of another thread or process, and awai
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import CallKey
 from ..errors import CacheError, CacheSerializationError
-from ._compute import end, inside, interrupt
+from ._compute import inside, part_of
 from ._default import get_cache
 from ._function import Cached
 from ._site import Identity, Site
@@ -112,23 +111,14 @@ async def _compute(
     ended = loop.create_future()
     # A call that computes without a flight does not register: other tasks do not wait for it.
     announced = flight is not None and _running.setdefault(place, ended) is ended
-    token = inside.set(inside.get() if flight is None else flight)
-    start = perf_counter()
     try:
-        result = await call()
-        spent = perf_counter() - start
-        await asyncio.to_thread(site.keep, cache, key, result, spent, flight)
-    except Exception:
-        end(flight, kept=False)
-        raise
-    except BaseException:
-        # Cancelled. If the thread is already writing, a value may be computed twice, but no caller waits in vain.
-        interrupt(flight)
-        raise
+        # If the task is cancelled while the thread writes, a value may be computed twice, but no caller waits in vain.
+        with part_of(flight):
+            start = perf_counter()
+            result = await call()
+            spent = perf_counter() - start
+            await asyncio.to_thread(site.keep, cache, key, result, spent, flight)
     finally:
-        # An abandoned coroutine is closed in the context of its garbage collection.
-        with contextlib.suppress(ValueError):
-            inside.reset(token)
         if announced:
             del _running[place]
         if not ended.done():
@@ -150,5 +140,5 @@ async def _refresh_task(
 ) -> None:
     try:
         await _compute(site, cache, found, call, flight)
-    except Exception as error:  # noqa: BLE001 - nobody else would hear of it
+    except Exception as error:  # noqa: BLE001 - otherwise the error would be lost
         site.not_refreshed(error)

@@ -98,23 +98,18 @@ class Computing:
         kept = False
         self.log_call(key, "computed in %.3g s", spent)
         # Pickling, and a signal handler that runs now, belong to the flight too: their lookups never wait for it.
-        token = inside.set(inside.get() if flight is None else flight)
-        try:
+        with part_of(flight):
             if self._admits(result):
                 try:
                     self.calls.put(cache, key, result, spent, self._description)
                     kept = True
                 except CacheError as error:
                     self.failed(error, f"store the result under {key.key} in the cache")
-        except Exception:
-            end(flight, kept=False)
-            raise
-        except BaseException:
-            interrupt(flight)
-            raise
-        finally:
-            inside.reset(token)
-        end(flight, kept=kept)
+        if flight is not None:
+            if kept:
+                flight.stored()
+            else:
+                flight.failed()
 
     def _admits(self, result: Any) -> bool:
         if self._condition is None:
@@ -147,7 +142,7 @@ class Computing:
             try:
                 result, spent = _run(flight, call)
                 self.keep(cache, found, result, spent, flight)
-            except Exception as error:  # noqa: BLE001 - nobody else would hear of it
+            except Exception as error:  # noqa: BLE001 - otherwise the error would be lost
                 self.not_refreshed(error)
 
         context = contextvars.copy_context()
@@ -168,38 +163,16 @@ def _verdict(returned: Any) -> bool:
     return bool(returned)
 
 
+def part_of(flight: _core.Flight | None) -> _core.PartOf:
+    """Runs code as part of a flight; ``None`` runs it as part of the current one."""
+    return _core.PartOf(inside, flight)
+
+
 def _run(flight: _core.Flight | None, call: Callable[[], Any]) -> tuple[Any, float]:
-    """The result of a call and its duration in seconds.
-
-    An exception ends the flight; after Ctrl-C another caller takes over.
-    """
-    token = inside.set(inside.get() if flight is None else flight)
-    start = perf_counter()
-    try:
+    """The result of a call and its duration in seconds."""
+    with part_of(flight):
+        start = perf_counter()
         return call(), perf_counter() - start
-    except Exception:
-        end(flight, kept=False)
-        raise
-    except BaseException:
-        interrupt(flight)
-        raise
-    finally:
-        inside.reset(token)
-
-
-def end(flight: _core.Flight | None, *, kept: bool) -> None:
-    """Ends a flight: waiting callers look again, or compute for themselves."""
-    if flight is not None:
-        if kept:
-            flight.stored()
-        else:
-            flight.failed()
-
-
-def interrupt(flight: _core.Flight | None) -> None:
-    """Ends a flight, if it has not ended: another caller takes over."""
-    if flight is not None:
-        flight.interrupted()
 
 
 def get_or_compute(

@@ -237,7 +237,7 @@ class _Reach:
             self._values[place] = (label, "")
             try:
                 text = self._text(value)
-            except Exception:  # noqa: BLE001 - looking into it may run anybody's code
+            except Exception:  # noqa: BLE001 - reading it may run any code
                 text = self._label(type(value))
             self._values[place] = (label, text)
 

@@ -116,7 +116,7 @@ class Site(Computing):
         if self._consists_of:
             try:
                 code = code_of(self.function, frozenset(self.options.ignore))
-            except Exception as error:  # noqa: BLE001 - what is looked at is anybody's, and the result matters more
+            except Exception as error:  # noqa: BLE001 - any code may run, and the result matters more
                 warn("%s: cannot detect changes of its code: %r", self.name, error)
         self.calls.set_code(code)
 

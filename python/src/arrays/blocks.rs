@@ -1,4 +1,4 @@
-//! Anonymous memory that is kept for the next one who asks, and the functions of an allocator that hand it out.
+//! Anonymous memory that is kept for reuse, and the functions of an allocator for it.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
@@ -16,7 +16,7 @@ const HUGE_PAGE: usize = 2 << 20;
 /// Smaller blocks are a multiple of this size, so that arrays of about the same size share them.
 const STEP: usize = 64 << 10;
 
-/// What comes before the items of an array: how long the block is. NumPy's items are aligned to this many bytes.
+/// The header before the items of an array: the length of the block. NumPy's items are aligned to this many bytes.
 const HEADER: usize = 64;
 
 /// Anonymous memory.
@@ -25,10 +25,10 @@ struct Block {
     length: usize,
 }
 
-// SAFETY: a block is memory that nobody else refers to.
+// SAFETY: a block is memory without other references.
 unsafe impl Send for Block {}
 
-/// Blocks that nobody uses, the longest unused first.
+/// Unused blocks, the longest unused first.
 struct Kept {
     blocks: Vec<Block>,
     /// Bytes that are kept, at most, and in how many blocks.
@@ -93,7 +93,7 @@ impl Block {
     fn give_back(self) {
         if let Some(mut kept) = kept(self.length).try_lock()
             && self.length <= kept.max_bytes
-            // SAFETY: nobody refers to the content any more.
+            // SAFETY: no references to the content remain.
             && (self.length < LARGE
                 || unsafe { madvise(self.start.as_ptr().cast(), self.length, Advice::LinuxFree) }.is_ok())
         {
@@ -103,9 +103,9 @@ impl Block {
     }
 
     fn unmap(self) {
-        // SAFETY: the whole of a mapping that nobody refers to.
+        // SAFETY: a whole mapping without references.
         if let Err(error) = unsafe { munmap(self.start.as_ptr().cast(), self.length) } {
-            log::warn!("cannot give back {} bytes of memory: {error}", self.length);
+            log::warn!("cannot release {} bytes of memory: {error}", self.length);
         }
     }
 
@@ -119,7 +119,7 @@ impl Block {
     }
 
     /// # Safety
-    /// `items` is what [`Block::into_items`] returned, and nobody uses it any more.
+    /// `items` is a result of [`Block::into_items`], and is no longer used.
     unsafe fn from_items(items: NonNull<c_void>) -> Self {
         // SAFETY: the header is in front of the items.
         unsafe {
@@ -132,7 +132,7 @@ impl Block {
 /// Miri takes no advice. What is marked as free is lost at once here, and may not be read before it is written to.
 ///
 /// # Safety
-/// As of the real one; nobody refers to what is marked as free.
+/// As for the real one; there are no references to the memory marked as free.
 #[cfg(miri)]
 unsafe fn madvise(start: *mut c_void, length: usize, advice: Advice) -> rustix::io::Result<()> {
     use std::mem::MaybeUninit;
@@ -185,7 +185,7 @@ pub(super) unsafe extern "C" fn reallocate(context: *mut c_void, items: *mut c_v
 }
 
 /// # Safety
-/// As of [`reallocate`]; nobody uses the items any more.
+/// As for [`reallocate`]; the items are no longer used.
 pub(super) unsafe extern "C" fn release(_context: *mut c_void, items: *mut c_void, _size: usize) {
     if let Some(items) = NonNull::new(items) {
         // SAFETY: as the caller says.

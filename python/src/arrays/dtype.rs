@@ -73,7 +73,7 @@ pub(super) fn restore<'py>(
     itemsize_of(&header.dtype).into_py_result()?;
     let dtype = build(numpy, py, &header.dtype, meta.char, meta.aligned)?;
     if dtype.has_object() || dtype.itemsize() != header.itemsize {
-        let why = format!("NumPy does not take {} for items of {} bytes", header.dtype, header.itemsize);
+        let why = format!("NumPy does not accept {} for items of {} bytes", header.dtype, header.itemsize);
         return Err(to_py(Error::new(ErrorKind::Unsupported, why)));
     }
     Ok(dtype)

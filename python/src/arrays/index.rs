@@ -74,9 +74,7 @@ impl<'py> Index<'py> {
                 continue;
             }
             let refused = || {
-                PyTypeError::new_err(
-                    "a part is read with integers, slices and ... only; read the array with get() for other indices",
-                )
+                PyTypeError::new_err("give integers, slices and ... only; read the array with get() for other indices")
             };
             if part.is_instance_of::<PyBool>() {
                 return Err(refused());

@@ -20,7 +20,7 @@ pub(super) struct Items {
 }
 
 // SAFETY: the pointer is only read from; the array that owns the memory lives as long as this does, and NumPy does not
-// move the memory of an array that somebody else refers to.
+// move the memory of an array with other references.
 unsafe impl Send for Items {}
 // SAFETY: as above.
 unsafe impl Sync for Items {}
@@ -46,7 +46,7 @@ impl Items {
     }
 }
 
-/// The bytes of an array that nobody else knows of yet.
+/// The bytes of an array that no other code can reach yet.
 ///
 /// # Panics
 /// If the array has gaps or cannot be written to; arrays fresh from `numpy.empty` are neither.
@@ -79,7 +79,7 @@ pub(super) struct MappedBuffer {
     _map: MappedArray,
 }
 
-// SAFETY: the mapping is shared by whoever holds a view, as any memory of NumPy; it is unmapped with the last of them.
+// SAFETY: the views share the mapping, like any memory of NumPy; it is unmapped with the last of them.
 unsafe impl Send for MappedBuffer {}
 // SAFETY: as above.
 unsafe impl Sync for MappedBuffer {}

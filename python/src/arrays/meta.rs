@@ -49,8 +49,7 @@ impl Meta {
         if bytes.is_empty() {
             return Ok(meta);
         }
-        let wrong =
-            || Error::new(ErrorKind::Unsupported, "the entry describes its array in a way that is not known here");
+        let wrong = || Error::new(ErrorKind::Unsupported, "the entry has an unknown description of its array");
         let Value::Object(map) = serde_json::from_slice(bytes).map_err(|e| wrong().with_source(e))? else {
             return Err(wrong());
         };

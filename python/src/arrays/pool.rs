@@ -1,12 +1,12 @@
-//! Memory of arrays, which is kept for the next one when an array is freed.
+//! Memory of freed arrays, kept for the next array.
 //!
-//! The kernel clears fresh memory before anybody may see it, which takes longer than reading as much from the page cache or
-//! decompressing into it. Memory that this process has written before need not be cleared. What is kept of large arrays
-//! is marked as free (`MADV_FREE`): the kernel takes it back, without swapping, as soon as it is short of memory. For
-//! smaller ones that mark takes longer than writing to them does, so that they are kept as they are, few of them.
+//! The kernel clears fresh memory first, which takes longer than reading as much from the page cache or decompressing into
+//! it. Memory that this process has written before need not be cleared. Kept memory of large arrays is marked as free
+//! (`MADV_FREE`): the kernel reclaims it, without swapping, as soon as it is short of memory. For smaller arrays that mark
+//! takes longer than writing to them, so a few of them are kept without it.
 //!
-//! Arrays own this memory as they own any other: NumPy asks for it, resizes it and gives it back through the functions
-//! that NEP 49 lets one supply. Whoever gets kept memory overwrites all of it before anybody sees the array.
+//! Arrays own this memory like any other: NumPy allocates, resizes and releases it through the functions of NEP 49. Kept
+//! memory is overwritten completely before the array is visible to any other code.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_char, c_void};
@@ -19,7 +19,7 @@ use pyo3::types::PyCapsule;
 
 use super::blocks::{allocate, allocate_zeroed, reallocate, release};
 
-/// Arrays from this size on get their memory here; NumPy's own serves smaller ones well.
+/// Arrays from this size on get their memory here; NumPy's own allocator is good for smaller ones.
 pub(super) const FROM: usize = 256 << 10;
 
 /// `PyDataMemAllocator` of NumPy's C interface.
@@ -84,14 +84,14 @@ fn switch(py: Python<'_>) -> PyResult<&'static Switch> {
         // SAFETY: the table of every NumPy that this package admits has the function there; it lives as long as NumPy.
         let set = unsafe { table.cast::<SetHandler>().add(SET_HANDLER).read() };
         let handler = (&raw const HANDLER).cast_mut().cast();
-        // SAFETY: a capsule of the name that NumPy asks for, around a handler that lives for ever.
+        // SAFETY: a capsule with the name that NumPy expects, around a static handler.
         let handler =
             unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyCapsule_New(handler, c"mem_handler".as_ptr(), None)) };
         Ok(Switch { set, handler: handler?.unbind() })
     })
 }
 
-/// Calls `make`, which makes an array: its memory comes from here. Other threads are not concerned.
+/// Calls `make`, which creates an array with memory from here. Does not affect other threads.
 pub(super) fn with<R>(py: Python<'_>, make: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     let switch = switch(py)?;
     // SAFETY: the capsule is a handler; NumPy returns a new reference to the former one, or sets an error.

@@ -136,7 +136,7 @@ pub(crate) fn decode_mmap<'py>(py: Python<'py>, stored: Stored, mode: &str) -> P
         "c" => MapMode::CopyOnWrite,
         other => {
             let error = Error::new(ErrorKind::InvalidInput, format!("mmap_mode is {other:?}"));
-            return Err(error.with_hint("give \"r\" for reading, or \"c\" for private writes")).into_py_result();
+            return Err(error.with_hint("give \"r\" for read-only, or \"c\" for private writes")).into_py_result();
         }
     };
     let numpy = needed(py, &stored)?;

@@ -79,7 +79,7 @@ impl Reducer {
 
 static NUMPY: PyOnceLock<NumPy> = PyOnceLock::new();
 
-/// NumPy's classes, if somebody has imported it: before that no value can be one of its objects.
+/// NumPy's classes, if NumPy has been imported: before that no value can be one of its objects.
 pub(crate) fn numpy(py: Python<'_>) -> PyResult<Option<&NumPy>> {
     if let Some(numpy) = NUMPY.get(py) {
         return Ok(Some(numpy));

@@ -403,7 +403,7 @@ impl<'py> Walker<'py> {
 /// The UTF-8 of a string.
 pub(super) fn utf8<'a>(text: &'a Bound<'_, PyString>) -> Result<&'a str, Fail> {
     text.to_str().map_err(|_| {
-        let sentence = "a string holds half of a surrogate pair, which no valid text has";
+        let sentence = "a string holds half of a surrogate pair, which is not valid Unicode";
         Error::new(ErrorKind::KeyEncoding, sentence)
             .with_hint("pass the bytes, or text.encode('utf-8', 'surrogatepass')")
             .into()

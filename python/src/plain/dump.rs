@@ -85,7 +85,7 @@ pub(crate) fn dump(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<bool
 }
 
 fn changed(what: &str) -> Stop {
-    Stop::Raised(PyRuntimeError::new_err(format!("a {what} was changed while it was being stored")))
+    Stop::Raised(PyRuntimeError::new_err(format!("a {what} changed while it was being stored")))
 }
 
 impl<'py> Dumper<'_, 'py> {

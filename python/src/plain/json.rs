@@ -49,7 +49,7 @@ impl<'de, 'py> Visitor<'de> for Object<'py> {
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
-        // A greater one is tagged by whoever writes metadata; what else it may be is the other reader's to say.
+        // A writer of metadata tags a greater one; the other reader decides what else it may be.
         self.visit_i64(i64::try_from(value).map_err(E::custom)?)
     }
 

@@ -34,7 +34,7 @@ fn refused(py: Python<'_>, offset: usize, what: &str, cause: PyErr) -> PyErr {
     }
     let mut error = Reader::error_at(offset, format_args!("{what}: {}", cause.value(py)));
     if cause.is_instance_of::<PyImportError>(py) {
-        let hint = if what.contains("NumPy") { numpy_api::HINT } else { "install the package that it needs" };
+        let hint = if what.contains("NumPy") { numpy_api::HINT } else { "install the package of the type" };
         error = error.with_kind(cacheness_core::ErrorKind::Unsupported).with_hint(hint);
     }
     if cause.get_type(py).name().is_ok_and(|name| name == "ZoneInfoNotFoundError") {
@@ -48,7 +48,7 @@ fn refused(py: Python<'_>, offset: usize, what: &str, cause: PyErr) -> PyErr {
 fn nested(depth: usize, at: usize) -> PyResult<usize> {
     depth
         .checked_sub(1)
-        .ok_or_else(|| Reader::error_at(at, format_args!("it nests deeper than {MAX_DEPTH} levels")))
+        .ok_or_else(|| Reader::error_at(at, format_args!("it is nested deeper than {MAX_DEPTH} levels")))
         .into_py_result()
 }
 
@@ -110,7 +110,7 @@ fn read_dict<'py>(
         dict.set_item(key, value).map_err(|e| refused(py, key_at, "a key is not hashable", e))?;
     }
     if dict.len() != len {
-        return Err(to_py(Reader::error_at(at, "a map has the same key twice")));
+        return Err(to_py(Reader::error_at(at, "a map has a duplicate key")));
     }
     Ok(dict)
 }

@@ -43,22 +43,22 @@ fn not_plain(metadata: &Bound<'_, PyDict>) -> PyResult<PyErr> {
                 value = part;
             }
             None if value.cast::<PyString>().is_ok_and(|text| text.to_str().is_err()) => {
-                let sentence = format!("{path} holds half of a surrogate pair, which no valid text has");
+                let sentence = format!("{path} holds half of a surrogate pair, which is not valid Unicode");
                 return Ok(to_py(
                     Error::new(ErrorKind::Serialization, sentence)
-                        .with_hint("text.encode('utf-8', 'replace') has it replaced"),
+                        .with_hint("use text.encode('utf-8', 'replace') to replace it"),
                 ));
             }
             None => {
                 let class = value.get_type().fully_qualified_name()?;
                 return Ok(to_py(
-                    Error::new(ErrorKind::Serialization, format!("{path} is a {class}, which metadata cannot hold"))
-                        .with_hint("metadata holds plain values: builtin types, dates, Decimal, UUID, Path, dtypes, NumPy scalars and arrays"),
+                    Error::new(ErrorKind::Serialization, format!("{path} is a {class}, which metadata cannot store"))
+                        .with_hint("metadata can store plain values: builtin types, dates, Decimal, UUID, Path, dtypes, NumPy scalars and arrays"),
                 ));
             }
         }
     }
-    Ok(to_py(Error::new(ErrorKind::Serialization, format!("{path} nests too deep for metadata"))))
+    Ok(to_py(Error::new(ErrorKind::Serialization, format!("{path} is nested too deeply for metadata"))))
 }
 
 /// The step to the first part of a container that is not plain, and that part.

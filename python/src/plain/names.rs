@@ -17,7 +17,7 @@ pub(crate) fn name<'py>(py: Python<'py>, text: &str) -> Bound<'py, PyString> {
     if text.len() > LONGEST {
         return PyString::new(py, text);
     }
-    // Nobody waits for this lock, so that it cannot be part of a deadlock with the GIL.
+    // No thread waits for this lock, so that it cannot be part of a deadlock with the GIL.
     let Some(mut names) = NAMES.try_lock() else { return PyString::intern(py, text) };
     let place = &mut names[place(text.as_bytes())];
     if let Some(known) = place

@@ -157,7 +157,7 @@ fn read_dtype<'py>(py: Python<'py>, types: &Numpy, text: &str) -> PyResult<Bound
         Ok(()) => Ok(dtype),
         Err(Stop::Raised(error)) => Err(error),
         Err(Stop::NotPlain) => {
-            Err(pyo3::exceptions::PyValueError::new_err(format!("{text} is no dtype of a plain value")))
+            Err(pyo3::exceptions::PyValueError::new_err(format!("{text} is not a dtype of a plain value")))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Types outside of `builtins`, looked up once.
 //!
-//! Writing never imports a module: a value of its types cannot exist before somebody else has imported it.
+//! Writing never imports a module: a value of its types cannot exist before the program has imported it.
 
 use pyo3::exceptions::PyAttributeError;
 use pyo3::intern;

@@ -60,11 +60,11 @@ fn text<O: ArrowNativeType>(array: &ArrayData) -> std::result::Result<(), String
         .get(array.offset()..=array.offset() + array.len())
         .ok_or_else(|| "strings without their offsets".to_owned())?;
     let (start, end) = (offsets[0].as_usize(), offsets[array.len()].as_usize());
-    let bytes = values.get(start..end).ok_or_else(|| "strings outside of their buffer".to_owned())?;
-    let text = std::str::from_utf8(bytes).map_err(|e| format!("strings that are no UTF-8: {e}"))?;
+    let bytes = values.get(start..end).ok_or_else(|| "strings outside their buffer".to_owned())?;
+    let text = std::str::from_utf8(bytes).map_err(|e| format!("strings that are not UTF-8: {e}"))?;
     if text.is_ascii() || offsets.iter().all(|o| text.is_char_boundary(o.as_usize().wrapping_sub(start))) {
         Ok(())
     } else {
-        Err("strings that are no UTF-8: one ends within a character".to_owned())
+        Err("strings that are not UTF-8: one ends within a character".to_owned())
     }
 }

@@ -168,7 +168,7 @@ fn values(data_type: &DataType, chunks: Vec<ArrayRef>) -> Values {
     }
 }
 
-/// The values of a column of `T`s: its own memory where nobody shares it, a copy where it is in pieces or shared.
+/// The values of a column of `T`s: its own memory if it is not shared, a copy if it is in pieces or shared.
 fn native<T: ArrowNativeType>(mut chunks: Vec<ArrayRef>) -> Vec<T> {
     if let [_] = chunks.as_slice() {
         let chunk = chunks.remove(0);

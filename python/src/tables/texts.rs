@@ -61,7 +61,7 @@ pub(super) fn column(
     if values.is_empty() || !values.is_c_contiguous() || !start.is_aligned() {
         return Ok(None);
     }
-    // SAFETY: the items of a contiguous object array are aligned pointers to objects or null, as `Option<Py>` is. Nobody
+    // SAFETY: the items of a contiguous object array are aligned pointers to objects or null, as `Option<Py>` is. No code
     // writes to them: the GIL is held, and no Python code runs while the slice is in use.
     let items = unsafe { std::slice::from_raw_parts(start, values.len()) };
     let mut strings = Strings::with_capacity(items.len());
@@ -94,7 +94,7 @@ pub(super) fn column(
 }
 
 /// The chunks of a column of strings or bytes as one object array, `missing` where a value is null. Values of a dictionary,
-/// and those of other columns where most repeat, are made once and shared, as nobody can change them. `None` for a
+/// and those of other columns where most repeat, are created once and shared, as they are immutable. `None` for a
 /// column of any other type.
 pub(super) fn objects<'py>(
     data_type: &DataType,
@@ -116,7 +116,7 @@ pub(super) fn objects<'py>(
     let rows = chunks.iter().map(|chunk| chunk.len()).sum();
     // SAFETY: NumPy hands out the memory of an object array zeroed, and an item of zero is one that is not set.
     let array = unsafe { PyArray1::<Py<PyAny>>::new(py, [rows], false) };
-    // SAFETY: the new array is contiguous and has so many items, each null; it is nobody else's before we return.
+    // SAFETY: the new array is contiguous and has this many items, each null; no other code has it before this returns.
     let items = unsafe { std::slice::from_raw_parts_mut(array.data().cast::<Option<Py<PyAny>>>(), rows) };
     let mut filler = Filler { rest: items.iter_mut(), missing };
     for chunk in chunks {
@@ -186,10 +186,7 @@ fn by_index<T: Shared>(
         match known.get_mut(key) {
             Some(Some(object)) => Ok(object.clone_ref(py)),
             Some(unknown) => Ok(unknown.insert(T::object(py, values.value(key))?).clone_ref(py)),
-            None => Err(to_py(Error::new(
-                ErrorKind::Serialization,
-                "a column has an index that leads out of its dictionary",
-            ))),
+            None => Err(to_py(Error::new(ErrorKind::Serialization, "a column has an index outside its dictionary"))),
         }
     };
     if keys.null_count() == 0 && values.null_count() == 0 {

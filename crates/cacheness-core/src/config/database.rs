@@ -1,4 +1,4 @@
-//! Where the database of a store is, if not in its directory.
+//! The path of a database outside its store's directory.
 
 use std::path::PathBuf;
 
@@ -9,14 +9,14 @@ impl StoreConfig {
     /// The path in [`database_url`](Self::database_url), which is a path or a URL of SQLite.
     ///
     /// # Errors
-    /// - `InvalidInput`: it is empty, a database in memory, or the metadata backend is another one than SQLite.
+    /// - `InvalidInput`: it is empty, a database in memory, or the metadata backend is not SQLite.
     /// - `Unsupported`: it is a URL of another database.
     pub fn database_path(&self) -> Result<Option<PathBuf>> {
         let Some(url) = &self.database_url else { return Ok(None) };
         let wrong = |what: String, hint: &'static str| Err(Error::new(ErrorKind::InvalidInput, what).with_hint(hint));
         let path = match url.split_once("://") {
             Some(("sqlite", path)) => path.strip_prefix('/').unwrap_or(path),
-            // Not the whole URL: there may be a password in it.
+            // Not the whole URL: it may contain a password.
             Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'-') => {
                 let what = format!("database_url is a URL of {scheme}, which is not available yet");
                 return Err(Error::new(ErrorKind::Unsupported, what).with_hint("give the path of a SQLite database"));
@@ -27,13 +27,16 @@ impl StoreConfig {
             return wrong(format!("database_url is {url:?}"), "give the path of a file, or sqlite:///path");
         }
         if path == ":memory:" {
-            return wrong(format!("database_url is {url:?}"), "metadata_backend = \"sqlite_memory\" is one in memory");
+            return wrong(
+                format!("database_url is {url:?}"),
+                "use metadata_backend = \"sqlite_memory\" for one in memory",
+            );
         }
         match self.metadata_backend.as_deref() {
             None | Some("sqlite") => Ok(Some(path.into())),
             Some(other) => wrong(
                 format!("database_url is given, and the metadata backend is {other:?}"),
-                "leave one of the two out: only \"sqlite\" has a database",
+                "remove one of the two: only \"sqlite\" has a database",
             ),
         }
     }

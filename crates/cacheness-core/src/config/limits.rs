@@ -1,20 +1,20 @@
-//! How much a cache may hold.
+//! The limits of a cache.
 
 use serde::{Deserialize, Serialize};
 
 use super::lifetime;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Which entries go first when a cache is full. Expired entries go before all others, pinned ones never.
+/// Which entries a full cache evicts first. Expired entries are evicted before all others, pinned ones never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EvictionPolicy {
-    /// Those that were not read for longest.
+    /// The least recently read ones.
     #[default]
     Lru,
-    /// Those that were read least often.
+    /// The least often read ones.
     Lfu,
-    /// Those whose keys came first.
+    /// Those with the oldest keys.
     Fifo,
     /// None: a put into a full cache fails.
     None,
@@ -28,9 +28,9 @@ pub struct Limits {
     pub max_cache_size_mb: Option<f64>,
     /// Entries; `None` for no limit.
     pub max_entries: Option<u64>,
-    /// Seconds that an entry is served for at most, whatever its own time to live; `None` for no limit.
+    /// Maximum seconds that an entry is served, whatever its own time to live; `None` for no limit.
     pub max_age_seconds: Option<f64>,
-    /// What goes when one of the first two is reached: down to 90 %.
+    /// Which entries are evicted when one of the first two is reached, down to 90 %.
     pub eviction_policy: EvictionPolicy,
 }
 
@@ -54,20 +54,20 @@ impl Limits {
         eviction_policy: EvictionPolicy::Lru,
     };
 
-    /// The limit of payloads in bytes, `u64::MAX` where there is none.
+    /// The limit of payloads in bytes, `u64::MAX` for none.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
     pub fn max_bytes(&self) -> u64 {
         self.max_cache_size_mb.map_or(u64::MAX, |megabytes| (megabytes * 1_048_576.0) as u64)
     }
 
-    /// The limit of entries, `u64::MAX` where there is none.
+    /// The limit of entries, `u64::MAX` for none.
     #[must_use]
     pub fn max_entries(&self) -> u64 {
         self.max_entries.unwrap_or(u64::MAX)
     }
 
-    /// Refuses limits that make no sense.
+    /// Refuses invalid limits.
     pub fn check(&self) -> Result<()> {
         if let Some(megabytes) = self.max_cache_size_mb
             && !(megabytes.is_finite() && megabytes > 0.0)

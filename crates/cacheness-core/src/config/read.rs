@@ -1,4 +1,4 @@
-//! Configurations from files: an option that does not exist is refused with the nearest one that does.
+//! Configurations from files: an unknown option is refused, with the nearest existing one as a hint.
 
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use super::CacheConfig;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How alike two names are at least for one to be suggested for the other.
+/// The minimum similarity of two names for one to be suggested for the other.
 const ALIKE: f64 = 0.8;
 
-/// Of `known`, the name most like `name`, if one is like it. Of short names, one that differs in a letter or has two of
-/// them exchanged; else the shortest that it is a part of, as `ttl` is of `default_ttl_seconds`.
+/// The name in `known` that is most similar to `name`, if any. For short names, one that differs in a letter or has two of
+/// them exchanged; else the shortest that contains it, as `default_ttl_seconds` contains `ttl`.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let (name, known) = (name.to_lowercase(), known.collect::<Vec<_>>());
     let has_parts = |candidate: &&str| name.split('_').all(|part| candidate.split('_').any(|one| one == part));
@@ -26,7 +26,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
 }
 
 impl CacheConfig {
-    /// Reads a configuration from a file of any format that serde knows; what is left out has its default.
+    /// Reads a configuration from a file of any format that serde supports; omitted options have their defaults.
     ///
     /// ```
     /// use cacheness_core::config::CacheConfig;
@@ -39,8 +39,8 @@ impl CacheConfig {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`]: the file is malformed, an option does not exist, or has a value of a wrong type or
-    /// one that makes no sense.
+    /// [`ErrorKind::InvalidInput`]: the file is malformed, or an option does not exist, or has an invalid value or one of a
+    /// wrong type.
     pub fn read<'de, D: Deserializer<'de>>(file: D) -> Result<Self>
     where
         D::Error: std::fmt::Display,
@@ -60,7 +60,7 @@ impl CacheConfig {
     }
 }
 
-/// What a file says, as JSON. A number that JSON has not is its name: not `null`, which stands for no limit.
+/// The content of a file, as JSON. A number that JSON cannot represent becomes its name, not `null`, which is no limit.
 struct Given(Value);
 
 impl<'de> Deserialize<'de> for Given {
@@ -151,7 +151,7 @@ fn wrong_value(given: &Map<String, Value>, sections: &[&str]) -> Option<Error> {
     })
 }
 
-/// What to give in place of `value`, from the error of serde, which says what it expected and puts names in backticks.
+/// A hint for a valid value, from serde's error, which says what it expected and puts names in backticks.
 fn expected(error: &str, value: &Value) -> Option<String> {
     let (_, wanted) = error.rsplit_once("expected ")?;
     let names: Vec<&str> = wanted.split('`').skip(1).step_by(2).collect();
@@ -174,7 +174,7 @@ fn expected(error: &str, value: &Value) -> Option<String> {
     })
 }
 
-/// The defaults have every option there is.
+/// Finds unknown options; the defaults have every option.
 fn refuse_unknown(given: &Map<String, Value>, known: &Map<String, Value>, section: &str) -> Result<()> {
     for (name, value) in given {
         match (value, known.get(name)) {

@@ -1,9 +1,9 @@
 //! Compression of whole payloads, in frames that the `zstd`, `lz4` and `gzip` command line tools open.
 //!
-//! Large payloads are cut into chunks, each a frame of its own: frames are compressed and decompressed on all cores, and a
-//! file of several frames is still one `.zst`, `.lz4` or `.gz` file. Frames of Zstandard and LZ4 say how long their content
-//! is. That is believed only as far as the frame could hold it and the caller allows it, and memory is touched only as
-//! content arrives, so a small hostile payload cannot exhaust it.
+//! Large payloads are cut into chunks, each a separate frame: frames are compressed and decompressed on all cores, and a
+//! file of several frames is still one `.zst`, `.lz4` or `.gz` file. Frames of Zstandard and LZ4 state the length of their
+//! content. It is checked against what the frame could hold and what the caller allows, and memory is touched only as
+//! content arrives, so a small hostile payload cannot exhaust memory.
 
 use std::borrow::Cow;
 use std::io::{Read, Write};
@@ -29,24 +29,24 @@ const BLOCKS: usize = 16;
 /// Bytes of a block of a sample.
 const BLOCK: usize = 16 << 10;
 
-/// A sample that does not shrink below this share of its size says that compression does not pay.
+/// If a sample does not shrink below this share of its size, the payload is not compressed.
 const WORTHWHILE: f64 = 0.95;
 
-/// LZ4 finds nothing in data whose bytes are merely unevenly distributed (random hexadecimal digits); Zstandard and gzip
-/// code these in fewer bits. Bytes of fewer bits of entropy than this are worth their time, random floats are not.
+/// LZ4 cannot compress data whose bytes are merely unevenly distributed (random hexadecimal digits); Zstandard and gzip code
+/// these in fewer bits. Bytes with less entropy than this, in bits, are worth the time; random floats are not.
 const WORTHWHILE_ENTROPY: f64 = 7.0;
 
-/// Compresses `bytes` as the configuration says; returns them as they are, with [`Codec::None`], where they are below the
-/// threshold, or where a sample or the result shows that compression does not pay.
+/// Compresses `bytes` with the configured codec. Returns them unchanged, with [`Codec::None`], if they are below the
+/// threshold, or if a sample or the result does not compress well.
 ///
 /// # Errors
-/// [`ErrorKind::Compression`] if the codec fails, [`ErrorKind::InvalidInput`] if the level is none of the codec's.
+/// [`ErrorKind::Compression`] if the codec fails, [`ErrorKind::InvalidInput`] if the codec does not have the level.
 pub fn compress<'a>(bytes: Cow<'a, [u8]>, config: &CompressionConfig) -> Result<(Codec, Payload<'a>)> {
     let compressed = compress_slices(&[&bytes], config)?;
     Ok(compressed.unwrap_or((Codec::None, Payload::Bytes(bytes))))
 }
 
-/// As [`compress`], for a payload in pieces that follow each other; they are never put together in memory.
+/// As [`compress`], for a payload in consecutive pieces, which are never concatenated in memory.
 ///
 /// # Errors
 /// As [`compress`].
@@ -56,7 +56,7 @@ pub fn compress_segments<'a>(segments: Vec<Cow<'a, [u8]>>, config: &CompressionC
     Ok(compressed.unwrap_or((Codec::None, Payload::Segments(segments))))
 }
 
-/// `None` where compression does not pay.
+/// `None` if the payload does not compress well.
 fn compress_slices<'a>(slices: &[&[u8]], config: &CompressionConfig) -> Result<Option<(Codec, Payload<'a>)>> {
     let codec = config.pickle_compression_codec;
     let size: usize = slices.iter().map(|slice| slice.len()).sum();
@@ -97,7 +97,7 @@ fn check_level(codec: Codec, level: i32) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(ErrorKind::InvalidInput, format!("{} has no compression level {level}", codec.name()))
-        .with_hint(format!("choose a level from 1 to {highest}")))
+        .with_hint(format!("give a level from 1 to {highest}")))
 }
 
 /// The slices, in pieces of `size` bytes that may each span several slices; the last is shorter.
@@ -123,7 +123,7 @@ fn chunks<'a>(slices: &[&'a [u8]], size: usize) -> Vec<Vec<&'a [u8]>> {
     chunks
 }
 
-/// Looks at blocks that are spread over the payload.
+/// Compresses blocks that are spread over the payload.
 fn sample_pays(slices: &[&[u8]], size: usize, codec: Codec) -> bool {
     let mut sample = Vec::with_capacity(BLOCKS * BLOCK);
     let step = size / BLOCKS;
@@ -163,7 +163,7 @@ fn entropy(bytes: &[u8]) -> f64 {
 }
 
 fn failed(codec: Codec, source: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Compression, format!("{} could not compress a payload", codec.name())).with_source(source)
+    Error::new(ErrorKind::Compression, format!("{} failed to compress a payload", codec.name())).with_source(source)
 }
 
 fn compress_frame(codec: Codec, chunk: &[u8], level: i32) -> Result<Vec<u8>> {
@@ -200,11 +200,11 @@ fn damaged(codec: Codec, what: impl std::fmt::Display) -> Error {
 fn too_large(codec: Codec, size: u64, limit: u64) -> Error {
     Error::new(
         ErrorKind::Compression,
-        format!("a {} payload claims a content of {size} bytes, of which {limit} are allowed", codec.name()),
+        format!("a {} payload claims {size} bytes of content, more than the limit of {limit}", codec.name()),
     )
 }
 
-/// Decompresses what [`compress`] made; the content has at most `limit` bytes.
+/// Decompresses a result of [`compress`]; the content has at most `limit` bytes.
 ///
 /// # Errors
 /// [`ErrorKind::Compression`] if the payload is damaged, claims more than it can hold, or exceeds the limit.
@@ -225,7 +225,7 @@ pub fn decompress(codec: Codec, bytes: &[u8], limit: u64) -> Result<Buffer> {
                 return Err(too_large(codec, total, limit));
             }
             let total = usize::try_from(total).map_err(|_| too_large(codec, total, usize::MAX as u64))?;
-            // Large memory comes as zero pages that take no room until they are written.
+            // Large allocations are zero pages that use no memory until they are written.
             let mut buffer = Buffer::zeroed(total)?;
             let mut rest = buffer.as_mut_slice();
             let mut work = Vec::with_capacity(frames.len());
@@ -246,7 +246,7 @@ pub fn decompress(codec: Codec, bytes: &[u8], limit: u64) -> Result<Buffer> {
     }
 }
 
-/// A frame and how many bytes of content it claims.
+/// A frame and the number of bytes of content it claims.
 struct Frame<'a> {
     bytes: &'a [u8],
     size: u64,
@@ -256,7 +256,7 @@ fn split_frames(codec: Codec, mut bytes: &[u8]) -> Result<Vec<Frame<'_>>> {
     let mut frames = Vec::new();
     loop {
         let (len, size) = if codec == Codec::Zstd { zstd_frame(bytes)? } else { lz4_frame(bytes)? };
-        // A block of at most 128 KiB (Zstandard) takes four bytes at least; one byte of LZ4 stands for at most 255.
+        // A block of at most 128 KiB (Zstandard) takes at least four bytes; one byte of LZ4 encodes at most 255.
         let holds = match codec {
             Codec::Zstd => (len as u64 / 4 + 1).saturating_mul(128 << 10),
             _ => (len as u64).saturating_mul(255),
@@ -284,7 +284,7 @@ fn zstd_frame(bytes: &[u8]) -> Result<(usize, u64)> {
         .map_err(|code| damaged(zstd::zstd_safe::get_error_name(code)))?;
     match zstd::zstd_safe::get_frame_content_size(bytes) {
         Ok(Some(size)) if (1..=bytes.len()).contains(&len) => Ok((len, size)),
-        Ok(_) => Err(damaged("a frame does not say how long its content is")),
+        Ok(_) => Err(damaged("a frame does not state the length of its content")),
         Err(_) => Err(damaged("a frame has no valid header")),
     }
 }
@@ -302,7 +302,7 @@ fn lz4_frame(bytes: &[u8]) -> Result<(usize, u64)> {
     }
     let flags = *bytes.get(4).ok_or_else(ends)?;
     if flags & 0b1100_1001 != 0b0100_1000 {
-        return Err(damaged(Codec::Lz4, "a frame does not say how long its content is"));
+        return Err(damaged(Codec::Lz4, "a frame does not state the length of its content"));
     }
     let (block_checksum, content_checksum) = (flags & 0b1_0000 != 0, flags & 0b100 != 0);
     let size = u64::from(u32_at(6)?) | u64::from(u32_at(10)?) << 32;
@@ -314,7 +314,7 @@ fn lz4_frame(bytes: &[u8]) -> Result<(usize, u64)> {
         if block == 0 {
             break;
         }
-        // The highest bit marks a block that is stored as it is.
+        // The highest bit marks an uncompressed block.
         at += (block & 0x7fff_ffff) as usize + if block_checksum { 4 } else { 0 };
     }
     at += if content_checksum { 4 } else { 0 };
@@ -331,10 +331,10 @@ fn decompress_frame(codec: Codec, frame: &[u8], content: &mut [u8]) -> Result<()
         let more = decoder.read(&mut [0]).map_err(|e| damaged(codec, "a frame").with_source(e))?;
         len + more
     };
-    if written == len { Ok(()) } else { Err(damaged(codec, "a frame has another length than it claims")) }
+    if written == len { Ok(()) } else { Err(damaged(codec, "a frame does not have the length that it claims")) }
 }
 
-/// gzip does not say reliably how long the content is, which therefore grows as it comes.
+/// gzip does not reliably state the length of the content, so the buffer grows with the content.
 fn gunzip(bytes: &[u8], limit: u64) -> Result<Buffer> {
     let mut content = Vec::new();
     let mut decoder = MultiGzDecoder::new(bytes).take(limit.saturating_add(1));

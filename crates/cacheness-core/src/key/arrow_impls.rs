@@ -1,4 +1,4 @@
-//! How Arrow arrays and record batches are encoded.
+//! Encodings of Arrow arrays and record batches.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ impl ToKey for RecordBatch {
 /// number of rows. Columns are hashed in parallel.
 ///
 /// # Errors
-/// Where a column has no stable encoding, or the batches are of another schema.
+/// A column has no stable encoding, or the batches have another schema.
 pub fn encode_table(encoder: &mut KeyEncoder, schema: &Schema, batches: &[RecordBatch]) -> Result<()> {
     if let Some(other) = batches.iter().find(|batch| batch.num_columns() != schema.fields().len()) {
         let sentence = format!("a batch of {} columns is not part of the table", other.num_columns());

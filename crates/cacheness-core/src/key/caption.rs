@@ -1,4 +1,4 @@
-//! Parameters as one line for people: `module.function(origin="EWR", window=3)`, or `fold=3, model="xgboost"`.
+//! Parameters as one readable line: `module.function(origin="EWR", window=3)`, or `fold=3, model="xgboost"`.
 
 use std::fmt::Write;
 
@@ -18,10 +18,10 @@ pub(crate) const FUNCTION: &str = "__function__";
 /// The name of the parameter that holds the arguments of a decorated function.
 pub(crate) const ARGUMENTS: &str = "arguments";
 
-/// What the parameters of an entry say of it.
+/// A description of an entry by its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caption {
-    /// The name of the decorated function whose result it is (`module.function`).
+    /// The name of the decorated function (`module.function`).
     pub function: Option<String>,
     /// The call of the function, or the parameters with their names. At most 200 characters, without control characters.
     pub call: String,
@@ -54,18 +54,18 @@ impl Caption {
         })
     }
 
-    /// The caption of an entry that is filed under a name.
+    /// The caption of an entry with a name.
     #[must_use]
     pub fn of_name(name: &str) -> Self {
         Self { function: None, call: Line::of(|line| line.escaped(name, usize::MAX, false)) }
     }
 }
 
-/// A value on its way into a line.
+/// A value to write into a line.
 enum Piece {
-    /// Stands in quotation marks.
+    /// Written in quotation marks.
     Text(String),
-    /// Stands as it is.
+    /// Written unchanged.
     Bare(String),
     List(Vec<Piece>),
     Object(Vec<(String, Piece)>),
@@ -128,7 +128,7 @@ impl Shape for Pieces {
     }
 }
 
-/// A line that takes no more than fits.
+/// A line of limited length.
 #[derive(Default)]
 struct Line {
     text: String,
@@ -150,10 +150,10 @@ impl Line {
         self.length >= LINE
     }
 
-    /// Appends what has no control characters.
+    /// Appends text without control characters.
     fn push(&mut self, text: &str) {
         for character in text.chars() {
-            // One is left for the ellipsis.
+            // Reserves one for the ellipsis.
             self.length += 1;
             if self.is_full() {
                 self.length = LINE;
@@ -163,7 +163,7 @@ impl Line {
         }
     }
 
-    /// Appends at most so many characters of a text; those that a terminal would act upon are escaped.
+    /// Appends at most this many characters of a text, with control characters escaped.
     fn escaped(&mut self, text: &str, at_most: usize, quoted: bool) {
         let mut rest = text.chars();
         for character in rest.by_ref().take(at_most) {

@@ -1,7 +1,7 @@
-//! How the types of `chrono` are encoded.
+//! Encodings of the types of `chrono`.
 //!
-//! Whole microseconds are encoded as Python encodes them; finer times keep their nanoseconds. `chrono` writes a leap
-//! second as a nanosecond beyond the second, which the encoding has no room for.
+//! Whole microseconds are encoded as in Python; finer times keep their nanoseconds. `chrono` represents a leap second as
+//! nanoseconds beyond the second, which the encoding does not support.
 
 use chrono::{DateTime, FixedOffset, Local, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, Timelike, Utc};
 
@@ -41,7 +41,7 @@ impl ToKey for DateTime<FixedOffset> {
     }
 }
 
-/// The local zone has no name that `chrono` knows: its offset at that time is encoded.
+/// `chrono` does not know the name of the local zone: its offset at that time is encoded.
 impl ToKey for DateTime<Local> {
     fn encode(&self, encoder: &mut KeyEncoder) -> Result<()> {
         zoned(encoder, self.naive_local(), self.offset().fix())

@@ -25,7 +25,7 @@ compile_error!("column digests are defined over little-endian values, and arrow 
 /// The digest of a column of `data_type` that is cut into `chunks`.
 ///
 /// # Errors
-/// Where the type is a union, which has no canonical form, or a chunk is of another type.
+/// The type is a union, which has no canonical form, or a chunk has another type.
 pub fn column_digest(chunks: &[ArrayRef], data_type: &DataType) -> Result<[u8; 32]> {
     let mut parts = Vec::with_capacity(chunks.len());
     for chunk in chunks {
@@ -43,7 +43,7 @@ pub fn column_digest(chunks: &[ArrayRef], data_type: &DataType) -> Result<[u8; 3
 /// The notation of `data_type` in canonical columns: `timestamp[us, UTC]`, `list<item: utf8>`, ….
 ///
 /// # Errors
-/// Where the type is a union.
+/// The type is a union.
 pub fn type_notation(data_type: &DataType) -> Result<String> {
     use DataType as T;
     Ok(match data_type {
@@ -111,7 +111,7 @@ fn unit_name(unit: TimeUnit) -> &'static str {
     }
 }
 
-/// A name as it is where it cannot be mistaken for notation, else as a JSON string.
+/// A name unchanged if it cannot be mistaken for notation, else as a JSON string.
 fn quoted(name: &str, also: &str) -> String {
     if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_' || also.contains(c)) {
         name.to_owned()
@@ -132,7 +132,7 @@ fn entry_fields(entries: &Field) -> Result<(&FieldRef, &FieldRef)> {
     }
 }
 
-/// Collects small writes so that the hasher sees large ones.
+/// Collects small writes into large ones for the hasher.
 #[derive(Default)]
 struct Sink {
     hasher: Hasher,
@@ -185,7 +185,7 @@ impl Sink {
     }
 }
 
-/// An array and which of its rows are valid: its own nulls and those of the structs around it. `None`: all are.
+/// An array and its valid rows, by its own nulls and those of the structs around it. `None`: all rows.
 struct Chunk {
     array: ArrayRef,
     valid: Option<NullBuffer>,
@@ -355,7 +355,7 @@ fn string_views<T: ByteViewType>(sink: &mut Sink, chunks: &[Chunk]) {
     }
 }
 
-/// Where the items of each row are among the items of a list array.
+/// The positions of each row's items among the items of a list array.
 enum Rows {
     /// Row `i` has the items from offset `i` to offset `i + 1`.
     Offsets(Vec<usize>),
@@ -424,7 +424,7 @@ fn fixed_lists(sink: &mut Sink, chunks: &[Chunk], item: &DataType, len: usize) -
     column(sink, &children, item)
 }
 
-/// The chunks with their arrays decoded; which rows are valid stays as it is.
+/// The chunks with their arrays decoded; the valid rows stay the same.
 fn decoded(chunks: &[Chunk], decode: impl Fn(&ArrayRef) -> Result<ArrayRef>) -> Result<Vec<Chunk>> {
     chunks.iter().map(|chunk| Ok(Chunk { array: decode(&chunk.array)?, valid: chunk.valid.clone() })).collect()
 }

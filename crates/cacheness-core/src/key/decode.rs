@@ -1,8 +1,8 @@
-//! Reads the building blocks of an encoding that may come from anywhere.
+//! Reads the building blocks of an untrusted encoding.
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Reads forward through an encoding; every length is checked against what is left before it is used.
+/// Reads an encoding from front to back; every length is checked against the remaining bytes before it is used.
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     pub(crate) position: usize,
@@ -28,7 +28,7 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8]> {
         if len > self.remaining() {
-            return Err(self.invalid(&format!("{len} bytes are wanted and {} are left", self.remaining())));
+            return Err(self.invalid(&format!("{len} bytes are expected and {} are left", self.remaining())));
         }
         let start = self.position;
         self.position += len;
@@ -39,7 +39,7 @@ impl<'a> Reader<'a> {
         Ok(self.take(N)?.try_into().expect("take returns as many bytes as asked for"))
     }
 
-    /// The byte that comes next.
+    /// The next byte.
     pub(crate) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.position).copied()
     }
@@ -78,11 +78,11 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(raw).map_err(|_| self.invalid("a text is not UTF-8"))
     }
 
-    /// The number of elements that follow, each of which takes `least` bytes or more.
+    /// The number of elements that follow, each of at least `least` bytes.
     pub(crate) fn count(&mut self, least: usize) -> Result<usize> {
         let count = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
         if count > self.remaining() / least {
-            return Err(self.invalid(&format!("{count} elements do not fit what is left")));
+            return Err(self.invalid(&format!("{count} elements do not fit the remaining bytes")));
         }
         Ok(count)
     }
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
         let bits = u64::from_be_bytes(*self.array()?);
         let value = f64::from_bits(bits);
         if value.is_nan() && bits != 0x7ff8_0000_0000_0000 {
-            return Err(self.invalid("a NaN is not the canonical one"));
+            return Err(self.invalid("a NaN is not canonical"));
         }
         Ok(value)
     }

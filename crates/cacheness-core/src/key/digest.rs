@@ -1,4 +1,4 @@
-//! BLAKE3 of contents, on all cores where that pays.
+//! BLAKE3 of contents, on all cores for large ones.
 
 use crate::parallel;
 

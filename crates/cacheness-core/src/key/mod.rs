@@ -1,14 +1,14 @@
 //! Keys: the canonical encoding of parameters. Specification: `docs/formats/keys.md`.
 //!
-//! | module | is for |
+//! | module | subject |
 //! |---|---|
 //! | [`encoder`](KeyEncoder) | writes encodings, one method per tag |
 //! | [`place`](Segment) | names the part that has no encoding |
-//! | [`to_key`](ToKey) | how the types of Rust are encoded |
+//! | [`to_key`](ToKey) | encodings of Rust types |
 //! | [`params`](Params) | named parameters and the `params!` macro |
 //! | [`digest`] | BLAKE3 of contents, on all cores, safe across `fork()` |
 //! | [`path`] | contents of files and directories |
-//! | [`decode`], [`render`] | checks an encoding, shows it to people |
+//! | [`decode`], [`render`] | checks an encoding, renders it readably |
 //! | [`caption`](Caption) | parameters as one line |
 //! | `column` | digests of Arrow columns (feature `arrow`) |
 //!
@@ -151,17 +151,17 @@ impl FromStr for CacheKey {
         match u64::from_str_radix(text, 16) {
             Ok(key) if valid => Ok(Self(key)),
             _ => Err(Error::new(ErrorKind::InvalidInput, format!("{text:?} is not a cache key"))
-                .with_hint("a cache key is 16 hexadecimal digits in lower case")),
+                .with_hint("give 16 lower-case hexadecimal digits")),
         }
     }
 }
 
-/// An encoding with what is derived from it.
+/// An encoding with its key and fingerprint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedKey {
-    /// What people see and type.
+    /// The key that people see and type.
     pub key: CacheKey,
-    /// What tells two encodings with the same key apart.
+    /// Distinguishes encodings with the same key.
     pub fingerprint: Fingerprint,
     /// The canonical encoding.
     pub encoding: Vec<u8>,

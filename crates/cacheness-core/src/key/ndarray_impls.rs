@@ -1,4 +1,4 @@
-//! How `ndarray` arrays are encoded: as NumPy arrays of the same type and content.
+//! Encodings of `ndarray` arrays: as NumPy arrays of the same type and content.
 
 use ndarray::{ArrayBase, Data, Dimension};
 use zerocopy::{Immutable, IntoBytes};

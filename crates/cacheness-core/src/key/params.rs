@@ -44,7 +44,7 @@ impl<'a> Params<'a> {
         self
     }
 
-    /// How many parameters there are.
+    /// The number of parameters.
     #[must_use]
     pub fn len(&self) -> usize {
         self.borrowed.len() + self.owned.len()
@@ -64,7 +64,7 @@ impl<'a> Params<'a> {
     /// Encodes the parameters and derives key and fingerprint.
     ///
     /// # Errors
-    /// Where two parameters have one name, or a value cannot be encoded; the sentence names the part
+    /// Two parameters have the same name, or a value cannot be encoded; the message names the part
     /// (`params.paths[2]: …`).
     pub fn key(&self, config: &SerializationConfig) -> Result<EncodedKey> {
         let mut encoder = KeyEncoder::new(config);
@@ -83,7 +83,7 @@ impl<'a> Params<'a> {
     }
 }
 
-/// Parameters inside of parameters are a mapping.
+/// Parameters inside parameters are a mapping.
 impl ToKey for Params<'_> {
     fn encode(&self, encoder: &mut KeyEncoder) -> Result<()> {
         let frame = encoder.begin(Collection::Mapping, self.len())?;
@@ -101,7 +101,7 @@ impl fmt::Debug for Params<'_> {
     }
 }
 
-/// What a raw identifier is called.
+/// The name of a raw identifier.
 #[doc(hidden)]
 #[must_use]
 pub fn identifier(name: &'static str) -> &'static str {

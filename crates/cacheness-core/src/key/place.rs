@@ -1,23 +1,23 @@
-//! Which part of which parameter could not be encoded. Nothing is recorded until something fails.
+//! The part of a parameter that could not be encoded. Recorded only on failure.
 
 use crate::key::KeyEncoder;
 use crate::key::render::render_value;
 
-/// One step of the way to the part of a parameter that could not be encoded.
+/// One step of the path to the part of a parameter that could not be encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Segment {
     /// A parameter, field or key with this name.
     Name(String),
     /// An element.
     Index(usize),
-    /// A key that is not a string, as people would write it.
+    /// A key that is not a string, in readable form.
     Key(String),
     /// The key itself could not be encoded.
     InKey,
 }
 
 impl KeyEncoder {
-    /// Records one step of the way to the part that failed; called from the inside out while an error unwinds.
+    /// Records one step of the path to the failed part; called from the inside out while an error propagates.
     pub fn locate(&mut self, segment: Segment) {
         self.path.push(segment);
     }
@@ -33,7 +33,7 @@ impl KeyEncoder {
         self.path.push(segment);
     }
 
-    /// The way to the part that failed, from `root` on: `params.config.callbacks[2]`.
+    /// The path to the failed part, from `root` on: `params.config.callbacks[2]`.
     #[must_use]
     pub fn place(&self, root: &str) -> String {
         let mut place = root.to_owned();
@@ -58,7 +58,7 @@ fn is_identifier(name: &str) -> bool {
     chars.next().is_some_and(|c| c.is_alphabetic() || c == '_') && chars.all(|c| c.is_alphanumeric() || c == '_')
 }
 
-/// Names in sentences are cut, not the sentences.
+/// Truncates long names in messages.
 fn shorten(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}…", &text[..end]),

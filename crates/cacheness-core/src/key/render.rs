@@ -1,4 +1,4 @@
-//! Checks encodings and shows them to people.
+//! Checks encodings and renders them readably.
 
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use serde_json::{Number, Value};
@@ -10,13 +10,13 @@ use crate::key::tag;
 /// Checks that `encoding` is the canonical encoding of some value, as this version writes it.
 ///
 /// # Errors
-/// Of kind [`Serialization`](crate::ErrorKind::Serialization), with the offset of what is wrong.
+/// Kind [`Serialization`](crate::ErrorKind::Serialization), with the offset of the first invalid byte.
 pub fn decode(encoding: &[u8]) -> Result<()> {
     render(encoding).map(drop)
 }
 
-/// The value behind an encoding, for people: JSON where JSON has the type, short strings elsewhere
-/// (`array <f8 (100, 3) 1a2b3c4d…`). The encoding may come from anywhere.
+/// The value of an encoding in readable form: JSON if JSON has the type, else a short string
+/// (`array <f8 (100, 3) 1a2b3c4d…`). The encoding may be untrusted.
 ///
 /// # Errors
 /// As [`decode`].
@@ -24,7 +24,7 @@ pub fn render(encoding: &[u8]) -> Result<Value> {
     render_as(encoding, &mut Json)
 }
 
-/// As [`render`], of whatever `shape` makes.
+/// As [`render`], with the output of `shape`.
 ///
 /// # Errors
 /// As [`decode`].
@@ -32,7 +32,7 @@ pub fn render_as<S: Shape>(encoding: &[u8], shape: &mut S) -> Result<S::Shown> {
     let mut reader = Reader::new(encoding);
     let version = reader.byte()?;
     if version != tag::VERSION {
-        return Err(reader.invalid(&format!("version {version} is not known")));
+        return Err(reader.invalid(&format!("version {version} is unknown")));
     }
     finish(reader, shape)
 }
@@ -45,12 +45,12 @@ pub(crate) fn render_value(value: &[u8]) -> Result<Value> {
 fn finish<S: Shape>(mut reader: Reader<'_>, shape: &mut S) -> Result<S::Shown> {
     let rendered = value(&mut reader, shape, 0)?;
     if reader.remaining() > 0 {
-        return Err(reader.invalid("bytes are left over"));
+        return Err(reader.invalid("there are trailing bytes"));
     }
     Ok(rendered)
 }
 
-/// What parameters are shown as: JSON, or something else with the types that JSON has.
+/// The output of rendering: JSON, or another form with the types of JSON.
 pub trait Shape {
     /// A value.
     type Shown;
@@ -68,19 +68,19 @@ pub trait Shape {
     fn float(&mut self, value: f64) -> Self::Shown;
     /// A text.
     fn text(&mut self, value: &str) -> Self::Shown;
-    /// A text that stands for a value of a type that JSON has not, such as a date or an array.
+    /// A text for a value of a type that JSON lacks, such as a date or an array.
     fn notation(&mut self, value: &str) -> Self::Shown {
         self.text(value)
     }
     /// An array.
     fn list(&mut self, items: Vec<Self::Shown>) -> Self::Shown;
-    /// The name of what comes next in an object.
+    /// The name of the next member of an object.
     fn name(&mut self, name: &str) -> Self::Name;
     /// A name as a value.
     fn shown(name: Self::Name) -> Self::Shown;
     /// An object, whose names differ.
     fn object(&mut self, fields: Vec<(Self::Name, Self::Shown)>) -> Self::Shown;
-    /// The parts of a value of a type with this name.
+    /// The parts of a value of the type with this name.
     fn named(&mut self, name: &str, value: Self::Shown) -> Self::Shown {
         let name = self.name(name);
         self.object(vec![(name, value)])
@@ -136,7 +136,7 @@ impl Shape for Json {
 
 fn value<S: Shape>(reader: &mut Reader<'_>, shape: &mut S, level: usize) -> Result<S::Shown> {
     if level > tag::MAX_LEVELS {
-        return Err(reader.invalid("values are nested too deep"));
+        return Err(reader.invalid("values are nested too deeply"));
     }
     let start = reader.position;
     Ok(match reader.byte()? {
@@ -214,7 +214,7 @@ fn value<S: Shape>(reader: &mut Reader<'_>, shape: &mut S, level: usize) -> Resu
             }
             long(reader, shape, "value", tag::LONG_COLLECTION)?
         }
-        other => return Err(reader.invalid(&format!("tag {other:02x} is not known"))),
+        other => return Err(reader.invalid(&format!("tag {other:02x} is unknown"))),
     })
 }
 
@@ -325,7 +325,7 @@ fn time(reader: &mut Reader<'_>) -> Result<String> {
     let suffix = match reader.byte()? {
         0 => String::new(),
         1 => offset(reader.i64()?),
-        _ => return Err(reader.invalid("a time has an offset or has none")),
+        _ => return Err(reader.invalid("the flag for the offset of a time is neither 0 nor 1")),
     };
     Ok(format!("{}{suffix}", time.format("%H:%M:%S%.6f")))
 }
@@ -369,7 +369,7 @@ fn mapping<S: Shape>(reader: &mut Reader<'_>, shape: &mut S, start: usize, level
     let count = reader.count(2)?;
     let mut last = None;
     let mut named = Vec::new();
-    // From the first key that is no string on.
+    // From the first key that is not a string on.
     let mut pairs: Option<Vec<S::Shown>> = None;
     for _ in 0..count {
         let from = reader.position;

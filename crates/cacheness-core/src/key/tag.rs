@@ -40,7 +40,7 @@ pub(crate) const DIGEST: u8 = 0x63;
 pub(crate) const LONG: usize = 4096;
 /// Collections whose encodings have more bytes than this are replaced by their BLAKE3, the outermost value apart.
 pub(crate) const LONG_COLLECTION: usize = 16 * 1024;
-/// How deep values may be nested in an encoding, whatever the configuration says: bounds the stack of every reader.
+/// The maximum nesting of values in an encoding, for any configuration: bounds the stack of every reader.
 pub(crate) const MAX_LEVELS: usize = 256;
 /// Dimensions of an array.
 pub(crate) const MAX_DIMENSIONS: usize = 64;

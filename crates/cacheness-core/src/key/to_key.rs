@@ -1,4 +1,4 @@
-//! How the types of Rust are encoded.
+//! Encodings of Rust types.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -40,7 +40,7 @@ pub trait ToKey {
     /// Writes the canonical encoding of this value.
     ///
     /// # Errors
-    /// Where the value has no stable encoding, nests too deep, or leads to a file that cannot be read.
+    /// The value has no stable encoding, is nested too deeply, or refers to a file that cannot be read.
     fn encode(&self, encoder: &mut KeyEncoder) -> Result<()>;
 }
 

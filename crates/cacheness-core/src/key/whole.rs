@@ -51,7 +51,7 @@ impl KeyEncoder {
         value.encode(self).inspect_err(|_| self.locate_key(start..end))
     }
 
-    /// A value with a type of its own, such as `my_crate::Model`, around what identifies it.
+    /// A value of a user-defined type, such as `my_crate::Model`, around the value that identifies it.
     pub fn named(&mut self, type_name: &str, value: &dyn ToKey) -> Result<()> {
         self.begin_named(type_name)?;
         value.encode(self)?;
@@ -59,7 +59,7 @@ impl KeyEncoder {
         Ok(())
     }
 
-    /// A value with a type of its own and named parts: keyed as a dataclass of Python whose class has this qualified name
+    /// A value of a user-defined type with named parts: encoded like a Python dataclass with this qualified name
     /// (`my_package.models.Ridge`) and these fields. Their order does not matter.
     pub fn fields(&mut self, type_name: &str, fields: &[(&str, &dyn ToKey)]) -> Result<()> {
         self.begin_named(type_name)?;
@@ -72,7 +72,7 @@ impl KeyEncoder {
         Ok(())
     }
 
-    /// A value with a type of its own and parts in order.
+    /// A value of a user-defined type with parts in order.
     pub fn parts(&mut self, type_name: &str, parts: &[&dyn ToKey]) -> Result<()> {
         self.begin_named(type_name)?;
         let frame = self.begin_parts(Collection::Tuple, parts.len())?;

@@ -5,26 +5,26 @@ use std::hash::Hasher;
 use super::LARGE;
 use crate::parallel;
 
-/// Hashes a payload as its pieces pass by.
+/// Hashes a payload in pieces.
 pub struct PayloadHasher {
     xxh3: Option<Box<twox_hash::XxHash3_64>>,
     blake3: Option<Box<blake3::Hasher>>,
     size: u64,
 }
 
-/// What a payload hashes to.
+/// The hashes of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayloadHash {
     /// Bytes.
     pub size: u64,
-    /// XXH3-64, where it was asked for.
+    /// XXH3-64, if requested.
     pub file_hash: Option<u64>,
-    /// BLAKE3, where it was asked for.
+    /// BLAKE3, if requested.
     pub digest: Option<[u8; 32]>,
 }
 
 impl PayloadHasher {
-    /// A hasher that makes the hashes asked for.
+    /// A hasher for the requested hashes.
     #[must_use]
     pub fn new(xxh3: bool, blake3: bool) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl PayloadHasher {
         }
     }
 
-    /// Adds bytes. Both hashes see a piece while it is in the cache of the core.
+    /// Adds bytes. Both hashes process a piece while it is in the cache of the core.
     pub fn update(&mut self, bytes: &[u8]) {
         self.size += bytes.len() as u64;
         for piece in bytes.chunks(256 << 10) {
@@ -47,7 +47,7 @@ impl PayloadHasher {
         }
     }
 
-    /// Adds bytes, on all cores where there are many.
+    /// Adds bytes, on all cores if there are many.
     pub fn update_parallel(&mut self, bytes: &[u8]) {
         if bytes.len() < LARGE {
             return self.update(bytes);
@@ -77,7 +77,7 @@ impl PayloadHasher {
         }
     }
 
-    /// The hashes of bytes that are all in memory.
+    /// The hashes of bytes in memory.
     #[must_use]
     pub fn of(bytes: &[u8], xxh3: bool, blake3: bool) -> PayloadHash {
         if bytes.len() >= LARGE {
@@ -93,10 +93,10 @@ impl PayloadHasher {
     }
 }
 
-/// Which hash a payload must have to be handed out.
+/// The hash that a payload must have to be returned.
 #[derive(Clone, Copy, Debug)]
 pub enum Check {
-    /// None: the caller asked for no verification.
+    /// None: the caller disabled verification.
     Skip,
     /// This XXH3-64.
     Xxh3(u64),

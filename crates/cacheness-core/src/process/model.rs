@@ -1,4 +1,4 @@
-//! Threads that ask for a value at the same time.
+//! Threads that request a value at the same time.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use loom::thread;
 use super::*;
 use crate::sync::model::check;
 
-/// Loom knows who has written and who reads it, and whether it is dropped.
+/// Loom tracks its writer and readers, and whether it is dropped.
 struct Made {
     by: UnsafeCell<u32>,
     _track: Track<()>,
@@ -41,7 +41,7 @@ fn ask_at_the_same_time(value: PerProcess<Made>, threads: u32) {
         let value = Arc::clone(&value);
         move || {
             let first = value.get_or_make(|| Made::new(by));
-            // Before anything is asked again, which would make up for an ordering that is too weak.
+            // Before another request, which would hide an ordering that is too weak.
             let by = first.by();
             assert!(std::ptr::eq(first, value.get_or_make(|| unreachable!())));
             by
@@ -59,13 +59,13 @@ fn all_threads_have_one_value_and_the_others_are_dropped() {
     check(4, || ask_at_the_same_time(PerProcess::new(), 3));
 }
 
-/// Calls `child` with a value that another process has made, which must survive.
+/// Calls `child` with a value of another process, which must survive.
 fn inherit(child: impl FnOnce(PerProcess<Made>)) {
-    // Reached through a pointer only, as what is inherited.
+    // Accessed through a pointer only, like an inherited value.
     let inherited = Box::into_raw(Box::new(Slot { forks: forks() + 1, value: Made::new(99) }));
     child(PerProcess { slot: AtomicPtr::new(inherited), owns: std::marker::PhantomData });
     #[allow(unsafe_code)]
-    // SAFETY: it comes from a box, and nobody has freed it, or this test crashes.
+    // SAFETY: it comes from a box and was not freed, or this test crashes.
     let inherited = unsafe { Box::from_raw(inherited) };
     assert_eq!(inherited.value.by(), 99);
 }

@@ -1,4 +1,4 @@
-//! The file of the keys that sign: what it holds is read and replaced as a whole.
+//! The file of the signing keys, which is read and replaced as a whole.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -7,23 +7,23 @@ use std::path::{Path, PathBuf};
 use super::{KEY_SIZE, Key};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How many keys the file has at most: more than one only while a rotation goes on, or after one that did not end.
+/// The maximum number of keys in the file: more than one only during a rotation, or after an unfinished one.
 pub(super) const MOST: usize = 64;
 
-/// The file at `path`, to be opened so that neither a link nor a pipe that somebody put there does any harm.
+/// Options to open the file at `path` so that a link or a pipe in its place does no harm.
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        // Without NONBLOCK, opening a pipe would wait for ever.
+        // Without NONBLOCK, opening a pipe would block.
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
         options.custom_flags(i32::try_from(flags.bits()).expect("flags of open(2)")).mode(0o600);
     }
     options
 }
 
-/// The keys in the file; `None` if there is none.
+/// The keys in the file; `None` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<Key>>> {
     let shown = path.display();
     let mut file = match options().read(true).open(path) {
@@ -31,10 +31,10 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<Key>>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io(format_args!("cannot read the signing key {shown}"), error)),
     };
-    let found = file.metadata().map_err(|e| Error::io(format_args!("cannot look at the signing key {shown}"), e))?;
+    let found = file.metadata().map_err(|e| Error::io(format_args!("cannot inspect the signing key {shown}"), e))?;
     if !found.is_file() {
         return Err(Error::new(ErrorKind::Storage, format!("the signing key {shown} is not a regular file"))
-            .with_hint("remove what is there, and put the right file back"));
+            .with_hint("remove it, and restore the right file"));
     }
     let mut bytes = Vec::with_capacity(2 * KEY_SIZE);
     let limit = (MOST * KEY_SIZE) as u64;
@@ -56,12 +56,12 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<Key>>> {
     Ok(Some(keys.collect()))
 }
 
-/// Says so where others can read the keys.
+/// Warns if others can read the keys.
 #[cfg(unix)]
 pub(super) fn warn_if_readable_by_others(path: &Path) {
     use std::os::unix::fs::MetadataExt;
     if path.symlink_metadata().is_ok_and(|m| m.mode() & 0o077 != 0) {
-        log::warn!("the signing key {} can be read by other users: chmod 600 it", path.display());
+        log::warn!("other users can read the signing key {}: chmod 600 it", path.display());
     }
 }
 
@@ -74,8 +74,7 @@ pub(super) enum Overwrite {
     No,
 }
 
-/// Writes the file in one step: it is there with all its bytes, or not at all. With [`Overwrite::No`] a file that is
-/// there already stays.
+/// Writes the file atomically: it exists completely or not at all. With [`Overwrite::No`] an existing file stays.
 pub(super) fn write(path: &Path, keys: &[Key], overwrite: Overwrite) -> Result<()> {
     let failed = |e| Error::io(format_args!("cannot write the signing key {}", path.display()), e);
     let directory = path.parent().unwrap_or(Path::new("."));
@@ -86,22 +85,22 @@ pub(super) fn write(path: &Path, keys: &[Key], overwrite: Overwrite) -> Result<(
     file.as_file().sync_all().map_err(failed)?;
     let done = if overwrite == Overwrite::Yes { file.persist(path) } else { file.persist_noclobber(path) };
     match done {
-        // Whatever the store's durability is: without the key nothing that it signs is worth anything.
+        // For any durability of the store: without the key, the signed entries are worthless.
         Ok(_) => File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed),
         Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(failed(error.error)),
     }
 }
 
-/// Has the file to itself among those that replace its keys; ends when it is dropped.
+/// An exclusive lock for replacing the keys; released on drop.
 #[derive(Debug)]
 pub(super) struct Lock(Option<File>);
 
 impl Lock {
-    /// The lock beside the key file at `path`; where the file system knows no locks, none.
+    /// Acquires the lock beside the key file at `path`; does nothing if the file system does not support locks.
     ///
     /// # Errors
-    /// `Busy` while somebody else has it.
+    /// `Busy` while another rotation holds it.
     pub(super) fn take(path: &Path) -> Result<Self> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".lock");
@@ -127,12 +126,13 @@ impl Lock {
 }
 
 pub(super) fn being_rotated() -> Error {
-    Error::new(ErrorKind::Busy, "the signing key is being replaced already").with_hint("wait until that has ended")
+    Error::new(ErrorKind::Busy, "the signing key is already being replaced")
+        .with_hint("retry after the other rotation has ended")
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Said aloud, because a child that was forked meanwhile has the same open file.
+        // Released explicitly, because a child that was forked meanwhile has the same open file.
         if let Some(Err(error)) = self.0.as_ref().map(File::unlock) {
             log::warn!("the lock of the signing key cannot be released: {error}");
         }

@@ -15,12 +15,12 @@ use super::{Cache, GetOptions, ttl_of};
 use crate::info::EntryInfo;
 use crate::key::IntoEntryKey;
 
-/// How many entries are removed in one transaction.
+/// How many entries one transaction removes.
 const REMOVED: usize = 6000;
 
 impl Cache {
-    /// The values of several entries, in the order of their keys. Each has a result of its own, as [`get`](Self::get) gives
-    /// it, so that one that cannot be read does not lose the others.
+    /// The values of several entries, in the order of the given keys. Each has its own result, as from [`get`](Self::get), so
+    /// that one failure does not lose the others.
     ///
     /// ```
     /// # use cacheness::{Params, prelude::*};
@@ -47,7 +47,7 @@ impl Cache {
         keys.into_iter().map(|key| key.and_then(|_| found.next().unwrap_or(Ok(None)))).collect()
     }
 
-    /// Removes several entries and returns how many of them were there.
+    /// Removes several entries and returns the number of removed ones.
     ///
     /// ```
     /// # use cacheness::prelude::*;
@@ -59,14 +59,14 @@ impl Cache {
     /// ```
     ///
     /// # Errors
-    /// `KeyEncoding` for a key, when nothing has been removed; `Metadata`, `ReadOnly`, `Closed`.
+    /// `KeyEncoding` for a key, before anything is removed; `Metadata`, `ReadOnly`, `Closed`.
     pub fn delete_batch(&self, keys: impl IntoIterator<Item: IntoEntryKey>) -> Result<u64> {
         let keys: Vec<EntryKey> = keys.into_iter().map(|key| self.entry_key(key)).collect::<Result<_>>()?;
         self.engine.invalidate_batch(&keys)
     }
 
-    /// Removes all entries for which `chosen` is true, expired ones too, and returns how many. Nothing is removed before
-    /// `chosen` has seen all of them.
+    /// Removes all entries for which `chosen` is true, including expired ones, and returns their number. Nothing is removed
+    /// before `chosen` has been called for all of them.
     ///
     /// ```
     /// # use cacheness::prelude::*;
@@ -96,11 +96,11 @@ impl Cache {
         loop {
             found.sort_unstable();
             let mut changed = Vec::new();
-            // Also where nothing was chosen: a cache that is read-only says so.
+            // Also if nothing was chosen, so that a read-only cache fails.
             for part in found.chunks(REMOVED).chain(found.is_empty().then_some(&[][..])) {
                 let removal = self.engine.delete_batch(part)?;
                 removed += removal.count;
-                // Touched or replaced since: `chosen` is asked again.
+                // Touched or replaced since: `chosen` is called again.
                 for summary in removal.changed {
                     choose(summary, &mut changed);
                 }
@@ -112,8 +112,8 @@ impl Cache {
         }
     }
 
-    /// Removes all entries that have these values in their metadata, or, where that lacks the name, among the parameters of
-    /// their key; returns how many. Numbers are compared by value, `1` is `1.0`.
+    /// Removes all entries with these values in their metadata or, if that lacks the name, in the parameters of their key;
+    /// returns their number. Numbers are compared by value, `1` is `1.0`.
     ///
     /// ```
     /// # use cacheness::prelude::*;
@@ -128,15 +128,15 @@ impl Cache {
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput` if the values are no map or none are given; `Serialization` for an entry whose metadata is damaged,
-    /// when some may have been removed; `Metadata`, `ReadOnly`, `Closed`.
+    /// `InvalidInput` if the values are not a map or are empty; `Serialization` for an entry with damaged metadata, after
+    /// which some entries may have been removed; `Metadata`, `ReadOnly`, `Closed`.
     pub fn delete_matching(&self, values: impl Serialize) -> Result<u64> {
         let values = metadata_json(serde_json::to_value(values).map_err(|e| e.to_string()))?;
         self.engine.delete_matching(&Pattern::from_json(&values)?)
     }
 
-    /// Makes all entries fresh that have these values, as [`delete_matching`](Self::delete_matching) finds them, with this
-    /// time to live (`None` for the default); returns how many had not expired.
+    /// Restarts the time to live of all entries with these values, found as by [`delete_matching`](Self::delete_matching),
+    /// with this time to live (`None` for the default); returns the number of unexpired ones.
     ///
     /// ```
     /// # use cacheness::prelude::*;

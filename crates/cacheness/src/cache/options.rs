@@ -1,4 +1,4 @@
-//! What is said beside a value that is put, and of one that is wanted.
+//! Options of a put and of a get.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use cacheness_core::entry::Computed;
 use cacheness_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 
-/// What is put beside a value: metadata, a description, a time to live.
+/// Options of a put: metadata, a description, a time to live.
 ///
 /// ```
 /// # use cacheness::PutOptions;
@@ -27,14 +27,14 @@ pub struct PutOptions {
 }
 
 impl PutOptions {
-    /// Nothing beside the value; the cache's time to live.
+    /// No metadata and no description; the cache's time to live.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Metadata that listings show and SQL can query: a map or struct with named fields. With anything else the put fails
-    /// with `InvalidInput`.
+    /// Metadata that listings show and SQL can query: a map or struct with named fields. For anything else the put fails with
+    /// `InvalidInput`.
     #[must_use]
     pub fn metadata(mut self, metadata: impl Serialize) -> Self {
         self.metadata = Some(serde_json::to_value(metadata).map_err(|e| e.to_string()));
@@ -48,14 +48,14 @@ impl PutOptions {
         self
     }
 
-    /// How long the entry is served from its put on.
+    /// How long the entry is served after its put.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Ttl::Seconds(ttl.as_secs_f64());
         self
     }
 
-    /// The entry is served for ever, whatever the cache's default is.
+    /// The entry never expires, whatever the cache's default is.
     #[must_use]
     pub fn forever(mut self) -> Self {
         self.ttl = Ttl::Forever;
@@ -68,7 +68,7 @@ impl PutOptions {
     }
 }
 
-/// Metadata as the store keeps it: a JSON object.
+/// Metadata in the form of the store: a JSON object.
 pub(super) fn metadata_json(metadata: std::result::Result<serde_json::Value, String>) -> Result<String> {
     match metadata {
         Ok(value @ serde_json::Value::Object(_)) => Ok(value.to_string()),
@@ -78,7 +78,7 @@ pub(super) fn metadata_json(metadata: std::result::Result<serde_json::Value, Str
     }
 }
 
-/// Which value a get is content with.
+/// Options of a get.
 ///
 /// ```
 /// use cacheness::{GetOptions, prelude::*};
@@ -102,7 +102,7 @@ impl GetOptions {
         Self::default()
     }
 
-    /// Only a value that was put, or touched, at most so long ago; an older one counts as missing for this call, and stays.
+    /// Only a value that was put, or touched, within this time; an older one counts as missing for this call, and stays.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);

@@ -37,9 +37,9 @@ union Union {
 
 fn main() {}
 
-//~ no such option here; there is `rename = "…"` and `skip`
-//~ no such option here; there is `rename = "…"` and `transparent`
-//~ two fields of the key are called `b`
+//~ no such option here; the options are `rename = "…"` and `skip`
+//~ no such option here; the options are `rename = "…"` and `transparent`
+//~ two fields of the key have the name `b`
 //~ a transparent struct has one field that is part of the key; skip the others
-//~ nothing would be left of the key
-//~ a union does not say which of its fields is valid
+//~ the key would be empty
+//~ a union does not record which of its fields is valid

@@ -21,6 +21,6 @@ fn main() {
     three();
 }
 
-//~ `ttl_seconds` is no option: it is called `ttl = "…"` here, with a unit
-//~ one of "recompute", "warn" and "ignore"
-//~ not a length of time: a number and a unit
+//~ `ttl_seconds` is not an option: write `ttl = "…"` here, with a unit
+//~ give "recompute", "warn" or "ignore"
+//~ not a duration: give a number and a unit

@@ -1,4 +1,4 @@
-//! Chunks of Blosc2 frames: compressing and decompressing one, and sampling an array for how well it compresses.
+//! Chunks of Blosc2 frames: compression, decompression, and sampling of an array's compressibility.
 
 use std::cell::Cell;
 
@@ -13,24 +13,24 @@ use crate::error::{Error, ErrorKind, Result};
 /// Bytes of a chunk's header.
 pub(super) const CHUNK_HEADER: usize = 32;
 
-/// The largest item that a chunk treats as such; larger ones are bytes to it.
+/// The largest item size that a chunk supports; larger items are treated as bytes.
 pub(super) const MAX_TYPESIZE: usize = 255;
 
-/// Contexts for blocks of more bytes than this are not kept: those of ours are smaller, and a context has four of them.
+/// Contexts for larger blocks are not kept: cacheness's own blocks are smaller, and a context holds four of them.
 const KEPT_BLOCK: usize = 1 << 20;
 
-/// Bytes of one sample, and how many are taken.
+/// Bytes of one sample, and the number of samples.
 const SAMPLE: usize = 16 << 10;
 const SAMPLES: usize = 4;
 
-/// Arrays of fewer samples than this are compressed whole to find out whether it pays.
+/// Arrays of fewer samples than this are compressed as a whole to see if they compress well.
 const WORTH_SAMPLING: usize = 2 * SAMPLES;
 
 fn failed(error: &blosc2::Error) -> Error {
     Error::new(ErrorKind::Compression, format!("c-blosc2 failed to compress an array: {error}"))
 }
 
-/// The numbers that the header of a frame has for a codec.
+/// The numbers of a codec in the header of a frame.
 pub(super) fn codec_code(codec: ArrayCodec) -> u8 {
     match codec {
         ArrayCodec::Blosclz => 0,
@@ -41,12 +41,12 @@ pub(super) fn codec_code(codec: ArrayCodec) -> u8 {
     }
 }
 
-/// The size of an item as a chunk of such items has it.
+/// The size of an item in the header of a chunk.
 fn typesize(itemsize: usize) -> usize {
     if (1..=MAX_TYPESIZE).contains(&itemsize) { itemsize } else { 1 }
 }
 
-/// What the chunks of an array are made with.
+/// The parameters for creating the chunks of an array.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Recipe {
     codec: ArrayCodec,
@@ -66,7 +66,7 @@ impl Recipe {
         };
         let mut params = CParams::default();
         params.compressor(algorithm).clevel(u32::from(self.level.min(9)));
-        // Arrays are spread over threads chunk by chunk; threads inside c-blosc2 would not survive a fork.
+        // Threads work on separate chunks; threads inside c-blosc2 would not survive a fork.
         params.nthreads(1).blocksize(Some(self.block));
         let shuffled = params.typesize(typesize(self.itemsize)).and_then(|p| p.filters(&[Filter::ByteShuffle]));
         shuffled.map_err(|e| failed(&e))?;
@@ -78,7 +78,7 @@ impl Recipe {
 pub(super) struct Compressor {
     recipe: Recipe,
     encoder: Encoder,
-    /// Where a chunk is compressed before it is known how long it is.
+    /// A buffer to compress into before the length of the chunk is known.
     room: Vec<u8>,
     intact: bool,
 }
@@ -127,7 +127,7 @@ pub(super) fn compress_index(offsets: &[u8]) -> Result<Vec<u8>> {
     Compressor::new(Recipe { codec, level, itemsize: 8, block: offsets.len() })?.compress(offsets)
 }
 
-/// The part of their size that samples of an array compress to; `None` for an array too small to be sampled.
+/// The compression ratio of samples of an array; `None` for an array too small to sample.
 pub(super) fn sample_ratio(view: &ArrayView<'_>, config: &CompressionConfig) -> Result<Option<f64>> {
     let itemsize = view.itemsize;
     let count = (SAMPLE / itemsize).max(1) * itemsize;
@@ -148,8 +148,8 @@ pub(super) fn sample_ratio(view: &ArrayView<'_>, config: &CompressionConfig) -> 
 /// Decompresses chunks.
 pub(super) struct Decompressor {
     decoder: Decoder,
-    /// Bytes of a block and of an item that the decoder has been used for: c-blosc2 gets its memory by the first chunk,
-    /// and gets it anew for other blocks, but not for other items.
+    /// Bytes of a block and of an item that the decoder was used for: c-blosc2 allocates its memory for the first chunk,
+    /// and again for other block sizes, but not for other item sizes.
     used_for: Option<(usize, u8)>,
     intact: bool,
 }
@@ -160,7 +160,7 @@ impl Keep for Decompressor {
     }
 }
 
-/// A decompressor of this thread's.
+/// A decompressor of this thread.
 pub(super) fn decompressor() -> Result<Kept<Decompressor>> {
     Kept::get(&DECOMPRESSOR, |_| true, Decompressor::new)
 }
@@ -170,7 +170,7 @@ pub(super) fn chunk_length(header: &[u8]) -> Result<usize> {
     let length = header.get(12..16).and_then(|bytes| bytes.try_into().ok()).map(i32::from_le_bytes);
     match length.map(usize::try_from) {
         Some(Ok(length)) if length >= CHUNK_HEADER => Ok(length),
-        _ => Err(bad("a chunk of it has no sensible length")),
+        _ => Err(bad("a chunk of it has an invalid length")),
     }
 }
 
@@ -179,18 +179,18 @@ const SHUFFLE: u8 = 1;
 const DELTA: u8 = 3;
 
 impl Decompressor {
-    /// One that is used for something else than the chunks of an array.
+    /// A decompressor for other data than the chunks of an array.
     pub(super) fn new() -> Result<Self> {
         let decoder = Decoder::new(DParams::default());
-        let decoder = decoder.map_err(|e| bad(format_args!("c-blosc2 gives no decoder: {e}")))?;
+        let decoder = decoder.map_err(|e| bad(format_args!("c-blosc2 cannot create a decoder: {e}")))?;
         Ok(Self { decoder, used_for: None, intact: true })
     }
 
     /// Decompresses a chunk that must fill `destination` exactly.
     ///
-    /// The header is checked first: c-blosc2 is only shown chunks that stand by themselves (not "lazy" ones, which name
-    /// another file), use codecs and filters that are built in, and have the promised size. It checks every offset and
-    /// length inside the chunk against the ends of both buffers.
+    /// The header is checked first: c-blosc2 gets only chunks that are self-contained (not "lazy" ones, which name another
+    /// file), use built-in codecs and filters, and have the stated size. It checks every offset and length inside the chunk
+    /// against the ends of both buffers.
     pub(super) fn decompress(&mut self, chunk: &[u8], destination: &mut [u8]) -> Result<()> {
         let header: &[u8; CHUNK_HEADER] =
             chunk.first_chunk().ok_or_else(|| bad("a chunk of it is shorter than its header"))?;
@@ -204,9 +204,9 @@ impl Decompressor {
         }
         let unsupported = |what: &str| {
             Error::new(ErrorKind::Unsupported, format!("a chunk of it uses {what}, which is not supported"))
-                .with_hint("write the array again with one of the codecs of Blosc2 and no filter but shuffle")
+                .with_hint("write the array again with a codec of Blosc2 and no filter except shuffle")
         };
-        // Both shuffle bits together say that the header has 32 bytes.
+        // Both shuffle bits together mean a header of 32 bytes.
         if header[0] > 5 || flags & 0b101 != 0b101 {
             return Err(unsupported("another version of the chunk format"));
         }
@@ -216,24 +216,24 @@ impl Decompressor {
         if !matches!(flags >> 5, 0 | 1 | 3 | 4) {
             return Err(unsupported("a codec of a plug-in"));
         }
-        // The meta byte of a shuffle filter is the width it shuffles by, in releases that know it.
+        // In newer releases, the meta byte of a shuffle filter is its width.
         let known = |(&filter, &meta): (&u8, &u8)| filter == 0 || filter == 4 || (filter <= 3 && meta == 0);
         if !filters.iter().zip(metas).all(known) {
             return Err(unsupported("a filter of a plug-in or of a newer release"));
         }
-        // c-blosc2 undoes a delta where the bytes are: another filter must have put them there, or it would be applied to
-        // whatever the memory held before.
+        // c-blosc2 undoes a delta in place: another filter must have written the bytes first, or it would be applied to the
+        // previous content of the memory.
         let last = filters.iter().rposition(|&filter| matches!(filter, SHUFFLE..=DELTA));
         if last.is_some_and(|last| filters[last] == DELTA) {
             return Err(unsupported("a delta without a shuffle after it"));
         }
-        // One shuffle writes every byte. Of other combinations that is not known.
+        // One shuffle writes every byte. For other combinations that is not guaranteed.
         if filters.iter().filter(|&&filter| filter != 0).count() > 1 {
             destination.fill(0);
         }
         let block = number(8) as usize;
         if typesize == 0 || block == 0 || block > destination.len() {
-            return Err(bad("a chunk of it has a header that makes no sense"));
+            return Err(bad("a chunk of it has an invalid header"));
         }
         match (more >> 4) & 0b111 {
             0 | 2 | 3 => {
@@ -251,7 +251,7 @@ impl Decompressor {
                     Err(error) => Err(bad(format_args!("a chunk of it is damaged: {error}"))),
                 }
             }
-            // All zeros, or items that were never written: those must not become whatever the memory held before.
+            // All zeros, or items that were never written: these must not expose the previous content of the memory.
             1 | 4 => {
                 destination.fill(0);
                 Ok(())

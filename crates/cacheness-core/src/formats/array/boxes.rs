@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use super::grid::{Grid, MAX_FRAME_DIM};
 
-/// How much of an axis of the array's memory is copied at a time where items have to change places: a few cache lines.
+/// How much of an axis of the array's memory is copied at a time if items are transposed: a few cache lines.
 const TILE: usize = 16;
 
-/// One axis of a box of items: how many there are, and how far apart they are, in bytes.
+/// One axis of a box of items: their number, and their distance in bytes.
 #[derive(Clone, Copy, Default)]
 struct Axis {
     len: usize,
@@ -16,14 +16,14 @@ struct Axis {
     to: usize,
 }
 
-/// The items of one chunk that are wanted. Axes are those of the array's memory, as in [`Grid`].
+/// The wanted items of one chunk. Axes are those of the array's memory, as in [`Grid`].
 pub(super) struct Part<'a> {
     grid: &'a Grid,
     /// The first item of the chunk.
     origin: &'a [usize],
-    /// What is wanted in all, which is what the memory holds.
+    /// The whole wanted box, which the memory holds.
     wanted: &'a [Range<usize>],
-    /// What this chunk has of it.
+    /// The part of it in this chunk.
     here: Vec<Range<usize>>,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Part<'a> {
         Self { grid, origin, wanted, here: here.collect() }
     }
 
-    /// The bytes of the chunk that are wanted and where they go in the memory, if they are one run in both.
+    /// The wanted bytes of the chunk and their place in the memory, if they are one run in both.
     pub(super) fn run(&self) -> Option<(Range<usize>, usize)> {
         let grid = self.grid;
         let axis = grid.run_axis().filter(|_| grid.keeps_order())?;
@@ -52,12 +52,12 @@ impl<'a> Part<'a> {
         Some((start..start + self.here[axis].len() * inner, items * grid.itemsize))
     }
 
-    /// Copies the wanted items from the chunk, whose blocks follow each other, to where they belong in the memory.
+    /// Copies the wanted items from the chunk, whose blocks are consecutive, to their place in the memory.
     pub(super) fn scatter(&self, chunk: &[u8], memory: &mut [u8]) {
         self.each_block(|axes, from, to| copy(axes, self.grid.itemsize, &chunk[from..], &mut memory[to..]));
     }
 
-    /// Copies the wanted items from the memory to where they belong in the chunk.
+    /// Copies the wanted items from the memory to their place in the chunk.
     pub(super) fn gather(&self, memory: &[u8], chunk: &mut [u8]) {
         self.each_block(|axes, to, from| {
             axes.iter_mut().for_each(|axis| std::mem::swap(&mut axis.from, &mut axis.to));
@@ -65,8 +65,8 @@ impl<'a> Part<'a> {
         });
     }
 
-    /// Passes the box of wanted items of each block that has some to `each`, as a copy from the chunk to the memory: its
-    /// axes, and where it begins in both.
+    /// Calls `each` for the box of wanted items of each block that has some, as a copy from the chunk to the memory: its
+    /// axes, and its beginning in both.
     fn each_block(&self, mut each: impl FnMut(&mut [Axis], usize, usize)) {
         let Self { grid, origin, wanted, here } = self;
         let ndim = here.len();
@@ -104,7 +104,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Copies a box of items, none of whose axes is empty. The axes are put in another order on the way.
+/// Copies a box of items without empty axes. Reorders the axes.
 fn copy(axes: &mut [Axis], itemsize: usize, source: &[u8], target: &mut [u8]) {
     let mut used = 0;
     for at in 0..axes.len() {
@@ -124,7 +124,7 @@ fn copy(axes: &mut [Axis], itemsize: usize, source: &[u8], target: &mut [u8]) {
     let Some((&mut inner, outer)) = axes[..used].split_last_mut() else {
         return target[..run].copy_from_slice(&source[..run]);
     };
-    // Beside what is innermost in the target, what is innermost in the source.
+    // The innermost axis of the source comes next to that of the target.
     let densest = (0..outer.len()).min_by_key(|&at| outer[at].from);
     let (second, outer) = match densest {
         Some(at) => {

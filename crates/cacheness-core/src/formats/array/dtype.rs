@@ -3,10 +3,10 @@
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// How deep literals may nest; a structured dtype of a real program has three or four levels.
+/// The maximum nesting of literals; structured dtypes of real programs have three or four levels.
 const MAX_DEPTH: usize = 32;
 
-/// How long the text of a dtype may be: half of what readers take for a header.
+/// The maximum length of the text of a dtype: half of the longest header that readers accept.
 const MAX_TEXT: usize = 512 << 10;
 
 /// A Python literal.
@@ -79,7 +79,7 @@ impl Parser<'_> {
 
     fn value(&mut self, depth: usize) -> Result<Literal> {
         if depth > MAX_DEPTH {
-            return Err(bad(format_args!("its description nests deeper than {MAX_DEPTH} levels")));
+            return Err(bad(format_args!("its description is nested deeper than {MAX_DEPTH} levels")));
         }
         self.skip_space();
         match self.peek() {
@@ -156,7 +156,7 @@ impl Parser<'_> {
         }
         let digits = &self.text[start..self.at];
         let number =
-            digits.parse().map_err(|_| bad(format_args!("{digits} in its description is no sensible number")))?;
+            digits.parse().map_err(|_| bad(format_args!("{digits} in its description is not a valid number")))?;
         // Python 2 wrote long integers with a suffix.
         self.at += usize::from(self.peek() == Some(b'L'));
         Ok(number)
@@ -213,7 +213,7 @@ impl Parser<'_> {
 
 /// Bytes of one item of `dtype`: an array-protocol type string, or the `repr` of the `descr` of a structured dtype.
 ///
-/// A dtype with Python objects, or one that is not understood, is an error of kind `Unsupported`.
+/// A dtype with Python objects, or an unknown one, is an error of kind `Unsupported`.
 pub fn itemsize_of(dtype: &str) -> Result<usize> {
     if dtype.len() > MAX_TEXT {
         return Err(bad(format_args!("the description of its dtype has {} bytes", dtype.len())));
@@ -221,11 +221,11 @@ pub fn itemsize_of(dtype: &str) -> Result<usize> {
     if dtype.starts_with('[') { descr_size(&parse_literal(dtype)?, 0) } else { simple_size(dtype) }
 }
 
-/// Bytes of one item of a `descr` that has been parsed.
+/// Bytes of one item of a parsed `descr`.
 pub(super) fn descr_size(descr: &Literal, depth: usize) -> Result<usize> {
     let too_large = || bad("its dtype is too large");
     if depth > MAX_DEPTH {
-        return Err(bad("its dtype nests too deep"));
+        return Err(bad("its dtype is nested too deeply"));
     }
     let fields = match descr {
         Literal::Str(simple) => return simple_size(simple),
@@ -248,7 +248,7 @@ pub(super) fn descr_size(descr: &Literal, depth: usize) -> Result<usize> {
         let mut size = descr_size(format, depth + 1)?;
         for extent in shape {
             let Literal::Int(extent) = extent else {
-                return Err(bad("a field of its dtype has a strange shape"));
+                return Err(bad("a field of its dtype has an invalid shape"));
             };
             let extent = usize::try_from(*extent).map_err(|_| bad("a field of its dtype has a negative extent"))?;
             size = size.checked_mul(extent).ok_or_else(too_large)?;
@@ -260,8 +260,8 @@ pub(super) fn descr_size(descr: &Literal, depth: usize) -> Result<usize> {
 
 fn simple_size(dtype: &str) -> Result<usize> {
     let unknown = || {
-        Error::new(ErrorKind::Unsupported, format!("its dtype {dtype:?} is not known"))
-            .with_hint("dtypes are written as NumPy's array-protocol strings, such as <f8 or >M8[ns]")
+        Error::new(ErrorKind::Unsupported, format!("its dtype {dtype:?} is unknown"))
+            .with_hint("write dtypes as NumPy's array-protocol strings, such as <f8 or >M8[ns]")
     };
     let rest = dtype.strip_prefix(['<', '>', '|', '=']).unwrap_or(dtype);
     let mut chars = rest.chars();

@@ -1,9 +1,9 @@
 //! Blosc2 contiguous frames with the `b2nd` metalayer, as `README_CFRAME_FORMAT.rst` and `README_B2ND_METALAYER.rst` of
 //! c-blosc2 describe them.
 //!
-//! The frame around the chunks is written and read here, so that chunks are compressed on all cores, leave as separate
-//! pieces that nobody copies together, and are decompressed straight into the array; and so that nothing in a frame from
-//! outside is believed unchecked. The chunks themselves are c-blosc2's.
+//! This module writes and reads the frame around the chunks, so that chunks are compressed on all cores, are written as
+//! separate pieces without concatenation, and are decompressed directly into the array; and so that nothing in a foreign
+//! frame is trusted unchecked. c-blosc2 handles the chunks themselves.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -17,23 +17,23 @@ use super::{ArrayHeader, ArrayView, Order, bad, dtype};
 use crate::config::CompressionConfig;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How many bytes to look at before the length of the header is known; nearly every header fits.
+/// How many bytes to read before the length of the header is known; nearly every header fits.
 pub(super) const PEEK: usize = 512;
 
 /// Bytes of the header up to the metalayers.
 const HEADER: usize = 87;
 
-/// The longest header that is read: a structured dtype of thousands of fields fits.
+/// The longest accepted header: a structured dtype of thousands of fields fits.
 const MAX_HEADER: usize = 1 << 20;
 
-/// An array may be this many times larger than its frame. A frame of ours reaches 512 KiB / 40 bytes for an array of
-/// zeros; what claims more is refused before memory is taken.
+/// An array may be this many times larger than its frame. cacheness's own frames reach 512 KiB / 40 bytes for an array of
+/// zeros; a frame that claims more is refused before memory is allocated.
 const MAX_RATIO: u64 = 1 << 17;
 
 const MAGIC: &[u8] = b"\xa8b2frame\0";
 
-/// The metalayer that says that the array is in Fortran order in memory. The frame holds it as it is, or, as earlier
-/// releases wrote it, transposed.
+/// The metalayer that marks an array in Fortran order in memory. The frame holds the array itself, or, if written by earlier
+/// releases, the transposed array.
 const ORDER_LAYER: &str = "cacheness";
 const FORTRAN: &[u8] = b"\x81\xa6memory\xa1F";
 const TRANSPOSED: &[u8] = b"\x81\xa5order\xa1F";
@@ -86,7 +86,7 @@ fn number<const N: usize>(out: &mut Vec<u8>, marker: u8, value: [u8; N]) {
     out.extend_from_slice(&value);
 }
 
-// The grid bounds everything that is narrowed here.
+// The grid bounds all values that are narrowed here.
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
 fn write_header(
     view: &ArrayView<'_>,
@@ -103,7 +103,7 @@ fn write_header(
         b2nd.push(0x90 | shape.len() as u8);
         grid.in_frame(shape).for_each(|extent| number(&mut b2nd, 0xd2, (extent as i32).to_be_bytes()));
     }
-    b2nd.push(0); // The dtype is written as NumPy does.
+    b2nd.push(0); // The dtype is in NumPy's notation.
     number(&mut b2nd, 0xdb, (view.dtype.len() as u32).to_be_bytes());
     b2nd.extend_from_slice(view.dtype.as_bytes());
 
@@ -158,7 +158,7 @@ fn write_header(
     out
 }
 
-/// Takes MessagePack apart, as far as frames use it.
+/// Reads the subset of MessagePack that frames use.
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -179,7 +179,7 @@ impl<'a> Reader<'a> {
             Some(0xc4..=0xc6) => rmp::decode::read_bin_len(rest).ok(),
             _ => rmp::decode::read_str_len(rest).ok(),
         };
-        let length = length.ok_or_else(|| bad("its header is not the MessagePack it should be"))?;
+        let length = length.ok_or_else(|| bad("its header is not the expected MessagePack"))?;
         Ok(length as usize)
     }
 
@@ -194,7 +194,7 @@ impl<'a> Reader<'a> {
 
     fn extents(&mut self, ndim: usize) -> Result<Vec<usize>> {
         if self.length()? != ndim {
-            return Err(bad("its shapes differ in their dimensions"));
+            return Err(bad("its shapes differ in their number of dimensions"));
         }
         (0..ndim).map(|_| usize::try_from(self.integer()?).map_err(|_| bad("an extent of it is negative"))).collect()
     }
@@ -203,7 +203,7 @@ impl<'a> Reader<'a> {
 /// Bytes of the header, from the first [`PEEK`] bytes of a frame of `size` bytes.
 pub(super) fn header_length(start: &[u8], size: u64) -> Result<usize> {
     if start.get(1..10) != Some(MAGIC) || start.len() < HEADER {
-        return Err(bad("it is no Blosc2 frame"));
+        return Err(bad("it is not a Blosc2 frame"));
     }
     let length = i32::from_be_bytes([start[11], start[12], start[13], start[14]]);
     match usize::try_from(length) {
@@ -212,7 +212,7 @@ pub(super) fn header_length(start: &[u8], size: u64) -> Result<usize> {
     }
 }
 
-/// What the header of a frame says, checked against the size of the frame.
+/// The header of a frame, checked against the size of the frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FrameHeader {
     /// Bytes before the first chunk.
@@ -233,7 +233,7 @@ impl FrameHeader {
         let wide = |at: usize| header[at..at + 8].iter().fold(0u64, |value, &byte| value << 8 | u64::from(byte));
         let (total, flags, kind, nbytes, compressed) = (wide(16), header[25], header[26], wide(30), wide(39));
         if total != size {
-            return Err(bad(format_args!("its header promises {total} bytes and it has {size}")));
+            return Err(bad(format_args!("its header claims {total} bytes, but it has {size}")));
         }
         if flags & 0x0f > 2 || flags & 0xf0 != 0x10 || kind != 0 {
             return Err(Error::new(ErrorKind::Unsupported, "its kind of Blosc2 frame is not supported"));
@@ -245,7 +245,7 @@ impl FrameHeader {
 
         let mut index = Reader { rest: &header[HEADER..] };
         if index.length()? != 3 {
-            return Err(bad("its metalayers are not listed as they should be"));
+            return Err(bad("its list of metalayers is malformed"));
         }
         index.integer()?;
         let (mut b2nd, mut order, mut reversed) = (None, Order::C, false);
@@ -265,14 +265,14 @@ impl FrameHeader {
                 _ => {}
             }
         }
-        let b2nd = b2nd.ok_or_else(|| bad("it has no b2nd metalayer, so it is no array"))?;
+        let b2nd = b2nd.ok_or_else(|| bad("it has no b2nd metalayer, so it is not an array"))?;
         let (grid, dtype) = parse_b2nd(b2nd, reversed)?;
 
         let bytes = super::extent_bytes(&grid.shape, grid.itemsize).expect("the grid has been checked") as u64;
         let chunks = if bytes == 0 { Some(0) } else { grid.chunks() };
         let index_bytes = chunks.and_then(|chunks| chunks.checked_mul(8)).unwrap_or(usize::MAX) as u64;
         if bytes / MAX_RATIO > size || index_bytes / MAX_RATIO > size || index_bytes > bytes.max(1 << 20) * 8 {
-            return Err(bad(format_args!("it has {size} bytes and claims to hold {bytes}")));
+            return Err(bad(format_args!("it has {size} bytes, but claims to hold {bytes}")));
         }
         let chunks = chunks.expect("more chunks than fit into memory have been refused");
         if (chunks as u64).checked_mul(grid.chunk_bytes() as u64) != Some(nbytes) {
@@ -310,7 +310,7 @@ fn parse_b2nd(content: &[u8], reversed: bool) -> Result<(Grid, String)> {
     };
     let (shape, chunk, block) = (extents()?, extents()?, extents()?);
     if layer.integer()? != 0 {
-        return Err(Error::new(ErrorKind::Unsupported, "its dtype is not written as NumPy does"));
+        return Err(Error::new(ErrorKind::Unsupported, "its dtype is not in NumPy's notation"));
     }
     let dtype = layer.text()?.to_owned();
     let itemsize = dtype::itemsize_of(&dtype)?;
@@ -324,7 +324,7 @@ fn parse_b2nd(content: &[u8], reversed: bool) -> Result<(Grid, String)> {
 pub(super) struct Frame<'a, S: Source + ?Sized> {
     pub(super) header: FrameHeader,
     source: &'a S,
-    /// Where the chunks begin, counted from the first one; negative for chunks of one repeated value.
+    /// Offsets of the chunks from the first one; negative for chunks of one repeated value.
     offsets: Vec<i64>,
 }
 
@@ -346,14 +346,14 @@ impl<'a, S: Source + ?Sized> Frame<'a, S> {
         Ok(Self { header, source, offsets })
     }
 
-    /// Decodes the whole array into `destination`, which has exactly its bytes.
+    /// Decodes the whole array into `destination`, which has exactly the array's size.
     pub(super) fn read_all(&self, destination: &mut [u8]) -> Result<()> {
         let whole: Vec<_> = self.header.grid.shape.iter().map(|&extent| 0..extent).collect();
         self.read_box(&whole, destination)
     }
 
     /// Decodes the items with indices in `wanted`, one range for each axis of the array's memory, into `destination`, which
-    /// has exactly their bytes. Only the chunks that hold some of them are read.
+    /// has exactly their size. Reads only the chunks that contain some of them.
     pub(super) fn read_box(&self, wanted: &[Range<usize>], destination: &mut [u8]) -> Result<()> {
         if destination.is_empty() {
             return Ok(());
@@ -427,7 +427,8 @@ impl<'a, S: Source + ?Sized> Frame<'a, S> {
         let offset = self.offsets[index];
         let end = self.header.length + self.header.compressed;
         if let Ok(offset) = u64::try_from(offset) {
-            let at = self.header.length.checked_add(offset).ok_or_else(|| bad("a chunk of it is beyond its end"))?;
+            let at =
+                self.header.length.checked_add(offset).ok_or_else(|| bad("a chunk of it begins beyond its end"))?;
             return decompressor.decompress(&read_chunk(self.source, at, end)?, destination);
         }
         let nan: &[u8] = match ((offset >> 56) & 7, self.header.grid.itemsize) {

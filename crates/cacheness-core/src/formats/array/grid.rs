@@ -1,31 +1,31 @@
-//! How an N-dimensional array is cut into the chunks and blocks of a Blosc2 frame.
+//! The division of an N-dimensional array into the chunks and blocks of a Blosc2 frame.
 
 use std::ops::Range;
 
 use super::{ArrayView, Order, bad};
 use crate::error::Result;
 
-/// Dimensions that a frame of ours has at most.
+/// The maximum number of dimensions of frames that cacheness writes.
 const MAX_DIM: usize = 8;
 
-/// Dimensions that any frame can have.
+/// The maximum number of dimensions of any frame.
 pub(super) const MAX_FRAME_DIM: usize = 15;
 
-/// Bytes of a run of items along the first dimension of an array in Fortran order that are worth a block of their own.
-/// Shorter runs share a block, in which the items change places.
+/// Runs of at least this many bytes along the first dimension of an array in Fortran order get a block of their own.
+/// Shorter runs share a block, in which the items are transposed.
 const COLUMN: usize = 32 << 10;
 
 /// Bytes of a stream: a block is split into as many streams as an item has bytes, and a stream should fit into the
 /// innermost cache together with its compressed form.
 const STREAM: usize = 64 << 10;
 
-/// Bytes that a chunk of ours aims at, at least and at most.
+/// The minimum and maximum target size of chunks that cacheness writes, in bytes.
 const CHUNK: Range<usize> = 128 << 10..512 << 10;
 
 /// Larger items are stored as `.npy`.
 const MAX_ITEM: usize = 1 << 20;
 
-/// The largest chunk that Blosc2 can hold.
+/// The largest chunk that Blosc2 supports.
 const MAX_CHUNK: usize = i32::MAX as usize - 32;
 
 /// A chunk of a foreign frame may be larger than the array that it belongs to, up to this many bytes.
@@ -45,7 +45,7 @@ pub(super) struct Grid {
     pub(super) reversed: bool,
 }
 
-/// The items of a chunk that cuts a run out of the memory.
+/// The items of a chunk that is one run of the memory.
 pub(super) struct Run {
     /// Their bytes in the memory.
     pub(super) bytes: Range<usize>,
@@ -54,8 +54,8 @@ pub(super) struct Run {
 }
 
 impl Grid {
-    /// The grid for an array of ours: each chunk is a run of consecutive items, and one block unless the array is in
-    /// Fortran order and has long columns. `None` where a Blosc2 frame cannot hold the array.
+    /// The grid for writing an array: each chunk is a run of consecutive items, and one block unless the array is in
+    /// Fortran order and has long columns. `None` if a Blosc2 frame cannot hold the array.
     pub(super) fn of_view(view: &ArrayView<'_>) -> Option<Self> {
         let itemsize = view.itemsize;
         if view.shape.is_empty() || view.shape.len() > MAX_DIM || view.data.is_empty() || itemsize > MAX_ITEM {
@@ -87,7 +87,7 @@ impl Grid {
         Some(Self { shape, chunk, block, itemsize, reversed })
     }
 
-    /// A grid read from a frame, if it makes sense.
+    /// A grid read from a frame, if it is valid.
     pub(super) fn checked(
         shape: Vec<usize>,
         chunk: Vec<usize>,
@@ -96,7 +96,7 @@ impl Grid {
         reversed: bool,
     ) -> Result<Self> {
         if chunk.len() != shape.len() || block.len() != shape.len() || chunk.contains(&0) || block.contains(&0) {
-            return Err(bad("the shapes of its chunks and blocks make no sense"));
+            return Err(bad("the shapes of its chunks and blocks are invalid"));
         }
         let grid = Self { shape, chunk, block, itemsize, reversed };
         let nbytes = super::extent_bytes(&grid.shape, itemsize).ok_or_else(|| bad("its shape is too large"))?;
@@ -122,12 +122,12 @@ impl Grid {
         self.block.iter().product::<usize>() * self.itemsize
     }
 
-    /// How many chunks there are along each dimension.
+    /// The number of chunks along each dimension.
     pub(super) fn counts(&self) -> impl Iterator<Item = usize> + Clone {
         self.shape.iter().zip(&self.chunk).map(|(&extent, &chunk)| extent.div_ceil(chunk))
     }
 
-    /// How many chunks there are; `None` if that overflows.
+    /// The number of chunks; `None` if it overflows.
     pub(super) fn chunks(&self) -> Option<usize> {
         self.counts().try_fold(1usize, usize::checked_mul)
     }
@@ -139,7 +139,7 @@ impl Grid {
         (0..extents.len()).map(move |axis| extents[of(axis)])
     }
 
-    /// How far apart neighbours along each axis are, where the frame counts `extents` of something.
+    /// The distance of neighbours along each axis, for `extents` counted in the order of the frame.
     pub(super) fn frame_steps(&self, extents: &[usize]) -> Vec<usize> {
         let mut steps = vec![1; extents.len()];
         for at in 1..extents.len() {
@@ -162,7 +162,7 @@ impl Grid {
         if !self.reversed {
             return self.block == self.chunk;
         }
-        // To run the other way round changes nothing for a single axis.
+        // The direction does not matter for a single axis.
         let mut inside = (0..self.block.len()).filter(|&axis| self.block[axis] > 1);
         let mut blocks = (0..self.block.len()).filter(|&axis| self.chunk[axis] > self.block[axis]);
         let (inner, outer) = (inside.next(), blocks.next());

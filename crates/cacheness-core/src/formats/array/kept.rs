@@ -1,8 +1,8 @@
-//! What a thread keeps from one array for the next.
+//! Values that a thread keeps for the next array.
 //!
-//! The contexts of c-blosc2 have some megabytes each. Memory that nobody has touched yet is got page by page, which
-//! counts for an array of two chunks. Threads keep their own: nobody waits, and
-//! a forked child inherits none that another thread was using.
+//! The contexts of c-blosc2 have a few megabytes each. The kernel provides untouched memory page by page, which matters for
+//! an array of two chunks. Threads keep their own contexts: no thread waits, and a forked child inherits none that another
+//! thread was using.
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
@@ -10,7 +10,7 @@ use std::thread::LocalKey;
 
 /// Something that may be kept.
 pub(super) trait Keep {
-    /// Whether it is small enough, and nothing has gone wrong in it.
+    /// Whether it is small enough and has not failed.
     fn worth_keeping(&self) -> bool;
 }
 
@@ -21,13 +21,13 @@ pub(super) struct Kept<T: Keep + 'static> {
 }
 
 impl<T: Keep> Kept<T> {
-    /// The value that this thread keeps, if it `suits`, else what `make` gives.
+    /// The value that this thread keeps, if it `suits`, else the result of `make`.
     pub(super) fn get<E>(
         home: &'static LocalKey<Cell<Option<T>>>,
         suits: impl FnOnce(&T) -> bool,
         make: impl FnOnce() -> Result<T, E>,
     ) -> Result<Self, E> {
-        // A thread that is about to end has none.
+        // An ending thread has none.
         let kept = home.try_with(Cell::take).ok().flatten().filter(suits);
         let value = match kept {
             Some(value) => value,
@@ -56,7 +56,7 @@ impl<T: Keep> Drop for Kept<T> {
         if let Some(value) = self.value.take()
             && value.worth_keeping()
         {
-            // Where the thread is about to end, the value ends with it.
+            // If the thread is ending, the value is dropped.
             let _ = self.home.try_with(|home| home.set(Some(value)));
         }
     }

@@ -1,4 +1,4 @@
-//! Arrays that are mapped from the file that they are stored in.
+//! Arrays mapped from their stored file.
 #![allow(unsafe_code)]
 
 use std::ops::Deref;
@@ -9,12 +9,12 @@ use super::{ArrayHeader, open_header, within};
 use crate::error::{Error, Result};
 use crate::payload::Stored;
 
-/// What may be done with a mapped array.
+/// The access mode of a mapped array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapMode {
     /// Only reading.
     Read,
-    /// Writing, into private copies of the pages that are written to; the file stays as it is.
+    /// Writing, into private copies of the written pages; the file stays unchanged.
     CopyOnWrite,
 }
 
@@ -25,8 +25,8 @@ enum Mapping {
 
 /// A `.npy` file in memory.
 ///
-/// The mapping outlives the entry: a file that is replaced or deleted stays mapped. Truncating the file from outside
-/// kills whoever reads behind its new end.
+/// The mapping outlives the entry: a file that is replaced or deleted stays mapped. If the file is truncated from outside,
+/// reading behind its new end kills the process.
 pub struct MappedArray {
     header: ArrayHeader,
     offset: usize,
@@ -40,7 +40,7 @@ impl MappedArray {
         &self.header
     }
 
-    /// Where the items begin in the file: a multiple of 64 in files of ours.
+    /// Offset of the items in the file: a multiple of 64 in files that cacheness writes.
     #[must_use]
     pub fn offset(&self) -> usize {
         self.offset
@@ -69,10 +69,10 @@ impl MappedArray {
     }
 }
 
-/// Maps a stored array, if it is a `.npy` file on this machine. The payload is verified first, by reading it once, unless
-/// the entry was opened without verification.
+/// Maps a stored array, if it is a `.npy` file on this machine. Reads and verifies the payload first, unless the entry was
+/// opened without verification.
 ///
-/// `Ok(None)` where the array is compressed, travels inside the entry or is not a local file.
+/// `Ok(None)` if the array is compressed, is stored inside the entry or is not a local file.
 pub fn map_npy(stored: &Stored, mode: MapMode) -> Result<Option<MappedArray>> {
     if stored.format().storage_format != "npy" {
         return Ok(None);
@@ -87,8 +87,8 @@ pub fn map_npy(stored: &Stored, mode: MapMode) -> Result<Option<MappedArray>> {
         let mut options = MmapOptions::new();
         options.len(size);
         let mapped = match mode {
-            // SAFETY: the store never changes a blob in place: a file that is replaced gets a new name. Whoever changes
-            // it from outside is documented to break the contract.
+            // SAFETY: the store never changes a blob in place: a replacement gets a new name. The documentation forbids
+            // changing the file from outside.
             MapMode::Read => unsafe { options.map(file) }.map(Mapping::Read),
             // SAFETY: as above.
             MapMode::CopyOnWrite => unsafe { options.map_copy(file) }.map(Mapping::CopyOnWrite),

@@ -1,7 +1,7 @@
-//! Arrays: Blosc2 frames (`.b2nd`) where compression pays, plain `.npy` files where it does not.
+//! Arrays: Blosc2 frames (`.b2nd`) if they compress well, plain `.npy` files if not.
 //!
-//! Both are files that other tools open. See `docs/formats/arrays.md` for what is written and which choice is made when.
-//! Nothing here knows where a payload is kept; [`Stored`] verifies it before it is decoded.
+//! Other tools open both. `docs/formats/arrays.md` specifies the formats and the choice between them. This module does not
+//! know where a payload is stored; [`Stored`] verifies it before it is decoded.
 
 mod dtype;
 mod map;
@@ -44,20 +44,20 @@ pub use slice::{ArraySlicer, slice};
 /// The handler's name in entries.
 pub const HANDLER: &str = "numpy_arrays";
 
-/// Arrays of fewer bytes are stored as `.npy`: compressing them takes longer than writing them, and they travel inside
+/// Arrays of fewer bytes are stored as `.npy`: compressing them takes longer than writing them, and they are stored inside
 /// the entry anyway.
 const SMALL: usize = 16 << 10;
 
-/// Samples that compress to more than this part of their size say that compression does not pay. Random numbers in
-/// floating point compress to 0.87, as their exponents are alike.
+/// If samples compress to more than this part of their size, the array is not compressed. Random floating point numbers
+/// compress to 0.87, as their exponents are alike.
 #[cfg(feature = "blosc2")]
 const WORTHWHILE: f64 = 0.8;
 
-/// A whole array that compresses to more than this is stored as it is: it would only take longer to read.
+/// A whole array that compresses to more than this is stored uncompressed: reading it compressed would take longer.
 #[cfg(feature = "blosc2")]
 const USELESS: f64 = 0.85;
 
-/// How the items of an array follow each other in memory.
+/// The order of an array's items in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// The last index varies fastest.
@@ -66,7 +66,7 @@ pub enum Order {
     F,
 }
 
-/// What an array is, apart from its items.
+/// The description of an array, without its items.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArrayHeader {
     /// NumPy's array-protocol string (`<f8`), or the `repr` of the `descr` of a structured dtype.
@@ -75,7 +75,7 @@ pub struct ArrayHeader {
     pub itemsize: usize,
     /// Items along each dimension; empty for an array of no dimensions, which has one item.
     pub shape: Vec<usize>,
-    /// How the items follow each other.
+    /// The order of the items.
     pub order: Order,
 }
 
@@ -87,7 +87,7 @@ impl ArrayHeader {
         self.shape.iter().product::<usize>() * self.itemsize
     }
 
-    /// The header, if no product of its extents overflows, also without those that are zero: as NumPy wants it.
+    /// The header, if no product of its extents overflows, also without zero extents, as NumPy requires.
     pub(crate) fn checked(self) -> Result<Self> {
         match extent_bytes(&self.shape, self.itemsize) {
             Some(_) => Ok(self),
@@ -96,7 +96,7 @@ impl ArrayHeader {
     }
 }
 
-/// Bytes of an array; `None` where they, or its dimensions that are not zero, overflow.
+/// Bytes of an array; `None` if they, or the product of its nonzero dimensions, overflow.
 fn extent_bytes(shape: &[usize], itemsize: usize) -> Option<usize> {
     let mut extents = shape.iter().copied().chain([itemsize]);
     let product = extents.clone().try_fold(1usize, |product, extent| product.checked_mul(extent.max(1)))?;
@@ -114,7 +114,7 @@ pub struct ArrayView<'a> {
     pub itemsize: usize,
     /// Items along each dimension.
     pub shape: &'a [usize],
-    /// How the items follow each other.
+    /// The order of the items.
     pub order: Order,
     /// The items.
     pub data: &'a [u8],
@@ -138,7 +138,7 @@ impl ArrayView<'_> {
         } else if self.dtype.starts_with('[') || self.dtype.bytes().all(|b| b.is_ascii_graphic()) {
             return Ok(());
         } else {
-            format!("its dtype {:?} is not written as NumPy does", self.dtype)
+            format!("its dtype {:?} is not in NumPy's notation", self.dtype)
         };
         Err(Error::new(ErrorKind::InvalidInput, format!("cannot store an array: {why}")))
     }
@@ -155,14 +155,14 @@ fn codec_name(codec: ArrayCodec) -> &'static str {
     }
 }
 
-/// Encodes an array. What is stored as `.npy` borrows the items and copies nothing.
+/// Encodes an array. A `.npy` payload borrows the items without copying.
 ///
-/// The caller fills in [`Format::object_type`]. Fails with `InvalidInput` where the view contradicts itself.
+/// The caller fills in [`Format::object_type`]. Fails with `InvalidInput` if the view contradicts itself.
 pub fn encode<'a>(view: ArrayView<'a>, config: &CompressionConfig) -> Result<Encoded<'a>> {
     encode_data(view, Cow::Borrowed(view.data), config)
 }
 
-/// Encodes `data`, which `view` describes although it has none itself; what is owned is moved into the payload.
+/// Encodes `data`, which `view` describes without holding it; owned data is moved into the payload.
 fn encode_data<'a>(view: ArrayView<'_>, data: Cow<'a, [u8]>, config: &CompressionConfig) -> Result<Encoded<'a>> {
     let full = ArrayView { data: &data, ..view };
     full.check()?;
@@ -186,7 +186,7 @@ fn encode_data<'a>(view: ArrayView<'_>, data: Cow<'a, [u8]>, config: &Compressio
     })
 }
 
-/// The pieces of a Blosc2 frame, or `None` where the array is to be stored as it is.
+/// The pieces of a Blosc2 frame, or `None` if the array is stored uncompressed.
 fn compressed<'a>(view: &ArrayView<'_>, config: &CompressionConfig) -> Result<Option<Vec<Cow<'a, [u8]>>>> {
     let auto = config.array_format == ArrayFormat::Auto;
     if config.array_format == ArrayFormat::Npy || !config.use_blosc2_arrays || view.data.is_empty() {
@@ -221,7 +221,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// What comes before the items of an array that is not compressed.
+    /// The bytes before the items of an uncompressed array.
     fn prefix(self) -> Option<Vec<u8>> {
         match self {
             Self::Npy(start) => Some(start),
@@ -231,14 +231,14 @@ impl Kind {
     }
 }
 
-/// A stored array whose header has been looked at.
+/// A stored array whose header has been read.
 pub struct ArrayReader {
     stored: Stored,
     header: ArrayHeader,
     kind: Kind,
 }
 
-/// Puts the entry before the sentence of `error`.
+/// Puts the entry before the message of `error`.
 fn within(stored: &Stored, error: Error) -> Error {
     let format = &stored.format().storage_format;
     error.within(format_args!("entry {}: cannot decode its {format} payload", stored.key()))
@@ -246,20 +246,20 @@ fn within(stored: &Stored, error: Error) -> Error {
 
 /// Opens a stored array and reads its header, which says how much memory [`ArrayReader::read_into`] needs.
 ///
-/// The header is believed only as far as the size of the payload bears it out; it is verified with the rest when the
-/// items are read, or now if it cannot be decoded.
+/// The header is checked against the size of the payload. It is verified with the rest when the items are read, or now if
+/// it cannot be decoded.
 pub fn open(stored: Stored) -> Result<ArrayReader> {
     let (header, kind) = open_header(&stored)?;
     Ok(ArrayReader { stored, header, kind })
 }
 
-/// The header of a payload that is not verified. One that cannot be decoded is damaged, unless the payload has its hash.
+/// The header of an unverified payload. If it cannot be decoded, the payload is damaged, unless its hash matches.
 fn open_header(stored: &Stored) -> Result<(ArrayHeader, Kind)> {
     let read = read_header(&stored.format().storage_format, stored.size(), |count| stored.peek(count));
     read.map_err(|error| stored.damage_or(within(stored, error)))
 }
 
-/// The header of a payload of `size` bytes, of which `peek` reads the first.
+/// The header of a payload of `size` bytes, whose first bytes `peek` reads.
 fn read_header(
     storage_format: &str,
     size: u64,
@@ -288,7 +288,7 @@ fn read_header(
         #[cfg(not(feature = "blosc2"))]
         "b2nd" => Err(Error::new(ErrorKind::Unsupported, "this build cannot read Blosc2 frames")
             .with_hint("build it with the feature blosc2, or store arrays with array_format = \"npy\"")),
-        other => Err(Error::new(ErrorKind::Unsupported, format!("{other:?} is no array format that is known here"))),
+        other => Err(Error::new(ErrorKind::Unsupported, format!("unknown array format {other:?}"))),
     }
 }
 
@@ -300,7 +300,7 @@ fn npy_header(start: &[u8], length: usize, size: u64) -> Result<ArrayHeader> {
     if promised == Some(size) {
         return Ok(header);
     }
-    Err(bad(format_args!("its header promises {} bytes of items and there are {size} bytes in all", header.nbytes())))
+    Err(bad(format_args!("its header claims {} bytes of items, but there are only {size} bytes", header.nbytes())))
 }
 
 impl ArrayReader {
@@ -316,14 +316,14 @@ impl ArrayReader {
         self.header.nbytes()
     }
 
-    /// Verifies the payload now: for a header that says what nobody can do.
+    /// Verifies the payload now: for a header that claims something impossible.
     pub fn verify(&self) -> Result<()> {
         self.stored.verify()
     }
 
     /// Verifies the payload and decodes it straight into `destination`, which must have [`ArrayReader::nbytes`] bytes.
     ///
-    /// After an error `destination` holds nothing to be trusted.
+    /// After an error, do not use the content of `destination`.
     pub fn read_into(self, destination: &mut [u8]) -> Result<()> {
         let Self { stored, header, kind } = self;
         if destination.len() != header.nbytes() {

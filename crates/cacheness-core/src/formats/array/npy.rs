@@ -9,13 +9,13 @@ pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 /// The data of a file begins at a multiple of this many bytes, so that it can be mapped.
 const ALIGNMENT: usize = 64;
 
-/// The longest header that is read. NumPy itself refuses more than 10,000 characters unless told otherwise.
+/// The longest accepted header. NumPy itself refuses more than 10,000 characters by default.
 const MAX_HEADER: usize = 1 << 20;
 
-/// How many bytes to look at before the length of the header is known; nearly every header fits.
+/// How many bytes to read before the length of the header is known; nearly every header fits.
 pub(super) const PEEK: usize = 256;
 
-/// The header of the file that holds `view`, up to where its data begins.
+/// The header of the file for `view`, up to the beginning of its data.
 pub(super) fn write_header(view: &ArrayView<'_>) -> Vec<u8> {
     let descr = if view.dtype.starts_with('[') { view.dtype.to_owned() } else { format!("'{}'", view.dtype) };
     let shape = match view.shape {
@@ -57,7 +57,7 @@ pub(super) fn header_length(start: &[u8]) -> Result<usize> {
     Ok(fixed + length)
 }
 
-/// Parses a whole header, as long as [`header_length`] said.
+/// Parses a whole header of the length from [`header_length`].
 pub(super) fn parse_header(header: &[u8]) -> Result<ArrayHeader> {
     let version = *header.get(MAGIC.len()).ok_or_else(|| bad("its header ends too early"))?;
     let text = header.get(if version == 1 { 10 } else { 12 }..).ok_or_else(|| bad("its header ends too early"))?;
@@ -93,7 +93,7 @@ pub(super) fn parse_header(header: &[u8]) -> Result<ArrayHeader> {
             Literal::Int(extent) if *extent >= 0 => {
                 shape.push(usize::try_from(*extent).map_err(|_| bad("its shape is too large for this machine"))?);
             }
-            _ => return Err(bad("an extent of its shape is no number of items")),
+            _ => return Err(bad("an extent of its shape is not a number of items")),
         }
     }
     ArrayHeader { dtype, itemsize, shape, order: if fortran { Order::F } else { Order::C } }.checked()

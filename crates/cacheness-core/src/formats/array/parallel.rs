@@ -1,7 +1,7 @@
 //! Work on the pieces of an array, on all cores.
 //!
-//! The threads are those of [`parallel`]: threads of their own, for one call each, would begin with memory of their own
-//! that nobody has touched yet, which costs more than the work on an array of a megabyte.
+//! The threads are those of [`parallel`]: new threads for each call would begin with untouched memory, which costs more than
+//! the work on an array of a megabyte.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 use crate::error::Result;
 use crate::parallel;
 
-/// Bytes that are worth a thread of their own.
+/// The minimum number of bytes per thread.
 const WORTH_A_THREAD: usize = 256 << 10;
 
-/// More threads than this do not make memory faster.
+/// More threads than this do not increase memory throughput.
 const MAX_THREADS: usize = 16;
 
 /// How many threads to use for `nbytes` bytes.

@@ -1,16 +1,16 @@
-//! Arrays that are one of several in a payload: a masked array is its data followed by its mask.
+//! Payloads of several arrays: a masked array is its data followed by its mask.
 
 use super::source::Source;
 use super::{ArrayHeader, npy};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What the array at the beginning of `part` is, which must take all of it: a `.npy` file or a Blosc2 frame.
+/// The header of the array in `part`, which it must fill completely: a `.npy` file or a Blosc2 frame.
 pub fn header_of_part(part: &[u8]) -> Result<ArrayHeader> {
     Ok(parse(part)?.0)
 }
 
-/// Decodes the array in `part` into `destination`, which must have exactly its bytes. The bytes of `part` have been
-/// verified by the caller.
+/// Decodes the array in `part` into `destination`, which must have exactly its size. The caller has verified the bytes of
+/// `part`.
 pub fn read_part(part: &[u8], destination: &mut [u8]) -> Result<()> {
     let (header, items) = parse(part)?;
     if destination.len() != header.nbytes() {
@@ -24,7 +24,7 @@ pub fn read_part(part: &[u8], destination: &mut [u8]) -> Result<()> {
     #[cfg(feature = "blosc2")]
     return super::frame::Frame::open(part)?.read_all(destination);
     #[cfg(not(feature = "blosc2"))]
-    Err(super::bad("it is no .npy file"))
+    Err(super::bad("it is not a .npy file"))
 }
 
 /// The header, and where the items begin if they are not compressed.

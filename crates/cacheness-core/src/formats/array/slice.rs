@@ -7,20 +7,20 @@ use super::{ArrayHeader, Order, open_header, read_header};
 use crate::error::{Error, ErrorKind, Result};
 use crate::payload::{Buffer, Stored};
 
-/// Runs of items that lie closer together than this are read with what is between them.
+/// Runs of items with smaller gaps than this are read together with the gaps.
 const GAP: usize = 4 << 10;
 
-/// Bytes that are read at a time where runs lie close together.
+/// Bytes to read at a time if runs are close together.
 const WINDOW: usize = 256 << 10;
 
 enum Bytes {
-    /// Read piece by piece, not verified.
+    /// Read in pieces, not verified.
     Stored(Box<Stored>),
     /// Read and verified as a whole.
     Verified(Buffer),
 }
 
-/// A stored array that parts are read from.
+/// A stored array for reading parts.
 pub struct ArraySlicer {
     bytes: Bytes,
     header: ArrayHeader,
@@ -32,9 +32,9 @@ pub struct ArraySlicer {
 impl ArraySlicer {
     /// Opens a stored array.
     ///
-    /// With `verify` the whole payload is read and its hash checked first. Without, only the parts that are asked for
-    /// are read, and nothing but their own structure is checked: a Blosc2 chunk that is damaged may be noticed, a
-    /// damaged item of a `.npy` file is not. What cannot be decoded is verified after all, so that damage is called so.
+    /// With `verify`, reads the whole payload and checks its hash first. Without, reads only the requested parts and checks
+    /// only their own structure: a damaged Blosc2 chunk may be detected, a damaged item of a `.npy` file is not. If a part
+    /// cannot be decoded, the payload is verified after all, so that damage is reported as such.
     pub fn open(stored: Stored, verify: bool) -> Result<Self> {
         let storage_format = stored.format().storage_format.clone();
         let place = format!("entry {}: cannot decode its {storage_format} payload", stored.key());
@@ -50,7 +50,7 @@ impl ArraySlicer {
         Ok(Self { bytes, header, items, place })
     }
 
-    /// Verifies the payload if it is not verified yet: for a header that says what nobody can do.
+    /// Verifies the payload if it is not verified yet: for a header that claims something impossible.
     pub fn verify(&self) -> Result<()> {
         match &self.bytes {
             Bytes::Stored(stored) => stored.verify(),
@@ -58,15 +58,15 @@ impl ArraySlicer {
         }
     }
 
-    /// What the whole array is.
+    /// The header of the whole array.
     #[must_use]
     pub fn header(&self) -> &ArrayHeader {
         &self.header
     }
 
-    /// What the items in `ranges`, one for each dimension, are: an array in the order of the whole one.
+    /// The header of the items in `ranges`, one for each dimension: an array in the order of the whole one.
     ///
-    /// Fails with `InvalidInput` where a range is outside the array.
+    /// Fails with `InvalidInput` if a range is outside the array.
     pub fn part(&self, ranges: &[Range<u64>]) -> Result<ArrayHeader> {
         let shape = self.usable(ranges)?.iter().map(Range::len).collect();
         Ok(ArrayHeader { shape, ..self.header.clone() })
@@ -121,7 +121,7 @@ impl ArraySlicer {
         #[cfg(feature = "blosc2")]
         return super::frame::Frame::open(source)?.read_box(wanted, destination);
         #[cfg(not(feature = "blosc2"))]
-        Err(super::bad("it is no .npy file"))
+        Err(super::bad("it is not a .npy file"))
     }
 }
 
@@ -134,7 +134,7 @@ fn read_runs<S: Source + ?Sized>(
     wanted: &[Range<usize>],
     destination: &mut [u8],
 ) -> Result<()> {
-    // Dimensions that are wanted whole belong to one run, with the dimension before them.
+    // Completely wanted dimensions form one run with the dimension before them.
     let whole = wanted.iter().zip(shape).rev().take_while(|(range, extent)| range.len() == **extent).count();
     let outer = shape.len().saturating_sub(whole + 1);
     let run = wanted[outer..].iter().map(Range::len).product::<usize>() * itemsize;
@@ -177,7 +177,7 @@ fn read_runs<S: Source + ?Sized>(
     Ok(())
 }
 
-/// Reads the items in `ranges`, one for each dimension, and what they are. See [`ArraySlicer::open`] for `verify`.
+/// Reads the items in `ranges`, one for each dimension, and their header. See [`ArraySlicer::open`] for `verify`.
 pub fn slice(stored: Stored, ranges: &[Range<u64>], verify: bool) -> Result<(ArrayHeader, Vec<u8>)> {
     let slicer = ArraySlicer::open(stored, verify)?;
     let part = slicer.part(ranges)?;

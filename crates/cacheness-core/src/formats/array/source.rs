@@ -1,4 +1,4 @@
-//! Where the bytes of a payload come from: memory, or ranges of a stored blob.
+//! Sources of a payload's bytes: memory, or ranges of a stored blob.
 
 use std::borrow::Cow;
 
@@ -8,13 +8,13 @@ use crate::payload::Stored;
 
 /// Bytes that can be read in pieces.
 pub(super) trait Source: Sync {
-    /// How many there are.
+    /// The number of bytes.
     fn size(&self) -> u64;
 
     /// Fills `buffer` from `offset` on.
     fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()>;
 
-    /// `count` bytes from `offset` on. Memory is got only after it is known that there are that many.
+    /// `count` bytes from `offset` on. Allocates memory only after checking that they exist.
     fn bytes(&self, offset: u64, count: usize) -> Result<Cow<'_, [u8]>>;
 }
 

@@ -27,7 +27,7 @@ fn date(days: i32) -> Option<NaiveDate> {
     if days < 0 { epoch.checked_sub_days(by) } else { epoch.checked_add_days(by) }
 }
 
-/// Year, month and day of the date `days` after 1970-01-01; `None` outside of the years 1 to 9999.
+/// Year, month and day of the date `days` after 1970-01-01; `None` outside the years 1 to 9999.
 #[must_use]
 pub fn civil_from_days(days: i32) -> Option<(u16, u8, u8)> {
     let date = date(days).filter(|_| is_date(days))?;
@@ -77,7 +77,7 @@ pub fn format_time(micros: i64) -> Option<String> {
     })
 }
 
-/// The microseconds since midnight of what [`format_time`] writes.
+/// The microseconds since midnight of a result of [`format_time`].
 #[must_use]
 pub fn parse_time(text: &str) -> Option<i64> {
     let shape = |b: u8| if b.is_ascii_digit() { b'0' } else { b };
@@ -87,25 +87,25 @@ pub fn parse_time(text: &str) -> Option<i64> {
     }
     let time: NaiveTime = text.parse().ok()?;
     let nanos = i64::from(time.nanosecond());
-    // A leap second is no time of day in Python.
+    // A leap second is not a time of day in Python.
     (nanos < 1_000_000_000).then(|| i64::from(time.num_seconds_from_midnight()) * 1_000_000 + nanos / 1000)
 }
 
-/// `2026-11-20T12:34:56`, with microseconds where there are any.
+/// `2026-11-20T12:34:56`, with microseconds if there are any.
 #[must_use]
 pub fn format_datetime(micros: i64) -> Option<String> {
     let days = i32::try_from(micros.div_euclid(DAY)).ok()?;
     Some(format!("{}T{}", format_date(days)?, format_time(micros.rem_euclid(DAY))?))
 }
 
-/// The microseconds since 1970 of what [`format_datetime`] writes.
+/// The microseconds since 1970 of a result of [`format_datetime`].
 #[must_use]
 pub fn parse_datetime(text: &str) -> Option<i64> {
     let (date, time) = text.split_once('T')?;
     Some(i64::from(parse_date(date)?) * DAY + parse_time(time)?)
 }
 
-/// An offset from UTC: `+02:00`, with seconds and microseconds where there are any.
+/// An offset from UTC: `+02:00`, with seconds and microseconds if there are any.
 #[must_use]
 pub fn format_offset(micros: i64) -> Option<String> {
     let size = i64::try_from(micros.unsigned_abs()).ok()?;
@@ -114,7 +114,7 @@ pub fn format_offset(micros: i64) -> Option<String> {
     Some(format!("{}{text}", if micros < 0 { '-' } else { '+' }))
 }
 
-/// The microseconds of what [`format_offset`] writes.
+/// The microseconds of a result of [`format_offset`].
 #[must_use]
 pub fn parse_offset(text: &str) -> Option<i64> {
     let (sign, size) = match text.as_bytes().first()? {

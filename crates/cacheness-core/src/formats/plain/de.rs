@@ -15,14 +15,14 @@ use super::wire::{self, MAX_DEPTH, Reader, Token};
 use super::{uuid, value_serde};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Decodes one value, which takes all of `bytes`; strings and bytes may be borrowed from there.
+/// Decodes one value, which must fill all of `bytes`; strings and bytes may borrow from it.
 ///
 /// Tuples, sets, frozensets and ranges (start, stop, step) are sequences, as are complex numbers (of two floats) and NumPy
 /// arrays of numbers (of sequences, one for each further dimension). Decimals, UUIDs and paths are strings, dates and
 /// times ISO 8601 strings, a timedelta is a float of seconds.
 ///
 /// # Errors
-/// [`ErrorKind::Serialization`] if the bytes are no plain value or not one of this type.
+/// [`ErrorKind::Serialization`] if the bytes are not a plain value of this type.
 pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T> {
     let mut deserializer = Deserializer { reader: Reader::new(bytes), depth: MAX_DEPTH };
     let value = T::deserialize(&mut deserializer).map_err(|fault| fault.0)?;
@@ -30,7 +30,7 @@ pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T> {
     Ok(value)
 }
 
-/// How many empty sequences an array without items becomes at most.
+/// The maximum number of empty sequences for an array without items.
 const MAX_EMPTY: u64 = 1 << 16;
 
 impl de::Error for Fault {
@@ -142,7 +142,7 @@ impl<'de> Deserializer<'de> {
     }
 }
 
-/// An integer of 128 bits that passes as the narrowest type.
+/// An integer of 128 bits, passed as the narrowest type.
 struct Wide(i128);
 
 impl<'de> IntoDeserializer<'de, Fault> for Wide {
@@ -264,12 +264,12 @@ impl<'de> de::Deserializer<'de> for Axis<'_, 'de> {
 struct Items<'a, 'de> {
     deserializer: &'a mut Deserializer<'de>,
     left: usize,
-    /// Encodings of the members so far, where the values must differ.
+    /// Encodings of the members so far, if the values must differ.
     seen: Option<HashSet<&'de [u8]>>,
 }
 
 impl Items<'_, '_> {
-    /// Refuses values that the visitor left over.
+    /// Refuses values that the visitor did not read.
     fn end(&self) -> Result<(), Fault> {
         match self.left {
             0 => Ok(()),
@@ -291,7 +291,7 @@ impl<'de> de::SeqAccess<'de> for &mut Items<'_, 'de> {
         if let Some(seen) = &mut self.seen {
             let encoding = self.deserializer.reader.since(at);
             if !seen.insert(encoding) && !Value::decode(encoding)?.may_repeat() {
-                return Err(Fault(Reader::error_at(at, "a set has the same member twice")));
+                return Err(Fault(Reader::error_at(at, "a set has a duplicate member")));
             }
         }
         Ok(Some(item))
@@ -309,7 +309,7 @@ struct Pairs<'a, 'de> {
 }
 
 impl Pairs<'_, '_> {
-    /// Refuses pairs that the visitor left over.
+    /// Refuses pairs that the visitor did not read.
     fn end(&self) -> Result<(), Fault> {
         match self.left {
             0 => Ok(()),

@@ -1,4 +1,4 @@
-//! NumPy's array-protocol strings, as far as plain values have them.
+//! NumPy's array-protocol strings, for the dtypes of plain values.
 
 /// The dtype of a NumPy scalar or array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,11 +12,11 @@ pub enum Dtype {
         /// Bytes of an item.
         item_size: usize,
     },
-    /// The `repr` of a `descr`; only NumPy knows its size.
+    /// The `repr` of a `descr`; only NumPy can compute its size.
     Structured,
 }
 
-/// Longest dtype that is read.
+/// The longest accepted dtype.
 const MAX_LEN: usize = 64 << 10;
 
 /// Parses a dtype; `None` if a plain value cannot have it (Python objects, platform-dependent floats, unknown kinds).

@@ -1,21 +1,21 @@
-//! When two plain values are equal to Python.
+//! Python's equality of plain values.
 
 use super::ext::Zone;
 use super::value::Value;
 
-/// Members and keys of collections that are compared each with each; larger collections are left to Python.
+/// The maximum size of collections whose members and keys are compared pairwise; larger ones are left to Python.
 const EACH_WITH_EACH: usize = 64;
 
 /// 2^63: no integer that is written as a big one is closer to zero.
 const LARGE: f64 = 9_223_372_036_854_775_808.0;
 
 impl Value {
-    /// What Python's `==` says of these two: `1`, `1.0` and `True` are equal, a list and a tuple never, the order of a
-    /// dictionary does not matter, and NaN differs from itself. A `NumPy` array is equal to an array of the same shape with
-    /// equal items, and to nothing else but, if it has no dimensions, a number.
+    /// The result of Python's `==`: `1`, `1.0` and `True` are equal, a list and a tuple never, the order of a dictionary
+    /// does not matter, and NaN differs from itself. A `NumPy` array equals only an array of the same shape with equal
+    /// items or, if it has no dimensions, a number.
     ///
-    /// `None` where it takes Python to say: decimals against other numbers, times in different zones, large sets,
-    /// scalars of `NumPy` and arrays of it that are not the same to the byte.
+    /// `None` if only Python can decide: decimals and other numbers, times in different zones, large sets, scalars of
+    /// `NumPy`, and `NumPy` arrays that differ in their bytes.
     #[must_use]
     pub fn equals(&self, other: &Self) -> Option<bool> {
         use Value::{
@@ -23,7 +23,7 @@ impl Value {
             NumpyArray, NumpyScalar, Path, Range, Set, Str, Time, TimeDelta, Tuple, UInt, Uuid,
         };
         match (self, other) {
-            // An array is equal as a whole or not at all: item by item Python gives no single answer.
+            // An array is compared as a whole: item by item Python gives no single answer.
             (NumpyArray(a), NumpyArray(b)) if a.shape != b.shape => Some(false),
             (NumpyArray(a), NumpyArray(b)) if a == b => Some(true),
             (NumpyArray(_), NumpyArray(_)) => None,
@@ -46,11 +46,11 @@ impl Value {
                     Some(false)
                 }
             }
-            // The same digits are the same number; `NaN` and `sNaN` are none.
+            // Equal digits are equal numbers; `NaN` and `sNaN` equal nothing.
             (Decimal(a), Decimal(b)) if a == b && !a.contains("NaN") => Some(true),
             (Decimal(_), number) | (number, Decimal(_)) if number.is_number() => None,
             (BigInt(a), BigInt(b)) => Some(a == b),
-            // Only integers beyond 64 bits are written as big ones.
+            // Only integers beyond 64 bits are encoded as big integers.
             (BigInt(_), Bool(_) | Int(_) | UInt(_)) | (Bool(_) | Int(_) | UInt(_), BigInt(_)) => Some(false),
             (BigInt(_), Float(value)) | (Float(value), BigInt(_)) => {
                 if value.is_finite() && value.abs() >= LARGE {
@@ -69,12 +69,12 @@ impl Value {
             (TimeDelta(a), TimeDelta(b)) => Some(a == b),
             (Uuid(a), Uuid(b)) => Some(a == b),
             (Path(a), Path(b)) => (a == b).then_some(true),
-            // To NumPy and pandas a dtype is also equal to its name.
+            // In NumPy and pandas a dtype also equals its name.
             (Dtype(a), Dtype(b)) if a == b => Some(true),
             (Dtype(_), Dtype(_) | Str(_)) | (Str(_), Dtype(_)) => None,
             (Range(a), Range(b)) => (a == b).then_some(true),
             (Self::None, Self::None) => Some(true),
-            // Values of types that have nothing in common.
+            // Values of unrelated types.
             _ => Some(false),
         }
     }
@@ -92,7 +92,7 @@ impl Value {
         )
     }
 
-    /// The integer of 64 bits, with a sign or without, that it is to Python.
+    /// Its integer value in Python, of at most 64 bits and a sign.
     fn small_integer(&self) -> Option<i128> {
         match self {
             Self::Bool(value) => Some(i128::from(*value)),
@@ -111,7 +111,7 @@ fn is_integer(value: f64, integer: i128) -> bool {
     value.fract() == 0.0 && value.abs() < BEYOND && value as i128 == integer
 }
 
-/// The first that says no decides, whatever the others would take to say.
+/// The first `false` decides, even if others are undecided.
 fn all(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     let mut all = Some(true);
     for answer in answers {
@@ -124,7 +124,7 @@ fn all(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     all
 }
 
-/// The first that says yes decides.
+/// The first `true` decides.
 fn any(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     all(answers.map(|answer| answer.map(|yes| !yes))).map(|none| !none)
 }
@@ -165,7 +165,7 @@ fn same_pairs(a: &[(Value, Value)], b: &[(Value, Value)]) -> Option<bool> {
 
 fn same_time(a: (i64, bool, &Zone), b: (i64, bool, &Zone)) -> Option<bool> {
     match (a, b) {
-        // The fold of a wall clock without a zone means nothing.
+        // The fold of a wall clock without a zone has no meaning.
         ((a, _, Zone::Naive), (b, _, Zone::Naive)) => Some(a == b),
         ((_, _, Zone::Naive), _) | (_, (_, _, Zone::Naive)) => Some(false),
         ((a, false, Zone::Fixed { offset: east, .. }), (b, false, Zone::Fixed { offset: other, .. }))

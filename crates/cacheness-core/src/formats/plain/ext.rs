@@ -1,7 +1,7 @@
 //! Bodies of the extension types: written from parts, parsed and validated into parts.
 //!
-//! Everything that reads plain values (the value tree, serde, Python) goes through [`Ext::parse`], so that all of them
-//! accept and refuse the same payloads.
+//! All readers of plain values (the value tree, serde, Python) use [`Ext::parse`], so that they accept and refuse the same
+//! payloads.
 
 use super::calendar::{DAY, format_offset, is_date, is_datetime};
 use super::dtype;
@@ -19,7 +19,7 @@ pub enum Zone<S = String> {
     Fixed {
         /// Microseconds east of UTC, less than a day.
         offset: i64,
-        /// The name, where it was given one.
+        /// The name, if it has one.
         name: Option<S>,
     },
     /// A zone of the tz database, by name.
@@ -27,7 +27,7 @@ pub enum Zone<S = String> {
 }
 
 impl<S: AsRef<str>> Zone<S> {
-    /// What follows a time in ISO 8601: nothing, `+02:00`, or `[Europe/Berlin]`.
+    /// The suffix of a time in ISO 8601: nothing, `+02:00`, or `[Europe/Berlin]`.
     #[must_use]
     pub fn to_text(&self) -> String {
         match self {
@@ -60,7 +60,7 @@ pub struct Time<S = String> {
     pub zone: Zone<S>,
 }
 
-/// A length of time, normalized as in Python: seconds and microseconds are not negative.
+/// A duration, normalized as in Python: seconds and microseconds are not negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimeDelta {
     /// Days, at most 999,999,999 either way.
@@ -80,7 +80,7 @@ impl TimeDelta {
             && (0..1_000_000).contains(&self.micros)
     }
 
-    /// Seconds with a fraction; exact to the microsecond for lengths up to some 270 years.
+    /// Seconds with a fraction; exact to the microsecond for durations up to some 270 years.
     #[must_use]
     pub fn as_secs_f64(&self) -> f64 {
         f64::from(self.days) * 86_400.0 + f64::from(self.seconds) + f64::from(self.micros) / 1e6
@@ -157,7 +157,7 @@ pub fn is_big_int(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether `text` is a number of the General Decimal Arithmetic specification as Python prints it.
+/// Whether `text` is a number of the General Decimal Arithmetic specification, in Python's format.
 #[must_use]
 pub fn is_decimal(text: &str) -> bool {
     let text = text.strip_prefix('-').unwrap_or(text);
@@ -180,7 +180,7 @@ pub fn is_decimal(text: &str) -> bool {
     !whole.is_empty() && !fraction.is_empty() && digits(whole) && digits(fraction) && exponent_fits
 }
 
-/// Whether `name` can be the name of a zone in the tz database: a relative path that stays where it is.
+/// Whether `name` can be the name of a zone in the tz database: a relative path without `..`.
 #[must_use]
 pub fn is_zone_name(name: &str) -> bool {
     (1..=255).contains(&name.len())
@@ -276,7 +276,7 @@ fn put_clock<S: AsRef<str>>(out: &mut Vec<u8>, kind: i8, micros: i64, fold: bool
         }
         Zone::Named(name) => {
             if !is_zone_name(name.as_ref()) {
-                return Err(invalid(format_args!("{:?} is no name of a time zone", name.as_ref())));
+                return Err(invalid(format_args!("{:?} is not a name of a time zone", name.as_ref())));
             }
             put_array_len(&mut body, 1)?;
             put_str(&mut body, name.as_ref())?;
@@ -288,7 +288,7 @@ fn put_clock<S: AsRef<str>>(out: &mut Vec<u8>, kind: i8, micros: i64, fold: bool
 /// Writes a datetime.
 pub fn put_datetime<S: AsRef<str>>(out: &mut Vec<u8>, value: &DateTime<S>) -> Result<()> {
     if !is_datetime(value.micros) {
-        return Err(invalid("a datetime lies outside of the years 1 to 9999"));
+        return Err(invalid("a datetime is outside the years 1 to 9999"));
     }
     put_clock(out, kind::DATETIME, value.micros, value.fold, &value.zone)
 }
@@ -304,12 +304,12 @@ pub fn put_time<S: AsRef<str>>(out: &mut Vec<u8>, value: &Time<S>) -> Result<()>
 /// Writes a date.
 pub fn put_date(out: &mut Vec<u8>, days: i32) -> Result<()> {
     if !is_date(days) {
-        return Err(invalid("a date lies outside of the years 1 to 9999"));
+        return Err(invalid("a date is outside the years 1 to 9999"));
     }
     put_ext(out, kind::DATE, &days.to_be_bytes())
 }
 
-/// Writes a length of time.
+/// Writes a duration.
 pub fn put_timedelta(out: &mut Vec<u8>, value: &TimeDelta) -> Result<()> {
     if !value.is_valid() {
         return Err(invalid("a timedelta is not normalized or out of range"));
@@ -324,7 +324,7 @@ pub fn put_timedelta(out: &mut Vec<u8>, value: &TimeDelta) -> Result<()> {
 /// Writes a decimal number.
 pub fn put_decimal(out: &mut Vec<u8>, text: &str) -> Result<()> {
     if !is_decimal(text) {
-        return Err(invalid(format_args!("{text:?} is no decimal number")));
+        return Err(invalid(format_args!("{text:?} is not a decimal number")));
     }
     put_ext(out, kind::DECIMAL, text.as_bytes())
 }
@@ -353,7 +353,7 @@ pub fn put_numpy_scalar(out: &mut Vec<u8>, dtype: &str, data: &[u8]) -> Result<(
     Ok(())
 }
 
-/// Writes everything of a `NumPy` array but its items; `len` bytes of items follow.
+/// Writes a `NumPy` array without its items; `len` bytes of items follow.
 pub fn put_numpy_array_head(out: &mut Vec<u8>, dtype: &str, shape: &[u64], fortran: bool, len: usize) -> Result<()> {
     check_data(dtype, shape, len).map_err(invalid)?;
     let mut head = Vec::with_capacity(32);
@@ -369,9 +369,9 @@ pub fn put_numpy_array_head(out: &mut Vec<u8>, dtype: &str, shape: &[u64], fortr
     Ok(())
 }
 
-/// Whether `len` bytes are the items of such an array; a structured dtype is not looked into.
+/// Whether `len` bytes are the items of such an array; the fields of a structured dtype are not checked.
 fn check_data(dtype: &str, shape: &[u64], len: usize) -> Result<(), String> {
-    let kind = dtype::parse(dtype).ok_or_else(|| format!("{dtype:?} is no dtype of a plain value"))?;
+    let kind = dtype::parse(dtype).ok_or_else(|| format!("{dtype:?} is not a dtype of a plain value"))?;
     if shape.len() > 64 {
         return Err(format!("an array of {} dimensions", shape.len()));
     }
@@ -387,7 +387,7 @@ fn check_data(dtype: &str, shape: &[u64], len: usize) -> Result<(), String> {
         dtype::Dtype::Structured if items == 0 => len == 0,
         dtype::Dtype::Structured => (len as u64).is_multiple_of(items),
     };
-    if fits { Ok(()) } else { Err(format!("{len} bytes are not the items of an array {dtype:?} of shape {shape:?}")) }
+    if fits { Ok(()) } else { Err(format!("{len} bytes do not fit an array {dtype:?} of shape {shape:?}")) }
 }
 
 fn integer<'a>(reader: &mut Reader<'a>) -> Result<Integer<'a>> {
@@ -421,7 +421,7 @@ fn zone<'a>(reader: &mut Reader<'a>) -> Result<Zone<&'a str>> {
             if is_zone_name(name) {
                 Ok(Zone::Named(name))
             } else {
-                Err(Reader::error_at(at, format_args!("{name:?} is no name of a time zone")))
+                Err(Reader::error_at(at, format_args!("{name:?} is not a name of a time zone")))
             }
         }
         2 => {
@@ -465,14 +465,14 @@ pub fn is_dtype(text: &str) -> bool {
 /// Writes a dtype.
 pub fn put_dtype(out: &mut Vec<u8>, text: &str) -> Result<()> {
     if !is_dtype(text) {
-        return Err(Error::new(ErrorKind::Serialization, format!("{text:?} is no dtype of NumPy or pandas")));
+        return Err(Error::new(ErrorKind::Serialization, format!("{text:?} is not a dtype of NumPy or pandas")));
     }
     put_ext(out, kind::DTYPE, text.as_bytes())
 }
 
 impl<'a> Ext<'a> {
-    /// Parses and validates the body of the extension `kind`. The values inside of containers are left to the caller, who
-    /// also has to call [`Reader::finish`] on their reader.
+    /// Parses and validates the body of the extension `kind`. The caller reads the values inside containers, and must then
+    /// call [`Reader::finish`] on their reader.
     #[allow(clippy::too_many_lines)]
     pub fn parse(kind: i8, mut body: Reader<'a>) -> Result<Self> {
         let at = body.offset();
@@ -489,14 +489,14 @@ impl<'a> Ext<'a> {
             kind::DATETIME => {
                 let micros = i64::from_be_bytes(body.fixed()?);
                 if !is_datetime(micros) {
-                    return Err(invalid("a datetime lies outside of the years 1 to 9999"));
+                    return Err(invalid("a datetime is outside the years 1 to 9999"));
                 }
                 Self::DateTime(DateTime { micros, fold: fold(&mut body)?, zone: zone(&mut body)? })
             }
             kind::DATE => {
                 let days = i32::from_be_bytes(body.fixed()?);
                 if !is_date(days) {
-                    return Err(invalid("a date lies outside of the years 1 to 9999"));
+                    return Err(invalid("a date is outside the years 1 to 9999"));
                 }
                 Self::Date(days)
             }
@@ -518,7 +518,7 @@ impl<'a> Ext<'a> {
             }
             kind::DECIMAL => match std::str::from_utf8(body.rest()) {
                 Ok(text) if is_decimal(text) => Self::Decimal(text),
-                _ => return Err(invalid("a Decimal is no number")),
+                _ => return Err(invalid("a Decimal is not a number")),
             },
             kind::UUID => Self::Uuid(body.fixed()?),
             kind::PATH => match std::str::from_utf8(body.rest()) {
@@ -527,12 +527,12 @@ impl<'a> Ext<'a> {
             },
             kind::DTYPE => match std::str::from_utf8(body.rest()) {
                 Ok(text) if is_dtype(text) => Self::Dtype(text),
-                _ => return Err(invalid("a dtype is none of NumPy or pandas")),
+                _ => return Err(invalid("a dtype is neither of NumPy nor of pandas")),
             },
             kind::RANGE => {
                 let len = body.array_len()?;
                 if len != 3 {
-                    return Err(invalid("a range has not three parts"));
+                    return Err(invalid("a range does not have three parts"));
                 }
                 let parts = [integer(&mut body)?, integer(&mut body)?, integer(&mut body)?];
                 if parts[2] == Integer::Int(0) {
@@ -548,7 +548,7 @@ impl<'a> Ext<'a> {
                 Self::NumpyScalar(NumpyScalar { dtype, data })
             }
             kind::NUMPY_ARRAY => Self::NumpyArray(numpy_array(&mut body)?),
-            unknown => return Err(invalid(&format!("extension type {unknown} is not known"))),
+            unknown => return Err(invalid(&format!("extension type {unknown} is unknown"))),
         };
         body.finish()?;
         Ok(parsed)
@@ -558,14 +558,14 @@ impl<'a> Ext<'a> {
 fn numpy_array<'a>(body: &mut Reader<'a>) -> Result<NumpyArray<&'a str, &'a [u8]>> {
     let at = body.offset();
     if body.array_len()? != 3 {
-        return Err(Reader::error_at(at, "the header of an array has not three parts"));
+        return Err(Reader::error_at(at, "the header of an array does not have three parts"));
     }
     let dtype = body.text()?;
     let mut shape = Vec::with_capacity(body.array_len()?);
     for _ in 0..shape.capacity() {
         match integer(body)? {
             Integer::Int(dimension) if dimension >= 0 => shape.push(dimension.unsigned_abs()),
-            _ => return Err(Reader::error_at(at, "a dimension of an array is no size")),
+            _ => return Err(Reader::error_at(at, "a dimension of an array is not a size")),
         }
     }
     let fortran = match body.text()? {

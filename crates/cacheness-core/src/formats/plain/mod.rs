@@ -1,8 +1,8 @@
 //! Plain values: MessagePack with exact types, as `docs/formats/plain.md` specifies them.
 //!
-//! Programs that know their types use [`to_vec`] and [`from_slice`], which map serde's data model; those that do not use
-//! the [`Value`] tree. Both read what Python wrote. Reading never trusts the bytes: every count and length is checked
-//! before anything is allocated, nesting is limited, and an error names the offset.
+//! Programs that know their types use [`to_vec`] and [`from_slice`], which map serde's data model; others use the [`Value`]
+//! tree. Both read values that Python wrote. Readers never trust the bytes: every count and length is checked before memory
+//! is allocated, nesting is limited, and an error names the offset.
 //!
 //! ```
 //! use cacheness_core::formats::plain::{self, Value};

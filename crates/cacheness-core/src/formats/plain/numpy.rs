@@ -16,7 +16,7 @@ pub(super) enum Item<'a> {
     Str(String),
 }
 
-/// The item that `data` starts with; `None` where Rust has no such type (times, records) or the bytes are no such item.
+/// The item at the start of `data`; `None` if Rust has no such type (times, records) or the bytes are not such an item.
 #[allow(clippy::cast_possible_truncation)]
 pub(super) fn item<'a>(dtype: &str, data: &'a [u8]) -> Option<Item<'a>> {
     let Dtype::Simple { order, kind, item_size } = dtype::parse(dtype)? else { return None };
@@ -65,7 +65,7 @@ pub(super) fn item<'a>(dtype: &str, data: &'a [u8]) -> Option<Item<'a>> {
     })
 }
 
-/// In which step of `data`, counted in items, the item at a C-order position of a Fortran-order array is.
+/// The offset in `data`, counted in items, of the item at a C-order position of a Fortran-order array.
 pub(super) fn strides(shape: &[u64], fortran: bool) -> Vec<usize> {
     let mut strides = vec![0; shape.len()];
     let mut step = 1_usize;
@@ -119,7 +119,7 @@ pub(in crate::formats) fn from_number(dtype: &str, number: &Json) -> Option<Vec<
     fits.then_some(bytes)
 }
 
-/// A scalar for people; `None` where [`item`] has none.
+/// A scalar in readable form; `None` if [`item`] has none.
 pub(in crate::formats) fn to_display(dtype: &str, data: &[u8]) -> Option<Json> {
     Some(match item(dtype, data)? {
         Item::Bool(value) => Json::from(value),

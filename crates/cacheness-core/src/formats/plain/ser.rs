@@ -13,15 +13,15 @@ use crate::error::{Error, ErrorKind, Result};
 /// tuples as lists, `None` and `()` as nil, integers of up to 128 bits.
 ///
 /// # Errors
-/// [`ErrorKind::Serialization`] if the type's own implementation fails, if it nests deeper than 128 levels, if a part is
-/// larger than MessagePack can hold, or if it has a `Some` of what is nil, which would come back as `None`.
+/// [`ErrorKind::Serialization`] if the type's own implementation fails, if it is nested deeper than 128 levels, if a part is
+/// larger than MessagePack can hold, or if it has a `Some` of a nil value, which would come back as `None`.
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(128);
     to_writer(value, &mut out)?;
     Ok(out)
 }
 
-/// As [`to_vec`], appended to `out`; on an error, `out` is as it was.
+/// As [`to_vec`], appended to `out`; on an error, `out` is unchanged.
 ///
 /// # Errors
 /// As [`to_vec`].
@@ -34,7 +34,7 @@ pub fn to_writer<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<
     })
 }
 
-/// The error that serde wants, around ours.
+/// Wraps the engine's error for serde.
 #[derive(Debug)]
 pub(super) struct Fault(pub(super) Error);
 
@@ -60,7 +60,7 @@ impl ser::Error for Fault {
 
 struct Serializer<'o> {
     out: &'o mut Vec<u8>,
-    /// How many levels of containers may still be opened.
+    /// The remaining levels of containers.
     depth: usize,
     /// The next bytes are an encoded [`Value`] and not a byte string.
     raw: bool,
@@ -69,7 +69,7 @@ struct Serializer<'o> {
 impl<'o> Serializer<'o> {
     fn open(&mut self, len: Option<usize>, is_map: bool) -> Result<Compound<'_, 'o>, Fault> {
         self.depth = self.depth.checked_sub(1).ok_or_else(|| {
-            Fault(Error::new(ErrorKind::Serialization, format!("a value nests deeper than {MAX_DEPTH} levels")))
+            Fault(Error::new(ErrorKind::Serialization, format!("a value is nested deeper than {MAX_DEPTH} levels")))
         })?;
         let start = self.out.len();
         if let Some(len) = len {
@@ -90,10 +90,10 @@ fn put_len(out: &mut Vec<u8>, len: usize, is_map: bool) -> Result<()> {
     if is_map { wire::put_map_len(out, len) } else { wire::put_array_len(out, len) }
 }
 
-/// An array or a map that is being written.
+/// An open array or map.
 struct Compound<'s, 'o> {
     serializer: &'s mut Serializer<'o>,
-    /// Where its header is, or goes once its length is known.
+    /// Offset of its header, which is written once its length is known.
     start: usize,
     len: Option<usize>,
     count: usize,

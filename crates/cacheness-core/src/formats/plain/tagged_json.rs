@@ -1,7 +1,7 @@
 //! User metadata as JSON that SQL can query, and exactly back: `docs/formats/metadata.md`.
 //!
-//! What JSON has stands for itself; every other plain value is an object with a tag, a key that starts with one `$`. Keys
-//! of the user's that start with `$` get one more.
+//! Values with a JSON type are written as such; every other plain value is an object with a tag, a key that starts with one
+//! `$`. A user's key that starts with `$` gets one more.
 
 use std::fmt::Write as _;
 
@@ -13,17 +13,17 @@ use super::ext::{is_big_int, is_decimal, is_dtype, is_zone_name, shortest};
 use super::{DateTime, NumpyArray, NumpyScalar, Time, TimeDelta, Value, Zone, calendar, uuid};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How deep metadata nests at most; tags take further levels of JSON, of which parsers allow 128.
+/// The maximum nesting of metadata; tags add levels of JSON, of which parsers allow 128.
 pub const MAX_DEPTH: usize = 32;
 
-/// The bits of the NaN that is written by name.
+/// The bits of the NaN that is written as its name.
 const NAN: u64 = 0x7ff8_0000_0000_0000;
 
 fn invalid(path: &Path<'_>, what: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Serialization, format!("{path} cannot be kept as JSON: {what}"))
+    Error::new(ErrorKind::Serialization, format!("{path} cannot be stored as JSON: {what}"))
 }
 
-/// Where in the metadata something is, for messages: `metadata["a"][2]`.
+/// A path in the metadata, for messages: `metadata["a"][2]`.
 struct Path<'a> {
     parent: Option<&'a Path<'a>>,
     step: Step<'a>,
@@ -63,20 +63,20 @@ impl std::fmt::Display for Path<'_> {
 /// The JSON object of a map whose keys are strings.
 ///
 /// # Errors
-/// [`ErrorKind::Serialization`] if it is no such map, nests deeper than 32 levels, or holds a value that breaks a rule of
-/// its type; the sentence names the place.
+/// [`ErrorKind::Serialization`] if it is not such a map, is nested deeper than 32 levels, or holds a value that breaks a rule
+/// of its type; the message names the place.
 pub fn to_json(metadata: &Value) -> Result<String> {
     let Value::Map(pairs) = metadata else {
         return Err(Error::new(
             ErrorKind::InvalidInput,
-            format!("metadata is a mapping with string keys, not a {}", metadata.type_name()),
+            format!("metadata must be a mapping with string keys, not a {}", metadata.type_name()),
         ));
     };
     let path = Path::ROOT;
     if let Some((key, _)) = pairs.iter().find(|(key, _)| key.as_str().is_none()) {
         return Err(Error::new(
             ErrorKind::InvalidInput,
-            format!("metadata has a key of type {}; its keys are strings", key.type_name()),
+            format!("metadata has a key of type {}; its keys must be strings", key.type_name()),
         ));
     }
     let json = encode(metadata, &path)?;
@@ -122,7 +122,7 @@ fn clock(tag: &str, text: Option<String>, fold: bool, zone: &Zone, path: &Path<'
             }
         }
         Zone::Named(name) if is_zone_name(name) => more.push(("zone", Json::from(name.as_str()))),
-        Zone::Named(name) => return Err(invalid(path, format_args!("{name:?} is no name of a time zone"))),
+        Zone::Named(name) => return Err(invalid(path, format_args!("{name:?} is not a name of a time zone"))),
     }
     let mut fields = tagged(tag, Json::from(text));
     fields.extend(more.into_iter().map(|(key, value)| (key.to_owned(), value)));
@@ -140,7 +140,7 @@ fn big_int(bytes: &[u8]) -> Json {
 #[allow(clippy::too_many_lines)]
 fn encode(value: &Value, path: &Path<'_>) -> Result<Json> {
     if path.depth() > MAX_DEPTH {
-        return Err(Error::new(ErrorKind::Serialization, format!("metadata nests deeper than {MAX_DEPTH} levels")));
+        return Err(Error::new(ErrorKind::Serialization, format!("metadata is nested deeper than {MAX_DEPTH} levels")));
     }
     Ok(match value {
         Value::None => Json::Null,
@@ -167,7 +167,7 @@ fn encode(value: &Value, path: &Path<'_>) -> Result<Json> {
                 let key = key.as_str().expect("all keys are strings");
                 let name = if key.starts_with('$') { format!("${key}") } else { key.to_owned() };
                 if fields.insert(name, encode(value, &path.then(Step::Key(key)))?).is_some() {
-                    return Err(invalid(path, format_args!("it has the key {key:?} twice")));
+                    return Err(invalid(path, format_args!("it has the duplicate key {key:?}")));
                 }
             }
             Json::Object(fields)
@@ -177,7 +177,7 @@ fn encode(value: &Value, path: &Path<'_>) -> Result<Json> {
             for (i, (key, value)) in pairs.iter().enumerate() {
                 let path = path.then(Step::Index(i));
                 if !key.is_hashable() {
-                    return Err(invalid(&path, format_args!("a {} is no key", key.type_name())));
+                    return Err(invalid(&path, format_args!("a {} cannot be a key", key.type_name())));
                 }
                 all.push(Json::Array(vec![encode(key, &path)?, encode(value, &path)?]));
             }
@@ -187,7 +187,7 @@ fn encode(value: &Value, path: &Path<'_>) -> Result<Json> {
             clock("$datetime", calendar::format_datetime(*micros), *fold, zone, path)?
         }
         Value::Time(Time { zone: Zone::Named(_), .. }) => {
-            return Err(invalid(path, "a time has a fixed offset or none"));
+            return Err(invalid(path, "the zone of a time is not a fixed offset"));
         }
         Value::Time(Time { micros, fold, zone }) => clock("$time", calendar::format_time(*micros), *fold, zone, path)?,
         Value::Date(days) => {
@@ -199,7 +199,7 @@ fn encode(value: &Value, path: &Path<'_>) -> Result<Json> {
         }
         Value::TimeDelta(_) => return Err(invalid(path, "it is a timedelta that is not normalized or out of range")),
         Value::Decimal(text) if is_decimal(text) => object("$decimal", text.as_str()),
-        Value::Decimal(_) => return Err(invalid(path, "it is a Decimal that is no number")),
+        Value::Decimal(_) => return Err(invalid(path, "it is a Decimal that is not a number")),
         Value::Uuid(bytes) => object("$uuid", uuid::format(bytes)),
         Value::Path(text) => object("$path", text.as_str()),
         Value::Dtype(text) if is_dtype(text) => object("$dtype", text.as_str()),
@@ -223,16 +223,16 @@ fn encode(value: &Value, path: &Path<'_>) -> Result<Json> {
     })
 }
 
-/// The map that [`to_json`] wrote, or that another JSON object stands for.
+/// The map of a result of [`to_json`], or of another JSON object.
 ///
 /// # Errors
-/// [`ErrorKind::Serialization`] if it is no JSON object, or if an object has a tag that is unknown or does not fit its
-/// content; the sentence names the place.
+/// [`ErrorKind::Serialization`] if it is not a JSON object, or if an object has a tag that is unknown or does not fit its
+/// content; the message names the place.
 pub fn from_json(json: &str) -> Result<Value> {
     let parsed: Json = serde_json::from_str(json)
         .map_err(|e| Error::new(ErrorKind::Serialization, "metadata is not valid JSON").with_source(e))?;
     if !parsed.is_object() {
-        return Err(Error::new(ErrorKind::Serialization, "metadata is no JSON object"));
+        return Err(Error::new(ErrorKind::Serialization, "metadata is not a JSON object"));
     }
     match decode(parsed, &Path::ROOT)? {
         map @ Value::Map(_) => Ok(map),
@@ -240,7 +240,7 @@ pub fn from_json(json: &str) -> Result<Value> {
     }
 }
 
-/// One value of the map: what `json` stands for under `name`.
+/// One value of the map: the value of `json` under `name`.
 pub(crate) fn value_from_json(json: &str, name: &str) -> Result<Value> {
     let root = Path::ROOT;
     let path = root.then(Step::Key(name));
@@ -250,7 +250,7 @@ pub(crate) fn value_from_json(json: &str, name: &str) -> Result<Value> {
 }
 
 fn malformed(path: &Path<'_>, tag: &str) -> Error {
-    Error::new(ErrorKind::Serialization, format!("{path} is not what its tag {tag:?} says"))
+    Error::new(ErrorKind::Serialization, format!("{path} does not match its tag {tag:?}"))
 }
 
 fn decode(json: Json, path: &Path<'_>) -> Result<Value> {
@@ -268,14 +268,14 @@ fn decode(json: Json, path: &Path<'_>) -> Result<Value> {
     let mut pairs = Vec::with_capacity(fields.len());
     for (key, value) in fields {
         let value = decode(value, &path.then(Step::Key(&key)))?;
-        // A key that starts with one more `$` than the user's.
+        // A key with one more `$` than the user's.
         let name = key.strip_prefix('$').map(str::to_owned).unwrap_or(key);
         pairs.push((Value::Str(name), value));
     }
     Ok(Value::Map(pairs))
 }
 
-/// Refuses what breaks a rule of its type: writing looks at the parts, reading at keys and members that are equal.
+/// Refuses values that break a rule of their type: writing checks the parts, reading checks for equal keys and members.
 fn check(value: &Value) -> Result<()> {
     let mut encoding = Vec::new();
     value.encode(&mut encoding)?;
@@ -450,7 +450,7 @@ fn decode_tagged(tag: &str, fields: Map<String, Json>, path: &Path<'_>) -> Resul
         }
         unknown => {
             return Err(Error::new(ErrorKind::Serialization, format!("{path} has the unknown tag {unknown:?}"))
-                .with_hint("write keys that start with $ with one more $"));
+                .with_hint("write a key that starts with $ with one more $"));
         }
     };
     fields.finish()?;
@@ -482,8 +482,7 @@ fn parse_int(text: &str) -> Option<Value> {
 }
 
 impl<S: AsRef<str>, D: AsRef<[u8]>> NumpyScalar<S, D> {
-    /// The nearest JSON for people; `None` for what JSON has nothing near to: `NumPy`'s times, records, texts that are
-    /// none.
+    /// The nearest JSON in readable form; `None` for items without an equivalent: `NumPy`'s times, records, invalid texts.
     #[must_use]
     pub fn to_display_json(&self) -> Option<Json> {
         super::numpy::to_display(self.dtype.as_ref(), self.data.as_ref())
@@ -491,9 +490,9 @@ impl<S: AsRef<str>, D: AsRef<[u8]>> NumpyScalar<S, D> {
 }
 
 impl Value {
-    /// The nearest JSON for people: nothing is tagged, so types are lost. Tuples and sets are arrays, keys are their text,
-    /// NaN is its name, bytes are base 64, times ISO 8601. Of an array only dtype and shape are named, and of keys with the
-    /// same text only the last is kept: this is for listings.
+    /// The nearest JSON in readable form, for listings: without tags, so types are lost. Tuples and sets are arrays, keys are
+    /// their text, NaN is its name, bytes are base 64, times ISO 8601. An array is its dtype and shape, and of several keys
+    /// with the same text only the last is kept.
     #[must_use]
     pub fn to_display_json(&self) -> Json {
         let list = |items: &[Self]| Json::Array(items.iter().map(Self::to_display_json).collect());

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// Where a hyphen stands before a byte.
+/// Bytes that follow a hyphen.
 const HYPHENS: [usize; 4] = [4, 6, 8, 10];
 
 /// `8-4-4-4-12` lower-case hexadecimal digits.
@@ -16,7 +16,7 @@ pub fn format(bytes: &[u8; 16]) -> String {
     text
 }
 
-/// The bytes of what [`format()`] writes.
+/// The bytes of a result of [`format()`].
 #[must_use]
 pub fn parse(text: &str) -> Option<[u8; 16]> {
     let digits: String = text.chars().filter(|&c| c != '-').collect();

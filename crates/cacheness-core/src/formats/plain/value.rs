@@ -8,9 +8,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Any plain value.
 ///
-/// `==` compares as Rust does: `Int(1)` differs from `Float(1.0)`, NaN from itself, and maps are equal in the same order
-/// only. [`Value::encode`] followed by [`Value::decode`] gives the same tree (a [`Value::UInt`] that an `i64` holds comes
-/// back as [`Value::Int`]).
+/// `==` compares as in Rust: `Int(1)` differs from `Float(1.0)`, NaN from itself, and maps are equal only in the same order.
+/// [`Value::encode`] followed by [`Value::decode`] gives the same tree (a [`Value::UInt`] that fits an `i64` comes back as
+/// [`Value::Int`]).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
 pub enum Value {
@@ -44,7 +44,7 @@ pub enum Value {
     Uuid([u8; 16]),
     /// `/`-separated.
     Path(String),
-    /// `package:name`, as `docs/formats/plain.md` says.
+    /// `package:name`, as specified in `docs/formats/plain.md`.
     Dtype(String),
     /// Start, stop and step: integers of any size.
     Range(Box<[Value; 3]>),
@@ -53,7 +53,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// What it is called in Python.
+    /// The name of its type in Python.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         match self {
@@ -95,20 +95,20 @@ impl Value {
         }
     }
 
-    /// Whether it may differ from itself, so that a set may have it twice: NaN, or a value around one.
+    /// Whether it may differ from itself, so that a set may contain it twice: NaN, or a value around one.
     pub(super) fn may_repeat(&self) -> bool {
         match self {
             Self::Float(value) => value.is_nan(),
             Self::Complex(real, imaginary) => real.is_nan() || imaginary.is_nan(),
             Self::Decimal(text) => text.contains("NaN"),
             Self::Tuple(items) | Self::FrozenSet(items) => items.iter().any(Self::may_repeat),
-            // Float NaN and not-a-time; other items differ from each other when they are written twice.
+            // Float NaN and not-a-time.
             Self::NumpyScalar(_) => true,
             _ => false,
         }
     }
 
-    /// The value under a string key, where this is a map that has it.
+    /// The value under a string key, if this is a map that has it.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         match self {
@@ -117,7 +117,7 @@ impl Value {
         }
     }
 
-    /// The string, where it is one.
+    /// The string, if it is one.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         match self {
@@ -126,11 +126,11 @@ impl Value {
         }
     }
 
-    /// Appends the encoding. On an error, `out` is as it was.
+    /// Appends the encoding. On an error, `out` is unchanged.
     ///
     /// # Errors
-    /// [`ErrorKind::Serialization`] if it nests deeper than 128 levels, is larger than MessagePack can hold, or breaks a
-    /// rule of its type (such as a datetime outside of the years 1 to 9999).
+    /// [`ErrorKind::Serialization`] if it is nested deeper than 128 levels, is larger than MessagePack can hold, or breaks a
+    /// rule of its type (such as a datetime outside the years 1 to 9999).
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
         let start = out.len();
         let result = self.put(out, MAX_DEPTH);
@@ -200,10 +200,10 @@ impl Value {
         }
     }
 
-    /// Decodes one value, which takes all of `bytes`.
+    /// Decodes one value, which must fill all of `bytes`.
     ///
     /// # Errors
-    /// [`ErrorKind::Serialization`], with the offset of what is wrong.
+    /// [`ErrorKind::Serialization`], with the offset of the invalid value.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::new(bytes);
         let value = Self::read(&mut reader, MAX_DEPTH)?;
@@ -232,7 +232,7 @@ impl Value {
             Token::Map(len) => {
                 let depth = nested(depth, at)?;
                 let mut pairs = Vec::with_capacity(len);
-                let mut distinct = Distinct::new("a map has the same key twice");
+                let mut distinct = Distinct::new("a map has a duplicate key");
                 for _ in 0..len {
                     let key = distinct.read(reader, depth)?;
                     pairs.push((key, Self::read(reader, depth)?));
@@ -243,7 +243,7 @@ impl Value {
         })
     }
 
-    /// Passes over one value.
+    /// Skips one value.
     pub(super) fn skip(reader: &mut Reader<'_>, depth: usize) -> Result<()> {
         let at = reader.offset();
         let (values, mut body) = match reader.token()? {
@@ -318,19 +318,21 @@ impl Zone<&str> {
 
 fn deeper(depth: usize) -> Result<usize> {
     depth.checked_sub(1).ok_or_else(|| {
-        Error::new(ErrorKind::Serialization, format!("a plain value nests deeper than {MAX_DEPTH} levels"))
+        Error::new(ErrorKind::Serialization, format!("a plain value is nested deeper than {MAX_DEPTH} levels"))
     })
 }
 
 pub(super) fn nested(depth: usize, at: usize) -> Result<usize> {
-    depth.checked_sub(1).ok_or_else(|| Reader::error_at(at, format_args!("it nests deeper than {MAX_DEPTH} levels")))
+    depth
+        .checked_sub(1)
+        .ok_or_else(|| Reader::error_at(at, format_args!("it is nested deeper than {MAX_DEPTH} levels")))
 }
 
 #[cold]
 fn unhashable(key: &Value) -> Error {
     Error::new(
         ErrorKind::Serialization,
-        format!("cannot encode a plain value: a {} is neither a key nor a member", key.type_name()),
+        format!("cannot encode a plain value: a {} cannot be a key or a member", key.type_name()),
     )
 }
 
@@ -356,7 +358,7 @@ fn put_container(out: &mut Vec<u8>, kind: i8, items: &[Value], depth: usize) -> 
 
 /// Reads values that must be hashable and must differ.
 ///
-/// Values are told apart by their encodings; `1` and `1.0`, which Python takes for equal, pass here and are found there.
+/// Values are distinguished by their encodings; `1` and `1.0`, which are equal in Python, pass here and are refused there.
 struct Distinct<'a> {
     seen: HashSet<&'a [u8]>,
     complaint: &'static str,
@@ -371,7 +373,7 @@ impl<'a> Distinct<'a> {
         let at = reader.offset();
         let value = Value::read(reader, depth)?;
         if !value.is_hashable() {
-            return Err(Reader::error_at(at, format_args!("a {} is neither a key nor a member", value.type_name())));
+            return Err(Reader::error_at(at, format_args!("a {} cannot be a key or a member", value.type_name())));
         }
         if !self.seen.insert(reader.since(at)) && !value.may_repeat() {
             return Err(Reader::error_at(at, self.complaint));
@@ -381,7 +383,7 @@ impl<'a> Distinct<'a> {
 }
 
 fn read_members(len: usize, mut body: Reader<'_>, depth: usize) -> Result<Vec<Value>> {
-    let mut distinct = Distinct::new("a set has the same member twice");
+    let mut distinct = Distinct::new("a set has a duplicate member");
     let mut members = Vec::with_capacity(len);
     for _ in 0..len {
         members.push(distinct.read(&mut body, depth)?);

@@ -1,7 +1,7 @@
 //! [`Value`] in serde's data model.
 //!
-//! Inside of a plain payload a value keeps its exact type. In a format for people (JSON, TOML) it becomes what is nearest:
-//! tuples and sets are sequences, keys are their text, times are ISO 8601 strings.
+//! Inside a plain payload a value keeps its exact type. In a readable format (JSON, TOML) it becomes the nearest type: tuples
+//! and sets are sequences, keys are their text, times are ISO 8601 strings.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::ser::{self, Error as _, Serialize, Serializer};
 
 use super::value::Value;
 
-/// The name of the newtype struct whose content is an encoded value: bytes that go into a plain payload as they are.
+/// The name of the newtype struct whose content is an encoded value: bytes that are copied into a plain payload.
 pub(super) const MARK: &str = "$cacheness::plain::Value";
 
 struct Raw<'a>(&'a [u8]);

@@ -1,15 +1,15 @@
-//! MessagePack tokens: writing in the shortest form, reading without trust.
+//! MessagePack tokens: writing in the shortest form, reading untrusted bytes.
 //!
-//! A [`Reader`] counts the values that the containers read so far have promised. As every value takes at least one byte,
-//! a count that the remaining bytes cannot hold is refused at once, and what is allocated for counts stays proportional to
-//! the payload however its containers are nested.
+//! A [`Reader`] counts the values that the containers read so far still expect. As every value takes at least one byte, a
+//! count that the remaining bytes cannot hold is refused at once, and memory allocated for counts stays proportional to the
+//! payload for any nesting of containers.
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// How deep containers nest at most.
+/// The maximum nesting of containers.
 pub const MAX_DEPTH: usize = 128;
 
-/// Extension types, as `docs/formats/plain.md` numbers them.
+/// Extension types, with the numbers of `docs/formats/plain.md`.
 #[allow(missing_docs)]
 pub mod kind {
     pub const BIG_INT: i8 = 1;
@@ -37,7 +37,7 @@ pub const NIL: u8 = 0xc0;
 fn length(len: usize, what: &str) -> Result<u32> {
     u32::try_from(len).map_err(|_| {
         Error::new(ErrorKind::Serialization, format!("{what} of {len} is more than MessagePack can hold (2^32 - 1)"))
-            .with_hint("store large data as an array or as bytes of its own")
+            .with_hint("store large data as an array or as a separate bytes value")
     })
 }
 
@@ -180,7 +180,7 @@ pub fn put_ext_len(out: &mut Vec<u8>, kind: i8, len: usize) -> Result<()> {
     Ok(())
 }
 
-/// Writes an extension whose body is at hand.
+/// Writes an extension with a given body.
 pub fn put_ext(out: &mut Vec<u8>, kind: i8, body: &[u8]) -> Result<()> {
     put_ext_len(out, kind, body.len())?;
     out.extend_from_slice(body);
@@ -227,7 +227,7 @@ pub enum Token<'a> {
 }
 
 impl Token<'_> {
-    /// What it is, for messages.
+    /// Its type, for messages.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -247,10 +247,10 @@ impl Token<'_> {
 /// Reads tokens from a payload, or from the body of an extension in it.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
-    /// The payload from its first byte to the end of what this reader may read.
+    /// The payload from its first byte to the end of this reader's range.
     bytes: &'a [u8],
     at: usize,
-    /// Values promised and not yet read.
+    /// Values expected and not yet read.
     pending: usize,
 }
 
@@ -261,7 +261,7 @@ impl<'a> Reader<'a> {
         Self { bytes, at: 0, pending: 1 }
     }
 
-    /// Where the next byte is, counted from the start of the payload.
+    /// Offset of the next byte from the start of the payload.
     #[must_use]
     pub fn offset(&self) -> usize {
         self.at
@@ -279,7 +279,7 @@ impl<'a> Reader<'a> {
         self.bytes.get(self.at).copied()
     }
 
-    /// All bytes from `start` to where the reader is.
+    /// All bytes from `start` to the current position.
     #[must_use]
     pub fn since(&self, start: usize) -> &'a [u8] {
         &self.bytes[start..self.at]
@@ -291,7 +291,7 @@ impl<'a> Reader<'a> {
         Error::new(ErrorKind::Serialization, format!("cannot decode a plain value: {what}, at byte {offset}"))
     }
 
-    /// An error about the byte where the reader is.
+    /// An error about the byte at the current position.
     #[cold]
     pub fn error(&self, what: impl std::fmt::Display) -> Error {
         Self::error_at(self.at, what)
@@ -313,7 +313,7 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    /// Takes all bytes that are left.
+    /// Takes all remaining bytes.
     pub fn rest(&mut self) -> &'a [u8] {
         let bytes = &self.bytes[self.at..];
         self.at = self.bytes.len();
@@ -405,7 +405,7 @@ impl<'a> Reader<'a> {
             0x90..=0x9f => self.array(usize::from(tag & 0x0f))?,
             0xa0..=0xbf => self.str(usize::from(tag & 0x1f))?,
             NIL => Token::Nil,
-            0xc1 => return Err(Self::error_at(self.at - 1, "0xc1 is no MessagePack type")),
+            0xc1 => return Err(Self::error_at(self.at - 1, "0xc1 is not a MessagePack type")),
             0xc2 => Token::Bool(false),
             0xc3 => Token::Bool(true),
             0xc4..=0xc6 => {

@@ -1,4 +1,4 @@
-//! The beginning of a stored table, for people who look at it.
+//! The beginning of a stored table, for previews.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use super::{catch, finish};
 use crate::error::Result;
 use crate::payload::Stored;
 
-/// What a table is, and its first rows.
+/// The description of a table, and its first rows.
 #[derive(Clone, Debug)]
 pub struct TableHead {
     /// The schema that was stored.
     pub schema: SchemaRef,
     /// [`TableOptions::description`](super::TableOptions::description) of the table when it was stored.
     pub description: Option<String>,
-    /// How many rows the whole table has.
+    /// The number of rows of the whole table.
     pub num_rows: u64,
     /// The first rows, in one batch or several.
     pub batches: Vec<RecordBatch>,
 }
 
-/// Verifies a table and decodes its first `rows` rows. Of a Parquet file nothing else is decoded.
+/// Verifies a table and decodes its first `rows` rows. Decodes nothing else of a Parquet file.
 pub fn head(stored: Stored, rows: usize) -> Result<TableHead> {
     let parquet = is_parquet(&stored)?;
     let key = stored.key().to_owned();

@@ -18,7 +18,7 @@ use super::types::unencodable;
 use crate::config::TableCodec;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The codec that stands in for those that Arrow files do not have.
+/// The codec of Arrow files for a configured codec, or its replacement.
 pub(super) fn codec(codec: TableCodec) -> TableCodec {
     match codec {
         TableCodec::None => TableCodec::None,
@@ -51,7 +51,7 @@ fn failed(error: ArrowError) -> Error {
     }
 }
 
-/// A file has one dictionary for each dictionary column: batches that come with different ones become one batch.
+/// A file has one dictionary for each dictionary column: batches with different dictionaries become one batch.
 pub(super) fn one_dictionary_each(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
     let Some((first, rest)) = batches.split_first() else { return Ok(batches) };
     if rest.iter().all(|batch| first.columns().iter().zip(batch.columns()).all(|(a, b)| same_dictionaries(a, b))) {
@@ -75,7 +75,7 @@ fn same_dictionaries(a: &ArrayRef, b: &ArrayRef) -> bool {
         .all(|(a, b)| same_dictionaries(&arrow::array::make_array(a.clone()), &arrow::array::make_array(b.clone())))
 }
 
-/// The schema and rows of an Arrow file. Columns that are not compressed are views of `file`.
+/// The schema and rows of an Arrow file. Uncompressed columns are views of `file`.
 pub(super) fn read(file: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>)> {
     read_parts(file).map_err(|e| Error::new(ErrorKind::Serialization, "cannot decode the Arrow file").with_source(e))
 }
@@ -100,7 +100,7 @@ fn read_parts(file: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> 
             (Some(offset), Some(length)) if offset.checked_add(length).is_some_and(|end| end <= buffer.len()) => {
                 Ok(buffer.slice_with_length(offset, length))
             }
-            _ => Err(malformed("a block lies outside of the file")),
+            _ => Err(malformed("a block is outside the file")),
         }
     };
     let slice = |block: &Block| slice(block).and_then(|buffer| check_lengths(block, &buffer).map(|()| buffer));
@@ -115,8 +115,7 @@ fn read_parts(file: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> 
     Ok((schema, batches))
 }
 
-/// The decoder asks for as much memory as a compressed buffer says that it needs: refuses lengths that the codec cannot
-/// reach.
+/// The decoder allocates as much memory as a compressed buffer claims: refuses lengths that the codec cannot reach.
 fn check_lengths(block: &Block, buffer: &[u8]) -> Result<(), ArrowError> {
     const CONTINUATION: [u8; 4] = [0xff; 4];
     const PREFIX: usize = 8; // every compressed buffer begins with its uncompressed length
@@ -138,10 +137,10 @@ fn check_lengths(block: &Block, buffer: &[u8]) -> Result<(), ArrowError> {
         }
         let prefix =
             body.get(offset..).and_then(|rest| rest.get(..length)).and_then(|part| part.first_chunk::<PREFIX>());
-        let promised = i64::from_le_bytes(*prefix.ok_or_else(|| malformed("a buffer lies outside of its block"))?);
-        // -1 says that the buffer is not compressed.
+        let promised = i64::from_le_bytes(*prefix.ok_or_else(|| malformed("a buffer is outside its block"))?);
+        // -1 marks an uncompressed buffer.
         if promised < -1 || usize::try_from(promised).is_ok_and(|size| size / ratio > length) {
-            return Err(malformed("a buffer claims an absurd length"));
+            return Err(malformed("a buffer claims an impossible length"));
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! Tables: Arrow record batches as Parquet or Arrow IPC files.
 //!
-//! A table comes back with the same schema (types, nullability, metadata of fields and schema) and values. Parquet is
-//! the default; a table with a type that Parquet cannot bring back exactly ([`parquet_keeps`]), or without columns, is
-//! stored as an Arrow IPC file instead. The files are plain: any Arrow tool opens them. See `docs/formats/tables.md`.
+//! A table comes back with the same schema (types, nullability, metadata of fields and schema) and values. Parquet is the
+//! default; a table with a type that Parquet cannot restore exactly ([`parquet_keeps`]), or without columns, is stored as an
+//! Arrow IPC file. Any Arrow tool opens the files. See `docs/formats/tables.md`.
 
 mod head;
 mod ipc;
@@ -26,34 +26,34 @@ use crate::entry::{Format, Name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::payload::{Buffer, Encoded, Payload, Stored};
 
-/// Keys of schema metadata with this prefix are ours; a user's own are escaped and come back as they were.
+/// Keys of schema metadata with this prefix are reserved; a user's keys with it are escaped and come back unchanged.
 const RESERVED_PREFIX: &str = "cacheness:";
 
 /// The key of schema metadata that holds [`TableOptions::description`].
 const DESCRIPTION_KEY: &str = "cacheness:table";
 
-/// Tables whose arrays take more bytes than this are written straight into a blob, the others in memory first.
+/// Tables whose arrays take more bytes than this are written directly into a blob, the others in memory first.
 const STREAM_FROM: usize = 8 << 20;
 
-/// What [`encode`] is told of a table besides its rows.
+/// Options of [`encode`] for a table.
 #[derive(Clone, Debug)]
 pub struct TableOptions<'a> {
-    /// The handler that made it (`pandas_dataframes`, `polars_series`, `arrow_tables`, …).
+    /// The handler that created it (`pandas_dataframes`, `polars_series`, `arrow_tables`, …).
     pub handler: Name,
     /// `dataframe`, `series` or `table`.
     pub data_type: Name,
     /// The type of the value in its language.
     pub object_type: Name,
-    /// What must be known besides the columns to rebuild the value; travels in the file's schema metadata.
+    /// The data besides the columns that is needed to rebuild the value; stored in the file's schema metadata.
     pub description: Option<Cow<'a, str>>,
-    /// Dictionaries stand for their values: their order and unused values need not come back.
+    /// Only the values of dictionaries matter: their order and unused values need not come back.
     pub dictionaries_by_value: bool,
-    /// Nobody keeps the nullability of the columns: they are declared nullable where they have nulls.
+    /// The nullability of the columns need not come back: they are declared nullable if they have nulls.
     pub nullability_by_value: bool,
 }
 
 impl Default for TableOptions<'_> {
-    /// Those of record batches in Rust.
+    /// The options for record batches in Rust.
     fn default() -> Self {
         Self {
             handler: "arrow_tables".into(),
@@ -66,12 +66,12 @@ impl Default for TableOptions<'_> {
     }
 }
 
-/// A table that was read.
+/// A decoded table.
 #[derive(Clone, Debug)]
 pub struct Table {
     /// The schema that was stored.
     pub schema: SchemaRef,
-    /// Its rows; none at all is a table of no rows.
+    /// Its rows; no batches are a table without rows.
     pub batches: Vec<RecordBatch>,
     /// [`TableOptions::description`] of the table when it was stored.
     pub description: Option<String>,
@@ -87,7 +87,7 @@ impl Table {
     /// All rows as one batch.
     pub fn into_batch(mut self) -> Result<RecordBatch> {
         match self.batches.len() {
-            // A schema may be malformed where no column is.
+            // A schema may be malformed although no column is.
             0 => catch(|| Ok(RecordBatch::new_empty(self.schema))),
             1 => Ok(self.batches.remove(0)),
             _ if self.schema.fields().is_empty() => {
@@ -103,9 +103,9 @@ fn undecodable(error: arrow::error::ArrowError) -> Error {
     Error::new(ErrorKind::Serialization, "cannot decode the table").with_source(error)
 }
 
-/// Encodes `batches`, all of `schema`, as the configured format, or as Arrow IPC where that would lose something.
+/// Encodes `batches`, all of `schema`, in the configured format, or as Arrow IPC if that would lose something.
 ///
-/// The result owns what it needs, and may write the payload as a stream.
+/// The result owns its data, and may write the payload as a stream.
 pub fn encode(
     schema: &SchemaRef,
     batches: Vec<RecordBatch>,
@@ -115,7 +115,7 @@ pub fn encode(
     if let Some(batch) = batches.iter().find(|batch| batch.num_columns() != schema.fields().len()) {
         return Err(Error::new(
             ErrorKind::InvalidInput,
-            format!("a batch has {} columns and its schema {}", batch.num_columns(), schema.fields().len()),
+            format!("a batch has {} columns, but its schema has {}", batch.num_columns(), schema.fields().len()),
         ));
     }
     types::check(schema)?;
@@ -133,7 +133,7 @@ pub fn encode(
         compression: compression.into(),
         object_type: options.object_type.clone(),
         handler_meta: Vec::new(),
-        // Parquet makes tables smaller without a codec, too.
+        // Parquet makes tables smaller even without a codec.
         raw_size: Some(size as u64),
     };
     if let Some(plan) = parquet {
@@ -162,14 +162,14 @@ pub fn encode(
     Ok(Encoded { format, extension: "arrow".into(), payload })
 }
 
-/// Verifies and decodes a table. Its memory belongs to the caller alone.
+/// Verifies and decodes a table. The caller owns its memory.
 pub fn decode(stored: Stored) -> Result<Table> {
     decode_with_dictionaries(stored, |_| Vec::new())
 }
 
-/// As [`decode`], but columns of strings or bytes of which the file has a dictionary are not spelt out: they come as
-/// dictionaries with 32-bit indices, under a schema that says so. `columns` is given the table's description and returns
-/// the indices of the columns that are wanted like this, whatever their types are.
+/// As [`decode`], but returns columns of strings or bytes with a dictionary in the file as dictionaries with 32-bit indices,
+/// under a matching schema. `columns` gets the table's description and returns the indices of the columns to return like
+/// this, whatever their types are.
 pub fn decode_with_dictionaries(stored: Stored, columns: impl FnOnce(&str) -> Vec<usize>) -> Result<Table> {
     let parquet = is_parquet(&stored)?;
     let key = stored.key().to_owned();
@@ -183,15 +183,15 @@ fn is_parquet(stored: &Stored) -> Result<bool> {
     match stored.format().storage_format.as_ref() {
         "parquet" => Ok(true),
         "arrow" => Ok(false),
-        other => Err(stored.undecodable(format_args!("{other:?} is not a format of tables"))),
+        other => Err(stored.undecodable(format_args!("{other:?} is not a table format"))),
     }
 }
 
-/// Maps an Arrow IPC file instead of reading it: uncompressed columns are views of the file. `None` where the payload
-/// is no local Arrow file; [`decode`] is then the way.
+/// Maps an Arrow IPC file instead of reading it: uncompressed columns are views of the file. `None` if the payload is not a
+/// local Arrow file; use [`decode`] then.
 ///
-/// The file is verified first unless the store says otherwise. The store never changes a blob in place, and a mapping
-/// outlives its deletion.
+/// Verifies the file first, unless verification is off. The store never changes a blob in place, and a mapping outlives its
+/// deletion.
 pub fn decode_mmap(stored: &Stored) -> Result<Option<Table>> {
     if stored.format().storage_format != "arrow" {
         return Ok(None);
@@ -203,7 +203,7 @@ pub fn decode_mmap(stored: &Stored) -> Result<Option<Table>> {
     finish(catch(|| ipc::read(bytes)), stored.key()).map(Some)
 }
 
-/// A payload in the form that its decoders share it in.
+/// A payload in the form that its decoders share.
 struct Owned(Buffer);
 
 impl AsRef<[u8]> for Owned {
@@ -212,14 +212,14 @@ impl AsRef<[u8]> for Owned {
     }
 }
 
-/// The decoders panic on some malformed files; to a caller that is one more way of being malformed.
+/// The decoders panic on some malformed files; turns the panic into an error.
 fn catch<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_as("the file is malformed", read)
 }
 
-/// An encoder that panics has met what nobody thought of; the caller's program goes on.
+/// Turns the panic of an encoder, on an unexpected type, into an error, so that the caller's program continues.
 fn catch_encoder<T>(write: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_as("the encoder of tables has failed; please report the table's types", write)
+    catch_as("the table encoder failed; please report the table's types", write)
 }
 
 fn catch_as<T>(sentence: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -244,7 +244,7 @@ fn codec_name(codec: TableCodec) -> &'static str {
     }
 }
 
-/// Bytes that the rows of a batch take, without what its buffers hold beside them.
+/// Bytes of the rows of a batch, without other content of its buffers.
 fn memory_size(batch: &RecordBatch) -> usize {
     batch
         .columns()

@@ -1,5 +1,5 @@
-//! What a Parquet file claims, compared with its bytes before it is decoded: the decoder asks for as much memory as a page
-//! or a schema says that it needs, and a program that cannot have it ends.
+//! Checks the claims of a Parquet file against its bytes before it is decoded: the decoder allocates as much memory as a page
+//! or a schema claims, and aborts the program if it cannot get it.
 //!
 //! Page headers are Thrift in its compact protocol
 //! (github.com/apache/thrift, `doc/specs/thrift-compact-protocol.md`; github.com/apache/parquet-format, `parquet.thrift`).
@@ -8,10 +8,10 @@ use parquet::basic::{Compression, Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
-/// Bytes of one value for each byte of the file at most: what Zstandard reaches, twice.
+/// The maximum bytes of a value for each byte of the file: twice the ratio of Zstandard.
 const VALUE_PER_BYTE: usize = 1 << 16;
 
-/// What a batch of values of a fixed length may take.
+/// The maximum bytes of a batch of fixed-length values.
 const BATCH_BYTES: usize = 256 << 20;
 
 /// The footer's length and the magic number at the end of a file.
@@ -21,17 +21,17 @@ fn absurd(what: &str) -> ParquetError {
     ParquetError::General(format!("{what} claims more than the file can hold"))
 }
 
-/// Refuses a footer with more in it than it has bytes, before anybody reads it.
+/// Refuses a footer that claims more than its bytes, before it is parsed.
 pub(super) fn check_footer(file: &[u8]) -> Result<(), ParquetError> {
     let Some((rest, trailer)) = file.split_last_chunk::<TRAILER>() else { return Ok(()) };
     let [a, b, c, d, ..] = *trailer;
     let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-    // What is no Parquet file at all, the decoder says better.
+    // For a file that is not Parquet at all, the decoder has a better error.
     let Some(start) = rest.len().checked_sub(length) else { return Ok(()) };
     Thrift { rest: &rest[start..] }.walk(&FOOTER, STRUCTURE).ok_or_else(|| absurd("the footer"))
 }
 
-/// Refuses what cannot be; of what can, returns how many rows of `most` are to be read at a time.
+/// Refuses impossible claims; otherwise returns how many rows, at most `most`, to read at a time.
 pub(super) fn check(file: &[u8], metadata: &ParquetMetaData, most: usize) -> Result<usize, ParquetError> {
     let mut rows = most;
     for column in metadata.file_metadata().schema_descr().columns() {
@@ -60,21 +60,21 @@ fn chunk<'a>(file: &'a [u8], column: &ColumnChunkMetaData) -> Option<&'a [u8]> {
     file.get(start..start.checked_add(length)?)
 }
 
-/// Bytes that a page of `compressed` bytes holds at most.
+/// The maximum content of a page of `compressed` bytes.
 fn holds(codec: Compression, compressed: usize) -> usize {
     match codec {
-        // Taken as it is.
+        // Uncompressed.
         Compression::UNCOMPRESSED => usize::MAX,
-        // A block of at most 128 KiB takes four bytes at least.
+        // A block of at most 128 KiB takes at least four bytes.
         Compression::ZSTD(_) => (compressed / 4 + 1).saturating_mul(128 << 10),
         Compression::GZIP(_) => compressed.saturating_mul(1040),
-        // A copy of at most 64 bytes takes two at least.
+        // A copy of at most 64 bytes takes at least two.
         Compression::SNAPPY => compressed.saturating_mul(32),
         _ => compressed.saturating_mul(256),
     }
 }
 
-/// Looks at the headers of all pages of a column chunk.
+/// Checks the headers of all pages of a column chunk.
 fn pages(chunk: &[u8], codec: Compression) -> Result<(), ParquetError> {
     let mut rest = chunk;
     while !rest.is_empty() {
@@ -94,7 +94,7 @@ struct PageHeader {
 }
 
 impl PageHeader {
-    /// The header that `bytes` begin with, and what follows it.
+    /// The header at the start of `bytes`, and the rest.
     fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let mut thrift = Thrift { rest: bytes };
         let (mut uncompressed, mut compressed) = (None, None);
@@ -111,7 +111,7 @@ impl PageHeader {
     }
 }
 
-/// Reads the compact protocol; `None` where it is none.
+/// Reads the compact protocol; `None` if it is malformed.
 struct Thrift<'a> {
     rest: &'a [u8],
 }
@@ -139,7 +139,7 @@ impl<'a> Thrift<'a> {
         None
     }
 
-    /// A number whose sign is its lowest bit.
+    /// A zigzag-encoded number: its lowest bit is the sign.
     fn signed(&mut self) -> Option<i64> {
         let value = self.unsigned()?;
         Some((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
@@ -158,10 +158,10 @@ impl<'a> Thrift<'a> {
         Some(Some((id, head & 0x0f)))
     }
 
-    /// Goes over a value of this kind, which has to be of this shape.
+    /// Skips a value of this kind, which must have this shape.
     fn walk(&mut self, shape: &Shape, kind: u8) -> Option<()> {
         match shape {
-            // The value of a truth is its kind.
+            // The kind of a boolean is its value.
             Truth if matches!(kind, 1 | 2) => {}
             Byte if kind == 3 => drop(self.byte()?),
             Number(own) if kind == *own => drop(self.unsigned()?),
@@ -172,7 +172,7 @@ impl<'a> Thrift<'a> {
             List(items) if kind == 9 => {
                 let head = self.byte()?;
                 let count = if head >> 4 == 15 { self.unsigned()? } else { u64::from(head >> 4) };
-                // No item is a truth: each takes a byte at least, so that no count is believed.
+                // Items are never booleans: each takes at least a byte, which bounds the count.
                 for _ in 0..count {
                     self.walk(items, head & 0x0f)?;
                 }
@@ -195,9 +195,9 @@ impl<'a> Thrift<'a> {
     }
 }
 
-/// What a value of `parquet.thrift` is made of. The decoder skips fields that it does not know, and takes nothing for the
-/// items of some lists: two thousand million of them are seconds of work for six bytes. It also reads a field that it
-/// knows whatever its kind is. So a file may have known fields of their own kinds only.
+/// The structure of a value of `parquet.thrift`. The decoder skips unknown fields, and reads no bytes for the items of some
+/// lists: two thousand million items take seconds of work for six bytes. It also reads a known field of any kind. A file may
+/// therefore have only known fields of the specified kinds.
 enum Shape {
     Truth,
     Byte,
@@ -277,7 +277,7 @@ const ROW_GROUP: Shape = Structure(&[
     (6, I64),
     (7, I16),
 ]);
-/// Encrypted files are none of ours.
+/// Encrypted files are refused.
 const FOOTER: Shape = Structure(&[
     (1, I32),
     (2, List(&SCHEMA_ELEMENT)),

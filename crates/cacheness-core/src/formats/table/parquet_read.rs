@@ -16,10 +16,10 @@ use super::parquet_write::ROW_GROUP_ROWS;
 use super::{parquet_check, tasks, types};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Files of fewer compressed bytes than this are not worth a thread.
+/// Files of fewer compressed bytes than this are read on one thread.
 const PARALLEL_FROM: u64 = 64 << 10;
 
-/// Columns of a row group are read in at most this many tasks, however many there are.
+/// The maximum number of tasks for the columns of a row group.
 const MAX_TASKS: usize = 64;
 
 /// Some columns of one row group.
@@ -29,8 +29,8 @@ struct Task {
     bytes: u64,
 }
 
-/// The schema and rows of a Parquet file. The columns that `dictionaries` finds in the table's description come as
-/// dictionaries where the file has them so.
+/// The schema and rows of a Parquet file. Columns that `dictionaries` selects from the table's description come as
+/// dictionaries if they are dictionaries in the file.
 pub(super) fn read(
     file: Bytes,
     dictionaries: impl FnOnce(&str) -> Vec<usize>,
@@ -49,7 +49,7 @@ fn read_parts(
         metadata = with_dictionaries(metadata, dictionaries(&description))?;
     }
     let schema = Arc::clone(metadata.schema());
-    // Memory for a batch is asked for beforehand: a bound of our own, whatever the file claims.
+    // Memory for a batch is allocated in advance: bounded here, whatever the file claims.
     let batch_rows = parquet_check::check(&file, metadata.metadata(), ROW_GROUP_ROWS)?;
     let width = schema.fields().len();
     let tasks = plan(&metadata, width);
@@ -75,7 +75,7 @@ fn read_parts(
     Ok((schema, batches))
 }
 
-/// The schema of a Parquet file, its first `rows` rows, and how many it has.
+/// The schema of a Parquet file, its first `rows` rows, and the number of all rows.
 pub(super) fn head(file: Bytes, rows: usize) -> Result<(SchemaRef, Vec<RecordBatch>, u64)> {
     let read = || {
         parquet_check::check_footer(&file)?;
@@ -96,8 +96,8 @@ pub(super) fn head(file: Bytes, rows: usize) -> Result<(SchemaRef, Vec<RecordBat
     })
 }
 
-/// Has those of the `wanted` columns read as dictionaries that are nothing else in the file. Of any other the reader
-/// would have to make a dictionary, which takes longer than it saves.
+/// Reads the `wanted` columns as dictionaries if they are completely dictionary-encoded in the file. For others the reader
+/// would have to build a dictionary, which costs more than it saves.
 fn with_dictionaries(metadata: ArrowReaderMetadata, wanted: Vec<usize>) -> Result<ArrowReaderMetadata, ParquetError> {
     let mut fields: Vec<FieldRef> = metadata.schema().fields().iter().cloned().collect();
     let mut changed = false;
@@ -143,7 +143,7 @@ fn plan(metadata: &ArrowReaderMetadata, width: usize) -> Vec<Task> {
         for (leaf, chunk) in metadata.metadata().row_group(group).columns().iter().enumerate() {
             let root = metadata.parquet_schema().get_column_root_idx(leaf);
             if let Some(size) = sizes.get_mut(root) {
-                // Bytes as they were before compression come closest to the work.
+                // Uncompressed bytes are the best estimate of the work.
                 *size = size.saturating_add(u64::try_from(chunk.uncompressed_size()).unwrap_or(0));
             }
         }
@@ -174,8 +174,9 @@ fn read_columns(
     for batch in reader {
         let (_, arrays, rows) = batch?.into_parts();
         // A page of a few bytes may hold any number of equal values.
-        left =
-            left.checked_sub(rows).ok_or_else(|| ParquetError::General("a row group is longer than it says".into()))?;
+        left = left
+            .checked_sub(rows)
+            .ok_or_else(|| ParquetError::General("a row group is longer than it claims".into()))?;
         if arrays.len() != columns.len() {
             return Err(ParquetError::General("a row group lacks a column".into()));
         }
@@ -186,7 +187,7 @@ fn read_columns(
     Ok(columns)
 }
 
-/// Puts the columns of a row group together. They were read with the same batch size, so their chunks line up.
+/// Combines the columns of a row group. They were read with the same batch size, so their chunks align.
 fn assemble(
     schema: &SchemaRef,
     columns: Vec<Vec<ArrayRef>>,

@@ -21,17 +21,17 @@ use super::types::parquet_keeps;
 use crate::config::{CompressionConfig, TableCodec};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Rows of a row group, at most. Readers decode a row group at a time.
+/// The maximum number of rows of a row group. Readers decode one row group at a time.
 pub(super) const ROW_GROUP_ROWS: usize = 1 << 20;
 
-/// Bytes of a row group's largest column, at most, unless a single row is larger: strings and lists with 32-bit offsets
-/// are decoded a row group at a time and must not overflow.
+/// The maximum bytes of a row group's largest column, unless a single row is larger: strings and lists with 32-bit offsets
+/// are decoded one row group at a time and must not overflow.
 const ROW_GROUP_COLUMN_BYTES: usize = 512 << 20;
 
-/// Tables of fewer values than this are not worth a thread.
+/// Tables of fewer values than this are written on one thread.
 const PARALLEL_FROM: usize = 1 << 16;
 
-/// How a table is going to be written.
+/// The plan for writing a table.
 pub(super) struct Plan {
     schema: SchemaRef,
     descriptor: SchemaDescriptor,
@@ -40,7 +40,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// `None` where Parquet would not bring the schema back.
+    /// `None` if Parquet would not restore the schema.
     pub(super) fn new(
         schema: &SchemaRef,
         config: &CompressionConfig,
@@ -51,7 +51,7 @@ impl Plan {
             return Ok(None);
         }
         let descriptor = ArrowSchemaConverter::new().convert(schema).map_err(unencodable)?;
-        // The rule above speaks of types; this proves the whole schema, with its names and metadata.
+        // The check above is for types; this one is for the whole schema, with its names and metadata.
         let mut properties = WriterProperties::builder().build();
         add_encoded_arrow_schema_to_metadata(schema, &mut properties);
         match parquet_to_arrow_schema(&descriptor, properties.key_value_metadata()) {
@@ -119,7 +119,7 @@ impl Plan {
         roots.into_iter().map(|writers| parking_lot::Mutex::new(Some(writers))).collect()
     }
 
-    /// The columns, the one that takes longest first, so that no core is left with it at the end.
+    /// The columns, the slowest first, so that no core is left with it at the end.
     fn by_cost(&self, slices: &[RecordBatch]) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.schema.fields().len()).collect();
         order.sort_by_key(|&column| Reverse(slices.iter().map(|s| column_size(s.column(column))).sum::<usize>()));
@@ -190,8 +190,8 @@ fn row_groups(batches: &[RecordBatch]) -> Vec<Vec<RecordBatch>> {
     groups
 }
 
-/// How many rows from the start of `range` fit into `max_rows` and, column by column, into `max_bytes`; and the bytes
-/// that the largest column of them takes.
+/// How many rows from the start of `range` fit into `max_rows` and, column by column, into `max_bytes`; and the bytes of
+/// the largest of these columns.
 fn fitting(batch: &RecordBatch, range: Range<usize>, max_rows: usize, max_bytes: usize) -> (usize, usize) {
     let mut take = range.len().min(max_rows);
     loop {
@@ -204,7 +204,7 @@ fn fitting(batch: &RecordBatch, range: Range<usize>, max_rows: usize, max_bytes:
     }
 }
 
-/// Bytes of the values of a column; those of a dictionary as if it were spelt out, as far as one can tell quickly.
+/// Bytes of the values of a column; for a dictionary, a quick estimate of its decoded values.
 fn column_size(column: &ArrayRef) -> usize {
     let own = column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size());
     match column.as_any_dictionary_opt() {

@@ -1,25 +1,25 @@
-//! A look at a few rows of a column decides how Parquet encodes it.
+//! Chooses Parquet's encoding of a column from a sample of its rows.
 
 use std::collections::HashSet;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit, UInt32Type, UInt64Type};
 
-/// What the rows of a column look like.
+/// The distribution of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// Nothing is known: the writer tries a dictionary.
+    /// Unknown: the writer tries a dictionary.
     Unknown,
-    /// Nearly all values differ: a dictionary would be made in vain.
+    /// Nearly all values differ: a dictionary would be useless.
     Distinct,
     /// Whole numbers that differ by little from one row to the next.
     Steps,
 }
 
-/// Rows looked at, in runs of [`RUN`].
+/// Rows of a sample, in runs of [`RUN`].
 const SAMPLE: usize = 4096;
 
-/// Rows that are looked at in one go.
+/// Consecutive rows of a sample.
 const RUN: usize = 512;
 
 /// Differences between neighbours take at most this fraction of the bits of a value for [`Shape::Steps`].

@@ -6,15 +6,15 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::parallel;
 
-/// What has been done, by number.
+/// Results by the number of their task.
 struct Results<T> {
     waiting: Vec<Option<T>>,
-    /// Tasks that have been begun and not ended.
+    /// Running tasks.
     running: usize,
 }
 
-/// Runs `task(0)` to `task(count - 1)`, the tasks of `order` in that order, on this thread and those of the pool, and hands
-/// the results to `take` on the calling thread, in ascending order of their numbers. Stops at the first error.
+/// Runs `task(0)` to `task(count - 1)`, in the order of `order`, on this thread and those of the pool, and passes the
+/// results to `take` on the calling thread, in ascending order of their numbers. Stops at the first error.
 ///
 /// The threads are those of [`parallel`], of which a forked child has its own.
 pub(super) fn run<T: Send, E>(
@@ -30,9 +30,9 @@ pub(super) fn run<T: Send, E>(
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Results { waiting: order.iter().map(|_| None).collect(), running: 0 });
     let ended = Condvar::new();
-    // Does one task; `false` if none is left.
+    // Runs one task; `false` if none is left.
     let step = || {
-        // Counted before it is taken, so that nobody who finds no task left overlooks it.
+        // Counted before it is taken, so that a thread that finds no task left does not overlook it.
         let running = Running::begin(&results, &ended);
         let Some(&number) = order.get(next.fetch_add(1, Ordering::Relaxed)) else { return false };
         let result = task(number);
@@ -40,7 +40,7 @@ pub(super) fn run<T: Send, E>(
         true
     };
     let own = || {
-        // Others take no further task when this thread stops, whatever the reason is.
+        // Other threads take no further task once this thread stops, for any reason.
         let _stop = Stop { next: &next, count: order.len() };
         let mut done = 0;
         while done < order.len() {
@@ -52,7 +52,7 @@ pub(super) fn run<T: Send, E>(
                 let mut results = results.lock();
                 while results.waiting[done].is_none() {
                     if results.running == 0 {
-                        // Its task has panicked: the pool passes that on.
+                        // Its task has panicked: the pool propagates the panic.
                         return Ok(());
                     }
                     ended.wait(&mut results);
@@ -64,7 +64,7 @@ pub(super) fn run<T: Send, E>(
     parallel::beside(threads - 1, own, || while step() {})
 }
 
-/// A task that has been begun.
+/// A running task.
 struct Running<'a, T> {
     results: &'a Mutex<Results<T>>,
     ended: &'a Condvar,

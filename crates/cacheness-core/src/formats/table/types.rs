@@ -1,4 +1,4 @@
-//! Which Arrow types come back from Parquet exactly, and how a schema is prepared for a file.
+//! The Arrow types that come back from Parquet exactly, and the preparation of a schema for a file.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// Types nested deeper than this are refused: the codecs recurse.
 const MAX_DEPTH: usize = 64;
 
-/// A key of the user's schema metadata that begins with [`RESERVED_PREFIX`] is kept under this prefix instead.
+/// A key of the user's schema metadata that begins with [`RESERVED_PREFIX`] is stored with this prefix instead.
 const ESCAPED_PREFIX: &str = "cacheness:+";
 
-/// Whether Parquet brings a column of this type back with the same type and values.
+/// Whether Parquet restores a column of this type with the same type and values.
 ///
-/// Dictionaries are not kept: Parquet drops unused values and forgets their order. Where the caller says that
-/// dictionaries stand for their values (`dictionaries_by_value`), those of strings are kept in that sense.
+/// Dictionaries are not restored: Parquet drops unused values and their order. If only the values of dictionaries matter
+/// (`dictionaries_by_value`), those of strings are restored in that sense.
 #[must_use]
 pub fn parquet_keeps(data_type: &DataType, dictionaries_by_value: bool) -> bool {
     let keeps = |field: &FieldRef| parquet_keeps(field.data_type(), dictionaries_by_value);
@@ -49,7 +49,7 @@ pub fn parquet_keeps(data_type: &DataType, dictionaries_by_value: bool) -> bool 
         | DataType::LargeBinary
         | DataType::BinaryView => true,
         DataType::FixedSizeBinary(width) => *width > 0,
-        // The writer takes decimals of one digit for 64-bit ones.
+        // The writer treats decimals of one digit as 64-bit ones.
         DataType::Decimal32(1, _) => false,
         DataType::Decimal32(precision, scale)
         | DataType::Decimal64(precision, scale)
@@ -84,7 +84,7 @@ fn is_bytes(data_type: &DataType) -> bool {
     )
 }
 
-/// Refuses types that are nested deeper than the codecs should recurse, and those that no file format tells apart from
+/// Refuses types that are nested deeper than the codecs should recurse, and types that no file format can distinguish from
 /// another.
 pub(super) fn check(schema: &Schema) -> Result<()> {
     fn problem(data_type: &DataType, left: usize) -> Option<&'static str> {
@@ -96,7 +96,7 @@ pub(super) fn check(schema: &Schema) -> Result<()> {
             | DataType::ListView(f)
             | DataType::LargeListView(f)
             | DataType::Map(f, _) => problem(f.data_type(), left),
-            // Writers of Arrow files get the runs of a child without rows wrong.
+            // Writers of Arrow files write wrong runs for a child without rows.
             DataType::RunEndEncoded(_, _) if left + 1 < MAX_DEPTH => {
                 Some("has run-end encoded values inside another type")
             }
@@ -105,7 +105,7 @@ pub(super) fn check(schema: &Schema) -> Result<()> {
             DataType::Union(fields, _) => fields.iter().find_map(|(_, f)| problem(f.data_type(), left)),
             DataType::Dictionary(_, values) => problem(values, left),
             DataType::Timestamp(_, Some(zone)) if zone.is_empty() => {
-                Some("has a time zone without a name, which files cannot tell from none")
+                Some("has a time zone without a name, which files cannot distinguish from none")
             }
             _ => None,
         }
@@ -118,9 +118,9 @@ pub(super) fn check(schema: &Schema) -> Result<()> {
     Ok(())
 }
 
-/// The schema under which the batches are written, beside those batches: dictionaries of string views become
-/// dictionaries of large strings where only their values matter, columns without nulls are declared so where nobody
-/// keeps the declaration, and the description travels in the metadata.
+/// The schema for writing the batches, and those batches: dictionaries of string views become dictionaries of large strings
+/// if only their values matter, columns without nulls are declared so if the declaration need not come back, and the
+/// description is stored in the metadata.
 pub(super) fn prepare(
     schema: &SchemaRef,
     batches: Vec<RecordBatch>,
@@ -161,7 +161,7 @@ pub(super) fn prepare(
     Ok((storage, batches))
 }
 
-/// Takes the description out of a schema that was read, and puts the user's metadata back as it was.
+/// Removes the description from a schema that was read, and restores the user's metadata.
 pub(super) fn restore(schema: &SchemaRef) -> (SchemaRef, Option<String>) {
     if !schema.metadata().keys().any(|key| key.starts_with(RESERVED_PREFIX)) {
         return (Arc::clone(schema), None);
@@ -178,7 +178,7 @@ pub(super) fn restore(schema: &SchemaRef) -> (SchemaRef, Option<String>) {
     (Arc::new(Schema::new_with_metadata(schema.fields().clone(), metadata)), description)
 }
 
-/// The same rows under `schema`; arrays are cast where its storage types differ from theirs.
+/// The same rows under `schema`; arrays are cast if its storage types differ from theirs.
 pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let columns: Vec<ArrayRef> = batch
         .columns()
@@ -194,8 +194,8 @@ pub(super) fn unencodable(error: arrow::error::ArrowError) -> Error {
     Error::new(ErrorKind::Serialization, "cannot encode the table").with_source(error)
 }
 
-/// The type in which a dictionary that stands for its values is stored, where it differs: Parquet readers make
-/// dictionaries of strings and large strings, not of views.
+/// The stored type of a dictionary of which only the values matter, if it differs: Parquet readers create dictionaries of
+/// strings and large strings, not of views.
 fn storage_type(data_type: &DataType) -> Option<DataType> {
     let of = |field: &FieldRef| {
         storage_type(field.data_type()).map(|t| Arc::new(field.as_ref().clone().with_data_type(t)) as FieldRef)
@@ -240,7 +240,7 @@ fn to_storage(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
         other => {
             return Err(Error::new(
                 ErrorKind::Serialization,
-                format!("a batch has a column of {} where its schema says {other}", array.data_type()),
+                format!("a batch has a column of {}, but its schema says {other}", array.data_type()),
             ));
         }
     };
