@@ -59,18 +59,22 @@ mod blob_store;
 mod cache;
 #[doc(hidden)]
 pub mod cached;
-mod database;
-mod directory;
 pub mod hash;
 mod info;
 mod key;
+mod manifest;
+mod open;
+mod place;
+pub mod registry;
 mod shared;
 
 pub use blob_store::BlobStore;
 pub use cache::{Cache, CacheBuilder, ComputeOptions, GetOptions, PutOptions, Stats};
-pub use directory::{Description, FORMAT, METADATA_BACKENDS, OpenMode, Place, describe, open_store};
 pub use info::EntryInfo;
 pub use key::{IntoEntryKey, Named};
+pub use manifest::{Description, FORMAT, describe};
+pub use open::open_store;
+pub use place::{OpenMode, Place};
 pub use shared::{default_cache, reset_default_cache, set_default_cache};
 
 /// The version of `arrow` whose tables are values and parameters.

@@ -37,6 +37,7 @@ mod pages;
 mod power;
 mod processes;
 mod python;
+mod registry;
 #[cfg(target_os = "linux")]
 mod resources;
 mod rotation;
