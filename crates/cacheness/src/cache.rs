@@ -16,7 +16,7 @@ use cacheness_core::clock::Timestamp;
 use cacheness_core::config::CacheConfig;
 use cacheness_core::entry::Totals;
 use cacheness_core::payload::{Encoded, Stored};
-use cacheness_core::storable::{AsStorable, Handler, Loadable, Storable};
+use cacheness_core::storable::{AsStorable, Loadable, Storable};
 use cacheness_core::store::Store;
 
 use crate::info::EntryInfo;
@@ -166,21 +166,6 @@ impl Cache {
         self.put_encoded(encoded, key, options)
     }
 
-    /// Stores `value` through a handler of your own.
-    ///
-    /// # Errors
-    /// Those of [`Cache::put`], and the handler's.
-    pub fn put_with_handler<H: Handler>(
-        &self,
-        handler: &H,
-        value: &H::Value,
-        key: impl IntoEntryKey,
-        options: PutOptions,
-    ) -> Result<String> {
-        let encoded = handler.encode(value, &self.engine.store().config().compression)?;
-        self.put_encoded(encoded, key, options)
-    }
-
     /// Replaces the value of an entry; its key, description and metadata stay, and it is as fresh as after a put, with this
     /// time to live (`None` for the default). `false` if there is no entry that has not expired: [`put`](Self::put) makes one.
     ///
@@ -265,14 +250,6 @@ impl Cache {
         self.read(key, GetOptions::default(), |stored| {
             cacheness_core::formats::array::slice_ndarray(stored, ranges, false)
         })
-    }
-
-    /// The value of `key` through a handler of your own.
-    ///
-    /// # Errors
-    /// Those of [`Cache::get`], and the handler's.
-    pub fn get_with_handler<H: Handler>(&self, handler: &H, key: impl IntoEntryKey) -> Result<Option<H::Value>> {
-        self.read(key, GetOptions::default(), |stored| handler.decode(stored))
     }
 
     /// The value of `key` and what is known of it.

@@ -25,7 +25,7 @@
 //! | to | use |
 //! |---|---|
 //! | store a value, and read it back | [`Cache::put`], [`Cache::get`]; [`Cache::get_or_insert_with`] for both |
-//! | store a type of your own | `#[derive(Plain)]` beside serde's derives ([`Plain`](trait@Plain)); [`Serde`] around a type of another crate; [`Handler`] for a format of your own |
+//! | store a type of your own | `#[derive(Plain)]` beside serde's derives ([`Plain`](trait@Plain)); [`Serde`] around a type of another crate; [`Storable`] and [`Loadable`] for a format of your own |
 //! | say which entry is meant | [`params!`]; `#[derive(ToKey)]` for a type of your own ([`ToKey`](trait@ToKey)); [`Named`] |
 //! | keep the results of a function | [`#[cached]`](macro@cached) |
 //! | keep artifacts under names, for ever | [`BlobStore`] |
@@ -83,11 +83,13 @@ pub use arrow;
 pub use cacheness_core as core;
 pub use cacheness_core::cache::Counts;
 pub use cacheness_core::clock::{Clock, Timestamp};
-pub use cacheness_core::config::{self, CacheConfig, Durability, EvictionPolicy, StoreConfig};
+pub use cacheness_core::config::{self, CacheConfig, CompressionConfig, Durability, EvictionPolicy, StoreConfig};
+pub use cacheness_core::entry::Format;
 pub use cacheness_core::error::HoldsError;
 pub use cacheness_core::key::{Bytes, CacheKey, KeyEncoder, Params, ToKey};
 pub use cacheness_core::params;
-pub use cacheness_core::storable::{AsStorable, Handler, Loadable, Plain, Serde, SerdeType, Storable};
+pub use cacheness_core::payload::{Encoded, Payload, Stored};
+pub use cacheness_core::storable::{AsStorable, Loadable, Plain, Serde, SerdeType, Storable, expect_format, rust_type};
 pub use cacheness_core::store::{IntegrityReport, MAX_NAME};
 pub use cacheness_core::{Error, ErrorKind, Result};
 #[cfg(feature = "macros")]

@@ -60,7 +60,9 @@ fn open_without_directory(
     clock: Clock,
 ) -> Result<Store> {
     let metadata = or_memory("metadata", metadata, registry::metadata)?;
+    metadata.factory.check_options("metadata", &config.metadata_backend_options)?;
     let blobs = or_memory("blob", blobs, registry::blobs)?;
+    blobs.factory.check_options("blob", &config.blob_backend_options)?;
     let fields = signed_fields(&config)?;
     let context = |options, url| BackendContext {
         directory: None,
@@ -167,8 +169,11 @@ fn create(root: &Path, (metadata, blobs): &Choices, config: &StoreConfig, clock:
         backend: factory.name().to_owned(),
         location: metadata.as_ref().and_then(|choice| choice.elsewhere(root)).map(str::to_owned),
     };
+    let default_blobs = || registry::blobs("filesystem").expect("it is built in");
+    let blob_factory = blobs.as_ref().map_or_else(default_blobs, |choice| choice.factory);
+    blob_factory.check_options("blob", &config.blob_backend_options)?;
     let blobs = Recorded {
-        backend: blobs.as_ref().map_or("filesystem", |choice| choice.factory.name()).to_owned(),
+        backend: blob_factory.name().to_owned(),
         location: blobs.as_ref().and_then(|choice| choice.elsewhere(root)).map(str::to_owned),
     };
     let manifest = Manifest::new(metadata, blobs)?;

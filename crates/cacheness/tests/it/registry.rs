@@ -317,6 +317,8 @@ fn what_is_not_registered_is_named_without_its_password() {
     }
     let error = Cache::open("s3://key:hush@bucket/prefix").unwrap_err();
     assert_eq!(error.to_string(), "s3://key:***@bucket/prefix is a URL");
+    let error = with(|c| c.blob_backend_options = json_options(json!({"bucket": 1}))).in_memory().open().unwrap_err();
+    assert_eq!(error.to_string(), "blob_backend_options: bucket is no option of the blob backend \"memory\"");
     let error = with(|c| c.database_url = Some("x.db".into())).in_memory().open().unwrap_err();
     assert_eq!(error.to_string(), "database_url is given, and the store has no directory");
 }
