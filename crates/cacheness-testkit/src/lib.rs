@@ -14,8 +14,6 @@
 pub mod child;
 pub mod conformance;
 pub mod faulty;
-#[cfg(target_os = "linux")]
 pub mod power;
 pub mod sample;
-#[cfg(target_os = "linux")]
 pub mod syscalls;
