@@ -32,10 +32,7 @@ system_libclang() {
     [ -n "${LIBCLANG_PATH:-}" ] && return 0
     local pattern
     for pattern in '/usr/lib/llvm-*/lib/libclang*.so*' '/usr/lib/llvm*/lib64/libclang*.so*' '/usr/lib*/libclang*.so*' \
-        '/usr/lib/*-linux-*/libclang*.so*' '/usr/local/lib/libclang*.so*' \
-        '/Library/Developer/CommandLineTools/usr/lib/libclang.dylib' \
-        '/Applications/Xcode.app/Contents/Developer/Toolchains/XcodeDefault.xctoolchain/usr/lib/libclang.dylib' \
-        '/opt/homebrew/opt/llvm/lib/libclang.dylib' '/usr/local/opt/llvm/lib/libclang.dylib'; do
+        '/usr/lib/*-linux-*/libclang*.so*' '/usr/local/lib/libclang*.so*'; do
         # libclang-cpp is another library, which bindgen cannot use.
         if compgen -G "$pattern" | grep -qv 'libclang-cpp'; then return 0; fi
     done
@@ -47,8 +44,7 @@ system_libclang() {
 clang_has_headers() {
     command -v clang >/dev/null 2>&1 && return 0
     local pattern
-    for pattern in '/usr/lib/llvm-*/lib/clang/*/include/stddef.h' '/usr/lib*/clang/*/include/stddef.h' \
-        '/Library/Developer/CommandLineTools/usr/lib/clang/*/include/stddef.h'; do
+    for pattern in '/usr/lib/llvm-*/lib/clang/*/include/stddef.h' '/usr/lib*/clang/*/include/stddef.h'; do
         compgen -G "$pattern" >/dev/null && return 0
     done
     return 1

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from . import _core
 from ._options import Options, shown, unknown_name
 from .errors import CacheConfigurationError, CacheUnsupportedError
 
 __all__ = ["BUILTIN_BLOB", "BUILTIN_METADATA", "BackendSection", "choose"]
 
-#: Metadata backends of this release.
-BUILTIN_METADATA = ("sqlite", "json", "sqlite_memory", "memory")
-#: Blob backends of this release.
-BUILTIN_BLOB = ("filesystem", "memory")
+#: The metadata backends and the blob backends of this release.
+BUILTIN_METADATA, BUILTIN_BLOB = _core.backends()
 
 #: Backends that configurations may name, and that later releases bring.
 _LATER = {"metadata": ("postgresql", "postgres", "redis"), "blob": ("s3", "azure", "gcs")}

@@ -34,6 +34,7 @@ __all__ = [
     "array_loads",
     "array_map",
     "array_slice",
+    "backends",
     "cache_key",
     "check_config",
     "clear_function",
@@ -902,6 +903,9 @@ class TableColumn:
         """
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+def backends() -> tuple[list[str], list[str]]:
+    """The names of the metadata backends and of the blob backends of this release."""
 
 def cache_key(params: dict[str, Any], config: dict[str, Any] | None = None) -> str:
     """The cache key of a dictionary of parameters: 16 hexadecimal digits.

@@ -17,6 +17,7 @@ def as_json(config: CacheConfig, *, content_addressable: bool) -> str:
     store = {
         "metadata_backend": backend if isinstance(backend, str) else None,
         "database_url": config.metadata.database_url,
+        "blob_backend": _blob_backend(config),
         "default_metadata_backend": _environment.choice("CACHENESS_BACKEND", "sqlite", ("sqlite", "json")),
         "durability": config.storage.durability,
         "inline_threshold_bytes": config.storage.inline_threshold_bytes,
@@ -51,3 +52,9 @@ def as_json(config: CacheConfig, *, content_addressable: bool) -> str:
             "store": store,
         }
     )
+
+
+def _blob_backend(config: CacheConfig) -> str | None:
+    """The blob backend; ``None`` for the default, in place of which a store in memory has one in memory."""
+    backend = config.blob.blob_backend
+    return backend if isinstance(backend, str) and backend != "filesystem" else None

@@ -1,83 +1,58 @@
-"""Conversion of a pandas column to Arrow and back: a rule for each supported dtype; all others are refused."""
+"""Conversion of pandas columns and indexes to Arrow and back: a rule for each supported dtype; all others are refused.
+
+A column of categories has an index, and an index has columns, so both are one subject.
+"""
 
 from __future__ import annotations
 
-import datetime as dt
-import inspect
-import zoneinfo
+import base64
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from cacheness import _core
-from cacheness._labels import Unsupported
-from cacheness._pandas_nans import dump_nans, put_nans, put_nans_beside
+from cacheness._labels import Unsupported, dump, load
+from cacheness._pandas_dtypes import (
+    HAS_STR,
+    MASKED,
+    MASKED_BY_NAME,
+    NAT,
+    NUMBERS,
+    Columns,
+    Given,
+    Source,
+    arrow_zone,
+    check_freq,
+    chunks_of,
+    concat,
+    dump_arrow,
+    dump_numpy,
+    dump_strings,
+    dump_zone,
+    in_one,
+    indices_of,
+    is_unknown_text,
+    load_zone,
+    string_dtype,
+    to_numpy,
+)
+from cacheness._pandas_nans import put_nans, put_nans_beside
 from cacheness._pandas_objects import dump_objects, load_objects
-from cacheness.errors import CacheSerializationError, CacheUnsupportedError
+from cacheness.errors import CacheSerializationError
 
-__all__ = ["Columns", "Source", "dump_array", "load_array"]
+__all__ = ["dump_array", "dump_index", "embed_index", "load_array", "load_embedded", "load_index"]
 
-_NUMBERS = {"bool", "float16", "float32", "float64"} | {f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)}
-_UNITS = ("s", "ms", "us", "ns")
-_NAT = np.iinfo(np.int64).min
-#: Whether this pandas has the type ``str`` beside ``string``.
-HAS_STR = "na_value" in inspect.signature(pd.StringDtype).parameters
 #: More categories than this are stored as an Arrow dictionary, not in the description.
-MAX_CATEGORIES = 10_000
-
-
-class Columns:
-    """The Arrow columns of a table that is being described or, if they are ``parts``, of one column of it."""
-
-    def __init__(self, *, parts: bool = False) -> None:
-        self.parts = parts
-        self.arrays: list[Any] = []
-        self.names: list[str] = []
-        self.beside: set[int] = set()
-        self.arrow_only = False
-
-    def add(self, array: Any, name: str, *, beside: bool = False) -> int:
-        """Append a column under a unique name; the name of a column ``beside`` others yields to theirs."""
-        if beside:
-            self.beside.add(len(self.arrays))
-        self.arrays.append(array)
-        self.names.append(name)
-        return len(self.arrays) - 1
-
-    def table(self, rows: int) -> pa.Table:
-        """All columns, under unique names."""
-        taken = set(self.names)
-        seen: set[str] = set()
-        names = [""] * len(self.names)
-        for place in sorted(range(len(names)), key=lambda place: place in self.beside):
-            name = self.names[place].replace("\0", "\N{REPLACEMENT CHARACTER}")  # Arrow passes names as C strings
-            unique, count = name, 1
-            while unique in seen or (count > 1 and unique in taken):
-                count += 1
-                unique = f"{name}_{count}"
-            seen.add(unique)
-            names[place] = unique
-        try:
-            table = pa.Table.from_arrays(self.arrays, names=names)
-        except (UnicodeEncodeError, pa.ArrowException) as error:
-            raise Unsupported(str(error)) from error
-        if self.arrays and table.num_rows != rows:
-            raise Unsupported("columns of different lengths")
-        return table
-
-
-class Source:
-    """The columns of a table that is being rebuilt."""
-
-    def __init__(self, table: Any) -> None:
-        self._table = table
-
-    def column(self, index: int) -> Any:
-        """The column, once."""
-        return self._table.take(index)
+_MAX_CATEGORIES = 10_000
+#: Embedded indexes of more objects than this are refused.
+_MAX_LABELS = 100_000
+_CLASSES = {
+    cls.__name__: cls
+    for cls in (pd.Index, pd.DatetimeIndex, pd.TimedeltaIndex, pd.PeriodIndex, pd.CategoricalIndex, pd.IntervalIndex)
+}
 
 
 def dump_array(values: Any, columns: Columns, name: str) -> dict[str, Any]:
@@ -94,7 +69,7 @@ def dump_array(values: Any, columns: Columns, name: str) -> dict[str, Any]:
             if dtype.kind == "O":
                 spec, array, bits = dump_objects(values)
             else:
-                spec, array, bits = _dump_numpy(values)
+                spec, array, bits = dump_numpy(values)
         else:
             spec, array = _dump_extension(getattr(values, "array", values), dtype, columns)
     except (pa.ArrowException, UnicodeEncodeError, OverflowError) as error:
@@ -116,26 +91,6 @@ def load_array(spec: dict[str, Any], source: Source) -> Any:
     return values
 
 
-def _dump_numpy(values: np.ndarray) -> tuple[dict[str, Any], Any, Any]:
-    """How to rebuild the values, the values, and the bits of the NaN that a null does not represent, if any."""
-    dtype = values.dtype
-    if not dtype.isnative:
-        raise Unsupported(f"byte order of {dtype.str}")
-    if dtype.name in _NUMBERS:
-        spec: dict[str, Any] = {"type": dtype.name}
-        if dtype.kind != "f" or not (missing := np.isnan(values)).any():
-            return spec, pa.array(values, from_pandas=False), None
-        # As pandas exports it: NaN is missing.
-        nan, bits = dump_nans(values, missing)
-        return spec | nan, pa.array(values, mask=missing, from_pandas=False), bits
-    if dtype.kind in "mM" and np.datetime_data(dtype)[0] in _UNITS and np.datetime_data(dtype)[1] == 1:
-        return {"type": dtype.name}, pa.array(values), None
-    if dtype.name in ("complex64", "complex128"):
-        parts = np.ascontiguousarray(values).view(f"float{dtype.itemsize * 4}")
-        return {"type": dtype.name}, pa.FixedSizeListArray.from_arrays(pa.array(parts, from_pandas=False), 2), None
-    raise Unsupported(f"dtype {dtype}")
-
-
 def _dump_extension(values: Any, dtype: Any, columns: Columns) -> tuple[dict[str, Any], Any]:
     kind = type(dtype)
     if kind is pd.DatetimeTZDtype:
@@ -148,10 +103,10 @@ def _dump_extension(values: Any, dtype: Any, columns: Columns) -> tuple[dict[str
         if pd.PeriodDtype(freq := dtype.name.removeprefix("period[").removesuffix("]")) != dtype:
             raise Unsupported(f"dtype {dtype}")
         ordinals = values.asi8
-        return {"type": "period", "freq": freq}, pa.array(ordinals, mask=ordinals == _NAT)
+        return {"type": "period", "freq": freq}, pa.array(ordinals, mask=ordinals == NAT)
     if kind is pd.StringDtype:
         if dtype.storage == "python":
-            array = _dump_strings(values)
+            array = dump_strings(values)
         else:
             array = pa.chunked_array(values.__arrow_array__())
             if array.type != pa.large_string():
@@ -160,9 +115,9 @@ def _dump_extension(values: Any, dtype: Any, columns: Columns) -> tuple[dict[str
         missing = "NA" if dtype.na_value is pd.NA else "nan"
         return {"type": "string", "storage": dtype.storage, "missing": missing}, array
     if kind is pd.ArrowDtype:
-        return {"type": "arrow"}, _dump_arrow(values, dtype, columns)
+        return {"type": "arrow"}, dump_arrow(values, dtype, columns)
     if kind is pd.CategoricalDtype:
-        return dump_codes(values.codes, dtype.categories, columns, ordered=bool(dtype.ordered))
+        return _dump_codes(values.codes, dtype.categories, columns, ordered=bool(dtype.ordered))
     if kind is pd.IntervalDtype:
         parts = Columns(parts=True)
         spec = {"type": "interval", "closed": dtype.closed}
@@ -172,53 +127,18 @@ def _dump_extension(values: Any, dtype: Any, columns: Columns) -> tuple[dict[str
             if (freq := check_freq(getattr(ends, "freq", None))) is not None:
                 spec[side]["freq"] = freq
         columns.arrow_only |= parts.arrow_only
-        sides, missing = [_one(array) for array in parts.arrays], values.isna()
+        sides, missing = [in_one(array) for array in parts.arrays], values.isna()
         # If the null bitmap is not sufficient, each side marks its missing values.
         whole = missing.any() and all(side.null_count == missing.sum() for side in sides)
         mask = pa.array(missing) if whole else None
         return spec, pa.StructArray.from_arrays(sides, names=parts.names, mask=mask)
-    if kind in _MASKED:
+    if kind in MASKED:
         return {"type": dtype.name}, pa.array(values._data, mask=values._mask, from_pandas=False)
     raise Unsupported(f"dtype {dtype}")
 
 
-_MASKED = tuple(
-    getattr(pd, name)
-    for name in [
-        "BooleanDtype",
-        "Int8Dtype",
-        "Int16Dtype",
-        "Int32Dtype",
-        "Int64Dtype",
-        "UInt8Dtype",
-        "UInt16Dtype",
-        "UInt32Dtype",
-        "UInt64Dtype",
-        "Float32Dtype",
-        "Float64Dtype",
-    ]
-)
-_MASKED_BY_NAME = {cls().name: cls for cls in _MASKED}
-
-
-def _dump_arrow(values: Any, dtype: pd.ArrowDtype, columns: Columns) -> Any:
-    from cacheness._tables_arrow import has_dictionary, survives
-
-    array = values.__arrow_array__()
-    array = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
-    if array.type != dtype.pyarrow_dtype or not survives(pa.schema([("column", array.type)])):
-        raise Unsupported(f"dtype {dtype}")
-    if has_dictionary(array.type):
-        if array.num_chunks > 1:
-            raise Unsupported("dictionaries in chunks")
-        columns.arrow_only = True
-    return array
-
-
-def dump_codes(codes: Any, categories: pd.Index, columns: Columns, *, ordered: bool) -> tuple[dict[str, Any], Any]:
+def _dump_codes(codes: Any, categories: pd.Index, columns: Columns, *, ordered: bool) -> tuple[dict[str, Any], Any]:
     """Codes into categories. Categories of strings are stored as the strings, others as the codes."""
-    from cacheness._pandas_index import dump_index, embed_index
-
     codes = np.asarray(codes)
     missing = codes < 0
     mask = None
@@ -227,7 +147,7 @@ def dump_codes(codes: Any, categories: pd.Index, columns: Columns, *, ordered: b
         mask, codes = missing, np.where(missing, 0, codes).astype(codes.dtype)
     text = isinstance(categories.dtype, pd.StringDtype) and type(categories) is pd.Index
     # A range of any length is described by three numbers.
-    if len(categories) <= MAX_CATEGORIES or type(categories) is pd.RangeIndex:
+    if len(categories) <= _MAX_CATEGORIES or type(categories) is pd.RangeIndex:
         spec = {"type": "category", "ordered": ordered, "categories": embed_index(categories)}
         if not text:
             return spec | {"as": "codes"}, pa.array(codes, mask=mask)
@@ -239,14 +159,12 @@ def dump_codes(codes: Any, categories: pd.Index, columns: Columns, *, ordered: b
         raise Unsupported("many categories of this kind")
     # An Arrow file keeps a dictionary unchanged, Parquet does not.
     columns.arrow_only = True
-    array = pa.DictionaryArray.from_arrays(pa.array(codes, mask=mask), _one(parts.arrays[0]), safe=False)
+    array = pa.DictionaryArray.from_arrays(pa.array(codes, mask=mask), in_one(parts.arrays[0]), safe=False)
     return {"type": "category", "ordered": ordered, "categories": described, "as": "dictionary"}, array
 
 
-def load_codes(spec: dict[str, Any], column: Any) -> tuple[np.ndarray, pd.Index]:
-    """The codes and categories of :func:`dump_codes`."""
-    from cacheness._pandas_index import load_embedded, load_index
-
+def _load_codes(spec: dict[str, Any], column: Any) -> tuple[np.ndarray, pd.Index]:
+    """The codes and categories of :func:`_dump_codes`."""
     if spec["as"] == "codes":
         codes, missing = column.numpy()
         if missing is not None:
@@ -255,8 +173,8 @@ def load_codes(spec: dict[str, Any], column: Any) -> tuple[np.ndarray, pd.Index]
     array = pa.chunked_array(column)
     if spec["as"] == "dictionary":
         names = array.chunk(0).dictionary if array.num_chunks else pa.array([], array.type.value_type)
-        categories = load_index(spec["categories"], _Given(names))
-        return _concat(_indices(chunk) for chunk in array.chunks), categories
+        categories = load_index(spec["categories"], Given(names))
+        return concat(indices_of(chunk) for chunk in array.chunks), categories
     categories = load_embedded(spec["categories"])
     codes = []
     for chunk in array.chunks:
@@ -266,51 +184,13 @@ def load_codes(spec: dict[str, Any], column: Any) -> tuple[np.ndarray, pd.Index]
         if len(places) and places.min() < 0:
             raise CacheSerializationError("a column has a value that is not one of its categories")
         places = np.append(places, -1)  # the target of index -1, for missing values
-        codes.append(places[_indices(encoded)])
-    return _concat(codes), categories
-
-
-def _numpy(chunks: Iterable[Any]) -> tuple[np.ndarray, np.ndarray | None]:
-    """The values of Arrow arrays of numbers, and where they are null."""
-    found = _core.TableColumn.from_arrow(pa.chunked_array(chunks)).numpy()
-    if found is None:
-        raise CacheSerializationError("a column of numbers has another type")
-    return found
-
-
-def _indices(chunk: Any) -> np.ndarray:
-    indices, missing = _numpy([chunk.indices])
-    if missing is None:
-        return indices
-    indices = indices.astype(np.int64)
-    indices[missing] = -1
-    return indices
-
-
-class _Given(Source):
-    """A source of one given column."""
-
-    def __init__(self, array: Any) -> None:
-        self._array = array
-
-    def column(self, index: int) -> Any:  # noqa: ARG002 - there is one column
-        return _core.TableColumn.from_arrow(pa.chunked_array([self._array]))
-
-
-def _concat(parts: Iterable[np.ndarray]) -> np.ndarray:
-    arrays = list(parts)
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays) if arrays else np.array([], np.int64)
-
-
-def _one(array: Any) -> Any:
-    if not isinstance(array, pa.ChunkedArray):
-        return array
-    return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
+        codes.append(places[indices_of(encoded)])
+    return concat(codes), categories
 
 
 def _load(spec: dict[str, Any], column: Any) -> Any:
     kind = spec["type"]
-    if kind in _NUMBERS or kind.startswith(("datetime64", "timedelta64")):
+    if kind in NUMBERS or kind.startswith(("datetime64", "timedelta64")):
         values, missing = column.numpy()
         values = values.view(kind)
         if missing is not None and kind.startswith("float"):
@@ -318,16 +198,16 @@ def _load(spec: dict[str, Any], column: Any) -> Any:
         elif missing is not None:
             values[missing] = np.timedelta64("NaT") if kind[0] == "t" else np.datetime64("NaT")
         return values
-    if kind in _MASKED_BY_NAME:
+    if kind in MASKED_BY_NAME:
         values, missing = column.numpy()
-        make = _MASKED_BY_NAME[kind]().construct_array_type()
+        make = MASKED_BY_NAME[kind]().construct_array_type()
         return make(values, np.zeros(len(values), bool) if missing is None else missing)
     match kind:
         case "complex64" | "complex128":
-            parts, _ = _numpy(c.flatten() for c in _chunks(column))
+            parts, _ = to_numpy(c.flatten() for c in chunks_of(column))
             return parts.view(kind)
         case "string":
-            return _string_dtype(spec).__from_arrow__(pa.chunked_array(column))
+            return string_dtype(spec).__from_arrow__(pa.chunked_array(column))
         case "arrow":
             array = pa.chunked_array(column)
             return pd.ArrowDtype(array.type).__from_arrow__(array)
@@ -335,22 +215,22 @@ def _load(spec: dict[str, Any], column: Any) -> Any:
             dtype = pd.DatetimeTZDtype(spec["unit"], load_zone(spec["zone"]))
             values, missing = column.numpy()
             if missing is not None:
-                values[missing] = _NAT
+                values[missing] = NAT
             return pd.DatetimeIndex(values.view(f"M8[{spec['unit']}]")).tz_localize("UTC").tz_convert(dtype.tz).array
         case "period":
             values, missing = column.numpy()
             if missing is not None:
-                values[missing] = _NAT
+                values[missing] = NAT
             return pd.arrays.PeriodArray(values, dtype=pd.PeriodDtype(spec["freq"]))
         case "category":
-            codes, categories = load_codes(spec, column)
+            codes, categories = _load_codes(spec, column)
             return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(categories, spec["ordered"]))
         case "interval":
             array = pa.chunked_array(column).combine_chunks()
             chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
             sides = []
             for i, side in enumerate(("left", "right")):
-                ends = pd.Index(_load(spec[side], _Given(pa.concat_arrays([c.field(i) for c in chunks])).column(0)))
+                ends = pd.Index(_load(spec[side], Given(pa.concat_arrays([c.field(i) for c in chunks])).column(0)))
                 if "freq" in spec[side]:
                     ends = type(ends)(ends, freq=spec[side]["freq"])
                 sides.append(ends)
@@ -360,102 +240,125 @@ def _load(spec: dict[str, Any], column: Any) -> Any:
     raise CacheSerializationError(f"unknown type of column {kind!r}")
 
 
-def _chunks(column: Any) -> list[Any]:
-    array = pa.chunked_array(column)
-    return array.chunks or [pa.array([], array.type)]
+def dump_index(index: pd.Index, columns: Columns) -> dict[str, Any]:
+    """Append the parts of an index as columns, and return how to rebuild it.
 
-
-def is_unknown_text(spec: dict[str, Any]) -> bool:
-    """Whether a column has the type ``str`` (text whose missing value is NaN) and this pandas lacks it."""
-    return spec.get("type") == "string" and spec["missing"] != "NA" and not HAS_STR
-
-
-def _string_dtype(spec: dict[str, Any]) -> pd.StringDtype:
-    if is_unknown_text(spec):
-        raise CacheUnsupportedError(
-            f"its text has the type str, which pandas {pd.__version__} does not have",
-            "read it with pandas 2.3 or newer, or store text as dtype 'string', which all versions have",
-        )
-    if spec["missing"] == "NA":
-        return pd.StringDtype(spec["storage"])
-    return pd.StringDtype(spec["storage"], na_value=np.nan)
-
-
-def _dump_strings(values: Any) -> Any:
-    texts = np.asarray(values, dtype=object)
-    missing = values.isna()
-    if missing.all():
-        return pa.nulls(len(texts), pa.large_string())
-    if missing.any():
-        texts = texts.copy()
-        texts[missing] = None
-    found = _core.TableColumn.from_texts(np.ascontiguousarray(texts), pd.NA)
-    if found is None:
-        raise Unsupported("subclasses of strings")
-    return pa.chunked_array(found[0])
-
-
-def check_freq(freq: Any) -> str | None:
-    """The text of a frequency, if it is complete."""
-    if freq is None:
-        return None
-    try:
-        says_all = pd.tseries.frequencies.to_offset(freq.freqstr) == freq
-    except ValueError:
-        says_all = False
-    if not says_all:
-        raise Unsupported(f"frequency {freq!r}")
-    return str(freq.freqstr)
-
-
-def dump_zone(zone: Any) -> list[Any]:
-    """A time zone as its kind and name, if these are complete."""
-    cls = type(zone)
-    if cls is dt.timezone and zone == dt.UTC:
-        described: list[Any] = ["utc"]
-    elif cls is dt.timezone:
-        offset = zone.utcoffset(None)
-        described = ["offset", offset // dt.timedelta(microseconds=1)]
-        if zone.tzname(None) != dt.timezone(offset).tzname(None):
-            raise Unsupported("a fixed offset with a name")
-    elif cls is zoneinfo.ZoneInfo and zone.key:
-        described = ["zoneinfo", zone.key]
-    elif cls.__module__.partition(".")[0] == "pytz" and getattr(zone, "zone", None):
-        described = ["pytz", zone.zone]
-    else:
-        raise Unsupported(f"time zone {zone!r}")
-    back = load_zone(described)
-    if back is not zone and back != zone:
-        raise Unsupported(f"time zone {zone!r}")
+    Raises:
+        Unsupported: the index would not come back unchanged.
+    """
+    cls = type(index)
+    if cls is pd.RangeIndex:
+        return {"index": "range", "range": [index.start, index.stop, index.step], "name": dump(index.name)}
+    if cls is pd.MultiIndex:
+        # An index built without checks may have levels that the constructor refuses.
+        if any(level.hasnans or not level.is_unique for level in index.levels):
+            raise Unsupported("levels with missing or equal values")
+        if any(len(codes) and codes.min() < -1 for codes in index.codes):
+            raise Unsupported("codes below -1")
+        levels = []
+        for number, (level, codes) in enumerate(zip(index.levels, index.codes, strict=True)):
+            spec, array = _dump_codes(codes, level.rename(None), columns, ordered=False)
+            spec["column"] = columns.add(array, _name(index.names[number], number))
+            levels.append(spec)
+        return {"index": "multi", "levels": levels, "names": [dump(name) for name in index.names]}
+    if _CLASSES.get(cls.__name__) is not cls:
+        raise Unsupported(f"an index of {cls.__module__}.{cls.__qualname__}")
+    values = dump_array(index, columns, _name(index.name, 0))
+    described = {"index": cls.__name__, "values": values, "name": dump(index.name)}
+    if cls in (pd.DatetimeIndex, pd.TimedeltaIndex) and index.freq is not None:
+        described["freq"] = check_freq(index.freq)
     return described
 
 
-def load_zone(described: list[Any]) -> dt.tzinfo:
-    """The time zone of :func:`dump_zone`."""
-    match described:
-        case ["utc"]:
-            return dt.UTC
-        case ["offset", microseconds]:
-            return dt.timezone(dt.timedelta(microseconds=microseconds))
-        case ["zoneinfo", key]:
-            return zoneinfo.ZoneInfo(key)
-        case ["pytz", key]:
-            import pytz
+def load_index(described: dict[str, Any], source: Source) -> pd.Index:
+    """The index that :func:`dump_index` described."""
+    kind = described["index"]
+    if kind == "range":
+        return pd.RangeIndex(*described["range"], name=load(described["name"]))
+    if kind == "multi":
+        parts = [_load_codes(spec, source.column(spec["column"])) for spec in described["levels"]]
+        return pd.MultiIndex(
+            levels=[levels for _, levels in parts],
+            codes=[codes for codes, _ in parts],
+            names=[load(name) for name in described["names"]],
+            verify_integrity=True,
+        )
+    cls = _CLASSES.get(kind)
+    if cls is None:
+        raise CacheSerializationError(f"unknown kind of index {kind!r}")
+    values = _load_labels(described["values"], source)
+    name = load(described["name"])
+    if "freq" in described:
+        return cls(values, freq=described["freq"], name=name, copy=False)
+    index = cls(values, dtype=values.dtype, name=name, copy=False)
+    if type(index) is not cls:
+        raise CacheSerializationError(f"an index comes back as {type(index).__name__} instead of {kind}")
+    return index
 
-            return cast("dt.tzinfo", pytz.timezone(key))
-    raise CacheSerializationError(f"unknown time zone {described!r}")
+
+def _load_labels(spec: dict[str, Any], source: Source) -> Any:
+    if not is_unknown_text(spec):
+        return load_array(spec, source)
+    return _as_objects(pa.chunked_array(source.column(spec["column"])).to_numpy(zero_copy_only=False))
 
 
-def arrow_zone(described: list[Any]) -> str:
-    """The name of a time zone in Arrow."""
-    match described:
-        case ["utc"]:
-            return "UTC"
-        case ["offset", microseconds]:
-            minutes, rest = divmod(abs(microseconds), 60_000_000)
-            if rest:
-                raise Unsupported("an offset of fractions of a minute")
-            return f"{'-' if microseconds < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}"
-        case [_, key]:
-            return str(key)
-    raise CacheSerializationError(f"unknown time zone {described!r}")
+def _as_objects(texts: Iterable[str | None]) -> Any:
+    # A pandas without the type ``str`` creates objects; all versions treat these labels as equal.
+    return np.array([np.nan if text is None else text for text in texts], dtype=object)
+
+
+def embed_index(index: pd.Index) -> dict[str, Any]:
+    """An index as JSON data: readable labels if they are texts, Arrow data otherwise.
+
+    Raises:
+        Unsupported: the index would not come back unchanged.
+    """
+    if type(index) is pd.Index and index.dtype == object:
+        if len(index) > _MAX_LABELS:
+            raise Unsupported("many labels")
+        return {"index": "objects", "labels": [dump(label) for label in index], "name": dump(index.name)}
+    if type(index) is pd.Index and isinstance(index.dtype, pd.StringDtype) and not index.hasnans:
+        described = {"index": "strings", "labels": index.tolist(), "name": dump(index.name)}
+        described["storage"] = index.dtype.storage
+        described["missing"] = "NA" if index.dtype.na_value is pd.NA else "nan"
+        return described
+    parts = Columns()
+    described = dump_index(index, parts)
+    if parts.arrays:
+        batch = parts.table(len(index)).combine_chunks()
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as stream:
+            stream.write_table(batch)
+        described["data"] = base64.b64encode(sink.getvalue().to_pybytes()).decode()
+    return described
+
+
+def load_embedded(described: dict[str, Any]) -> pd.Index:
+    """The index that :func:`embed_index` described."""
+    kind = described["index"]
+    if kind == "objects":
+        labels = np.empty(len(described["labels"]), dtype=object)
+        for place, label in enumerate(described["labels"]):
+            labels[place] = load(label)
+        return pd.Index(labels, dtype=object, name=load(described["name"]), tupleize_cols=False)
+    if kind == "strings" and described["missing"] != "NA" and not HAS_STR:
+        return pd.Index(_as_objects(described["labels"]), name=load(described["name"]))
+    if kind == "strings":
+        missing = pd.NA if described["missing"] == "NA" else np.nan
+        dtype = pd.StringDtype(described["storage"], na_value=missing)
+        return pd.Index(described["labels"], dtype=dtype, name=load(described["name"]))
+    return load_index(described, _Embedded(described.get("data")))
+
+
+class _Embedded(Source):
+    """The columns of an embedded index."""
+
+    def __init__(self, data: str | None) -> None:
+        self._columns = [] if data is None else pa.ipc.open_stream(base64.b64decode(data)).read_all().columns
+
+    def column(self, index: int) -> Any:
+        return _core.TableColumn.from_arrow(self._columns[index])
+
+
+def _name(label: Any, number: int) -> str:
+    return f"__index_level_{number}__" if label is None else str(label)

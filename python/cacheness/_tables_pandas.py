@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from cacheness._labels import Unsupported, dump, load
-from cacheness._pandas_columns import Columns, Source, dump_array, load_array
-from cacheness._pandas_index import dump_index, embed_index, load_embedded, load_index
+from cacheness._pandas_columns import dump_array, dump_index, embed_index, load_array, load_embedded, load_index
+from cacheness._pandas_dtypes import Columns, Source
 from cacheness._tables import Encoded
 from cacheness.errors import CacheSerializationError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from . import _core
 from ._entries import Stats, card
@@ -180,7 +180,7 @@ class Cache(Management):
             CacheError: as for :meth:`get` and :meth:`put`.
             Exception: any exception of ``function``.
         """
-        from .decorators._compute import get_or_compute
+        from ._compute import get_or_compute
 
         value: T = get_or_compute(
             self,
@@ -214,6 +214,9 @@ class Cache(Management):
             self.invalidate_by_cache_key,
         )
 
+    #: :data:`cacheness.cached`: the module of the decorators, which knows this class, puts it here.
+    _decorator: ClassVar[Callable[..., Any]]
+
     def cached(self, function: Any = None, /, **options: Any) -> Any:
         """The decorator :data:`cacheness.cached` with this cache, bare (``@cache.cached``) or with options.
 
@@ -224,9 +227,7 @@ class Cache(Management):
         Raises:
             CacheConfigurationError: as for :data:`cacheness.cached`.
         """
-        from .decorators import cached
-
-        decorator = cached(cache_instance=self, **options)
+        decorator = self._decorator(cache_instance=self, **options)
         return decorator if function is None else decorator(function)
 
     #: An alias, as in other libraries.

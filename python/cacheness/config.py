@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import Self
 
-    from .handlers import CacheHandler
+    from .interfaces import CacheHandler
     from .storage.backends.base import BlobBackend, MetadataBackend
 
 __all__ = [

@@ -4,14 +4,12 @@
 //! [`Prepared::encode`] compresses its items without the GIL. NumPy is imported only when one of its values is stored or
 //! read.
 
-#[cfg(target_os = "linux")]
 mod blocks;
 mod dtype;
 mod index;
 mod memory;
 mod meta;
 mod names;
-#[cfg(target_os = "linux")]
 mod pool;
 mod prepare;
 mod restore;

@@ -2,6 +2,7 @@
 
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntrySummary, Format, Name};
+use cacheness_core::fields::FIELDS;
 use cacheness_core::sign::SignatureState;
 use cacheness_core::store::IntegrityReport;
 use pyo3::intern;
@@ -110,6 +111,9 @@ fn hex<'py, const N: usize, const DIGITS: usize>(py: Python<'py>, bytes: &[u8; N
     PyString::new(py, std::str::from_utf8(&text).unwrap_or_default())
 }
 
+/// What a dictionary has beside the fields; only [`Detail::Full`] has the last one.
+const OWN: [&str; 3] = ["compression_info", "cache_key_params", "metadata"];
+
 /// Makes the dictionaries of entries.
 pub(crate) struct Writer<'py> {
     py: Python<'py>,
@@ -146,36 +150,8 @@ impl<'py> Template<'py> {
     fn new(py: Python<'py>, detail: Detail, format: &Format) -> PyResult<Self> {
         let dict = PyDict::new(py);
         let none = py.None();
-        let names: [&str; 27] = [
-            "cache_key",
-            "function",
-            "call",
-            "description",
-            "data_type",
-            "object_type",
-            "handler_used",
-            "storage_format",
-            "serializer",
-            "compression_codec",
-            "file_size",
-            "size_mb",
-            "inline",
-            "actual_path",
-            "created_at",
-            "created",
-            "accessed_at",
-            "last_accessed",
-            "expires_at",
-            "expires",
-            "access_count",
-            "compute_seconds",
-            "file_hash",
-            "entry_signature",
-            "compression_info",
-            "cache_key_params",
-            "metadata",
-        ];
-        for name in &names[..if detail == Detail::Full { 27 } else { 26 }] {
+        let own = if detail == Detail::Full { &OWN[..] } else { &OWN[..OWN.len() - 1] };
+        for name in FIELDS.iter().chain(own) {
             dict.set_item(PyString::intern(py, name), &none)?;
         }
         for (name, text) in texts(format) {

@@ -46,6 +46,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("StoreBase", m.py().get_type::<store::PyStore>())?;
     m.add_class::<blobs::PyBlobs>()?;
     m.add_function(wrap_pyfunction!(cli, m)?)?;
+    m.add_function(wrap_pyfunction!(opened::backends, m)?)?;
     m.add_function(wrap_pyfunction!(opened::check_config, m)?)?;
     keys::register(m)?;
     plain::register(m)?;

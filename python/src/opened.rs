@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use cacheness::{Clock, OpenMode, Place, open_store};
+use cacheness::{Clock, OpenMode, Place, open_store, registry};
 use cacheness_core::config::{CacheConfig, StoreConfig};
 use cacheness_core::store::Store;
 use pyo3::exceptions::PyRuntimeError;
@@ -81,7 +81,13 @@ pub(crate) fn parse_config(json: &str) -> PyResult<CacheConfig> {
 /// Refuses a configuration, as `CacheConfig._to_json` writes it, whose values make no sense.
 #[pyfunction]
 pub(crate) fn check_config(json: &str) -> PyResult<()> {
-    parse_config(json).map(drop)
+    registry::check_url(&parse_config(json)?.store).into_py_result()
+}
+
+/// The names of the metadata backends and of the blob backends of this release.
+#[pyfunction]
+pub(crate) fn backends() -> (Vec<&'static str>, Vec<&'static str>) {
+    (registry::metadata_backends(), registry::blob_backends())
 }
 
 /// Opens the store in `directory`; `:memory:` is one in memory.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from pathlib import Path
 
@@ -44,7 +43,6 @@ def test_arrays_own_their_memory_and_share_none(cache: Cache, items: int) -> Non
 
 
 @sizes
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="platform: memory is kept on Linux")
 def test_freed_memory_serves_the_next_array(cache: Cache, items: int) -> None:
     stored = put(cache, 2, items)
     found = cache.get(seed=0)
@@ -97,7 +95,6 @@ def test_threads(cache: Cache, items: int) -> None:
 
 
 @sizes
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="platform: there is no fork")
 def test_memory_after_a_fork(cache: Cache, items: int) -> None:
     stored = put(cache, 2, items)
     found = cache.get(seed=0)
@@ -112,7 +109,6 @@ def test_memory_after_a_fork(cache: Cache, items: int) -> None:
     assert np.array_equal(found, stored[0])
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="platform: memory is kept on Linux")
 def test_little_memory_is_kept(cache: Cache) -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -170,7 +170,6 @@ def test_hostile_encodings() -> None:
             _core.render_params(encoding)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_large_contents_are_hashed_after_fork() -> None:
     """The threads that hash do not survive fork(): the child starts its own instead of waiting for them for ever."""
     program = (

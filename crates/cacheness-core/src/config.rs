@@ -3,7 +3,7 @@
 //! Field names are those of the Python configuration classes; [`serde`] defines the JSON and TOML forms, and
 //! [`CacheConfig::read`] reads them. Unknown fields are refused.
 
-mod database;
+mod backend;
 mod limits;
 mod read;
 
@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sign::SignedFields;
 
+pub use backend::{BackendOptions, BackendUrl};
 pub use limits::{EvictionPolicy, Limits};
-pub(crate) use read::nearest;
+pub use read::nearest;
 
 /// The durability of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -344,14 +345,21 @@ impl MemoryConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
-    /// The metadata backend, by its name: `sqlite`, `json`, `sqlite_memory` or `memory`. `None` is what the directory says,
-    /// and `sqlite` for a new one.
+    /// The metadata backend, by its name: `sqlite`, `json`, `sqlite_memory`, `memory` or a registered one. `None` is the
+    /// one that the directory records; a new directory gets `default_metadata_backend`.
     pub metadata_backend: Option<String>,
     /// What a new directory gets if `metadata_backend` is `None`: `sqlite` or `json`.
     pub default_metadata_backend: String,
-    /// Path of the SQLite database, also as `sqlite:///path`; `None`: in the directory of the store, which remembers
-    /// any other place.
-    pub database_url: Option<String>,
+    /// Options of the metadata backend. The built-in ones take none.
+    pub metadata_backend_options: BackendOptions,
+    /// Where the metadata backend keeps its data: a URL whose scheme is registered, or the path of a SQLite database.
+    /// `None`: in the directory of the store, or where the directory records that it is.
+    pub database_url: Option<BackendUrl>,
+    /// The blob backend: its name (`filesystem`, `memory` or a registered one), or a URL whose scheme is registered. `None`
+    /// is the one that the directory records; a new directory gets `filesystem`.
+    pub blob_backend: Option<BackendUrl>,
+    /// Options of the blob backend. The built-in ones take none.
+    pub blob_backend_options: BackendOptions,
     /// What the store survives.
     pub durability: Durability,
     /// Payloads up to this many bytes are stored inside the entry.
@@ -379,7 +387,10 @@ impl Default for StoreConfig {
         Self {
             metadata_backend: None,
             default_metadata_backend: "sqlite".into(),
+            metadata_backend_options: BackendOptions::default(),
             database_url: None,
+            blob_backend: None,
+            blob_backend_options: BackendOptions::default(),
             durability: Durability::Normal,
             inline_threshold_bytes: 32 * 1024,
             shard_chars: 2,
@@ -425,7 +436,6 @@ impl StoreConfig {
                 "give a level from 1 (fast) to 9; array_format = \"npy\" does not compress",
             );
         }
-        self.database_path()?;
         let SecurityConfig { signing_key_file, custom_signed_fields, .. } = &self.security;
         if let Some(names) = custom_signed_fields {
             SignedFields::from_names(names)?;

@@ -44,6 +44,27 @@ pub const OWN_HANDLERS: &[&str] = &[
 ];
 
 impl Format {
+    /// The format of an uncompressed payload that says all that its handler must know.
+    ///
+    /// `handler` is written into every entry, so it must not change; `data_type` is the kind of value, for people.
+    #[must_use]
+    pub fn new(
+        handler: impl Into<Name>,
+        data_type: impl Into<Name>,
+        storage_format: impl Into<Name>,
+        object_type: impl Into<Name>,
+    ) -> Self {
+        Self {
+            handler: handler.into(),
+            data_type: data_type.into(),
+            storage_format: storage_format.into(),
+            compression: Name::Borrowed("none"),
+            object_type: object_type.into(),
+            handler_meta: Vec::new(),
+            raw_size: None,
+        }
+    }
+
     /// Bytes of the value before compression, as far as they are known; `size` is that of the payload.
     #[must_use]
     pub fn original_size(&self, size: u64) -> Option<u64> {

@@ -20,6 +20,12 @@
 //! | [`flight`] | of all callers that miss an entry, one computes it | entries, formats |
 //! | [`cache`] | TTL, eviction, hits and misses on top of the store | formats, backends |
 
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "cacheness builds on Linux only: it relies on system calls that other systems lack. CONTRIBUTING.md, \"Other \
+     systems\", lists them"
+);
+
 pub mod backend;
 pub mod backends;
 pub mod cache;

@@ -113,7 +113,6 @@ impl Buffer {
         }
         let map = memmap2::MmapMut::map_anon(size)
             .map_err(|e| Error::io(format_args!("cannot get {size} bytes of memory"), e))?;
-        #[cfg(target_os = "linux")]
         if let Err(error) = map.advise(memmap2::Advice::HugePage) {
             log::debug!("no huge pages: {error}");
         }

@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 use crate::sync::AtomicPtr;
 
 /// The number of forks between the first process that called this and the calling one.
-#[cfg(unix)]
 #[must_use]
 pub fn forks() -> u64 {
     use std::sync::Once;
@@ -35,7 +34,6 @@ pub fn forks() -> u64 {
 ///
 /// # Safety
 /// `handler` does only what is safe after a fork: atomics and system calls.
-#[cfg(unix)]
 #[allow(unsafe_code)]
 pub(crate) unsafe fn in_children(handler: extern "C" fn()) {
     // Miri supports neither forks nor this function.
@@ -45,13 +43,6 @@ pub(crate) unsafe fn in_children(handler: extern "C" fn()) {
     // SAFETY: the caller guarantees the handler's safety, and no runtime unloads this library.
     let result = unsafe { libc::pthread_atfork(None, None, Some(handler)) };
     assert_eq!(result, 0, "pthread_atfork fails only without memory");
-}
-
-/// The number of forks between the first process and this one: always 0 here.
-#[cfg(not(unix))]
-#[must_use]
-pub fn forks() -> u64 {
-    0
 }
 
 struct Slot<T> {

@@ -20,8 +20,6 @@ pub mod ext;
 pub mod faulty;
 pub mod latency;
 pub mod objects;
-#[cfg(target_os = "linux")]
 pub mod power;
 pub mod sample;
-#[cfg(target_os = "linux")]
 pub mod syscalls;

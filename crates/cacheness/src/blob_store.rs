@@ -13,8 +13,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::cache::PutOptions;
-use crate::directory::{OpenMode, Place, open_store};
 use crate::info::EntryInfo;
+use crate::open::open_store;
+use crate::place::{OpenMode, Place};
 
 /// Keeps artifacts under names: no expiry, no eviction, errors instead of misses. What it puts is pinned: a cache that is
 /// opened on its directory does not evict it either.
@@ -49,6 +50,27 @@ impl BlobStore {
     /// `NotAStore`, `NewerFormat`, `ReadOnly`, `InvalidInput`.
     pub fn open_with(place: &Place, config: StoreConfig, access: OpenMode) -> Result<Self> {
         Ok(Self { store: open_store(place, config, access, Clock::system())? })
+    }
+
+    /// A store on an engine that the caller has put together, from backends of their own for example.
+    ///
+    /// ```
+    /// use cacheness::core::backends::{MemoryBlobs, MemoryMetadata};
+    /// use cacheness::core::store::Store;
+    /// use cacheness::{BlobStore, Clock, StoreConfig};
+    /// use std::sync::Arc;
+    ///
+    /// # fn main() -> cacheness::Result<()> {
+    /// let (metadata, blobs) = (Box::new(MemoryMetadata::new()), Arc::new(MemoryBlobs::new()));
+    /// let store = Store::new(metadata, blobs, None, StoreConfig::default(), Clock::system());
+    /// let models = BlobStore::from_store(store);
+    /// models.put("ridge_v1", &vec![1.0, 2.0])?;
+    /// assert_eq!(models.get::<Vec<f64>>("ridge_v1")?, Some(vec![1.0, 2.0]));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn from_store(store: Store) -> Self {
+        Self { store }
     }
 
     /// What goes beside every artifact: it is pinned, so that a cache on the same directory does not evict it.

@@ -13,13 +13,15 @@ use std::time::Duration;
 use cacheness_core::Result;
 use cacheness_core::cache::{CacheEngine, Counts, InPlace, Ttl};
 use cacheness_core::clock::Timestamp;
+use cacheness_core::config::CacheConfig;
 use cacheness_core::entry::Totals;
 use cacheness_core::payload::{Encoded, Stored};
-use cacheness_core::storable::{AsStorable, Handler, Loadable, Storable};
+use cacheness_core::storable::{AsStorable, Loadable, Storable};
+use cacheness_core::store::Store;
 
-use crate::directory::Place;
 use crate::info::EntryInfo;
 use crate::key::IntoEntryKey;
+use crate::place::Place;
 
 pub use builder::CacheBuilder;
 pub use compute::ComputeOptions;
@@ -52,7 +54,8 @@ pub struct Stats {
 #[derive(Clone)]
 pub struct Cache {
     engine: Arc<CacheEngine>,
-    place: Arc<Place>,
+    /// `None` if the caller opened the store.
+    place: Option<Arc<Place>>,
 }
 
 /// Where it is, how many entries and megabytes it has, and how many of this process's reads found something.
@@ -60,9 +63,9 @@ impl fmt::Debug for Cache {
     #[allow(clippy::cast_precision_loss)]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Cache");
-        match &*self.place {
-            Place::Directory(path) => shown.field("directory", path),
-            Place::Memory => shown.field("directory", &None::<()>),
+        match self.place.as_deref() {
+            Some(Place::Directory(path)) => shown.field("directory", path),
+            Some(Place::Memory) | None => shown.field("directory", &None::<()>),
         };
         shown.field("backend", &self.engine.store().metadata().name());
         if self.engine.is_closed() {
@@ -92,6 +95,31 @@ impl Cache {
     #[must_use]
     pub fn builder() -> CacheBuilder {
         CacheBuilder::default()
+    }
+
+    /// A cache on a store that the caller has put together, from backends of their own for example. Of `config` only the
+    /// options of the cache count (time to live, limits); those of the store are in the store already.
+    ///
+    /// ```
+    /// use cacheness::core::backends::{MemoryBlobs, MemoryMetadata};
+    /// use cacheness::core::store::Store;
+    /// use cacheness::{CacheConfig, Clock, StoreConfig, prelude::*};
+    /// use std::sync::Arc;
+    ///
+    /// # fn main() -> cacheness::Result<()> {
+    /// let (metadata, blobs) = (Box::new(MemoryMetadata::new()), Arc::new(MemoryBlobs::new()));
+    /// let store = Store::new(metadata, blobs, None, StoreConfig::default(), Clock::system());
+    /// let config = CacheConfig { default_ttl_seconds: Some(60.0), ..CacheConfig::default() };
+    /// let cache = Cache::from_store(store, &config)?;
+    /// cache.put(0.95, params! { model: "xgboost" })?;
+    /// assert_eq!(cache.get::<f64>(params! { model: "xgboost" })?, Some(0.95));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput`: an option of the cache makes no sense.
+    pub fn from_store(store: Store, config: &CacheConfig) -> Result<Self> {
+        Ok(Self { engine: Arc::new(CacheEngine::new(store, config)?), place: None })
     }
 
     /// The engine underneath, which speaks of payloads instead of values.
@@ -135,21 +163,6 @@ impl Cache {
         options: PutOptions,
     ) -> Result<String> {
         let encoded = value.as_storable().encode(&self.engine.store().config().compression)?;
-        self.put_encoded(encoded, key, options)
-    }
-
-    /// Stores `value` through a handler of your own.
-    ///
-    /// # Errors
-    /// Those of [`Cache::put`], and the handler's.
-    pub fn put_with_handler<H: Handler>(
-        &self,
-        handler: &H,
-        value: &H::Value,
-        key: impl IntoEntryKey,
-        options: PutOptions,
-    ) -> Result<String> {
-        let encoded = handler.encode(value, &self.engine.store().config().compression)?;
         self.put_encoded(encoded, key, options)
     }
 
@@ -237,14 +250,6 @@ impl Cache {
         self.read(key, GetOptions::default(), |stored| {
             cacheness_core::formats::array::slice_ndarray(stored, ranges, false)
         })
-    }
-
-    /// The value of `key` through a handler of your own.
-    ///
-    /// # Errors
-    /// Those of [`Cache::get`], and the handler's.
-    pub fn get_with_handler<H: Handler>(&self, handler: &H, key: impl IntoEntryKey) -> Result<Option<H::Value>> {
-        self.read(key, GetOptions::default(), |stored| handler.decode(stored))
     }
 
     /// The value of `key` and what is known of it.

@@ -25,7 +25,7 @@
 //! | to | use |
 //! |---|---|
 //! | store a value, and read it back | [`Cache::put`], [`Cache::get`]; [`Cache::get_or_insert_with`] for both |
-//! | store a type of your own | `#[derive(Plain)]` beside serde's derives ([`Plain`](trait@Plain)); [`Serde`] around a type of another crate; [`Handler`] for a format of your own |
+//! | store a type of your own | `#[derive(Plain)]` beside serde's derives ([`Plain`](trait@Plain)); [`Serde`] around a type of another crate; [`Storable`] and [`Loadable`] for a format of your own |
 //! | say which entry is meant | [`params!`]; `#[derive(ToKey)]` for a type of your own ([`ToKey`](trait@ToKey)); [`Named`] |
 //! | keep the results of a function | [`#[cached]`](macro@cached) |
 //! | keep artifacts under names, for ever | [`BlobStore`] |
@@ -59,18 +59,22 @@ mod blob_store;
 mod cache;
 #[doc(hidden)]
 pub mod cached;
-mod database;
-mod directory;
 pub mod hash;
 mod info;
 mod key;
+mod manifest;
+mod open;
+mod place;
+pub mod registry;
 mod shared;
 
 pub use blob_store::BlobStore;
 pub use cache::{Cache, CacheBuilder, ComputeOptions, GetOptions, PutOptions, Stats};
-pub use directory::{Description, FORMAT, METADATA_BACKENDS, OpenMode, Place, describe, open_store};
 pub use info::EntryInfo;
 pub use key::{IntoEntryKey, Named};
+pub use manifest::{Description, FORMAT, describe};
+pub use open::open_store;
+pub use place::{OpenMode, Place};
 pub use shared::{default_cache, reset_default_cache, set_default_cache};
 
 /// The version of `arrow` whose tables are values and parameters.
@@ -79,11 +83,13 @@ pub use arrow;
 pub use cacheness_core as core;
 pub use cacheness_core::cache::Counts;
 pub use cacheness_core::clock::{Clock, Timestamp};
-pub use cacheness_core::config::{self, CacheConfig, Durability, EvictionPolicy, StoreConfig};
+pub use cacheness_core::config::{self, CacheConfig, CompressionConfig, Durability, EvictionPolicy, StoreConfig};
+pub use cacheness_core::entry::Format;
 pub use cacheness_core::error::HoldsError;
 pub use cacheness_core::key::{Bytes, CacheKey, KeyEncoder, Params, ToKey};
 pub use cacheness_core::params;
-pub use cacheness_core::storable::{AsStorable, Handler, Loadable, Plain, Serde, SerdeType, Storable};
+pub use cacheness_core::payload::{Encoded, Payload, Stored};
+pub use cacheness_core::storable::{AsStorable, Loadable, Plain, Serde, SerdeType, Storable, expect_format, rust_type};
 pub use cacheness_core::store::{IntegrityReport, MAX_NAME};
 pub use cacheness_core::{Error, ErrorKind, Result};
 #[cfg(feature = "macros")]

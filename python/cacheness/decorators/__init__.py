@@ -1,5 +1,8 @@
 """Decorators that cache the results of a function, and the default cache.
 
+They know the class ``Cache``, which does not know them. Both use ``cacheness._compute`` (waiting for other callers,
+computing, storing) and ``cacheness._callables`` (the function that runs when an object is called).
+
 =====================  =================================================================================
 module                 subject
 =====================  =================================================================================
@@ -16,7 +19,6 @@ module                 subject
 ``_reach``             the code and constants a function depends on, for ``on_code_change``
 ``_home``              the modules that count as a function's own package
 ``_bound``             classmethods
-``_compute``           waiting for other callers, computing, storing
 ``_sync``, ``_async``  the calls themselves
 ``_types``             the types of decorated functions
 =====================  =================================================================================

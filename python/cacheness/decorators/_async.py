@@ -11,9 +11,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from .._compute import inside, part_of
 from .._core import CallKey
 from ..errors import CacheError, CacheSerializationError
-from ._compute import inside, part_of
 from ._default import get_cache
 from ._function import Cached
 from ._site import Identity, Site

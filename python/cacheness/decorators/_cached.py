@@ -6,13 +6,14 @@ import dataclasses
 import inspect
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, overload
 
+from .._callables import is_coroutine_function
 from .._options import unknown_option
 from ..cache import Cache
 from ..errors import CacheConfigurationError
 from . import _sync
 from ._bound import ClassMethod
 from ._options import Options
-from ._target import is_coroutine_function, refuse_unsupported
+from ._target import refuse_unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -292,6 +293,7 @@ def _with_options(function: Any, *, bound: bool = False) -> inspect.Signature:
 for _function in (_Cached.for_api, cache_if, cache_async):
     vars(_function)["__signature__"] = _with_options(_function)
 del _function
+Cache._decorator = cached
 Cache.cached.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
     [
         inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY),

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from .._callables import is_coroutine_function
 from ..cache import Cache
 from ..errors import CacheConfigurationError, CacheError
-from ._target import is_coroutine_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,12 +7,13 @@ import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 from .. import _core
+from .._callables import look_through
+from .._compute import Computing, warn
 from ..errors import CacheConfigurationError, CacheError, CacheSerializationError
 from ._binding import binder
-from ._compute import Computing, warn
 from ._default import get_cache
 from ._signature import COLLECTS, signatures
-from ._target import functions, look_through, name_of
+from ._target import functions, name_of
 from ._types import CacheInfo
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from .._callables import is_coroutine_function
 from ..errors import CacheError
 from ._default import get_cache
 from ._site import Identity
-from ._target import MAIN, is_coroutine_function
+from ._target import MAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable

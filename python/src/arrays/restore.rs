@@ -17,7 +17,6 @@ use super::index::Index;
 use super::memory::{MappedBuffer, fresh_bytes};
 use super::meta::{Masked, Meta};
 use super::names::Numpy;
-#[cfg(target_os = "linux")]
 use super::pool;
 use crate::errors::{IntoPyResult, to_py};
 use crate::numpy_api;
@@ -32,7 +31,6 @@ fn fresh<'py>(
     let dtype = dtype::restore(numpy, py, header, meta)?;
     let shape = PyTuple::new(py, &header.shape)?;
     let empty = || numpy.empty.bind(py).call1((shape, dtype, order_name(header.order)));
-    #[cfg(target_os = "linux")]
     if header.nbytes() >= pool::FROM {
         return Ok(pool::with(py, empty)?.cast_into()?);
     }

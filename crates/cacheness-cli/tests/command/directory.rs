@@ -134,7 +134,6 @@ fn put_tells_the_directory_from_the_file() {
     assert_eq!(place.run(&["ls", "new", "-q"]).done().out.lines().count(), 3);
 }
 
-#[cfg(unix)]
 #[test]
 fn directories_have_any_name() {
     use std::os::unix::ffi::OsStrExt;

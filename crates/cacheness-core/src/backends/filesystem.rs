@@ -111,15 +111,12 @@ impl fmt::Debug for FilesystemBlobs {
 
 /// Asks for the room of a large file in one go: writing it takes a tenth less time. Its size is still what is written.
 fn reserve(file: &File, size: u64) {
-    #[cfg(target_os = "linux")]
     if size >= RESERVED
         && let Err(error) = rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, size)
     {
         // Not every file system can. Where there is no room, writing will say so.
         log::debug!("no room is reserved for a blob of {size} bytes: {error}");
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (file, size);
 }
 
 impl Shared {

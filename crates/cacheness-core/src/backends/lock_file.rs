@@ -332,7 +332,6 @@ mod system {
         let _ = set(descriptor, 0, TO_THE_END, libc::F_UNLCK as _);
     }
 
-    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     fn set(descriptor: i32, offset: i64, length: i64, kind: libc::c_short) -> io::Result<()> {
         // SAFETY: `flock` is plain data for which all zeros are a value: `l_pid` must be zero, the rest is set below.
         let mut lock: libc::flock = unsafe { std::mem::zeroed() };
@@ -350,11 +349,6 @@ mod system {
                 return Err(error);
             }
         }
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-    fn set(_descriptor: i32, _offset: i64, _length: i64, _kind: libc::c_short) -> io::Result<()> {
-        Err(io::Error::from(io::ErrorKind::Unsupported))
     }
 }
 

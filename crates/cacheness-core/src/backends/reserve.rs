@@ -51,23 +51,16 @@ impl Reserve {
     fn create(&self) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
-        #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         options.open(&self.path)
     }
 }
 
-#[cfg(target_os = "linux")]
 fn set_aside(file: &File) -> io::Result<()> {
     Ok(rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, BYTES)?)
 }
 
-#[cfg(not(target_os = "linux"))]
-fn set_aside(_file: &File) -> io::Result<()> {
-    Err(io::Error::from(io::ErrorKind::Unsupported))
-}
-
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

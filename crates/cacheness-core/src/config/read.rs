@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::CacheConfig;
+use super::backend::{masked, masked_text};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The minimum similarity of two names for one to be suggested for the other.
@@ -12,7 +13,8 @@ const ALIKE: f64 = 0.8;
 
 /// The name in `known` that is most similar to `name`, if any. For short names, one that differs in a letter or has two of
 /// them exchanged; else the shortest that contains it, as `default_ttl_seconds` contains `ttl`.
-pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let (name, known) = (name.to_lowercase(), known.collect::<Vec<_>>());
     let has_parts = |candidate: &&str| name.split('_').all(|part| candidate.split('_').any(|one| one == part));
     let part_of = known.iter().copied().filter(has_parts).min_by_key(|candidate| candidate.len());
@@ -143,10 +145,14 @@ fn wrong_value(given: &Map<String, Value>, sections: &[&str]) -> Option<Error> {
         }
         let error = CacheConfig::deserialize(alone(value.clone())).err()?.to_string();
         let place = if sections.is_empty() { String::new() } else { format!(" in {}", sections.join(".")) };
-        let what = Error::new(ErrorKind::InvalidInput, format!("{name}{place} is {value}"));
+        let shown = masked(name, value);
+        let what = Error::new(ErrorKind::InvalidInput, format!("{name}{place} is {shown}"));
         Some(match expected(&error, value) {
             Some(hint) => what.with_hint(hint),
-            None => Error::new(ErrorKind::InvalidInput, format!("{name}{place} is {value}: {error}")),
+            None => {
+                let error = masked_text(&error, "***");
+                Error::new(ErrorKind::InvalidInput, format!("{name}{place} is {shown}: {error}"))
+            }
         })
     })
 }
@@ -174,10 +180,11 @@ fn expected(error: &str, value: &Value) -> Option<String> {
     })
 }
 
-/// Finds unknown options; the defaults have every option.
+/// Finds unknown options; the defaults have every option. A section without options there takes any.
 fn refuse_unknown(given: &Map<String, Value>, known: &Map<String, Value>, section: &str) -> Result<()> {
     for (name, value) in given {
         match (value, known.get(name)) {
+            (Value::Object(_), Some(Value::Object(known))) if known.is_empty() => {}
             (Value::Object(given), Some(Value::Object(known))) => {
                 let section = if section.is_empty() { name.clone() } else { format!("{section}.{name}") };
                 refuse_unknown(given, known, &section)?;

@@ -17,7 +17,7 @@ use arrow::datatypes::{ArrowNativeType, DataType, Field, FieldRef, Fields, Inter
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::digest::Hasher;
-use crate::key::encoder::push_varint;
+use crate::key::varint::push_varint;
 
 #[cfg(target_endian = "big")]
 compile_error!("column digests are defined over little-endian values, and arrow keeps them in native order");

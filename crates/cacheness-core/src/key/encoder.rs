@@ -2,6 +2,7 @@
 
 use crate::config::SerializationConfig;
 use crate::error::{Error, ErrorKind, Result};
+use crate::key::varint::push_varint;
 use crate::key::{Segment, digest, tag};
 
 /// A kind of collection.
@@ -500,14 +501,6 @@ impl KeyEncoder {
         let bits = if value.is_nan() { 0x7ff8_0000_0000_0000 } else { value.to_bits() };
         self.out.extend_from_slice(&bits.to_be_bytes());
     }
-}
-
-pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push((value & 0x7f) as u8);
 }
 
 fn refused(sentence: String) -> Error {

@@ -43,6 +43,7 @@ mod place;
 mod render;
 pub(crate) mod tag;
 mod to_key;
+mod varint;
 mod whole;
 
 #[cfg(feature = "arrow")]

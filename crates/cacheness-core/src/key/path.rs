@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::digest::Hasher;
-use crate::key::encoder::push_varint;
+use crate::key::varint::push_varint;
 use crate::parallel;
 
 /// What a path leads to.

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{KEY_SIZE, Key};
@@ -13,13 +14,9 @@ pub(super) const MOST: usize = 64;
 /// Options to open the file at `path` so that a link or a pipe in its place does no harm.
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        // Without NONBLOCK, opening a pipe would block.
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.custom_flags(i32::try_from(flags.bits()).expect("flags of open(2)")).mode(0o600);
-    }
+    // Without NONBLOCK, opening a pipe would block.
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    options.custom_flags(i32::try_from(flags.bits()).expect("flags of open(2)")).mode(0o600);
     options
 }
 
@@ -57,16 +54,11 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<Key>>> {
 }
 
 /// Warns if others can read the keys.
-#[cfg(unix)]
 pub(super) fn warn_if_readable_by_others(path: &Path) {
-    use std::os::unix::fs::MetadataExt;
     if path.symlink_metadata().is_ok_and(|m| m.mode() & 0o077 != 0) {
         log::warn!("other users can read the signing key {}: chmod 600 it", path.display());
     }
 }
-
-#[cfg(not(unix))]
-pub(super) fn warn_if_readable_by_others(_path: &Path) {}
 
 #[derive(PartialEq)]
 pub(super) enum Overwrite {

@@ -1,7 +1,6 @@
-//! Handlers: which Rust value is stored in which format.
+//! Which Rust value is stored in which format.
 //!
-//! A [`Handler`] turns one kind of value into an [`Encoded`] payload and back, and knows one storage format. [`Storable`]
-//! and [`Loadable`] are a type's choice of a handler, so that `cache.put(&value, …)` and `cache.get::<T>(…)` need none:
+//! [`Storable`] turns a value into an [`Encoded`] payload, [`Loadable`] turns a payload back into a value:
 //!
 //! | put | get | format |
 //! |---|---|---|
@@ -12,6 +11,8 @@
 //! | `ndarray` arrays and views (feature `ndarray`) | `ndarray::Array<A, D>` | Blosc2 or `.npy` |
 //! | `arrow::RecordBatch` (feature `arrow`) | `arrow::RecordBatch` | Parquet or Arrow IPC |
 //! | `Arc`, `Rc`, `Cow` of any of these | the same | that of what is inside |
+//!
+//! A type of your own in a format of your own implements both, as the guide shows (`docs/guide.md`).
 //!
 //! [`AsStorable`] is what `put` asks for: one of these, or a reference to it.
 
@@ -30,40 +31,6 @@ use crate::payload::{Encoded, Stored};
 pub use plain::{MAX_DECOMPRESSED, PLAIN_HANDLER, Plain, Serde, SerdeType, decode_plain, encode_plain, plain_bytes};
 pub use pointers::{AsStorable, Behind, Itself};
 
-/// Stores one kind of value in one format.
-///
-/// Implement it for formats of your own and pass it to `put_with_handler` and `get_with_handler`.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a handler",
-    note = "implement `cacheness::Handler` for it, or `put` the value without one"
-)]
-pub trait Handler {
-    /// What it stores.
-    type Value;
-
-    /// The handler's name; it is written into every entry and never changes.
-    fn name(&self) -> &'static str;
-
-    /// Makes `value` ready to be stored. [`Handler::format`] gives the format of most handlers.
-    fn encode<'a>(&self, value: &'a Self::Value, config: &CompressionConfig) -> Result<Encoded<'a>>;
-
-    /// Reads a value back. Whatever `stored` hands out has been verified.
-    fn decode(&self, stored: Stored) -> Result<Self::Value>;
-
-    /// A format of this handler's: `storage_format` names the file format, `data_type` the kind of value.
-    fn format(&self, storage_format: &'static str, data_type: &'static str) -> Format {
-        Format {
-            handler: Name::Borrowed(self.name()),
-            data_type: Name::Borrowed(data_type),
-            storage_format: Name::Borrowed(storage_format),
-            compression: Name::Borrowed("none"),
-            object_type: rust_type::<Self::Value>(),
-            handler_meta: Vec::new(),
-            raw_size: None,
-        }
-    }
-}
-
 /// The name of `T` as entries record it: `rust:` and the type's path.
 #[must_use]
 pub fn rust_type<T: ?Sized>() -> Name {
@@ -72,15 +39,14 @@ pub fn rust_type<T: ?Sized>() -> Name {
 
 /// A type that knows how it is stored: what `put` takes, and takes references to.
 ///
-/// Serde types are storable once they are [`Plain`]. Anything else implements this trait, and [`Loadable`] for the way back,
-/// or uses a [`Handler`].
+/// Serde types are storable once they are [`Plain`]. Anything else implements this trait, and [`Loadable`] for the way back.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be stored in a cache",
     note = "a type of your own: `#[derive(cacheness::Plain)]` beside serde's `Serialize` and `Deserialize`",
     note = "a type of another crate that serde can write, or one with borrowed parts: wrap the value, `cacheness::Serde(value)`",
     note = "arrays are those of `cacheness::ndarray`, of numbers or `bool`, and tables those of `cacheness::arrow`; another version \
             of these crates has other types",
-    note = "anything else: a handler of your own, `Cache::put_with_handler`"
+    note = "a format of your own: implement `cacheness::Storable`, and `cacheness::Loadable` to read it back"
 )]
 pub trait Storable {
     /// Makes the value ready to be stored.
@@ -99,7 +65,7 @@ pub trait Storable {
     note = "a type of another crate that serde can read: `cacheness::Serde<{Self}>`",
     note = "arrays are those of `cacheness::ndarray`, of numbers or `bool`, and tables those of `cacheness::arrow`; another version \
             of these crates has other types",
-    note = "anything else: a handler of your own, `Cache::get_with_handler`"
+    note = "a format of your own: implement `cacheness::Loadable`, and `cacheness::Storable` to write it"
 )]
 pub trait Loadable: Sized {
     /// Reads a value back.
@@ -127,6 +93,6 @@ pub fn expect_format(stored: &Stored, wanted: &[&str]) -> Result<()> {
         "b2nd" | "npy" => error.with_hint("read it as an ndarray::Array"),
         "parquet" | "arrow" => error.with_hint("read it as an arrow RecordBatch"),
         "msgpack" => error.with_hint("read it as a serde type"),
-        _ => error.with_hint("read it with the handler that wrote it"),
+        _ => error.with_hint("read it as the type that wrote it"),
     })
 }

@@ -19,7 +19,7 @@ use crate::payload::{Encoded, Stored};
     note = "a type of another crate that serde can write, or one with borrowed parts: wrap the value, `cacheness::Serde(value)`",
     note = "arrays are those of `cacheness::ndarray`, of numbers or `bool`, and tables those of `cacheness::arrow`; another version \
             of these crates has other types",
-    note = "anything else: a handler of your own, `Cache::put_with_handler`"
+    note = "a format of your own: implement `cacheness::Storable`, and `cacheness::Loadable` to read it back"
 )]
 pub trait AsStorable<How> {
     /// What is stored.

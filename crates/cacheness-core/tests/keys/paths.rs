@@ -75,7 +75,6 @@ fn a_directory_is_its_files_and_their_names() {
     assert_eq!(hash_path(make(&[]).path()).unwrap(), digest::blake3(b""));
 }
 
-#[cfg(unix)]
 #[test]
 fn links_and_special_files() {
     use std::os::unix::fs::symlink;

@@ -10,7 +10,8 @@ use cacheness_core::config::{CacheConfig, Codec, Durability, EvictionPolicy, Sto
 use cacheness_core::{Error, ErrorKind, Result};
 
 use super::Cache;
-use crate::directory::{OpenMode, Place, open_store};
+use crate::open::open_store;
+use crate::place::{OpenMode, Place};
 
 /// Opens a [`Cache`] with options.
 ///
@@ -217,7 +218,7 @@ impl CacheBuilder {
         self
     }
 
-    /// Keeps the entries of a new directory in this [metadata backend](crate::METADATA_BACKENDS): `sqlite`, the default, or
+    /// Keeps the entries of a new directory in this [metadata backend](crate::registry::metadata_backends): `sqlite`, the default, or
     /// `json`. A directory that is there says itself which it has.
     ///
     /// [`open`](Self::open) fails with `InvalidInput` if there is no such backend, or the directory has another one.
@@ -257,7 +258,7 @@ impl CacheBuilder {
     /// - `ReadOnly`: the directory must be made and cannot be.
     /// - `Metadata`, `Storage`, `Signature`: what is there cannot be read.
     pub fn open(self) -> Result<Cache> {
-        Ok(Cache { engine: Arc::new(self.open_engine()?), place: Arc::new(self.place) })
+        Ok(Cache { engine: Arc::new(self.open_engine()?), place: Some(Arc::new(self.place)) })
     }
 
     pub(crate) fn open_engine(&self) -> Result<CacheEngine> {

@@ -170,7 +170,7 @@ fn a_database_may_lie_elsewhere_and_belongs_to_one_store() {
     let (store, database) = (dir.path().join("store"), dir.path().join("fast/x.db"));
     let opened = |store: &Path, url: Option<&Path>| {
         let mut config = CacheConfig::default();
-        config.store.database_url = url.map(|path| path.to_str().unwrap().to_owned());
+        config.store.database_url = url.map(|path| path.to_str().unwrap().into());
         Cache::builder().directory(store).config(config).open()
     };
     opened(&store, Some(&database)).unwrap().put(&1_i32, params! { x: 1 }).unwrap();

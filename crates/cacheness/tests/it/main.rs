@@ -11,13 +11,9 @@ mod compute;
 mod damage;
 mod derive;
 mod directory;
-#[cfg(target_os = "linux")]
 mod disks;
-#[cfg(target_os = "linux")]
 mod faults;
-#[cfg(target_os = "linux")]
 mod full_disk;
-#[cfg(target_os = "linux")]
 mod hazards;
 mod heads;
 mod json;
@@ -27,17 +23,14 @@ mod many;
 mod matching;
 mod memory;
 mod model;
-#[cfg(target_os = "linux")]
 mod mounts;
 mod newcomer;
 mod outside;
-#[cfg(target_os = "linux")]
 mod pages;
-#[cfg(target_os = "linux")]
 mod power;
 mod processes;
 mod python;
-#[cfg(target_os = "linux")]
+mod registry;
 mod resources;
 mod rotation;
 mod scale;
@@ -61,7 +54,6 @@ fn cache_at(dir: &Path, config: CacheConfig) -> (Cache, Clock) {
 
 /// A directory in memory where there is such a file system: for tests that make thousands, and whose syncs need not reach
 /// a disk.
-#[cfg(target_os = "linux")]
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
@@ -111,7 +103,6 @@ fn noise(seed: u64) -> Vec<u8> {
 }
 
 /// The bytes of `number`, and noise that goes with it, so that the number can be read again.
-#[cfg(target_os = "linux")]
 fn numbered(number: u64, size: usize) -> Vec<u8> {
     let mut bytes = number.to_le_bytes().to_vec();
     bytes.extend(noise_of(number, size));
@@ -119,7 +110,6 @@ fn numbered(number: u64, size: usize) -> Vec<u8> {
 }
 
 /// The number of [`numbered`] bytes.
-#[cfg(target_os = "linux")]
 fn number_of(bytes: &[u8]) -> u64 {
     let number = u64::from_le_bytes(bytes[..8].try_into().unwrap());
     assert_eq!(bytes, numbered(number, bytes.len() - 8), "torn");

@@ -143,3 +143,51 @@ fn generic_functions_put_and_get() {
     assert_eq!(plain(&cache, &[1, 2]), [1, 2]);
     assert_eq!(serde(&cache, &"text".to_owned()), "text");
 }
+
+/// A value in a format of this test's own: the digits of numbers, with a line for each.
+#[derive(Debug, PartialEq)]
+struct Lines(Vec<u32>);
+
+impl Storable for Lines {
+    fn encode(&self, _: &cacheness::CompressionConfig) -> cacheness::Result<cacheness::Encoded<'_>> {
+        let text: String = self.0.iter().map(|number| format!("{number}\n")).collect();
+        Ok(cacheness::Encoded {
+            format: cacheness::Format::new("number_lines", "numbers", "lines", cacheness::rust_type::<Self>()),
+            extension: "txt".into(),
+            payload: cacheness::Payload::Bytes(text.into_bytes().into()),
+        })
+    }
+}
+
+impl Loadable for Lines {
+    fn decode(stored: cacheness::Stored) -> cacheness::Result<Self> {
+        cacheness::expect_format(&stored, &["lines"])?;
+        let undecodable = stored.undecodable("a line is no number");
+        let bytes = stored.into_bytes()?;
+        let numbers = std::str::from_utf8(&bytes).ok().map(|text| text.lines().map(str::parse).collect());
+        numbers.and_then(Result::ok).map(Self).ok_or(undecodable)
+    }
+}
+
+#[test]
+fn a_format_of_ones_own_is_stored_and_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (few, many) = (Lines(vec![1, 2]), Lines((0..100_000).collect()));
+    let cache = Cache::open(dir.path()).unwrap();
+    cache.put(&few, params! { x: 1 }).unwrap();
+    cache.put(&many, params! { x: 2 }).unwrap();
+    cache.close().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    assert_eq!(cache.get::<Lines>(params! { x: 1 }).unwrap(), Some(few));
+    assert_eq!(cache.get::<Lines>(params! { x: 2 }).unwrap(), Some(many));
+    assert_eq!(cache.get_or_insert_with(params! { x: 3 }, || Lines(vec![3])).unwrap(), Lines(vec![3]));
+    let listed = cache.get_metadata(params! { x: 2 }).unwrap().unwrap();
+    assert_eq!((listed.handler(), listed.data_type()), ("number_lines", "numbers"));
+    // Neither is read as the other.
+    let error = cache.get::<Vec<u32>>(params! { x: 1 }).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("Lines stored as lines, not as msgpack"), "{error}");
+    assert_eq!(error.hint(), Some("read it as the type that wrote it"));
+    cache.put(&vec![1_u32], params! { x: 4 }).unwrap();
+    assert_eq!(cache.get::<Lines>(params! { x: 4 }).unwrap_err().kind(), ErrorKind::Unsupported);
+}

@@ -13,16 +13,42 @@ pub(super) fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
 }
 
+/// Types without padding: every byte of theirs is initialised. Sealed.
+#[cfg(feature = "ndarray")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an item of an array in a cache",
+    note = "items are `bool`, integers of 8 to 64 bits, `f32` and `f64`; other sequences are plain data: `Vec<{Self}>`"
+)]
+pub trait Plain: Copy + Send + Sync + 'static {}
+
+/// [`Plain`] types for which every pattern of bits is a value. Sealed.
+#[cfg(feature = "ndarray")]
+pub(super) trait AnyBits: Plain {}
+
+#[cfg(feature = "ndarray")]
+macro_rules! numbers {
+    ($($number:ty)*) => {$(
+        impl Plain for $number {}
+        impl AnyBits for $number {}
+    )*};
+}
+
+#[cfg(feature = "ndarray")]
+numbers!(u8 u16 u32 u64 i8 i16 i32 i64 f32 f64);
+
+#[cfg(feature = "ndarray")]
+impl Plain for bool {}
+
 /// The bytes of items without padding.
 #[cfg(feature = "ndarray")]
-pub(super) fn as_bytes<A: super::native::Plain>(items: &[A]) -> &[u8] {
+pub(super) fn as_bytes<A: Plain>(items: &[A]) -> &[u8] {
     // SAFETY: `Plain` types are the primitive numbers and `bool`: every byte of theirs is initialised.
     unsafe { std::slice::from_raw_parts(items.as_ptr().cast(), size_of_val(items)) }
 }
 
 /// The bytes of items for which every pattern of bits is a value.
 #[cfg(feature = "ndarray")]
-pub(super) fn as_bytes_mut<A: super::native::AnyBits>(items: &mut [A]) -> &mut [u8] {
+pub(super) fn as_bytes_mut<A: AnyBits>(items: &mut [A]) -> &mut [u8] {
     // SAFETY: as above, and `AnyBits` types, the primitive numbers, allow every pattern of bits to be stored.
     unsafe { std::slice::from_raw_parts_mut(items.as_mut_ptr().cast(), size_of_val(items)) }
 }
@@ -31,8 +57,7 @@ pub(super) fn as_bytes_mut<A: super::native::AnyBits>(items: &mut [A]) -> &mut [
 mod tests {
     use std::fmt::Debug;
 
-    use super::super::native::{AnyBits, Plain};
-    use super::{as_bytes, as_bytes_mut};
+    use super::{AnyBits, Plain, as_bytes, as_bytes_mut};
 
     fn there_and_back<A: AnyBits + Default + PartialEq + Debug>(items: [A; 3], bytes: &[u8]) {
         // Exactly as large as it must be, so that a byte too many is one of somebody else.

@@ -5,20 +5,11 @@ use std::ops::Range;
 
 use ndarray::{Array, ArrayBase, ArrayD, Data, Dimension, IxDyn, ShapeBuilder};
 
-use super::{ArrayHeader, ArrayReader, ArraySlicer, ArrayView, Order, bad, cast, encode_data};
+use super::cast::{self, Plain};
+use super::{ArrayHeader, ArrayReader, ArraySlicer, ArrayView, Order, bad, encode_data};
 use crate::config::CompressionConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::payload::{Encoded, Stored};
-
-/// Types without padding: every byte of theirs is initialised. Sealed.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be an item of an array in a cache",
-    note = "items are `bool`, integers of 8 to 64 bits, `f32` and `f64`; other sequences are plain data: `Vec<{Self}>`"
-)]
-pub trait Plain: Copy + Send + Sync + 'static {}
-
-/// [`Plain`] types for which every pattern of bits is a value. Sealed.
-pub(super) trait AnyBits: Plain {}
 
 /// An item of an array: the primitive numbers of 8 to 64 bits and `bool`. Sealed.
 #[diagnostic::on_unimplemented(
@@ -37,8 +28,6 @@ pub trait Element: Plain + Sized {
 
 macro_rules! numbers {
     ($($number:ty, $code:literal;)*) => {$(
-        impl Plain for $number {}
-        impl AnyBits for $number {}
         impl Element for $number {
             const CODE: &'static str = $code;
 
@@ -64,7 +53,6 @@ numbers! {
     f32, "f4"; f64, "f8";
 }
 
-impl Plain for bool {}
 impl Element for bool {
     const CODE: &'static str = "b1";
 

@@ -10,15 +10,15 @@ from contextvars import ContextVar
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from .. import _core
-from .._core import CallKey
-from ..errors import CacheConfigurationError, CacheError, CacheSerializationError
-from ._target import is_coroutine_function
+from . import _core
+from ._callables import is_coroutine_function
+from ._core import CallKey
+from .errors import CacheConfigurationError, CacheError, CacheSerializationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..cache import Cache
+    from .cache import Cache
 
 #: The flight of the running code; tasks and ``asyncio.to_thread`` inherit it.
 inside: ContextVar[_core.Flight | None] = ContextVar("cacheness_flight", default=None)
@@ -30,7 +30,7 @@ _read_only: weakref.WeakSet[Cache] = weakref.WeakSet()
 
 def warn(message: str, *args: object) -> None:
     """Logs a warning to the package's logger, which is loaded when a function is decorated, or a cache opened."""
-    from .._log import logger
+    from ._log import logger
 
     logger.warning(message, *args)
 
@@ -59,7 +59,7 @@ class Computing:
     def log_call(self, key: CallKey, what: str, *numbers: float) -> None:
         """Logs the outcome of a call, if requested."""
         if self._verbose:
-            from .._log import logger
+            from ._log import logger
 
             logger.info(f"%s: {what}", key.call, *numbers)
 

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{ErrorKind as IoKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use cacheness_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{DATABASE, JSON_FILE};
-use crate::database::Database;
+use crate::place::{OpenMode, prepare_directory};
+use crate::registry::metadata_by_file;
 
 /// The version of the directory's format that this release writes, and the newest it reads.
 pub const FORMAT: u32 = 1;
@@ -25,26 +26,78 @@ const NAMED: usize = 3;
 
 /// The file that makes a directory a store: its format and the backends in use.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Manifest {
-    pub(super) format: u32,
+pub(crate) struct Manifest {
+    pub(crate) format: u32,
     #[serde(default)]
-    pub(super) written_by: String,
-    #[serde(default)]
-    pub(super) metadata: Backend,
-    #[serde(default)]
-    pub(super) blobs: Backend,
-    /// Where the database is, if not here.
+    pub(crate) written_by: String,
+    /// 32 hexadecimal digits, if data lies outside of the directory: it has the same id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) database: Option<Database>,
+    pub(crate) id: Option<String>,
+    #[serde(default)]
+    pub(crate) metadata: Recorded,
+    #[serde(default)]
+    pub(crate) blobs: Recorded,
 }
 
+/// A backend.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Backend {
-    pub(super) backend: String,
+pub(crate) struct Recorded {
+    /// Its name.
+    pub(crate) backend: String,
+    /// Where its data is, if not in the directory: an absolute path, or a URL without secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) location: Option<String>,
+}
+
+impl Manifest {
+    /// The manifest of a new store.
+    pub(crate) fn new(metadata: Recorded, blobs: Recorded) -> Result<Self> {
+        let elsewhere = metadata.location.is_some() || blobs.location.is_some();
+        Ok(Self {
+            format: FORMAT,
+            written_by: env!("CARGO_PKG_VERSION").into(),
+            id: elsewhere.then(new_id).transpose()?,
+            metadata,
+            blobs,
+        })
+    }
+}
+
+fn new_id() -> Result<String> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id)
+        .map_err(|e| Error::new(ErrorKind::Storage, format!("the system gives no random bytes: {e}")))?;
+    Ok(id.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What a store's directory says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Description {
+    /// The version of the directory's format.
+    pub format: u32,
+    /// The release that made the directory.
+    pub written_by: String,
+    /// The metadata backend.
+    pub metadata_backend: String,
+    /// The blob backend.
+    pub blob_backend: String,
+}
+
+/// Reads what the directory at `path` says of itself, without opening the store.
+///
+/// # Errors
+/// - `NotAStore`: there is no store.
+/// - `NewerFormat`: a newer release wrote it.
+pub fn describe(path: impl AsRef<Path>) -> Result<Description> {
+    let path = path.as_ref();
+    prepare_directory(path, OpenMode::ReadOnly)?;
+    let Manifest { format, written_by, metadata, blobs, .. } = read(path)?.ok_or_else(|| no_store(path))?;
+    Ok(Description { format, written_by, metadata_backend: metadata.backend, blob_backend: blobs.backend })
 }
 
 /// Reads the manifest; `None` where there is none.
-pub(super) fn read(root: &Path) -> Result<Option<Manifest>> {
+pub(crate) fn read(root: &Path) -> Result<Option<Manifest>> {
     let path = root.join(MANIFEST);
     let Some(text) = read_text(&path)? else { return Ok(None) };
     // The version is read by itself first: a newer format may have changed everything else.
@@ -77,15 +130,8 @@ pub(super) fn read(root: &Path) -> Result<Option<Manifest>> {
     toml::from_str(&text).map(Some).map_err(damaged)
 }
 
-/// Makes the directory a store, unless another process has been faster.
-pub(super) fn write(root: &Path, metadata: &str, database: Option<Database>) -> Result<Manifest> {
-    let manifest = Manifest {
-        format: FORMAT,
-        written_by: env!("CARGO_PKG_VERSION").into(),
-        metadata: Backend { backend: metadata.into() },
-        blobs: Backend { backend: "filesystem".into() },
-        database,
-    };
+/// Makes the directory a store, unless another process is faster: then its manifest counts.
+pub(crate) fn write(root: &Path, manifest: Manifest) -> Result<Manifest> {
     let failed = |e| Error::io(format_args!("cannot make a store in {}", root.display()), e);
     let body = toml::to_string(&manifest).expect("a manifest is always valid TOML");
     let text = format!("# A cacheness store. This file says how to open it; do not edit it.\n{body}");
@@ -94,18 +140,10 @@ pub(super) fn write(root: &Path, metadata: &str, database: Option<Database>) -> 
     file.as_file().sync_all().map_err(failed)?;
     match file.persist_noclobber(root.join(MANIFEST)) {
         Ok(_) => Ok(manifest),
-        // Another process was faster: what it wrote counts.
         Err(error) if error.error.kind() == IoKind::AlreadyExists => read(root)?
             .ok_or_else(|| Error::new(ErrorKind::NotAStore, format!("{} was removed meanwhile", root.display()))),
         Err(error) => Err(failed(error.error)),
     }
-}
-
-/// The backend of a directory whose manifest was removed, where its file says which it was.
-pub(super) fn backend_by_file(root: &Path) -> Option<&'static str> {
-    [("sqlite", DATABASE), ("json", JSON_FILE)]
-        .into_iter()
-        .find_map(|(name, file)| root.join(file).is_file().then_some(name))
 }
 
 /// The manifest's text: of a regular file that is no link and no longer than a manifest can be, which is not waited for.
@@ -117,12 +155,8 @@ fn read_text(path: &Path) -> Result<Option<String>> {
     };
     let mut options = fs::OpenOptions::new();
     options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.custom_flags(flags.bits().cast_signed());
-    }
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    options.custom_flags(flags.bits().cast_signed());
     let file = match options.open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == IoKind::NotFound => return Ok(None),
@@ -141,9 +175,9 @@ fn read_text(path: &Path) -> Result<Option<String>> {
 }
 
 /// The error of a directory that is no store, and has to be one.
-pub(super) fn no_store(root: &Path) -> Error {
+pub(crate) fn no_store(root: &Path) -> Error {
     let error = |what| Error::new(ErrorKind::NotAStore, format!("{} holds no cacheness store: {what}", root.display()));
-    if backend_by_file(root).is_some() {
+    if metadata_by_file(root).is_some() {
         return error(format!("its file {MANIFEST} is gone"))
             .with_hint("open it as a cache or store that may be made: the file is made again, and nothing is lost");
     }
@@ -154,8 +188,8 @@ pub(super) fn no_store(root: &Path) -> Error {
     }
 }
 
-/// Says so where a store is made among files of somebody else.
-pub(super) fn warn_of_strangers(root: &Path) {
+/// Warns if a store is made among files of other programs.
+pub(crate) fn warn_of_strangers(root: &Path) {
     let found = Strangers::of(root);
     if found.count > 0 {
         log::warn!(

@@ -1,0 +1,94 @@
+//! Where a store is: the directory, made private and durable, or none.
+
+use std::fs;
+use std::io::ErrorKind as IoKind;
+use std::path::{Path, PathBuf};
+
+use cacheness_core::config::BackendUrl;
+use cacheness_core::{Error, ErrorKind, Result};
+
+/// Where a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this directory.
+    Directory(PathBuf),
+    /// In no directory: in memory, so that it ends with the last handle, unless the configuration chooses a registered
+    /// backend that keeps its data elsewhere. The signing key is in memory in any case.
+    Memory,
+}
+
+/// How a directory is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Made if it is not there; opened for reading only where writing is not possible.
+    #[default]
+    CreateOrOpen,
+    /// Must be there.
+    Existing,
+    /// Must be there, and nothing is written.
+    ReadOnly,
+}
+
+/// Makes the directory private, or checks that it is there.
+pub(crate) fn prepare_directory(root: &Path, access: OpenMode) -> Result<()> {
+    match fs::metadata(root) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(Error::new(ErrorKind::NotAStore, format!("{} is not a directory", root.display()))
+            .with_hint("give the path of a directory, or of one to be made")),
+        Err(error) if error.kind() == IoKind::NotFound && access == OpenMode::CreateOrOpen => {
+            let mut builder = fs::DirBuilder::new();
+            builder.recursive(true);
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+            builder.create(root).map_err(|e| Error::io(format_args!("cannot make the directory {}", root.display()), e))
+        }
+        Err(error) if error.kind() == IoKind::NotFound => {
+            Err(Error::new(ErrorKind::NotAStore, format!("there is no directory {}", root.display())))
+        }
+        Err(error) if error.kind() == IoKind::NotADirectory => {
+            Err(Error::new(ErrorKind::NotAStore, format!("{} lies below a file", root.display())).with_source(error))
+        }
+        Err(error) => Err(Error::io(format_args!("cannot open {}", root.display()), error)),
+    }
+}
+
+/// Refuses paths that mean another place to the user: they would become directories with strange names.
+pub(crate) fn refuse_other_places(path: &Path) -> Result<()> {
+    let text = path.to_string_lossy();
+    // A URL may have a password.
+    let shown = BackendUrl::from(&*text);
+    let wrong =
+        |what, hint: &'static str| Err(Error::new(ErrorKind::InvalidInput, format!("{shown} {what}")).with_hint(hint));
+    if text.split_once("://").is_some_and(|(scheme, _)| scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+'))
+    {
+        return wrong("is a URL", "a store is in a directory: give its path");
+    }
+    if text == "~" || text.starts_with("~/") {
+        return wrong("begins with ~, which only a shell knows", "give the whole path");
+    }
+    Ok(())
+}
+
+/// Syncs `root` and the directories above it, so that the names of their files survive a loss of power. Earlier processes may
+/// have promised less, or been killed.
+pub(crate) fn sync_upwards(root: &Path) -> Result<()> {
+    for path in root.ancestors() {
+        let failed = |e| Error::io(format_args!("cannot sync {}", path.display()), e);
+        let directory = match fs::File::open(path) {
+            Ok(directory) => directory,
+            // It was not made by this user.
+            Err(error) if path != root && error.kind() == IoKind::PermissionDenied => break,
+            Err(error) => return Err(failed(error)),
+        };
+        match directory.sync_all() {
+            Ok(()) => {}
+            Err(error) => match error.kind() {
+                // Some file systems' directories cannot be synced, and need not be.
+                IoKind::InvalidInput | IoKind::Unsupported => {}
+                // It has become so without being mounted so, which `access` does not say. Nothing is promised any more.
+                IoKind::ReadOnlyFilesystem => {}
+                _ => return Err(failed(error)),
+            },
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! What a registry knows of a backend: its names, where it may be used, and how it is opened.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use cacheness_core::backend::{BlobBackend, Locks, MetadataBackend};
+use cacheness_core::clock::Clock;
+use cacheness_core::config::{BackendOptions, BackendUrl, Durability, nearest};
+use cacheness_core::{Error, ErrorKind, Result};
+
+/// What a backend is opened with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BackendContext<'a> {
+    /// The directory of the store, which exists; `None` for a store without one.
+    pub directory: Option<&'a Path>,
+    /// Where the backend keeps its data, if the configuration or the directory says so. `Debug` and `Display` hide its
+    /// password.
+    pub url: Option<&'a BackendUrl>,
+    /// The backend's own options.
+    pub options: &'a BackendOptions,
+    /// What a write survives once it has returned.
+    pub durability: Durability,
+    /// Over how many directories or prefixes blobs are to be spread: hexadecimal digits, 0 to 4.
+    pub shard_chars: u8,
+    /// Nothing may be written.
+    pub read_only: bool,
+    /// Where the store takes the time from.
+    pub clock: &'a Clock,
+    /// The id of the store, if some of its data lies outside of the directory. The backend records the id beside such data,
+    /// and fails with `NotAStore` if it finds another id there: data belongs to one store.
+    pub store_id: Option<&'a str>,
+    /// The store is being made: fail with `NotAStore` if there is data at [`url`](Self::url) already.
+    pub creating: bool,
+}
+
+type Open<B> = dyn Fn(&BackendContext<'_>) -> Result<B> + Send + Sync;
+type OpenLocks = dyn Fn(&BackendContext<'_>) -> Result<Arc<dyn Locks>> + Send + Sync;
+type Locate = dyn Fn(&BackendUrl) -> Result<String> + Send + Sync;
+
+/// Where a backend may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// In stores with a directory, and in those without.
+    Anywhere,
+    /// In a directory only.
+    Directory,
+    /// In memory: its data ends with the process, and nothing is written into a directory.
+    Process,
+}
+
+/// Opens backends of one kind.
+pub struct Factory<B> {
+    name: String,
+    schemes: Vec<String>,
+    options: Option<Vec<String>>,
+    file: Option<String>,
+    home: Home,
+    locate: Option<Box<Locate>>,
+    locks: Option<Box<OpenLocks>>,
+    open: Box<Open<B>>,
+}
+
+/// Opens metadata backends.
+pub type MetadataFactory = Factory<Box<dyn MetadataBackend>>;
+
+/// Opens blob backends.
+pub type BlobFactory = Factory<Arc<dyn BlobBackend>>;
+
+impl<B> fmt::Debug for Factory<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Factory").field("name", &self.name).field("schemes", &self.schemes).finish_non_exhaustive()
+    }
+}
+
+impl<B> Factory<B> {
+    /// A backend that configurations and directories call `name`, usable with and without a directory.
+    pub fn new(
+        name: impl Into<String>,
+        open: impl Fn(&BackendContext<'_>) -> Result<B> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            schemes: Vec::new(),
+            options: None,
+            file: None,
+            home: Home::Anywhere,
+            locate: None,
+            locks: None,
+            open: Box::new(open),
+        }
+    }
+
+    /// Is also chosen by URLs with this scheme; may be called several times.
+    #[must_use]
+    pub fn scheme(mut self, scheme: impl Into<String>) -> Self {
+        self.schemes.push(scheme.into());
+        self
+    }
+
+    /// Takes the options of these names only: others are refused before the backend is opened.
+    #[must_use]
+    pub fn options(mut self, names: &[&str]) -> Self {
+        self.options = Some(names.iter().map(|name| (*name).to_owned()).collect());
+        self
+    }
+
+    /// Cannot be used without a directory.
+    #[must_use]
+    pub fn needs_directory(mut self) -> Self {
+        self.home = Home::Directory;
+        self
+    }
+
+    /// Keeps its data in memory: the data ends with the process, and nothing is written into a directory.
+    #[must_use]
+    pub fn in_memory(mut self) -> Self {
+        self.home = Home::Process;
+        self
+    }
+
+    /// Keeps its data in this file of the directory unless there is a URL: a directory that has the file and no manifest is
+    /// a store of this backend.
+    #[must_use]
+    pub fn file(mut self, name: impl Into<String>) -> Self {
+        self.file = Some(name.into());
+        self
+    }
+
+    /// Checks a URL and returns what the directory records of it. By default that is the URL without its secrets.
+    #[must_use]
+    pub fn locate(mut self, locate: impl Fn(&BackendUrl) -> Result<String> + Send + Sync + 'static) -> Self {
+        self.locate = Some(Box::new(locate));
+        self
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn schemes(&self) -> &[String] {
+        &self.schemes
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        self.home
+    }
+
+    /// The file that the backend has in `root`.
+    pub(crate) fn file_in(&self, root: &Path) -> Option<std::path::PathBuf> {
+        self.file.as_ref().map(|name| root.join(name))
+    }
+
+    pub(crate) fn location(&self, url: &BackendUrl) -> Result<String> {
+        self.locate.as_ref().map_or_else(|| Ok(url.without_secrets()), |locate| locate(url))
+    }
+
+    /// Refuses options that the backend does not take; `kind` is `metadata` or `blob`.
+    pub(crate) fn check_options(&self, kind: &str, given: &BackendOptions) -> Result<()> {
+        let Some(known) = &self.options else { return Ok(()) };
+        let Some(name) = given.keys().find(|name| !known.contains(name)) else { return Ok(()) };
+        let what = format!("{kind}_backend_options: {name} is no option of the {kind} backend {:?}", self.name);
+        let hint = match nearest(name, known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None if known.is_empty() => "leave it out: this backend takes none".to_owned(),
+            None => format!("its options are {}", known.join(", ")),
+        };
+        Err(Error::new(ErrorKind::InvalidInput, what).with_hint(hint))
+    }
+
+    pub(crate) fn open(&self, context: &BackendContext<'_>) -> Result<B> {
+        (self.open)(context)
+    }
+}
+
+impl MetadataFactory {
+    /// Has locks of its own between processes, for example in the database. Without, a store with a directory locks a
+    /// file there, and a store without one has no locks between processes.
+    #[must_use]
+    pub fn locks(
+        mut self,
+        open: impl Fn(&BackendContext<'_>) -> Result<Arc<dyn Locks>> + Send + Sync + 'static,
+    ) -> Self {
+        self.locks = Some(Box::new(open));
+        self
+    }
+
+    pub(crate) fn open_locks(&self, context: &BackendContext<'_>) -> Option<Result<Arc<dyn Locks>>> {
+        self.locks.as_ref().map(|open| open(context))
+    }
+}
