@@ -353,7 +353,7 @@ fn a_newer_release_beside_a_running_one() {
     let connection = rusqlite::Connection::open(dir.path().join("cache_metadata.db")).unwrap();
     connection
         .execute_batch(
-            "BEGIN IMMEDIATE; PRAGMA user_version = 3; \
+            "BEGIN IMMEDIATE; PRAGMA user_version = 4; \
              UPDATE cache_info SET value = '9.9.9' WHERE name = 'written_by'; COMMIT",
         )
         .unwrap();
@@ -372,7 +372,7 @@ fn a_newer_release_beside_a_running_one() {
     assert_eq!(store.get::<Vec<u8>>("small").unwrap(), Some(small(1)), "what it understands it still reads");
     let _ = store.close();
     assert_eq!(open_with(dir.path(), "sqlite").unwrap_err().kind(), ErrorKind::NewerFormat);
-    connection.execute_batch("PRAGMA user_version = 2").unwrap();
+    connection.execute_batch("PRAGMA user_version = 3").unwrap();
     drop(connection);
     let store = open(dir.path(), "sqlite");
     assert_eq!(store.get::<Vec<u8>>("small").unwrap(), Some(small(1)));
