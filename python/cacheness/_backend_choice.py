@@ -1,4 +1,4 @@
-"""Which backends a configuration asks for, with which options of theirs, and whether this release has them."""
+"""The backends that a configuration names, their options, and whether this release has them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["BUILTIN_BLOB", "BUILTIN_METADATA", "BackendSection", "choose"]
 #: The metadata backends and the blob backends of this release.
 BUILTIN_METADATA, BUILTIN_BLOB = _core.backends()
 
-#: Backends that configurations may name, and that later releases bring.
+#: Backends of later releases, which configurations may name.
 _LATER = {"metadata": ("postgresql", "postgres", "redis"), "blob": ("s3", "azure", "gcs")}
 _BUILTIN = {"metadata": BUILTIN_METADATA, "blob": BUILTIN_BLOB}
 
@@ -44,7 +44,7 @@ class BackendSection(Options):
             return given, flat
         backend = given.get(cls._backend)
         for name in others:
-            # What a backend takes that is not of this release, only that backend knows.
+            # Only a backend of a later release knows its options.
             if name not in cls._of_backends and _is_builtin(cls._backend, backend):
                 cls._own(name)
         inside = given.get(cls._backend_options, {})
@@ -74,7 +74,7 @@ def _is_builtin(option: str, backend: Any) -> bool:
 
 
 def choose(metadata: Any, blob: Any, place: str) -> None:
-    """Makes both sections name backends of this release, as the engine knows them.
+    """Resolves both sections to backends of this release, under the engine's names.
 
     Args:
         metadata: the section of the metadata backend; its ``backend`` becomes ``None`` for the one of the directory.
@@ -82,7 +82,7 @@ def choose(metadata: Any, blob: Any, place: str) -> None:
         place: the directory of the store.
 
     Raises:
-        CacheConfigurationError: there is no such backend, or it has no such options.
+        CacheConfigurationError: the backend does not exist, or does not have these options.
         CacheUnsupportedError: this release cannot use it.
     """
     for kind, section in (("metadata", metadata), ("blob", blob)):

@@ -220,7 +220,7 @@ class Management(Queries):
         return _core.delete_where(self, filter_fn, True)
 
     def delete_by_prefix(self, /, **prefixes: str) -> int:
-        """Removes all entries whose texts under these names have these prefixes.
+        """Removes all entries whose strings under these names have these prefixes.
 
         Args:
             prefixes: names, looked up as in :meth:`delete_matching`, and prefixes, all of which must match.
@@ -230,7 +230,7 @@ class Management(Queries):
             The number of removed entries.
 
         Raises:
-            TypeError: no prefixes, or one that is not a text.
+            TypeError: no prefixes, or one that is not a string.
         """
         _refuse_empty(prefixes)
         for name, prefix in prefixes.items():

@@ -95,7 +95,7 @@ def load_objects(spec: dict[str, Any], column: Any) -> np.ndarray:
     if spec["of"] in ("str", "bytes"):
         texts: np.ndarray | None = column.objects(missing)
         if texts is None:
-            raise CacheSerializationError("a column of texts has another type")
+            raise CacheSerializationError("a column of strings has another type")
         return texts
     array = pa.chunked_array(column)
     values = np.empty(len(array), dtype=object)

@@ -204,5 +204,5 @@ def test_a_description_that_lies_about_texts_is_an_error():
     meta, payload = _core.table_dumps(frame, '{"dataframe_format": "arrow", "parquet_compression": "none"}')
     lie = payload.replace(b'"of":"str","missing":null,"column":1', b'"of":"str","missing":null,"column":0')
     assert lie != payload
-    with pytest.raises(CacheSerializationError, match="a column of texts has another type"):
+    with pytest.raises(CacheSerializationError, match="a column of strings has another type"):
         _core.table_loads(meta, lie)

@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Stats(Stats),
     /// Print plain data as JSON, or write any value to a file.
     ///
-    /// Without -o, print plain data (numbers, texts, lists, maps, …) as JSON. With -o, write bytes and texts unchanged,
+    /// Without -o, print plain data (numbers, strings, lists, maps, …) as JSON. With -o, write bytes and strings unchanged,
     /// other plain data as JSON, and arrays, tables and pickles as the stored file: .npy, .b2nd, .parquet, .arrow, .pkl.
     /// A pickle is never decoded.
     ///
@@ -50,12 +50,12 @@ pub(crate) enum Command {
     Get(Get),
     /// Store a file under parameters, or under a name, and print the key.
     ///
-    /// The value is the file's bytes, with --text a text, with --json the parsed JSON value. The key is the same as that
+    /// The value is the file's bytes, with --text a string, with --json the parsed JSON value. The key is the same as that
     /// of cache.put(value, k=v, …) in Python and cache.put(&value, params! { k: v }) in Rust. An entry with the same key is
     /// replaced. No other entry is removed: the limits of a cache do not apply here.
     ///
-    /// Parameters have types: fold=3 is an integer, rate=0.1 a float, shuffle=true a boolean, best=null null,
-    /// layers=[64,32] a list. Anything else is a text, and so is anything in quotes: version='"3"'.
+    /// Parameters have types: fold=3 is an integer, rate=0.1 a float, shuffle=true a boolean, best=null the null value,
+    /// layers=[64,32] a list. Anything else is a string, and so is anything in quotes: version='"3"'.
     #[command(after_long_help = examples::PUT)]
     Put(Put),
     /// Remove entries by their keys, or all entries that filters select.
@@ -224,7 +224,7 @@ pub(crate) struct Put {
     /// Parse the file as JSON and store the value.
     #[arg(long, conflicts_with = "text")]
     pub(crate) json: bool,
-    /// Store the file as a text; it must be UTF-8.
+    /// Store the file as a string; it must be UTF-8.
     #[arg(long)]
     pub(crate) text: bool,
     /// A metadata field, as stage=prod; may be given several times.

@@ -137,7 +137,7 @@ impl Serialize for Json<'_> {
     }
 }
 
-/// A key of a map: a text unchanged, anything else as its JSON.
+/// A key of a map: a string unchanged, anything else as its JSON.
 fn text(key: &Value) -> serde_json::Result<String> {
     let json = serde_json::to_string(&Json(key))?;
     Ok(serde_json::from_str(&json).unwrap_or(json))

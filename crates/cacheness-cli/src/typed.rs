@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::json;
 
 /// Parses a value. Integers are decimal digits without a plus sign or leading zeros. Floats, lists, maps, `true`, `false`,
-/// `null` and texts in double quotes are parsed as JSON. Anything else is a text, taken literally.
+/// `null` and strings in double quotes are parsed as JSON. Anything else is a string, taken literally.
 fn typed(text: &str) -> std::result::Result<plain::Value, String> {
     match json::parse(text) {
         Ok(value) => match json::name_given_twice(&value) {
@@ -20,7 +20,7 @@ fn typed(text: &str) -> std::result::Result<plain::Value, String> {
             None => Ok(value),
         },
         // `1e999` is not a JSON number; it does not become infinity either.
-        Err(error) if text.starts_with('"') => Err(format!("{text} is not a valid quoted text: {error}")),
+        Err(error) if text.starts_with('"') => Err(format!("{text} is not a valid quoted string: {error}")),
         Err(_) => Ok(plain::Value::Str(text.to_owned())),
     }
 }
@@ -75,7 +75,7 @@ impl<'a> ToKey for Typed<'a> {
             Value::Map(pairs) => {
                 let named = |(name, value): &'a (Value, Value)| match name {
                     Value::Str(name) => Some((name.as_str(), Self(value))),
-                    _ => None, // names in JSON are texts
+                    _ => None, // names in JSON are strings
                 };
                 pairs.iter().filter_map(named).collect::<BTreeMap<_, _>>().encode(encoder)
             }
@@ -98,7 +98,7 @@ impl FromStr for Field {
     fn from_str(argument: &str) -> std::result::Result<Self, String> {
         let (name, value) = split(argument)?;
         let value = metadata(&value).ok_or_else(|| {
-            format!("{argument} has an integer that does not fit 64 bits; put it in quotes to make it a text")
+            format!("{argument} has an integer that does not fit 64 bits; put it in quotes to make it a string")
         })?;
         Ok(Self { name, value })
     }
@@ -150,7 +150,7 @@ impl FromStr for Condition {
         }
         let (name, value) = split(argument)?;
         if argument[name.len()..].starts_with("==") {
-            return Err(format!("use a single =; put a text that begins with = in quotes: {name}='\"=…\"'"));
+            return Err(format!("use a single =; put a string that begins with = in quotes: {name}='\"=…\"'"));
         }
         let operator = match &value {
             plain::Value::Map(pairs) => pairs.iter().find_map(|(name, _)| name.as_str().filter(|n| n.starts_with('$'))),

@@ -22,6 +22,9 @@ fn cache(read: cacheness::Result<CacheConfig>) {
     match read {
         Ok(config) => {
             config.check().expect("what was read has been checked");
+            if let Err(error) = cacheness::registry::check_url(&config.store) {
+                super::refused(&error, &[ErrorKind::InvalidInput, ErrorKind::Unsupported]);
+            }
             let text = serde_json::to_string(&config).expect("a configuration is JSON");
             let again = CacheConfig::read(&mut serde_json::Deserializer::from_str(&text)).expect("its own JSON");
             assert_eq!(again, config);

@@ -41,10 +41,10 @@ static SMALL: Mutex<Kept> = Mutex::new(Kept { blocks: Vec::new(), max_bytes: 16 
 static HUGE: Mutex<Kept> = Mutex::new(Kept { blocks: Vec::new(), max_bytes: 256 << 20, max_blocks: 4 });
 
 impl Kept {
-    /// The block that fits best, and does not waste more than half of what is asked for.
+    /// The best fitting block that does not waste more than half of the requested size.
     fn take(&mut self, length: usize) -> Option<Block> {
         let fits = |block: &Block| block.length >= length && block.length - length <= length / 2;
-        // Of equals the one that was used last.
+        // Of equal ones, the most recently used one.
         let best = (0..self.blocks.len()).rev().filter(|&i| fits(&self.blocks[i]));
         let best = best.min_by_key(|&i| self.blocks[i].length)?;
         Some(self.blocks.remove(best))
@@ -62,7 +62,7 @@ impl Kept {
 }
 
 impl Block {
-    /// A block for `size` bytes, of any content; `None` where there is no memory.
+    /// A block for `size` bytes, with any content; `None` if there is no memory.
     fn get(size: usize) -> Option<Self> {
         let length = size.checked_add(HEADER)?;
         let length = length.checked_next_multiple_of(if length < LARGE { STEP } else { HUGE_PAGE })?;
@@ -89,7 +89,7 @@ impl Block {
         Some(block)
     }
 
-    /// Keeps the block for the next one who asks, or gives it back to the system.
+    /// Keeps the block for reuse, or returns it to the system.
     fn give_back(self) {
         if let Some(mut kept) = kept(self.length).try_lock()
             && self.length <= kept.max_bytes
@@ -109,7 +109,7 @@ impl Block {
         }
     }
 
-    /// Notes the length in front of the items and returns where those begin.
+    /// Writes the length in front of the items and returns the address of the items.
     fn into_items(self) -> *mut c_void {
         // SAFETY: the block is longer than its header, and aligned to pages.
         unsafe {
@@ -129,7 +129,7 @@ impl Block {
     }
 }
 
-/// Miri takes no advice. What is marked as free is lost at once here, and may not be read before it is written to.
+/// Miri does not support advice. Memory marked as free is lost at once here, and must not be read before it is written.
 ///
 /// # Safety
 /// As for the real one; there are no references to the memory marked as free.

@@ -1,4 +1,4 @@
-//! Dtypes as text, and back: only those that come back the same.
+//! Dtypes as text, and back: only dtypes that come back the same.
 
 use cacheness_core::formats::array::{ArrayHeader, itemsize_of};
 use cacheness_core::{Error, ErrorKind};
@@ -10,7 +10,7 @@ use super::meta::Meta;
 use super::names::Numpy;
 use crate::errors::{IntoPyResult, to_py};
 
-/// A dtype as the engine writes it, and what must be known besides.
+/// A dtype in the engine's notation, and its further properties.
 pub(super) struct Described {
     pub(super) text: String,
     pub(super) itemsize: usize,
@@ -33,12 +33,12 @@ pub(super) fn describe(numpy: &Numpy, dtype: &Bound<'_, PyArrayDescr>) -> PyResu
     } else {
         dtype.getattr("str")?.str()?
     };
-    // Names with lone surrogates are no text.
+    // Names with lone surrogates are not valid Unicode.
     let Ok(text) = text.to_str().map(str::to_owned) else { return Ok(None) };
     if itemsize_of(&text).ok() != Some(itemsize) {
         return Ok(None);
     }
-    // The common numbers are what their text says.
+    // The text of the common number types is complete.
     if !structured && matches!(dtype.num(), 0..=4 | 11 | 12 | 14 | 15 | 21..=23) {
         return Ok(Some(Described { text, itemsize, char: None, aligned: false }));
     }
@@ -121,7 +121,7 @@ fn build<'py>(
     Ok(numpy.dtype.bind(py).call((spec,), Some(&options))?.cast_into()?)
 }
 
-/// Whether two dtypes are equal in every respect that a program can see; NumPy's `==` looks past some of them.
+/// Whether two dtypes are equal in every visible respect; NumPy's `==` ignores some.
 fn same(numpy: &Numpy, left: &Bound<'_, PyArrayDescr>, right: &Bound<'_, PyArrayDescr>) -> PyResult<bool> {
     let py = left.py();
     let alike = left.num() == right.num()

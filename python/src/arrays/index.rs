@@ -1,4 +1,4 @@
-//! What goes between the brackets of a partial read.
+//! The index of a partial read.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyInt, PySlice, PySliceMethods, PyTuple};
 
-/// An index, taken apart into the box to be read and what remains to be done with it.
+/// An index, split into the box to read and the index to apply to the box.
 pub(super) struct Index<'py> {
     /// The items to read along each dimension.
     pub(super) ranges: Vec<Range<u64>>,
@@ -94,7 +94,7 @@ impl<'py> Index<'py> {
             identity = false;
             inside.push(0u8.into_pyobject(py)?.into_any());
         }
-        // With an ellipsis NumPy gives an array of no dimensions where it would give a scalar.
+        // With an ellipsis NumPy returns an array of no dimensions instead of a scalar.
         if dots == 1 {
             inside.push(py.Ellipsis().into_bound(py));
         }

@@ -1,7 +1,7 @@
-//! The memory of NumPy arrays as slices, and memory of ours as a NumPy array.
+//! The memory of NumPy arrays as slices, and the engine's memory as a NumPy array.
 //!
-//! An array that is being stored is kept alive and borrowed without the GIL. A Python thread that writes to it meanwhile
-//! changes what is stored, as it would with `numpy.save`.
+//! While an array is stored, it is kept alive and borrowed without the GIL. If a Python thread writes to it meanwhile, the
+//! stored array may contain the change, as with `numpy.save`.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_void};
@@ -26,7 +26,7 @@ unsafe impl Send for Items {}
 unsafe impl Sync for Items {}
 
 impl Items {
-    /// `None` where there are gaps between the items.
+    /// `None` if there are gaps between the items.
     pub(super) fn of(array: &Bound<'_, PyUntypedArray>) -> Option<Self> {
         if !(array.is_c_contiguous() || array.is_fortran_contiguous()) {
             return None;

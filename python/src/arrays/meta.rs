@@ -1,9 +1,9 @@
-//! What the handler of arrays must know besides the payload: JSON in the entry, empty for nearly all arrays.
+//! The metadata of the array handler: JSON in the entry, empty for nearly all arrays.
 
 use cacheness_core::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 
-/// What kind of object an array is part of, or stands for.
+/// The kind of object that an array is part of, or represents.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Meta {
     /// An array scalar, stored as an array of no dimensions.
@@ -19,7 +19,7 @@ pub(super) struct Meta {
 /// How a masked array is laid out: its data, then its mask, then its fill value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Masked {
-    /// Bytes of the parts; 0 for a mask or a fill value that there is not.
+    /// Bytes of the parts; 0 for a missing mask or fill value.
     pub(super) parts: [u64; 3],
     /// Whether the mask is hard.
     pub(super) hard: bool,
@@ -43,7 +43,7 @@ impl Meta {
         if map.is_empty() { Vec::new() } else { Value::Object(map).to_string().into_bytes() }
     }
 
-    /// Parses what [`Meta::to_bytes`] wrote; anything else is refused.
+    /// Parses a result of [`Meta::to_bytes`]; refuses anything else.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
         let mut meta = Self::default();
         if bytes.is_empty() {

@@ -1,4 +1,4 @@
-//! Arrays on their way into a store.
+//! Encoding of arrays.
 
 use std::borrow::Cow;
 
@@ -59,8 +59,8 @@ pub(crate) struct Prepared {
     object_type: Cow<'static, str>,
 }
 
-/// Looks at `value`; `None` if it is not stored as an array: another type, a subclass, a dtype with Python objects or
-/// one that would not come back as it is.
+/// Prepares `value`; `None` if it is not stored as an array: another type, a subclass, a dtype with Python objects or one
+/// that would not come back unchanged.
 ///
 /// The GIL is held; nothing is copied unless the items have gaps between them.
 pub(crate) fn prepare(value: &Bound<'_, PyAny>) -> PyResult<Option<Prepared>> {
@@ -83,7 +83,7 @@ pub(crate) fn prepare(value: &Bound<'_, PyAny>) -> PyResult<Option<Prepared>> {
 fn prepare_scalar(numpy: &Numpy, value: &Bound<'_, PyAny>) -> PyResult<Option<Prepared>> {
     let py = value.py();
     let array = numpy.asarray.bind(py).call1((value,))?;
-    // The array has memory of its own, except that a structured scalar may share that of an array it was taken from.
+    // The array owns its memory, except that a structured scalar may share that of its array.
     let array = array.call_method0("copy")?;
     // Subclasses and strings that end in NUL do not come back.
     let again = array.get_item(())?;
@@ -120,7 +120,7 @@ fn prepare_masked(numpy: &Numpy, value: &Bound<'_, PyAny>) -> PyResult<Option<Pr
         Ok(Part::of(numpy, &numpy.asarray.bind(py).call1((object,))?)?.map(Some))
     };
     let mut fill = value.getattr("_fill_value")?;
-    // The default has a type of its own until another value is set, and comes back by itself.
+    // The default has its own type until another value is set, and is restored automatically.
     if !fill.is_none() && !fill.getattr("dtype")?.eq(value.getattr("dtype")?)? {
         fill = py.None().into_bound(py);
     }
@@ -144,7 +144,7 @@ impl Prepared {
         self.data.items.bytes().len()
     }
 
-    /// Encodes the value; call it without the GIL. What is not compressed is borrowed from the value.
+    /// Encodes the value; call it without the GIL. An uncompressed payload borrows from the value.
     pub(crate) fn encode(&self, config: &CompressionConfig) -> Result<Encoded<'_>> {
         let mut encoded = self.data.encode(config)?;
         let mut meta = self.meta.clone();

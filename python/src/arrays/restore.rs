@@ -1,4 +1,4 @@
-//! Arrays on their way out of a store: into memory that is the caller's own, mapped, or in part.
+//! Decoding of arrays: into memory that the caller owns, mapped, or in part.
 
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ use super::pool;
 use crate::errors::{IntoPyResult, to_py};
 use crate::numpy_api;
 
-/// A new array for what `header` says, its items not set yet.
+/// A new array for `header`, with uninitialised items.
 fn fresh<'py>(
     numpy: &Numpy,
     py: Python<'py>,
@@ -44,7 +44,7 @@ fn order_name(order: Order) -> &'static str {
     }
 }
 
-/// Turns what NumPy says about an unverified header into what is wrong with the payload, if that is damaged.
+/// Replaces NumPy's error about an unverified header by that of the payload, if the payload is damaged.
 fn damage_or(verify: impl FnOnce() -> Result<()>) -> impl FnOnce(PyErr) -> PyErr {
     |error| verify().into_py_result().err().unwrap_or(error)
 }
@@ -74,7 +74,7 @@ fn needed(py: Python<'_>, stored: &Stored) -> PyResult<&'static Numpy> {
     })
 }
 
-/// Decodes a stored array, masked array or array scalar into memory of its own, writable.
+/// Decodes a stored array, masked array or array scalar into its own writable memory.
 pub(crate) fn decode<'py>(py: Python<'py>, stored: Stored) -> PyResult<Bound<'py, PyAny>> {
     let numpy = needed(py, &stored)?;
     let meta = Meta::parse(&stored.format().handler_meta).into_py_result()?;
@@ -126,8 +126,8 @@ fn decode_masked<'py>(
 
 /// Maps a stored array into memory: `mode` is `"r"` (the array cannot be written to) or `"c"` (writes stay private).
 ///
-/// What cannot be mapped, because it is compressed, travels inside the entry or is not a local file, is decoded as
-/// [`decode`] does, and is read-only with `"r"` all the same.
+/// A payload that cannot be mapped, because it is compressed, inside the entry or not a local file, is decoded as by
+/// [`decode`], and is also read-only with `"r"`.
 pub(crate) fn decode_mmap<'py>(py: Python<'py>, stored: Stored, mode: &str) -> PyResult<Bound<'py, PyAny>> {
     let mode = match mode {
         "r" => MapMode::Read,
@@ -160,9 +160,9 @@ pub(crate) fn decode_mmap<'py>(py: Python<'py>, stored: Stored, mode: &str) -> P
     Ok(value)
 }
 
-/// Reads a part of a stored array: `index` is what goes between the brackets, made of integers, slices and `...`.
+/// Reads a part of a stored array: `index` consists of integers, slices and `...`.
 ///
-/// Only the part is read and, unless `verify` asks for it, only its own structure is checked: see
+/// Reads only the part and, without `verify`, checks only its own structure: see
 /// [`ArraySlicer::open`]. Masked arrays are decoded whole first.
 pub(crate) fn decode_slice<'py>(
     py: Python<'py>,
@@ -186,7 +186,7 @@ pub(crate) fn decode_slice<'py>(
     }
     let view = array.get_item(index.inside)?;
     if !index.whole && view.is_instance(numpy.ndarray.bind(py))? {
-        // What lies between the steps is not kept.
+        // Items between the steps are dropped.
         let options = PyDict::new(py);
         options.set_item("order", "K")?;
         return numpy.array.bind(py).call((view,), Some(&options));

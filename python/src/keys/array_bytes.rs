@@ -6,8 +6,7 @@ use pyo3::prelude::*;
 
 /// The bytes of an array that is contiguous in C order and holds no Python objects; `None` for any other.
 ///
-/// Nothing keeps another thread from writing into the array meanwhile: the digest is then that of some mixture, as it
-/// would be for any reader.
+/// Another thread may write to the array meanwhile: the digest is then that of a mixture, as for any reader.
 pub(crate) fn bytes<'a>(array: &'a Bound<'_, PyUntypedArray>) -> Option<&'a [u8]> {
     let dtype = array.dtype();
     if dtype.has_object() || !array.is_c_contiguous() {

@@ -252,7 +252,7 @@ impl<'py> Walker<'py> {
         self.reduced(value, reduced)
     }
 
-    /// Encodes what `cacheness._keys` made of `value`.
+    /// Encodes the reduction of `value` by `cacheness._keys`.
     pub(super) fn reduced(&mut self, value: &Bound<'py, PyAny>, parts: PyResult<Bound<'py, PyAny>>) -> Outcome {
         match parts {
             Ok(parts) => self.within(value, |walker| walker.value(&parts)),

@@ -40,32 +40,32 @@ impl From<cacheness_core::Error> for Stop {
 
 pub(super) type Put = Result<(), Stop>;
 
-/// A string or byte string from this length on is looked at twice, and not kept in two encodings.
+/// Strings and byte strings from this length on are checked for repetition, and are not kept in two encodings.
 const LARGE: usize = 64 << 10;
 
-/// How many containers are written before it is asked how many of them are the same.
+/// How many containers are written before the number of distinct ones is counted.
 const MANY: usize = 1 << 18;
 
 /// How many bytes of large strings may be written twice.
 const REPEATED: usize = 64 << 20;
 
-/// Writes one value. Objects that occur in several places are written as often, so their sharing is watched: a value that
-/// would grow out of proportion is left to pickle, which keeps identities.
+/// Writes one value. An object that occurs in several places is written in each, so sharing is monitored: a value that would
+/// grow too much is left to pickle, which keeps identities.
 struct Dumper<'a, 'py> {
     out: &'a mut Vec<u8>,
     root: &'a Bound<'py, PyAny>,
     /// Containers written.
     containers: usize,
-    /// How many may be written, or may be before they are counted.
+    /// How many may be written, or may be written before they are counted.
     allowed: usize,
     counted: bool,
     /// Addresses of the large strings written.
     large: HashSet<usize>,
-    /// Bytes of large strings that had been written before.
+    /// Bytes of repeated large strings.
     repeated: usize,
 }
 
-/// Appends `value` to `out` and returns `true`; returns `false`, with `out` as it was, if it is no plain value.
+/// Appends `value` to `out` and returns `true`; returns `false`, with `out` unchanged, if it is not a plain value.
 pub(crate) fn dump(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<bool> {
     let start = out.len();
     let mut dumper =
@@ -129,7 +129,7 @@ impl<'py> Dumper<'_, 'py> {
         }
     }
 
-    /// Counts a container and goes one level down.
+    /// Counts a container and descends one level.
     #[inline]
     fn enter(&mut self, depth: usize) -> Result<usize, Stop> {
         self.containers += 1;
@@ -139,7 +139,7 @@ impl<'py> Dumper<'_, 'py> {
         depth.checked_sub(1).ok_or(Stop::NotPlain)
     }
 
-    /// Finds out how many containers there are, and allows for their being written twice.
+    /// Counts the distinct containers, and allows writing each twice.
     #[cold]
     fn count_shared(&mut self) -> Put {
         if self.counted {
@@ -233,7 +233,7 @@ impl<'py> Dumper<'_, 'py> {
         Ok(wire::end_ext(self.out, start)?)
     }
 
-    /// Brings what lies between `bounds` into ascending order: equal sets have equal bytes, in every process.
+    /// Sorts the encodings between `bounds` in ascending order: equal sets have equal bytes, in every process.
     fn sort_members(&mut self, bounds: &[usize]) {
         let mut members: Vec<&[u8]> = bounds.windows(2).map(|ends| &self.out[ends[0]..ends[1]]).collect();
         if members.is_sorted() {
@@ -298,7 +298,7 @@ impl<'py> Dumper<'_, 'py> {
             && is_exact(value, &types.decimal)
         {
             let text = value.str()?;
-            // The exponent is printed as the context of the thread says.
+            // The format of the exponent depends on the context of the thread.
             let text = text.to_str()?.replace("e+", "E+").replace("e-", "E-");
             return Ok(ext::put_decimal(self.out, &text)?);
         }
@@ -327,13 +327,13 @@ impl<'py> Dumper<'_, 'py> {
     }
 }
 
-/// Whether the class of a value is one of pandas. A class may have no module, or raise where it is asked for it.
+/// Whether the class of a value is one of pandas. A class may have no module, or raise on access to it.
 fn is_of_pandas(value: &Bound<'_, PyAny>) -> bool {
     let module = value.get_type().module();
     module.is_ok_and(|module| module.to_str().is_ok_and(|module| module.split('.').next() == Some("pandas")))
 }
 
-/// A str that is no Unicode text (lone surrogates) is not plain.
+/// A str that is not valid Unicode (lone surrogates) is not plain.
 fn surrogates(py: Python<'_>) -> impl Fn(PyErr) -> Stop {
     move |error| {
         if error.is_instance_of::<PyUnicodeEncodeError>(py) { Stop::NotPlain } else { Stop::Raised(error) }
@@ -360,7 +360,7 @@ fn put_int(out: &mut Vec<u8>, value: &Bound<'_, PyInt>) -> Put {
     Ok(ext::put_big_int(out, exact::<PyBytes>(&bytes).ok_or(Stop::NotPlain)?.as_bytes())?)
 }
 
-/// The state that a datetime or a time pickles as, and its zone: one call instead of one for every field.
+/// The pickle state of a datetime or a time, and its zone: one call instead of one for every field.
 fn clock<'py>(value: &Bound<'py, PyAny>) -> Result<(Bound<'py, PyBytes>, Option<Bound<'py, PyAny>>), Stop> {
     // From protocol 4 on, the fold is the highest bit of the month or the hour.
     let reduced = value.call_method1(intern!(value.py(), "__reduce_ex__"), (4,))?;

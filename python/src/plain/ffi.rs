@@ -19,7 +19,7 @@ pub(super) fn exact<'a, 'py, T: PyTypeInfo>(value: &'a Bound<'py, PyAny>) -> Opt
     }
 }
 
-/// The integer as an `i64`; `None` where it does not fit.
+/// The integer as an `i64`; `None` if it does not fit.
 #[inline]
 pub(super) fn as_i64(value: &Bound<'_, PyInt>) -> Option<i64> {
     let mut overflow: c_int = 0;

@@ -1,6 +1,6 @@
 //! Metadata that is JSON through and through, read straight into Python objects.
 //!
-//! Most metadata has no tag in it. Where one turns up this gives up, and the reader that knows the tags begins again.
+//! Most metadata has no tags. If there is one, this reader gives up, and the reader that knows the tags starts again.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::names::name;
 
-/// The object of a JSON text without tags; `None` if it has one, or is not what a writer of metadata makes.
+/// The object of a JSON text without tags; `None` if it has one, or is not valid metadata.
 pub(crate) fn untagged<'py>(py: Python<'py>, json: &str) -> Option<Bound<'py, PyAny>> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let value = Object { py }.deserialize(&mut reader).ok()?;
@@ -76,7 +76,7 @@ impl<'de, 'py> Visitor<'de> for Object<'py> {
                 return Err(A::Error::custom("a tag"));
             }
             let value = pairs.next_value_seed(self)?;
-            // Names come back in every entry, so they are looked up rather than made.
+            // Names recur in every entry, so they are looked up instead of created.
             dict.set_item(name(self.py, &key), value).map_err(A::Error::custom)?;
         }
         Ok(dict.into_any())

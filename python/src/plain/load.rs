@@ -17,7 +17,7 @@ use super::types::{DateTimes, Decimals, Module, Paths, Uuids, Zones};
 use crate::errors::{IntoPyResult, to_py};
 use crate::numpy_api;
 
-/// Decodes one value, which takes all of `bytes`; every object of it is new.
+/// Decodes one value, which must fill all of `bytes`; all its objects are new.
 pub(crate) fn load<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let mut reader = Reader::new(bytes);
     let value = read(py, &mut reader, MAX_DEPTH)?;
@@ -25,7 +25,7 @@ pub(crate) fn load<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, Py
     Ok(value)
 }
 
-/// Raises our error about the value at `offset` from what Python raised.
+/// Converts a Python exception into an error about the value at `offset`.
 #[cold]
 fn refused(py: Python<'_>, offset: usize, what: &str, cause: PyErr) -> PyErr {
     // Neither running out of memory nor Ctrl-C is the payload's fault.
@@ -213,7 +213,7 @@ fn out_of_range() -> PyErr {
     pyo3::exceptions::PyValueError::new_err("out of range")
 }
 
-/// Makes a datetime of the state that it would pickle as: one call, and the fold in it.
+/// Creates a datetime from its pickle state: one call, including the fold.
 fn read_datetime<'py>(py: Python<'py>, micros: i64, fold: bool, zone: &Zone<&str>) -> PyResult<Bound<'py, PyAny>> {
     let types = DateTimes::import(py)?;
     let days = i32::try_from(micros.div_euclid(calendar::DAY)).ok().and_then(calendar::civil_from_days);

@@ -11,7 +11,7 @@ use super::ffi::exact;
 use super::load::load;
 use crate::errors::{IntoPyResult, to_py};
 
-/// The JSON object of a dict whose keys are strings; names the place of what is not plain.
+/// The JSON object of a dict whose keys are strings; the error names the place of a part that is not plain.
 pub(crate) fn metadata_to_json(metadata: &Bound<'_, PyDict>) -> PyResult<String> {
     let mut bytes = Vec::with_capacity(256);
     if !dump(metadata, &mut bytes)? {
@@ -20,7 +20,7 @@ pub(crate) fn metadata_to_json(metadata: &Bound<'_, PyDict>) -> PyResult<String>
     Value::decode(&bytes).and_then(|value| to_json(&value)).into_py_result()
 }
 
-/// The dict that a JSON object stands for.
+/// The dict of a JSON object.
 pub(crate) fn json_to_metadata<'py>(py: Python<'py>, json: &str) -> PyResult<Bound<'py, PyAny>> {
     if let Some(metadata) = super::json::untagged(py, json) {
         return Ok(metadata);
@@ -35,7 +35,7 @@ pub(crate) fn json_to_metadata<'py>(py: Python<'py>, json: &str) -> PyResult<Bou
 fn not_plain(metadata: &Bound<'_, PyDict>) -> PyResult<PyErr> {
     let mut path = String::from("metadata");
     let mut value = metadata.as_any().clone();
-    // Values that nest in themselves have no innermost part.
+    // Recursive values have no innermost part.
     for _ in 0..=cacheness_core::formats::plain::tagged_json::MAX_DEPTH {
         match first_not_plain(&value)? {
             Some((step, part)) => {

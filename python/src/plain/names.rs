@@ -1,4 +1,4 @@
-//! Keys of dicts, which recur: a string that has been made before is found by its bytes and not made again.
+//! Recurring keys of dicts: an existing string is found by its bytes instead of created again.
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
@@ -7,7 +7,7 @@ use pyo3::types::PyString;
 /// Strings up to this many bytes are kept.
 const LONGEST: usize = 64;
 
-/// How many are kept, each in the one place where its hash puts it; a power of two.
+/// How many are kept, each in the slot of its hash; a power of two.
 const PLACES: usize = 1024;
 
 static NAMES: Mutex<[Option<Py<PyString>>; PLACES]> = Mutex::new([const { None }; PLACES]);

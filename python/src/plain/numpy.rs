@@ -20,7 +20,7 @@ const OBJECT: i32 = 17;
 /// Arrays from this size on are copied once instead of twice.
 const LARGE: usize = 64 << 10;
 
-/// The text of a dtype that comes back equal, with all it says; anything else is not plain.
+/// The text of a dtype that comes back equal in every respect; any other dtype is not plain.
 fn dtype_text(dtype: &Bound<'_, PyAny>, types: &Numpy) -> Result<String, Stop> {
     let py = dtype.py();
     check_dtype(dtype, types)?;
@@ -129,7 +129,7 @@ pub(super) fn put_array(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, types: &Num
     let fortran = !is_c && flags.getattr(intern!(py, "f_contiguous"))?.is_truthy()?;
     ext::put_numpy_array_head(out, &text, &shape, fortran, size)?;
     if size >= LARGE && (is_c || fortran) {
-        // Times have no buffer protocol: the items are looked at as bytes.
+        // Times have no buffer protocol: the items are viewed as bytes.
         let flat = if fortran { value.getattr(intern!(py, "T"))? } else { value.clone() };
         let flat = flat.call_method1(intern!(py, "reshape"), (-1,))?;
         let bytes = flat.call_method1(intern!(py, "view"), (&types.uint8,))?;
@@ -162,7 +162,7 @@ fn read_dtype<'py>(py: Python<'py>, types: &Numpy, text: &str) -> PyResult<Bound
     }
 }
 
-/// An array over memory of its own.
+/// An array that owns its memory.
 pub(super) fn read_array<'py>(py: Python<'py>, array: &NumpyArray<&str, &[u8]>) -> PyResult<Bound<'py, PyAny>> {
     let types = Numpy::import(py)?;
     let dtype = read_dtype(py, types, array.dtype)?;

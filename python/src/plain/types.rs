@@ -1,4 +1,4 @@
-//! Types outside of `builtins`, looked up once.
+//! Types outside `builtins`, looked up once.
 //!
 //! Writing never imports a module: a value of its types cannot exist before the program has imported it.
 
@@ -54,7 +54,7 @@ fn class(module: &Bound<'_, PyModule>, name: &str) -> PyResult<Py<PyType>> {
     Ok(module.getattr(name)?.cast_into::<PyType>()?.unbind())
 }
 
-/// The class itself, where a test has put a subclass in its place to stop the clock.
+/// The class itself, if a test has replaced it by a subclass to stop the clock.
 fn original(module: &Bound<'_, PyModule>, name: &str) -> PyResult<Py<PyType>> {
     let class = module.getattr(name)?.cast_into::<PyType>()?;
     for base in class.mro() {

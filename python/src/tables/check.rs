@@ -1,4 +1,4 @@
-//! Arrow data of others is not looked at when it is imported: here, what a reader of the file would refuse.
+//! Importing foreign Arrow data does not validate it: this module refuses data that a reader of the file would refuse.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayData, RecordBatch};
 use arrow::datatypes::{ArrowNativeType, DataType};
 use cacheness_core::{Error, ErrorKind, Result};
 
-/// Refuses strings that are no UTF-8, and indices of dictionaries that lead nowhere.
+/// Refuses strings that are not UTF-8, and indices of dictionaries that are out of range.
 pub(super) fn batches(batches: &[RecordBatch]) -> Result<()> {
     let mut seen = HashSet::new();
     for batch in batches {
@@ -26,7 +26,7 @@ fn has_text(data_type: &DataType) -> bool {
         || matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(_, _))
 }
 
-/// Children of batches are often the same: each is looked at once, known by its buffers and its place in them.
+/// Batches often share children: each is checked once, identified by its buffers and its offset in them.
 type Seen = HashSet<(Vec<usize>, usize, usize)>;
 
 fn data(array: &ArrayData, seen: &mut Seen) -> std::result::Result<(), String> {
@@ -52,7 +52,7 @@ fn data(array: &ArrayData, seen: &mut Seen) -> std::result::Result<(), String> {
     Ok(())
 }
 
-/// Only the rows that are there: several arrays may be parts of one buffer.
+/// Checks only the array's own rows: several arrays may be parts of one buffer.
 fn text<O: ArrowNativeType>(array: &ArrayData) -> std::result::Result<(), String> {
     let [offsets, values] = array.buffers() else { return Err("strings without their buffers".to_owned()) };
     let offsets = offsets

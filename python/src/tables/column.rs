@@ -16,7 +16,7 @@ use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 use super::texts;
 use crate::numpy_api;
 
-/// A column that was taken out of a table.
+/// A column taken out of a table.
 #[pyclass(module = "cacheness._core", name = "TableColumn", frozen)]
 pub(crate) struct Column {
     field: FieldRef,
@@ -36,7 +36,7 @@ impl Column {
 /// The values of a column, and which of them are null.
 type NumpyColumn<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyAny>>);
 
-/// Values of a column without its nulls, in memory of their own.
+/// Values of a column without its nulls, in separate memory.
 enum Values {
     Bool(Vec<bool>),
     I8(Vec<i8>),
@@ -62,7 +62,7 @@ impl Column {
         Ok(Self::new(field, chunks))
     }
 
-    /// The strings of an object array as a column, and the name of what stands for missing ones (`None`, `NA`, `nan`);
+    /// The strings of an object array as a column, and the name of the missing value (`None`, `NA`, `nan`);
     /// `na` is `pandas.NA`. `None` if there is anything but exact `str` and missing values of one kind, if there is no
     /// string at all, or if the items have gaps between them.
     #[staticmethod]
@@ -86,9 +86,9 @@ impl Column {
         Ok(objects)
     }
 
-    /// The values of a column of fixed width as an array that may be written to, and a boolean array that is true where
-    /// a value is null (`None` where none is). Values under nulls are of no meaning. Dates, times and 16-bit floats come
-    /// as the integers that they are made of. `None` for any other type: the column is then still whole.
+    /// The values of a column of fixed width as a writable array, and a boolean array that is true for nulls (`None` without
+    /// nulls). Values under nulls are undefined. Dates, times and 16-bit floats are returned as their integers. `None` for
+    /// any other type: the column is then unchanged.
     fn numpy<'py>(&self, py: Python<'py>) -> PyResult<Option<NumpyColumn<'py>>> {
         if !is_fixed_width(self.field.data_type()) {
             return Ok(None);
@@ -205,7 +205,7 @@ fn slice<T: ArrowNativeType>(data: &arrow::array::ArrayData) -> &[T] {
     &data.buffers()[0].typed_data::<T>()[data.offset()..data.offset() + data.len()]
 }
 
-/// Which values are null; `None` where none is.
+/// Which values are null; `None` without nulls.
 fn nulls(chunks: &[ArrayRef]) -> Option<Vec<bool>> {
     if chunks.iter().all(|chunk| chunk.null_count() == 0) {
         return None;

@@ -1,4 +1,4 @@
-//! What has to be known of a description before the columns are read. `cacheness._tables` makes sense of all of it.
+//! The parts of a description that are needed before the columns are read. `cacheness._tables` interprets all of it.
 
 use serde::Deserialize;
 
@@ -25,7 +25,7 @@ struct Values {
     column: Option<usize>,
 }
 
-/// The columns that become Python strings or bytes: each value of a dictionary is then made once.
+/// The columns that become Python strings or bytes: each value of a dictionary is then created once.
 pub(super) fn columns_of_objects(description: &str) -> Vec<usize> {
     let Ok(Description { package, columns, index }) = serde_json::from_str(description) else { return Vec::new() };
     if package != "pandas" {

@@ -5,12 +5,12 @@ use arrow::array::LargeStringArray;
 use arrow::array::builder::NullBufferBuilder;
 use arrow::buffer::{Buffer, OffsetBuffer};
 
-/// Bytes of a string that room is made for beforehand.
+/// Bytes per string to reserve in advance.
 const USUAL: usize = 8;
 
-/// Strings and nulls, each behind the one before.
+/// Concatenated strings and nulls.
 pub(super) struct Strings {
-    /// Where each begins, and where the last one ends.
+    /// The offset of each string, and the end of the last one.
     offsets: Vec<i64>,
     /// Whole strings.
     bytes: Vec<u8>,
@@ -19,7 +19,7 @@ pub(super) struct Strings {
 }
 
 impl Strings {
-    /// Room for so many rows.
+    /// A column with capacity for this many rows.
     pub(super) fn with_capacity(rows: usize) -> Self {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);

@@ -15,10 +15,10 @@ use pyo3::types::{PyBytes, PyFloat, PyString};
 use super::strings::Strings;
 use crate::errors::to_py;
 
-/// Rows that are looked at to find out whether values repeat, at each of two places.
+/// Rows to sample for repeated values, at each of two places.
 const SAMPLE: usize = 8192;
 
-/// What stands for a missing value among texts.
+/// The missing value among texts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Missing {
     None,
@@ -47,7 +47,7 @@ impl Missing {
     }
 }
 
-/// The strings of an object array, and what stands for missing ones; `na` is `pandas.NA`. `None` if there is anything but
+/// The strings of an object array, and the missing value; `na` is `pandas.NA`. `None` if there is anything but
 /// exact `str` and missing values of one kind, if there is no string at all, or if the items have gaps between them.
 ///
 /// # Errors
@@ -125,7 +125,7 @@ pub(super) fn objects<'py>(
     Ok(Some(array.into_any()))
 }
 
-/// Sets as many items as a chunk has; says whether the chunk is a dictionary.
+/// Sets the items of a chunk; returns whether the chunk is a dictionary.
 type Fill = fn(&ArrayRef, bool, &mut Filler<'_, '_>) -> PyResult<()>;
 
 /// Sets the items of a new array, one after the other.
@@ -144,7 +144,7 @@ impl Filler<'_, '_> {
     }
 }
 
-/// Values that become Python objects which cannot be changed.
+/// Values that become immutable Python objects.
 trait Shared: ByteArrayType {
     fn object(py: Python<'_>, value: &Self::Native) -> PyResult<Py<PyAny>>;
 }
@@ -233,7 +233,7 @@ fn sharing<T: Shared>(values: &GenericByteArray<T>, filler: &mut Filler<'_, '_>)
     Ok(())
 }
 
-/// Whether most of some rows from the beginning and the middle are values that came before.
+/// Whether most values in a sample from the beginning and the middle are repeated.
 fn repeats<T: Shared>(values: &GenericByteArray<T>) -> bool {
     if values.len() < 4 * SAMPLE {
         return false;

@@ -36,7 +36,7 @@ impl Collection {
     }
 }
 
-/// An open collection: what [`KeyEncoder::begin`] returns and [`KeyEncoder::end`] wants back.
+/// An open collection: returned by [`KeyEncoder::begin`], passed to [`KeyEncoder::end`].
 #[derive(Debug)]
 #[must_use = "give it back to KeyEncoder::end"]
 pub struct Frame {
@@ -47,7 +47,7 @@ pub struct Frame {
     counted: bool,
 }
 
-/// Where one member of an unordered collection lies in the output.
+/// The position of one member of an unordered collection in the output.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: usize,
@@ -57,8 +57,8 @@ struct Span {
 
 /// Writes the canonical encoding of values, one method per tag.
 ///
-/// After an error the encoder holds half an encoding and must be dropped; [`KeyEncoder::place`] then says which part
-/// failed.
+/// After an error the encoder holds an incomplete encoding and must be dropped; [`KeyEncoder::place`] then names the failed
+/// part.
 #[derive(Debug)]
 pub struct KeyEncoder {
     pub(super) out: Vec<u8>,
@@ -74,7 +74,7 @@ pub struct KeyEncoder {
     path_content: bool,
 }
 
-/// Enough for a handful of small parameters and their copy while they are brought into order.
+/// Enough for a few small parameters and their copy while they are sorted.
 const CAPACITY: usize = 256;
 
 impl KeyEncoder {
@@ -105,7 +105,7 @@ impl KeyEncoder {
         self.out
     }
 
-    /// Whether paths are encoded by what they lead to.
+    /// Whether paths are encoded by content.
     #[must_use]
     pub fn hashes_path_content(&self) -> bool {
         self.path_content
@@ -147,7 +147,7 @@ impl KeyEncoder {
         self.int_bytes(&bytes);
     }
 
-    /// An integer of any size in two's complement, big-endian; bytes that only repeat the sign are left out.
+    /// An integer of any size in two's complement, big-endian; bytes that only repeat the sign are omitted.
     pub fn int_bytes(&mut self, mut bytes: &[u8]) {
         loop {
             match bytes {
@@ -184,7 +184,7 @@ impl KeyEncoder {
         self.maybe_long(tag::BYTES, tag::LONG_BYTES, value);
     }
 
-    /// A decimal number as its scientific string; errors where `text` is none.
+    /// A decimal number as its scientific string; an error if `text` is not one.
     pub fn decimal(&mut self, text: &str) -> Result<()> {
         if !super::decode::is_decimal(text.as_bytes()) {
             return Err(Error::new(ErrorKind::KeyEncoding, format!("{text:?} is not the string of a decimal number")));
@@ -242,7 +242,7 @@ impl KeyEncoder {
         }
     }
 
-    /// A length of time in microseconds.
+    /// A duration in microseconds.
     pub fn duration(&mut self, micros: i128) {
         self.out.push(tag::DURATION);
         self.int128(micros);
@@ -272,7 +272,7 @@ impl KeyEncoder {
         self.text(name);
     }
 
-    /// A path as the configuration says: by the content it leads to, or by name where there is none.
+    /// A path as configured: by its content, or by name if it does not exist.
     pub fn path(&mut self, path: &std::path::Path) -> Result<()> {
         let content = if self.path_content { super::path::hash_content(path)? } else { None };
         match content {
@@ -360,8 +360,8 @@ impl KeyEncoder {
         Ok(frame)
     }
 
-    /// Opens a collection that only holds together the parts of a [`named`](Self::begin_named) value; limits on the
-    /// user's collections do not count it.
+    /// Opens a collection that only groups the parts of a [`named`](Self::begin_named) value; the limits on the user's
+    /// collections do not count it.
     pub fn begin_parts(&mut self, kind: Collection, count: usize) -> Result<Frame> {
         self.open(kind, count, false)
     }
@@ -386,7 +386,7 @@ impl KeyEncoder {
         self.spans.last_mut().expect("member() comes before mapped()").key_end = end;
     }
 
-    /// Closes a collection: brings unordered members into order, and replaces a long encoding by its digest.
+    /// Closes a collection: sorts unordered members, and replaces a long encoding by its digest.
     pub fn end(&mut self, frame: Frame) -> Result<()> {
         if frame.kind.is_unordered() {
             self.sort(&frame)?;
@@ -425,7 +425,7 @@ impl KeyEncoder {
                 let what = if frame.kind == Collection::Mapping { "keys of a mapping" } else { "members of a set" };
                 return Err(refused(format!("two {what} encode alike, so they cannot be told apart")));
             }
-            // The members in order behind the members as they came, then over them.
+            // Appends the sorted members behind the unsorted ones, then moves them over these.
             let end = out.len();
             out.reserve(end - frame.body);
             for span in &*members {
@@ -438,7 +438,7 @@ impl KeyEncoder {
         Ok(())
     }
 
-    /// Starts a value with a type of its own; exactly one value follows, then [`end_named`](Self::end_named).
+    /// Starts a value of a user-defined type; exactly one value follows, then [`end_named`](Self::end_named).
     pub fn begin_named(&mut self, type_name: &str) -> Result<()> {
         self.descend()?;
         self.out.push(tag::NAMED);
@@ -446,7 +446,7 @@ impl KeyEncoder {
         Ok(())
     }
 
-    /// Ends what [`begin_named`](Self::begin_named) started.
+    /// Ends a value that [`begin_named`](Self::begin_named) started.
     pub fn end_named(&mut self) {
         self.levels -= 1;
     }
@@ -460,7 +460,7 @@ impl KeyEncoder {
         Ok(())
     }
 
-    /// How many bytes have been written: where the next value starts.
+    /// The number of bytes written, which is the offset of the next value.
     #[must_use]
     pub fn position(&self) -> usize {
         self.out.len()

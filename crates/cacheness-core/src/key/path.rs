@@ -1,6 +1,6 @@
 //! Contents of files and directories.
 //!
-//! Files are read, not mapped: a mapped file that another process truncates kills the process that looks at it.
+//! Files are read, not mapped: if another process truncates a mapped file, reading it kills the process.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use crate::key::digest::Hasher;
 use crate::key::varint::push_varint;
 use crate::parallel;
 
-/// What a path leads to.
+/// The content of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     /// BLAKE3 of a file's bytes.
@@ -22,13 +22,13 @@ pub(crate) enum Content {
     Directory([u8; 32]),
 }
 
-/// Bytes that are read at once.
+/// Bytes to read at once.
 const BLOCK: u64 = 4 << 20;
 
 /// The BLAKE3 of a file's bytes, or of a directory's listing as `docs/formats/keys.md` describes it.
 ///
 /// # Errors
-/// Where there is nothing at `path`, where it cannot be read, or where it is (or a directory holds) a special file.
+/// The path does not exist, cannot be read, or is (or a directory contains) a special file.
 pub fn hash_path(path: &Path) -> Result<[u8; 32]> {
     match hash_content(path)? {
         Some(Content::File(digest) | Content::Directory(digest)) => Ok(digest),
@@ -36,7 +36,7 @@ pub fn hash_path(path: &Path) -> Result<[u8; 32]> {
     }
 }
 
-/// The content a path leads to; `None` where there is nothing.
+/// The content of a path; `None` if it does not exist.
 pub(crate) fn hash_content(path: &Path) -> Result<Option<Content>> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -80,7 +80,7 @@ fn special(path: &Path) -> Error {
 fn hash_file(path: &Path) -> Result<[u8; 32]> {
     let read = || -> io::Result<[u8; 32]> {
         let mut file = File::open(path)?;
-        // One byte more than the file has, so that the second read notices the end.
+        // One byte more than the file has, so that the second read detects the end.
         let size = file.metadata()?.len().saturating_add(1).min(BLOCK);
         let mut block = vec![0; usize::try_from(size).expect("a block fits the memory")];
         let mut hasher = Hasher::new();

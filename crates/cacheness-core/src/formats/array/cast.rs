@@ -1,10 +1,10 @@
-//! The reinterpretations of memory that arrays need, and nothing else.
+//! The reinterpretations of memory for arrays.
 #![allow(unsafe_code)]
 
 #[cfg(feature = "blosc2")]
 use std::mem::MaybeUninit;
 
-/// The same memory for a decoder that wants it possibly uninitialised.
+/// The same memory for a decoder that takes possibly uninitialised memory.
 ///
 /// Only handed to c-blosc2, which writes bytes into it and never takes their initialisation away.
 #[cfg(feature = "blosc2")]
@@ -46,7 +46,7 @@ pub(super) fn as_bytes<A: Plain>(items: &[A]) -> &[u8] {
     unsafe { std::slice::from_raw_parts(items.as_ptr().cast(), size_of_val(items)) }
 }
 
-/// The bytes of items for which every pattern of bits is a value.
+/// The bytes of items for which every bit pattern is valid.
 #[cfg(feature = "ndarray")]
 pub(super) fn as_bytes_mut<A: AnyBits>(items: &mut [A]) -> &mut [u8] {
     // SAFETY: as above, and `AnyBits` types, the primitive numbers, allow every pattern of bits to be stored.
