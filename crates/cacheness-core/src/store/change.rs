@@ -48,6 +48,9 @@ impl Store {
 
     /// The entries of these keys without their payloads, in their order.
     pub fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<EntrySummary>>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
         let found = self.metadata.get_batch(keys, Part::Summary)?;
         Ok(found.into_iter().map(|entry| entry.map(EntrySummary::from)).collect())
     }

@@ -27,7 +27,8 @@ pub(super) struct Collector {
 pub struct Collected {
     /// Blobs that no entry names any more, and whose grace was over.
     pub garbage: u64,
-    /// Blobs that no entry ever named: a writer died between writing the blob and committing the entry.
+    /// Blobs that no entry ever named: a writer died between writing the blob and committing the entry. A blob that a late
+    /// listing still shows is counted once more.
     pub orphans: u64,
     /// Bytes of the orphans.
     pub orphan_bytes: u64,
