@@ -11,51 +11,51 @@ use crate::clock::Timestamp;
 use crate::entry::BlobRef;
 use crate::error::Result;
 
-/// What a backend is told of a blob before it is written.
+/// What the engine tells a backend about a blob before writing it.
 #[derive(Clone, Copy, Debug)]
 pub struct BlobHint<'a> {
     /// Hexadecimal digits that the blob's name starts with: the cache key, or a hash of the name.
     pub stem: &'a str,
     /// The file's extension, without the dot (`b2nd`, `pkl.zst`).
     pub extension: &'a str,
-    /// Bytes, where the writer knows.
+    /// Size in bytes, if the writer knows it.
     pub size: Option<u64>,
 }
 
-/// A blob as listings show it.
+/// A blob in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobInfo {
-    /// Its locator.
+    /// The blob's locator.
     pub locator: String,
     /// Bytes.
     pub size: u64,
-    /// When it was created, or last written, by the clock of whoever keeps it.
+    /// When it was created or last written, by the clock of the storage.
     pub modified: Timestamp,
 }
 
-/// A blob being written. Call [`BlobWriter::commit`] or [`BlobWriter::abort`]: a writer that is dropped without either may
-/// leave something behind for [`BlobBackend::sweep`].
+/// A blob being written. Call [`BlobWriter::commit`] or [`BlobWriter::abort`]: a writer dropped without either may
+/// leave data for [`BlobBackend::sweep`] to remove.
 pub trait BlobWriter: io::Write + Send {
-    /// The local file being written, for encoders that want a path; `None` where there is no such file.
+    /// The local file being written, for encoders that need a path; `None` if there is no such file.
     ///
-    /// A caller that writes through the path does not use [`io::Write`] on the same blob.
+    /// A caller that writes through the path must not use [`io::Write`] on the same blob.
     fn local_path(&self) -> Option<&Path> {
         None
     }
 
-    /// Makes the blob durable as the backend's mode says. Its locator is new: no blob is overwritten.
+    /// Makes the blob durable according to the backend's mode. Its locator is new: no blob is overwritten.
     fn commit(self: Box<Self>) -> Result<BlobRef>;
 
-    /// Gives up what has been written.
+    /// Discards the data written so far.
     fn abort(self: Box<Self>) -> Result<()>;
 }
 
-/// Some bytes to read.
+/// A range of bytes to read.
 #[derive(Debug)]
 pub struct Range<'a> {
-    /// Where in the blob they begin.
+    /// The offset of the first byte in the blob.
     pub offset: u64,
-    /// Where they go; its length says how many.
+    /// Receives the bytes; its length is the number to read.
     pub buffer: &'a mut [u8],
 }
 
@@ -67,10 +67,10 @@ pub trait BlobReader: Send + Sync {
     /// Fills `buffer` with the bytes from `offset` on.
     ///
     /// # Errors
-    /// `NotFound` if the blob does not exist any more, `Integrity` if it ends before.
+    /// `NotFound` if the blob no longer exists, `Integrity` if it ends too early.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()>;
 
-    /// Fills all ranges, in whatever order, as many at a time as the backend likes.
+    /// Fills all ranges. The backend chooses the order and the concurrency.
     ///
     /// # Errors
     /// Those of [`BlobReader::read_exact_at`].
@@ -78,17 +78,17 @@ pub trait BlobReader: Send + Sync {
         ranges.iter_mut().try_for_each(|range| self.read_exact_at(range.buffer, range.offset))
     }
 
-    /// How the blob is to be read: see [`BlobCapability::parts`].
+    /// How to read the blob: see [`BlobCapability::parts`].
     fn parts(&self) -> Option<Parts> {
         None
     }
 
-    /// The local file, where there is one, for memory mapping.
+    /// The local file, if there is one, for memory mapping.
     fn file(&self) -> Option<&std::fs::File> {
         None
     }
 
-    /// The path of the local file, where there is one; it may be gone when the blob has been replaced.
+    /// The path of the local file, if there is one. It may no longer exist once the blob has been replaced.
     fn local_path(&self) -> Option<&Path> {
         None
     }
@@ -96,8 +96,7 @@ pub trait BlobReader: Send + Sync {
 
 /// Keeps blobs.
 ///
-/// Threads share a backend. It survives `fork()` by opening its resources again in the child. It calls nothing of the
-/// engine.
+/// Threads share a backend. After `fork()` the child reopens the backend's resources. A backend never calls the engine.
 pub trait BlobBackend: Any + Send + Sync + fmt::Debug {
     /// The name in configurations: `filesystem`, `memory`, …
     fn name(&self) -> &str;
@@ -108,7 +107,7 @@ pub trait BlobBackend: Any + Send + Sync + fmt::Debug {
     /// Starts a new blob.
     fn create(&self, hint: BlobHint<'_>) -> Result<Box<dyn BlobWriter>>;
 
-    /// Opens a blob. A backend on a server makes no request: a blob that is gone is found by the first read.
+    /// Opens a blob. A backend on a server makes no request: the first read reports a missing blob.
     ///
     /// # Errors
     /// - `NotFound` if there is no such blob, here or at the first read.
@@ -116,32 +115,32 @@ pub trait BlobBackend: Any + Send + Sync + fmt::Debug {
     ///   opened.
     fn open(&self, blob: &BlobRef) -> Result<Box<dyn BlobReader>>;
 
-    /// Deletes blobs. One that does not exist is no error, so that an interrupted deletion can be repeated.
+    /// Deletes blobs. Deleting a missing blob succeeds, so that an interrupted deletion can be repeated.
     ///
     /// # Errors
-    /// The first one; the other blobs are deleted all the same.
+    /// The first error; the other blobs are deleted nevertheless.
     fn delete(&self, locators: &[&str]) -> Result<()>;
 
-    /// Makes sure that a blob survives a loss of power, where the store promises that: it may have been written by a
-    /// process that promised less.
+    /// Makes a blob survive a loss of power, if the store promises that: the blob may have been written with a lower
+    /// durability.
     fn sync(&self, _locator: &str) -> Result<()> {
         Ok(())
     }
 
-    /// A directory on the same file system as the blobs, for handlers that write files; made if it does not exist. `None`
-    /// where blobs are no local files.
+    /// A directory on the same file system as the blobs, for handlers that write files; created if missing. `None` if
+    /// blobs are not local files.
     fn temp_dir(&self) -> Result<Option<PathBuf>> {
         Ok(None)
     }
 
-    /// A page of all blobs, in ascending byte order of their locators: at most `limit` behind `after`.
+    /// A page of all blobs, in ascending byte order of their locators: at most `limit` after `after`.
     ///
     /// # Behavior
     /// - Blobs written or deleted within the last [`BlobCapability::longest_put`] may be missing or listed wrongly.
     fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<BlobInfo>>;
 
-    /// Removes what writers have left that were neither committed nor aborted, and that were last active longer ago than
-    /// `age`; returns how many. A backend that knows that a writer is dead may remove what it left at once.
+    /// Removes the data of writers that were neither committed nor aborted and were last active longer than `age` ago;
+    /// returns the number removed. A backend that knows that a writer is dead may remove its data at once.
     fn sweep(&self, _age: Duration) -> Result<u64> {
         Ok(0)
     }
@@ -150,9 +149,9 @@ pub trait BlobBackend: Any + Send + Sync + fmt::Debug {
     ///
     /// # Behavior
     /// - Closing twice is no error.
-    /// - Blobs that are open stay readable.
-    /// - A put that is under way finds no blob of its own left over: [`BlobBackend::delete`] still deletes, or finds that
-    ///   there is nothing. Any other later call may fail with `Closed`.
+    /// - Open blobs stay readable.
+    /// - A put in progress can still clean up: [`BlobBackend::delete`] deletes its blob, or succeeds if there is none.
+    ///   Any other later call may fail with `Closed`.
     fn close(&self) -> Result<()> {
         Ok(())
     }

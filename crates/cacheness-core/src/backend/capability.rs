@@ -1,4 +1,4 @@
-//! What a backend can do beyond its contract, and what costs it little.
+//! What a backend can do beyond its contract, and what it can do cheaply.
 
 use std::time::Duration;
 
@@ -6,27 +6,27 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capability {
-    /// [`totals`](super::MetadataBackend::totals) is exact. Otherwise it may be a few seconds late.
+    /// [`totals`](super::MetadataBackend::totals) is exact. Otherwise it may lag by a few seconds.
     pub exact_totals: bool,
-    /// [`outside_changes`](super::MetadataBackend::outside_changes) tells of every change without a system call or a round
-    /// trip. Without it, entries are not kept in the memory of the process.
+    /// [`outside_changes`](super::MetadataBackend::outside_changes) reports every change without a system call or a
+    /// round trip. Without it, the process keeps no entries in memory.
     pub change_notice: bool,
     /// Queries can be translated to SQL.
     pub sql: bool,
-    /// The backend has an index of words.
+    /// The backend has a full-text index.
     pub full_text: bool,
-    /// Rows of tables of the user's own can be committed with an entry.
+    /// Rows of user-defined tables can be committed with an entry.
     pub custom_rows: bool,
     /// One commit at a time: while one runs, all other writers wait.
     pub exclusive_writer: bool,
-    /// How many operations a commit should have at most. The engine splits longer lists.
+    /// The maximum number of operations a commit should have. The engine splits longer lists.
     pub batch: usize,
-    /// How long the engine lets other writers in between two commits of a long list.
+    /// How long the engine pauses between two commits of a long list, to let other writers in.
     pub pause: Duration,
 }
 
 impl Capability {
-    /// A backend in the memory of this process: exact, and nobody else writes.
+    /// A backend in the memory of this process: exact, and no other process writes.
     pub const LOCAL: Self = Self {
         exact_totals: true,
         change_notice: false,
@@ -40,18 +40,18 @@ impl Capability {
 }
 
 impl Default for Capability {
-    /// The least that a backend can do.
+    /// The minimum that a backend can do.
     fn default() -> Self {
         Self { exact_totals: false, batch: 1000, ..Self::LOCAL }
     }
 }
 
-/// How a blob backend likes large payloads to be read.
+/// How the engine should read large payloads from a blob backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts {
-    /// Bytes of one request.
+    /// Bytes per request.
     pub size: usize,
-    /// How many requests should be under way at once.
+    /// The number of concurrent requests.
     pub concurrency: usize,
 }
 
@@ -59,13 +59,13 @@ pub struct Parts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlobCapability {
-    /// How long a blob stays after the last entry that names it is gone. Zero where a blob that is open stays readable
-    /// when it is deleted. Elsewhere a reader that has just looked the entry up must find its blob: minutes.
+    /// How long a blob is kept after the last entry that names it is removed. Zero if an open blob stays readable after
+    /// its deletion. Otherwise minutes: a reader that has just looked up the entry must still find its blob.
     pub grace: Duration,
-    /// The longest time from the creation of a blob, as [`BlobInfo::modified`](super::BlobInfo::modified) tells it, to the
-    /// commit of its entry. A blob without an entry that is older was left by a crash.
+    /// The longest time from the creation of a blob, as [`BlobInfo::modified`](super::BlobInfo::modified) tells it, to
+    /// the commit of its entry. An older blob without an entry was left by a crash.
     pub longest_put: Duration,
-    /// How large blobs are read; `None` where small reads cost little, as from a local file.
+    /// How to read large blobs; `None` if small reads are cheap, as from a local file.
     pub parts: Option<Parts>,
 }
 
@@ -75,7 +75,7 @@ impl BlobCapability {
 }
 
 impl Default for BlobCapability {
-    /// What is safe for every backend.
+    /// Values that are safe for every backend.
     fn default() -> Self {
         Self {
             grace: Duration::from_secs(600),

@@ -1,4 +1,4 @@
-//! A transaction as data: what is to change, under which condition, and what came of it.
+//! A transaction as data: the changes, their condition and their outcome.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::entry::{Entry, EntryVersion, Signature};
 use crate::error::Result;
 use crate::formats::plain::Value;
 
-/// Says which key signs the entries of a store: a hash of the key, which tells nothing about it.
+/// Identifies the key that signs the entries of a store: a hash that reveals nothing about the key.
 pub type KeyId = [u8; 16];
 
 /// The condition of a [`Commit`].
@@ -17,16 +17,16 @@ pub struct Guard {
     pub signing_key: Option<KeyId>,
 }
 
-/// Operations that happen together, or not at all.
+/// Operations that are applied together or not at all.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Commit<'a> {
-    /// What changes, in this order.
+    /// The changes, in this order.
     pub operations: &'a [Operation<'a>],
-    /// Compared in the same transaction, before anything is changed.
+    /// Checked in the same transaction, before any change.
     pub guard: Option<Guard>,
-    /// Blobs that no entry names any more are to be deleted at this time: the backend records them in the same transaction
-    /// ([`garbage`](super::MetadataBackend::garbage)), and reports none of them as orphaned. `None`: it reports them, and
-    /// the caller deletes them at once.
+    /// When to delete blobs that no entry names any more: the backend records them in the same transaction
+    /// ([`garbage`](super::MetadataBackend::garbage)), and does not report them as orphaned. With `None` it reports
+    /// them, and the caller deletes them at once.
     pub garbage_due: Option<Timestamp>,
 }
 
@@ -37,8 +37,8 @@ impl<'a> Commit<'a> {
         Self { operations, guard: None, garbage_due: None }
     }
 
-    /// For backends whose operations decide one by one which blobs they orphan: takes those out of `outcomes` that a later
-    /// operation of this commit has named again.
+    /// For backends whose operations decide one by one which blobs they orphan: removes from `outcomes` the blobs that
+    /// a later operation of this commit names again.
     pub fn settle(&self, outcomes: &mut [Outcome]) {
         let puts: Vec<(usize, &'a str)> = match self.operations {
             [] | [_] => return,
@@ -77,31 +77,31 @@ fn own_blob<'a>((number, operation): (usize, &Operation<'a>)) -> Option<(usize, 
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Operation<'a> {
-    /// Files an entry under its key, replacing a former entry.
+    /// Stores an entry under its key, replacing the previous one.
     Put(Put<'a>),
-    /// Changes fields of an entry, if it is still in the state of `expected`: the same `created_at`, `file_hash`,
-    /// `expires_at`, `metadata`, `description` and `signature`.
+    /// Changes fields of an entry if it still matches `expected`: the same `created_at`, `file_hash`, `expires_at`,
+    /// `metadata`, `description` and `signature`.
     Update {
         /// The entry as it was read.
         expected: &'a Entry,
         /// What changes.
         update: &'a EntryUpdate,
     },
-    /// Removes the entry of this key, in whatever version.
+    /// Removes the entry of this key, whatever its version.
     Delete(&'a str),
-    /// Removes an entry that is still there in this version. Many are removed fastest in the order of their keys.
+    /// Removes an entry if it still has this version. Many removals are fastest in the order of the keys.
     DeleteVersion(&'a EntryVersion),
     /// Removes all entries.
     Clear,
-    /// Pins an entry, or unpins it: a pinned entry is never evicted. A put under the same key leaves it pinned; an entry that
-    /// is deleted and put again is not.
+    /// Pins or unpins an entry. A pinned entry is never evicted. A put under the same key keeps the pin; deleting the
+    /// entry removes it.
     Pin {
         /// The entry's key.
         key: &'a str,
         /// Whether it is pinned from now on.
         pinned: bool,
     },
-    /// Records that an entry was read; a key without an entry is skipped.
+    /// Records reads of an entry; a key without an entry is skipped.
     Access(&'a AccessRecord),
     /// Records which key signs the store's entries from now on.
     SignWith(KeyId),
@@ -109,16 +109,16 @@ pub enum Operation<'a> {
     Collected(&'a [String]),
 }
 
-/// An entry to file.
+/// An entry to store.
 #[derive(Clone, Copy, Debug)]
 pub struct Put<'a> {
-    /// The entry. The `access_count` of a former entry of the same key is kept.
+    /// The entry. The `access_count` of the previous entry of this key is kept.
     pub entry: &'a Entry,
     /// What to do with an equal blob.
     pub share: Share<'a>,
-    /// Pin the entry. Without it, it stays pinned or not as it was.
+    /// Pin the entry. `false` keeps its pin as it was.
     pub pin: bool,
-    /// Rows of tables of the user's own that belong to the entry.
+    /// Rows of user-defined tables that belong to the entry.
     pub rows: &'a [CustomRow<'a>],
 }
 
@@ -130,21 +130,21 @@ impl<'a> Put<'a> {
     }
 }
 
-/// What to do with the blob of another entry that has the same digest and size. It was found by an earlier
-/// [`equal_blob`](super::MetadataBackend::equal_blob), and may be gone by now.
+/// What to do with the blob of another entry with the same digest and size. It was found by an earlier
+/// [`equal_blob`](super::MetadataBackend::equal_blob), and may no longer exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Share<'a> {
     /// Nothing.
     #[default]
     No,
-    /// If another entry still names the blob at this locator, and has the same digest and size, name it, too.
+    /// Name the blob at this locator too, if another entry with the same digest and size still names it.
     With(&'a str),
-    /// The blob at this locator is damaged: the entries of the same digest and size that name it are to name that of the
-    /// new entry.
+    /// The blob at this locator is damaged: make the entries of the same digest and size that name it name the new
+    /// entry's blob.
     InPlaceOf(&'a str),
 }
 
-/// A row of a table of the user's own, committed with its entry. Backends without
+/// A row of a user-defined table, committed with its entry. Backends without
 /// [`custom_rows`](super::Capability::custom_rows) refuse it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -163,7 +163,7 @@ impl<'a> CustomRow<'a> {
     }
 }
 
-/// A table of the user's own.
+/// A user-defined table.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Schema {
@@ -179,10 +179,10 @@ impl Schema {
     }
 }
 
-/// What changes in an entry without its payload being written again. `None` leaves a field as it is.
+/// Changes to an entry that do not rewrite its payload. `None` leaves a field as it is.
 #[derive(Clone, Debug, Default)]
 pub struct EntryUpdate {
-    /// New creation time; the entry then also was last read at that time.
+    /// New creation time; also becomes the time of the last read.
     pub created_at: Option<Timestamp>,
     /// New expiry; `Some(None)` removes it.
     pub expires_at: Option<Option<Timestamp>>,
@@ -195,7 +195,7 @@ pub struct EntryUpdate {
 }
 
 impl EntryUpdate {
-    /// Makes the changes in `entry`.
+    /// Applies the changes to `entry`.
     pub fn apply(&self, entry: &mut Entry) {
         if let Some(created_at) = self.created_at {
             entry.created_at = created_at;
@@ -216,7 +216,7 @@ impl EntryUpdate {
     }
 }
 
-/// An access to record: how often since the last time, and when last.
+/// Accesses to record: how many since the last record, and when the last one was.
 #[derive(Clone, Debug)]
 pub struct AccessRecord {
     /// The entry's key.
@@ -230,9 +230,9 @@ pub struct AccessRecord {
 /// The result of a [`Commit`].
 #[derive(Debug)]
 pub enum Committed {
-    /// It happened; the outcomes are in the order of the operations.
+    /// All changes were made; the outcomes are in the order of the operations.
     Done(Vec<Outcome>),
-    /// The guard did not hold and nothing happened: the store's entries are signed with this key.
+    /// The guard did not hold and nothing changed: this key signs the store's entries.
     Refused(Option<KeyId>),
 }
 
@@ -242,38 +242,38 @@ pub enum Committed {
 pub enum Outcome {
     /// Of [`Operation::Put`].
     Put(PutOutcome),
-    /// Of [`Operation::Update`] and [`Operation::Pin`]: whether there was such an entry.
+    /// Of [`Operation::Update`] and [`Operation::Pin`]: whether the entry existed.
     Found(bool),
     /// Of [`Operation::Delete`] and [`Operation::DeleteVersion`].
     Deleted {
-        /// Whether there was such an entry.
+        /// Whether the entry existed.
         found: bool,
         /// The locator that no entry names any more.
         orphaned: Option<String>,
     },
     /// Of [`Operation::Clear`].
     Cleared {
-        /// How many entries there were.
+        /// The number of entries removed.
         entries: u64,
-        /// The locators that they named.
+        /// The locators that the entries named.
         orphaned: Orphans,
     },
-    /// Of any other.
+    /// Of any other operation.
     Done,
 }
 
 /// The result of [`Operation::Put`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PutOutcome {
-    /// Whether there was an entry of this key.
+    /// Whether an entry of this key existed.
     pub replaced: bool,
-    /// The entry names the blob of [`Share::With`] instead of its own: the caller deletes the one that it wrote.
+    /// The entry names the blob of [`Share::With`] instead of its own: the caller deletes the blob it wrote.
     pub shared: bool,
-    /// Locators that no entry names any more: that of the former payload, and that of [`Share::InPlaceOf`].
+    /// Locators that no entry names any more: that of the previous payload, and that of [`Share::InPlaceOf`].
     pub orphaned: Vec<String>,
 }
 
-/// Locators that no entry names any more. There may be millions: they are read as they are asked for.
+/// Locators that no entry names any more. There may be millions: they are read lazily.
 pub struct Orphans(Box<dyn Iterator<Item = Result<String>> + Send>);
 
 impl Orphans {

@@ -1,4 +1,4 @@
-//! Making room: which entries go first.
+//! Eviction: which entries are removed first.
 
 use crate::clock::Timestamp;
 use crate::entry::Totals;
@@ -8,24 +8,24 @@ use crate::entry::Totals;
 pub enum EvictionOrder {
     /// By [`accessed_at`](crate::entry::Entry::accessed_at).
     LeastRecentlyRead,
-    /// By [`access_count`](crate::entry::Entry::access_count), equal ones by `accessed_at`.
+    /// By [`access_count`](crate::entry::Entry::access_count), then by `accessed_at`.
     LeastOftenRead,
-    /// By the time their keys came; a put under the same key changes nothing.
+    /// By the time the key was first put; a later put under the same key changes nothing.
     FirstIn,
 }
 
 /// Which entries to evict.
 #[derive(Clone, Debug)]
 pub struct Eviction<'a> {
-    /// Which ones first, after all that have expired.
+    /// Which entries first, after all expired ones.
     pub order: EvictionOrder,
-    /// The time now.
+    /// The current time.
     pub expired_at: Timestamp,
-    /// The key of an entry that stays in any case.
+    /// The key of an entry that must not be evicted.
     pub keep: &'a str,
-    /// Until there is no more than this.
+    /// Stop when the totals are no larger than this.
     pub target: Totals,
-    /// How many at most.
+    /// The maximum number of entries to evict.
     pub count: usize,
     /// See [`Commit::garbage_due`](super::Commit::garbage_due).
     pub garbage_due: Option<Timestamp>,
@@ -38,6 +38,6 @@ pub struct Evicted {
     pub keys: Vec<String>,
     /// Locators that no entry names any more: the caller deletes these blobs. Empty with [`Eviction::garbage_due`].
     pub orphaned: Vec<String>,
-    /// What is left.
+    /// The totals after it.
     pub left: Totals,
 }

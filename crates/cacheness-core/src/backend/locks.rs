@@ -1,4 +1,4 @@
-//! The contract of locks between the processes that use one store: they let one of them compute a missing value.
+//! The contract of locks between the processes that use one store: they let one process compute a missing value.
 
 use std::any::Any;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::process::forks;
 
 /// Locks that exclude other processes, one per number.
 ///
-/// The numbers are hashes of keys. Two keys with the same number exclude each other for no reason, which does no harm; a
+/// The numbers are hashes of keys. Two keys with the same number exclude each other needlessly, which does no harm; a
 /// backend may therefore ignore the two lowest bits.
 pub trait Locks: Any + fmt::Debug + Send + Sync {
     /// The name in messages: `file`, `memory`, …
@@ -23,7 +23,7 @@ pub trait Locks: Any + fmt::Debug + Send + Sync {
     /// # Behavior
     /// - Exclusive between handles, in one process and in several, in all threads.
     /// - A timeout of zero tries once and does not wait.
-    /// - An uncontended lock is acquired at once; a waiting caller acquires it within 50 ms after its release.
+    /// - An uncontended lock is acquired at once; a waiting caller acquires it within 50 ms of its release.
     /// - The lock is released when the guard is dropped or [`LockGuard::release`] is called, when its handle is closed,
     ///   and when the process or the session that owns it dies. A forked child does not hold it: the child may exit or
     ///   live on without any effect on the lock.
@@ -31,16 +31,16 @@ pub trait Locks: Any + fmt::Debug + Send + Sync {
     /// - A forked child may go on using the handle; it acquires locks of its own.
     ///
     /// # Errors
-    /// The locks cannot be reached at the moment: a lost connection, no free file descriptors. Trying again later may
-    /// succeed. What never will is [`Acquired::Unavailable`].
+    /// The locks cannot be reached at the moment: a lost connection, no free file descriptors. A retry may succeed. If
+    /// no retry can, the result is [`Acquired::Unavailable`].
     fn acquire(&self, number: u64, timeout: Duration) -> Result<Acquired>;
 
     /// Releases all locks of this handle and the resources behind them.
     ///
     /// # Behavior
     /// - Closing twice is no error.
-    /// - Later calls of [`Locks::acquire`] return [`Acquired::Unavailable`]; one that is waiting does so within 50 ms.
-    /// - Guards that still live release nothing more.
+    /// - Later calls of [`Locks::acquire`] return [`Acquired::Unavailable`]; a waiting call does so within 50 ms.
+    /// - Guards that still exist have nothing left to release.
     fn close(&self) -> Result<()>;
 }
 
@@ -49,7 +49,7 @@ pub trait Locks: Any + fmt::Debug + Send + Sync {
 pub enum Acquired {
     /// The caller holds the lock as long as the guard lives.
     Held(LockGuard),
-    /// Another owner held the lock all the time.
+    /// Another owner held the lock until the timeout.
     TimedOut,
     /// There are no locks here: a file system without them, a directory that cannot be written, a closed handle. The
     /// reason has been logged.

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// How much of an entry to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// All of it.
+    /// The whole entry.
     Whole,
     /// Without its inline payload, which is left empty.
     Summary,
@@ -19,9 +19,9 @@ pub enum Part {
 
 /// Keeps entries.
 ///
-/// Every method is atomic: it happened or it did not, also for other processes and after a crash. After an error it did
-/// not, unless the error [is uncertain](crate::Error::is_uncertain). Threads share a backend. It survives `fork()` by
-/// opening its resources again in the child. It calls nothing of the engine.
+/// Every method is atomic, also for other processes and after a crash. After an error nothing has changed, unless the
+/// error [is uncertain](crate::Error::is_uncertain). Threads share a backend. After `fork()` the child reopens the
+/// backend's resources. A backend never calls the engine.
 ///
 /// A backend on a server takes one round trip for each call, whatever the number of operations, keys or rows.
 pub trait MetadataBackend: Any + Send + Sync + fmt::Debug {
@@ -34,7 +34,7 @@ pub trait MetadataBackend: Any + Send + Sync + fmt::Debug {
     /// Returns the entry filed under `key`; `None` if there is none. Never writes.
     fn get(&self, key: &str, part: Part) -> Result<Option<Entry>>;
 
-    /// [`MetadataBackend::get`] of many keys, in their order.
+    /// [`MetadataBackend::get`] for many keys, in their order.
     fn get_batch(&self, keys: &[&str], part: Part) -> Result<Vec<Option<Entry>>> {
         keys.iter().map(|key| self.get(key, part)).collect()
     }
@@ -42,15 +42,15 @@ pub trait MetadataBackend: Any + Send + Sync + fmt::Debug {
     /// Makes all changes of `commit`, or none.
     ///
     /// # Behavior
-    /// - When it returns [`Committed::Done`], the changes are durable as the store's durability mode says. There is one
-    ///   outcome for each operation.
-    /// - When the guard does not hold it returns [`Committed::Refused`] and changes nothing. A commit with a guard either
-    ///   comes before a commit with [`Operation::SignWith`](super::Operation::SignWith), and whoever made that one sees its
-    ///   entries; or it comes after, and is refused.
+    /// - When it returns [`Committed::Done`], the changes are as durable as the store's mode promises. There is one
+    ///   outcome per operation.
+    /// - When the guard does not hold it returns [`Committed::Refused`] and changes nothing. A guarded commit and a
+    ///   commit with [`Operation::SignWith`](super::Operation::SignWith) are ordered: if the guarded one is first, the
+    ///   caller of the other sees its entries; if it is second, it is refused.
     /// - A blob is orphaned when no entry names it after the commit. That is decided in the same transaction.
     fn commit(&self, commit: &Commit<'_>) -> Result<Committed>;
 
-    /// Returns a page of the entries that `query` means, without their inline payloads.
+    /// Returns a page of the entries that match `query`, without their inline payloads.
     ///
     /// # Behavior
     /// - Entries put or removed between two pages may or may not be seen, all others exactly once.
@@ -61,7 +61,7 @@ pub trait MetadataBackend: Any + Send + Sync + fmt::Debug {
         Ok(self.select(query, page)?.into_iter().map(|found| found.entry.key).collect())
     }
 
-    /// The next entries of a walk, at most `limit`, in whatever order is the fastest.
+    /// The next entries of a walk, at most `limit`, in the order that is fastest for the backend.
     ///
     /// # Behavior
     /// - Entries put or removed between two steps may or may not be seen, all others exactly once.
@@ -78,32 +78,32 @@ pub trait MetadataBackend: Any + Send + Sync + fmt::Debug {
         Ok(glimpses)
     }
 
-    /// A blob with the digest and size of `entry` that an entry of another key names: that of the least key.
+    /// A blob with the digest and size of `entry` that an entry of another key names: the one of the smallest key.
     fn equal_blob(&self, entry: &Entry) -> Result<Option<BlobRef>>;
 
     /// Of each blob, whether an entry names it or it is in the [`garbage`](MetadataBackend::garbage).
     fn knows_blobs(&self, locators: &[&str]) -> Result<Vec<bool>>;
 
-    /// Blobs that no entry names any more and that are due to be deleted, at most `limit`. See [`Commit::garbage_due`]. A blob
-    /// that an entry names again is left out until that entry is gone, and is due when that one says.
+    /// Blobs that no entry names any more and that are due to be deleted, at most `limit`. See [`Commit::garbage_due`].
+    /// A blob that an entry names again is left out until that entry is removed, and is then due as that removal says.
     fn garbage(&self, due: Timestamp, limit: usize) -> Result<Vec<String>>;
 
-    /// Removes entries until the target is reached or as many as wanted are gone.
+    /// Removes entries until the target or the requested number is reached.
     ///
     /// # Behavior
-    /// - What has expired goes first, what is pinned never.
-    /// - Up to a few thousand entries the order is exact. Beyond, the work must not grow with their number: the ones that
-    ///   go are the first of a sample.
-    /// - Nothing goes if the target is reached already.
+    /// - Expired entries are evicted first, pinned ones never.
+    /// - Up to a few thousand entries the order is exact. Beyond that, the work must not grow with their number: the
+    ///   backend evicts the first entries of a sample.
+    /// - Nothing is evicted if the target is already reached.
     fn evict(&self, eviction: &Eviction<'_>) -> Result<Evicted>;
 
-    /// Returns the totals, see [`Capability::exact_totals`]. Does not look at all entries.
+    /// Returns the totals, see [`Capability::exact_totals`]. Does not scan the entries.
     fn totals(&self) -> Result<Totals>;
 
-    /// The least and the greatest [`Entry::created_at`]; `None` if there are no entries. Looks at all of them.
+    /// The smallest and the largest [`Entry::created_at`]; `None` if there are no entries. Scans all entries.
     fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>>;
 
-    /// Makes a table of the user's own, or finds that it is there.
+    /// Creates a user-defined table unless it exists.
     ///
     /// # Errors
     /// `Unsupported` without [`Capability::custom_rows`].
@@ -112,29 +112,30 @@ pub trait MetadataBackend: Any + Send + Sync + fmt::Debug {
         Err(Error::new(ErrorKind::Unsupported, what))
     }
 
-    /// A number that grows whenever an entry may have been changed by another process, or through another handle of this
-    /// process. `None` without [`Capability::change_notice`], and where it cannot be told now.
+    /// A number that grows whenever an entry may have been changed by another process, or through another handle of
+    /// this process. `None` without [`Capability::change_notice`], and when it cannot be determined now.
     ///
     /// # Behavior
-    /// - Cheap enough to be asked with every get: no system call.
-    /// - A change that was committed before the call is in the answer.
-    /// - Changes through this object are not counted if that can be told, and may be counted if it cannot.
+    /// - Cheap enough to call for every get: no system call.
+    /// - The result includes every change that was committed before the call.
+    /// - Changes through this object are not counted if the backend can tell them apart, and may be counted if it
+    ///   cannot.
     fn outside_changes(&self) -> Option<u64> {
         None
     }
 
-    /// Returns unused room to the file system, where that takes little room and time: called when the disk is full. What
-    /// cannot be returned now is no error.
+    /// Returns unused space to the file system if that needs little space and time: called when the disk is full. Space
+    /// that cannot be returned now is not an error.
     fn shrink(&self) -> Result<()> {
         Ok(())
     }
 
-    /// Whether nothing can be written.
+    /// Whether the store is read-only.
     fn is_read_only(&self) -> bool {
         false
     }
 
-    /// Releases all resources; calls after it fail with [`ErrorKind::Closed`].
+    /// Releases all resources; later calls fail with [`ErrorKind::Closed`].
     ///
     /// # Behavior
     /// - Closing twice is no error.

@@ -1,4 +1,4 @@
-//! The contracts that storage keeps: all that the engine knows of a database, an object store or a directory.
+//! The contracts of storage: all that the engine knows about a database, an object store or a directory.
 //!
 //! | contract | keeps | implemented by |
 //! |---|---|---|
@@ -6,9 +6,9 @@
 //! | [`BlobBackend`] | payloads | `backends` (memory, file system) |
 //! | [`Locks`] | the right to compute, between processes | `backends` (a lock file) |
 //!
-//! A transaction is data: the engine describes all that is to change as a [`Commit`], and the backend makes the changes
-//! together or not at all. No callback of the engine runs inside a backend. A server can therefore execute a commit in
-//! one round trip, and a backend can be written in another language.
+//! A transaction is data: the engine describes all changes as a [`Commit`], and the backend makes them together or not
+//! at all. No callback of the engine runs inside a backend. A server can therefore execute a commit in one round trip,
+//! and a backend can be written in another language.
 
 mod blob;
 mod capability;

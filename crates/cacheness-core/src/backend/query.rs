@@ -5,10 +5,10 @@ use std::ops::Range;
 use crate::clock::Timestamp;
 use crate::entry::{Entry, Glimpse};
 
-/// Which entries are meant. The default is all of them.
+/// Selects entries. The default is all entries.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Query<'a> {
-    /// Only keys that start with this.
+    /// Only keys with this prefix.
     pub prefix: &'a str,
     /// Only entries that expire at or before this time.
     pub expired_at: Option<Timestamp>,
@@ -19,38 +19,39 @@ pub struct Query<'a> {
 /// A page of a listing, in ascending byte order of the keys.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Page<'a> {
-    /// Only keys after this one: the last of the page before.
+    /// Only keys after this one: the last of the previous page.
     pub after: Option<&'a str>,
     /// At most this many; 0 means no limit.
     pub limit: usize,
 }
 
 impl Page<'_> {
-    /// The limit as a number of entries.
+    /// The limit, with 0 replaced by the maximum.
     #[must_use]
     pub fn most(&self) -> usize {
         if self.limit == 0 { usize::MAX } else { self.limit }
     }
 }
 
-/// How far a walk through all entries has come; a backend reads only what it has written itself.
+/// The position of a walk through all entries; a backend reads only positions that it has written itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Position {
-    /// Nothing has been seen.
+    /// At the start.
     #[default]
     Start,
-    /// Everything up to this key has been seen.
+    /// After this key.
     Key(String),
-    /// Everything up to this place in the order of the backend's own has been seen.
+    /// After this place in the backend's own order.
     Number(i64),
 }
 
-/// The [`Glimpse`]s of one step of a walk. Their texts lie in one buffer, so that a million of them cost few allocations.
+/// The [`Glimpse`]s of one step of a walk. Their texts share one buffer, so that a million of them cost few
+/// allocations.
 #[derive(Clone, Debug, Default)]
 pub struct Glimpses {
     bytes: Vec<u8>,
     rows: Vec<Row>,
-    /// Where the walk goes on; `None` when all entries have been seen.
+    /// Where the walk continues; `None` at the end.
     pub next: Option<Position>,
 }
 
@@ -64,7 +65,7 @@ struct Row {
 }
 
 impl Glimpses {
-    /// Adds one.
+    /// Adds a glimpse.
     pub fn push(&mut self, glimpse: &Glimpse<'_>) {
         let Glimpse { key, created_at, file_hash, metadata, params } = *glimpse;
         let mut keep = |bytes: &[u8]| {
@@ -78,13 +79,13 @@ impl Glimpses {
         self.rows.push(Row { created_at, file_hash, key, metadata, params });
     }
 
-    /// How many there are.
+    /// The number of glimpses.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()

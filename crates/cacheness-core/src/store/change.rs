@@ -12,17 +12,17 @@ use crate::sign::SignatureState;
 /// What [`Store::evict`] did.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EvictionStep {
-    /// How many entries are gone.
+    /// The number of entries evicted.
     pub entries: u64,
-    /// What is left.
+    /// The totals after it.
     pub left: Totals,
 }
 
 /// An update of one entry.
 struct Update {
-    /// As it was read,
+    /// The entry as it was read,
     expected: Entry,
-    /// and as it will be.
+    /// and as it will be written.
     new: Entry,
     update: EntryUpdate,
     was_signed: bool,
@@ -46,7 +46,7 @@ impl Store {
         Ok(self.metadata.get(key, Part::Summary)?.map(EntrySummary::from))
     }
 
-    /// The entries of these keys without their payloads, in their order.
+    /// The entries of these keys without their payloads, in the order of the keys.
     pub fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<EntrySummary>>> {
         if keys.is_empty() {
             return Ok(Vec::new());
@@ -55,19 +55,21 @@ impl Store {
         Ok(found.into_iter().map(|entry| entry.map(EntrySummary::from)).collect())
     }
 
-    /// Changes the description, metadata or times of an entry; `false` if there is none. An entry with a valid signature is
-    /// signed again, one without stays without: signing it would vouch for a payload that anybody may have put there.
+    /// Changes the description, metadata or times of an entry; `false` if there is none. An entry with a valid
+    /// signature is signed again. An unsigned one stays unsigned: a signature would vouch for a payload of unknown
+    /// origin.
     ///
-    /// `change` sees the entry as it is and says what changes; it may be called again if another writer was faster.
+    /// `change` receives the current entry and returns the update. It is called again if another writer changed the
+    /// entry meanwhile.
     ///
     /// # Errors
-    /// `Signature` if the present signature is wrong: what was tampered with is not signed again.
+    /// `Signature` if the current signature is wrong: an entry that was tampered with is not signed again.
     pub fn update_entry(&self, key: &str, mut change: impl FnMut(&Entry) -> Result<EntryUpdate>) -> Result<bool> {
         Ok(self.update_entries(&[key], |entry| change(entry).map(Some))? > 0)
     }
 
-    /// [`Store::update_entry`] of many entries; returns how many there were. An entry for which `change` returns `None` stays
-    /// as it is and is not counted. If it fails in the middle, some of them are updated.
+    /// [`Store::update_entry`] for many entries; returns the number updated. An entry for which `change` returns `None`
+    /// stays as it is and is not counted. If the call fails, some entries may have been updated.
     pub fn update_entries(
         &self,
         keys: &[&str],
@@ -102,7 +104,7 @@ impl Store {
                 for (update, outcome) in updates.iter().zip(outcomes?) {
                     match outcome {
                         Outcome::Found(true) => updated += 1,
-                        // Another writer was faster.
+                        // Another writer changed the entry first.
                         Outcome::Found(false) => changed.push(update.expected.key.as_str()),
                         other => return Err(unexpected(&other)),
                     }
@@ -121,7 +123,7 @@ impl Store {
             for one in updates.iter_mut() {
                 one.update.signature = match (one.was_signed, one.expected.signature) {
                     (true, _) => Some(one.new.signature),
-                    // This store does not sign: the signature would not fit any more.
+                    // This store does not sign: the old signature would be wrong.
                     (false, signature) => signature.map(|_| None),
                 };
             }
@@ -149,7 +151,7 @@ impl Store {
         self.finish_deletion(outcome)
     }
 
-    /// Deletes the blob of an entry that is deleted; whether there was one.
+    /// Deletes the blob of a removed entry; returns whether the entry existed.
     fn finish_deletion(&self, outcome: Outcome) -> Result<bool> {
         let Outcome::Deleted { found, orphaned } = outcome else { return Err(unexpected(&outcome)) };
         if found {
@@ -158,13 +160,13 @@ impl Store {
         Ok(found)
     }
 
-    /// Removes `entry` if it is still the one filed under its key.
+    /// Removes `entry` if its key still has this version.
     pub fn delete_entry(&self, entry: &Entry) -> Result<bool> {
         Ok(self.delete_batch(&[entry.version()])?.is_empty())
     }
 
-    /// Removes those of the entries that still exist in these versions, and returns the others: they are gone, or exist in
-    /// another version. If it fails in the middle, some of them are removed. Many are removed fastest in the order of their
+    /// Removes the entries that still have these versions, and returns the others: they are gone or have another
+    /// version. If the call fails, some entries may have been removed. Many removals are fastest in the order of the
     /// keys.
     pub fn delete_batch<'a>(&self, versions: &'a [EntryVersion]) -> Result<Vec<&'a EntryVersion>> {
         self.refuse_if_read_only()?;
@@ -193,7 +195,7 @@ impl Store {
         self.commit_all(&accesses.iter().map(Operation::Access).collect::<Vec<_>>()).map(drop)
     }
 
-    /// Keeps the entry of `key` from being evicted, or no longer; `false` if there is none.
+    /// Pins the entry of `key` against eviction, or unpins it; `false` if there is none.
     pub fn set_pinned(&self, key: &str, pinned: bool) -> Result<bool> {
         self.refuse_if_read_only()?;
         match self.commit_one(Operation::Pin { key, pinned })? {
@@ -202,7 +204,7 @@ impl Store {
         }
     }
 
-    /// Removes entries to make room.
+    /// Evicts entries.
     pub fn evict(&self, eviction: &Eviction<'_>) -> Result<EvictionStep> {
         self.refuse_if_read_only()?;
         let mut removal = Removal::of(self);
@@ -222,7 +224,7 @@ impl Store {
         Ok(EvictionStep { entries: evicted.keys.len() as u64, left: evicted.left })
     }
 
-    /// Removes everything and returns how many entries there were.
+    /// Removes all entries and returns their number.
     pub fn clear(&self) -> Result<u64> {
         self.refuse_if_read_only()?;
         let mut removal = Removal::of(self);

@@ -1,8 +1,8 @@
 //! Blobs that no entry names any more.
 //!
-//! Where a blob stays readable while it is open, it is deleted right after the commit that orphaned it. Elsewhere the
-//! commit records it as garbage, and it is deleted when the grace of the blob backend is over: a reader that has just
-//! looked the entry up still finds its blob. A crash leaves blobs that no entry ever named; they are found by listing.
+//! If the backend keeps open blobs readable, an orphaned blob is deleted right after the commit that orphaned it.
+//! Otherwise the commit records it as garbage, and it is deleted after the blob backend's grace: a reader that has just
+//! looked up the entry still finds its blob. A crash leaves blobs that no entry ever named; listing finds them.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 
-/// How many blobs one request deletes, and one page of a listing has, at most.
+/// The maximum number of blobs per delete request and per page of a listing.
 const BATCH: usize = 1000;
 
 /// When this process last looked for garbage that is due.
@@ -25,7 +25,7 @@ pub(super) struct Collector {
 /// What [`Store::gc`] has deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Blobs that no entry names any more, and whose grace was over.
+    /// Blobs that no entry named any more and whose grace was over.
     pub garbage: u64,
     /// Blobs that no entry ever named: a writer died between writing the blob and committing the entry. A blob that a late
     /// listing still shows is counted once more.
@@ -37,7 +37,7 @@ pub struct Collected {
 }
 
 impl Store {
-    /// When a blob that is orphaned now is to be deleted; `None` for at once.
+    /// When to delete a blob that is orphaned now; `None` means at once.
     pub(super) fn garbage_due(&self) -> Option<Timestamp> {
         let grace = self.blob_capability.grace;
         (!grace.is_zero()).then(|| self.clock.now().saturating_add(grace))
@@ -73,7 +73,7 @@ impl Store {
             failpoint::reached("clear/committed");
             match locator {
                 Ok(locator) => self.delete_blobs(&[&locator]),
-                // The entries are gone already, so this is no error of the call. `gc` finds the rest.
+                // The entries are already removed, so the call succeeds. `gc` finds the remaining blobs.
                 Err(error) => {
                     log::warn!("not all blobs of a cleared store are deleted: {}", error.with_causes());
                     return;
@@ -82,7 +82,8 @@ impl Store {
         }
     }
 
-    /// Deletes blobs that no entry names. One that cannot be deleted is left for [`Store::gc`]: no value is affected.
+    /// Deletes blobs that no entry names. A blob that cannot be deleted is left for [`Store::gc`]: no value is
+    /// affected.
     pub(super) fn delete_blobs(&self, locators: &[&str]) {
         if let Err(error) = self.blobs.delete(locators) {
             let names = locators.join(", ");
@@ -91,7 +92,7 @@ impl Store {
         failpoint::reached("blob/deleted");
     }
 
-    /// Deletes garbage that is due, if this process has not looked for a grace.
+    /// Deletes garbage that is due, at most once per grace in this process.
     #[inline]
     pub(super) fn collect_if_due(&self) {
         if !self.blob_capability.grace.is_zero() {
@@ -108,7 +109,7 @@ impl Store {
             return;
         }
         self.collector.looked_at.store(now.0, Ordering::Relaxed);
-        // The first call only begins to count: a program that puts one value need not pay for a look.
+        // The first call only starts the clock: a program that puts one value does not pay for the query.
         if looked_at != 0
             && let Err(error) = self.collect_step(now)
         {
@@ -116,7 +117,7 @@ impl Store {
         }
     }
 
-    /// Deletes garbage that is due; returns how many blobs.
+    /// Deletes garbage that is due; returns the number of blobs.
     pub fn collect_garbage(&self) -> Result<u64> {
         self.refuse_if_read_only()?;
         let now = self.clock.now();
@@ -138,25 +139,25 @@ impl Store {
         let locators: Vec<&str> = due.iter().map(String::as_str).collect();
         self.blobs.delete(&locators)?;
         failpoint::reached("garbage/deleted");
-        // Killed before this, another process deletes them once more, which is no error.
+        // If this process is killed before this commit, another one deletes the blobs again, which is no error.
         self.commit_one(Operation::Collected(&due))?;
         Ok(due.len() as u64)
     }
 
-    /// Deletes garbage that is due, blobs without an entry that are older than every running put, and what writers have left
-    /// unfinished. Lists all blobs.
+    /// Deletes garbage that is due, blobs without an entry that are older than every running put, and the data of
+    /// unfinished writers. Lists all blobs.
     ///
-    /// `age` says how long a put may take at most; `None` is what the blob backend says.
+    /// `age` is the maximum duration of a put; `None` uses the blob backend's.
     pub fn gc(&self, age: Option<Duration>) -> Result<Collected> {
         let age = age.unwrap_or(self.blob_capability.longest_put);
         let mut collected = Collected { garbage: self.collect_garbage()?, ..Collected::default() };
         collected.unfinished = self.blobs.sweep(age)?;
-        // Of the system: that of the store may stand still, and files are dated by the system.
+        // The system's clock: the store's may stand still, and the system dates files.
         let micros = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
         let oldest_put = Timestamp(Clock::system().now().0.saturating_sub(micros));
         let mut after: Option<String> = None;
         loop {
-            // Blobs first and entries then: a blob that was put in between has its entry by now.
+            // Lists blobs before it looks up entries: a blob that was put in between has its entry by then.
             let page = self.blobs.list(after.as_deref(), BATCH)?;
             after = page.last().map(|last| last.locator.clone());
             let old: Vec<_> = page.iter().filter(|blob| blob.modified < oldest_put).collect();

@@ -1,5 +1,5 @@
-//! The hashes of a payload that is in memory, made by whoever has time: other threads while one writes it, and that one
-//! once it has written.
+//! Hashes of a payload in memory. Other threads compute them while one thread writes the payload; that thread joins
+//! them when it has finished writing.
 
 use std::borrow::Cow;
 use std::hash::Hasher;
@@ -14,19 +14,19 @@ use crate::tree;
 /// A payload being hashed.
 pub(super) struct Hashes<'a> {
     segments: &'a [Cow<'a, [u8]>],
-    /// Where each segment begins in the payload.
+    /// The offset of each segment in the payload.
     starts: Vec<usize>,
     size: usize,
     file_hash: OnceLock<u64>,
-    /// Whether somebody makes the file hash, which takes the bytes in their order.
+    /// Whether a thread computes the file hash, which takes the bytes in order.
     file_hash_taken: AtomicBool,
-    /// The pieces of the digest and whether somebody has taken them; none where no digest is wanted.
+    /// The pieces of the digest and whether a thread has claimed them; empty if no digest is wanted.
     pieces: Vec<(AtomicBool, OnceLock<tree::Piece>)>,
     stopped: AtomicBool,
 }
 
 impl<'a> Hashes<'a> {
-    /// Nothing is hashed yet. The payload has more than one piece.
+    /// Hashes nothing yet. The payload must have more than one piece.
     pub(super) fn new(segments: &'a [Cow<'a, [u8]>], digest: bool) -> Self {
         let mut size = 0;
         let mut starts = Vec::with_capacity(segments.len());
@@ -46,13 +46,13 @@ impl<'a> Hashes<'a> {
         }
     }
 
-    /// Nobody needs the hashes any more.
+    /// Stops hashing: the hashes are no longer needed.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// Hashes what nobody else has taken. One thread goes from the front and makes both hashes of a piece while it is in
-    /// its cache; the others come from the end.
+    /// Hashes pieces that no other thread has claimed. One thread works from the front and computes both hashes of a
+    /// piece while it is in its cache; the others work from the end.
     pub(super) fn help(&self) {
         if !self.file_hash_taken.swap(true, Ordering::Relaxed) {
             let mut hasher = XxHash3_64::new();

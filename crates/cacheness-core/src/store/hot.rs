@@ -1,17 +1,17 @@
-//! Entries kept in the memory of this process, verified once, for gets that ask for them again.
+//! Verified entries kept in the memory of this process for repeated gets.
 //!
-//! An entry is served from here only while nobody can have changed it:
+//! An entry is served from memory only if it cannot have changed:
 //!
-//! - Changes by others are noticed by [`MetadataBackend::outside_changes`], whose answer must be the one that was given
-//!   before the entry was read.
-//! - Changes through this store are announced with [`HotEntries::write`] before they begin, which takes the entry out, and
-//!   are over when the [`Writing`] is dropped, after their commit and before their method returns. Each counts up a number
-//!   of the shard. Whoever read an entry offers it with the number of before: it is refused if that has changed, or while
-//!   anybody writes. Otherwise an older entry could come back after others have seen the commit. Of writers of one shard at
-//!   the same time, none keeps its entry: they do not know whose commit was last.
+//! - [`MetadataBackend::outside_changes`] reports changes by others. Its result must equal the one from before the
+//!   entry was read.
+//! - A change through this store calls [`HotEntries::write`] first, which removes the entry. The change ends when the
+//!   [`Writing`] is dropped, after its commit and before its method returns. Both steps increment a counter of the
+//!   shard. A reader offers an entry with the counter from before its read; the offer is refused if the counter has
+//!   changed or a writer is active. Otherwise an older entry could return after others have seen the commit. Concurrent
+//!   writers of one shard do not keep their entries: they do not know which commit was last.
 //!
-//! What is kept is bounded in bytes and entries, and in time, so that a signature is checked again now and then. A forked
-//! child begins with nothing.
+//! The memory is bounded in bytes, entries and time; the time limit makes sure that signatures are checked again. A
+//! forked child starts empty.
 //!
 //! [`MetadataBackend::outside_changes`]: crate::backend::MetadataBackend::outside_changes
 
@@ -30,28 +30,28 @@ use crate::sync::{Mutex, MutexGuard};
 /// A power of two.
 const SHARDS: usize = 16;
 
-/// What an entry takes besides its texts and bytes, roughly.
+/// The approximate overhead of an entry besides its texts and bytes.
 const OVERHEAD: usize = 512;
 
-/// Of how many entries, from the one that was not read for longest on, the one that was read least often leaves.
+/// LFU evicts the least often read of this many least recently read entries.
 const LEAST_OF: usize = 32;
 
-/// Of how many at most a random one leaves: of all of them in a shard of the usual size.
+/// Random eviction chooses among at most this many entries: all of them in a shard of the usual size.
 const RANDOM_OF: usize = 1024;
 
-/// An entry with a valid signature (or none, where that is allowed) and a verified payload.
+/// An entry with a valid signature (or none, if that is allowed) and a verified payload.
 #[derive(Clone, Debug)]
 pub(super) struct Hot {
     pub(super) entry: Arc<Entry>,
-    /// Whether it has a signature.
+    /// Whether the entry is signed.
     pub(super) signed: bool,
     outside: u64,
     since: Timestamp,
-    /// How often it has been found here.
+    /// The number of hits.
     reads: u32,
 }
 
-/// The state of things before an entry was read, shown when it is offered.
+/// The state before an entry was read; checked when the entry is offered.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
     writes: u64,
@@ -59,9 +59,9 @@ pub(super) struct Ticket {
 }
 
 struct Shard {
-    /// How many changes are over.
+    /// The number of finished changes.
     writes: u64,
-    /// How many are under way.
+    /// The number of changes in progress.
     writing: u32,
     bytes: usize,
     entries: LruCache<String, Hot>,
@@ -77,7 +77,7 @@ fn new_shards() -> Shards {
     })
 }
 
-/// See the module.
+/// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct HotEntries {
     config: MemoryConfig,
@@ -96,20 +96,20 @@ fn weight(entry: &Entry) -> usize {
 }
 
 impl HotEntries {
-    /// Nothing yet; `None` where the configuration wants nothing kept.
+    /// Creates an empty memory; `None` if the configuration disables it.
     pub(super) fn new(config: &MemoryConfig) -> Option<Self> {
         let wanted = config.enable_memory_cache && config.memory_cache_maxsize > 0 && config.memory_cache_max_mb > 0.0;
         wanted.then(|| Self { config: config.clone(), shards: PerProcess::new(), hits: AtomicU64::new(0) })
     }
 
     fn shard(&self, key: &str) -> MutexGuard<'_, Shard> {
-        // Any spread will do, and the end of a key is the part that differs between names that people choose.
+        // Any distribution will do. The end of a key is the part that differs between names that users choose.
         let end = key.len().saturating_sub(4);
         let sum = key.as_bytes()[end..].iter().fold(0_usize, |sum, byte| sum * 7 + usize::from(*byte));
         self.shards.get_or_make(new_shards)[sum % SHARDS].lock()
     }
 
-    /// The entry of `key`, if it is here and still true; else the ticket for offering it after it has been read.
+    /// The entry of `key` if it is here and still valid; else a ticket for offering it after reading it.
     pub(super) fn find(&self, key: &str, outside: u64, now: Timestamp) -> Result<Hot, Ticket> {
         let mut shard = self.shard(key);
         let found = match self.config.memory_cache_type {
@@ -121,7 +121,7 @@ impl HotEntries {
         };
         let found = found.map(|hot| {
             let age = now.0.saturating_sub(hot.since.0);
-            // A clock that was set back makes an entry older than it is.
+            // If the clock was set back, the entry counts as expired.
             (hot.outside == outside && (0..self.config.max_age_micros()).contains(&age)).then(|| hot.clone())
         });
         match found {
@@ -135,17 +135,17 @@ impl HotEntries {
         Err(Ticket { writes: shard.writes, outside })
     }
 
-    /// How many entries have been found.
+    /// The number of hits.
     pub(super) fn hits(&self) -> u64 {
         self.hits.load(Ordering::Relaxed)
     }
 
-    /// The ticket for offering the entry of `key` after it has been read.
+    /// A ticket for offering the entry of `key` after reading it.
     pub(super) fn ticket(&self, key: &str, outside: u64) -> Ticket {
         Ticket { writes: self.shard(key).writes, outside }
     }
 
-    /// Keeps an entry that was read and verified, unless it may have changed since the ticket.
+    /// Keeps a verified entry, unless it may have changed since the ticket.
     pub(super) fn offer(&self, ticket: Ticket, entry: Arc<Entry>, signed: bool, now: Timestamp) {
         let mut shard = self.shard(&entry.key);
         if shard.writes == ticket.writes && shard.writing == 0 {
@@ -153,7 +153,7 @@ impl HotEntries {
         }
     }
 
-    /// Call it before the entry of `key` is changed, and drop what it returns after, whatever came of it.
+    /// Call it before changing the entry of `key`, and drop the result afterwards, whatever the outcome.
     pub(super) fn write<'a>(&'a self, key: &'a str) -> Writing<'a> {
         let mut shard = self.shard(key);
         shard.remove(key);
@@ -161,7 +161,7 @@ impl HotEntries {
         Writing { hot: self, key, writes: shard.writes, now: None }
     }
 
-    /// The same for a change of any entry.
+    /// The same for changes of any entry.
     pub(super) fn write_all(&self) -> WritingAll<'_> {
         for shard in self.shards.get_or_make(new_shards) {
             let mut shard = shard.lock();
@@ -171,14 +171,14 @@ impl HotEntries {
         WritingAll(self)
     }
 
-    /// Notes that the entry of `key` is gone.
+    /// Removes the entry of `key`.
     pub(super) fn gone(&self, key: &str) {
         let mut shard = self.shard(key);
         shard.remove(key);
         shard.writes += 1;
     }
 
-    /// Notes that any entry may be gone.
+    /// Removes all entries.
     pub(super) fn all_gone(&self) {
         for shard in self.shards.get_or_make(new_shards) {
             let mut shard = shard.lock();
@@ -188,7 +188,7 @@ impl HotEntries {
     }
 }
 
-/// A change of one entry that is under way.
+/// A change of one entry in progress.
 #[must_use = "the change is over when it is dropped"]
 pub(super) struct Writing<'a> {
     hot: &'a HotEntries,
@@ -198,7 +198,7 @@ pub(super) struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// The change is over: the entry is this one now, and `outside` was the answer before.
+    /// Ends the change and keeps the new entry; `outside` was the backend's count before.
     pub(super) fn keep(mut self, entry: Arc<Entry>, signed: bool, outside: u64, since: Timestamp) {
         self.now = Some(Hot { entry, signed, outside, since, reads: 0 });
     }
@@ -215,7 +215,7 @@ impl Drop for Writing<'_> {
     }
 }
 
-/// A change of any entry that is under way.
+/// A change of any entry in progress.
 #[must_use = "the change is over when it is dropped"]
 pub(super) struct WritingAll<'a>(&'a HotEntries);
 
@@ -228,7 +228,7 @@ impl Drop for WritingAll<'_> {
 }
 
 impl Shard {
-    /// A change that was under way is over; not in a child that was forked meanwhile, which knows of none.
+    /// Ends the change, except in a child that was forked meanwhile, which has no record of it.
     fn over(&mut self) {
         self.writes += 1;
         self.writing = self.writing.saturating_sub(1);
@@ -264,7 +264,7 @@ impl Shard {
         }
     }
 
-    /// Who has to make room for the entry that came last.
+    /// The entry to evict for the newest one.
     fn leaving(&self, policy: MemoryPolicy, newest: &str) -> Option<String> {
         let others = self.entries.len().checked_sub(1)?.max(1);
         let mut entries = self.entries.iter();

@@ -1,4 +1,4 @@
-//! Under which key an entry is filed.
+//! The key of an entry.
 
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
@@ -7,14 +7,14 @@ use crate::key::{CacheKey, Fingerprint};
 /// The longest name that an entry may have, in bytes of UTF-8.
 pub const MAX_NAME: usize = 1024;
 
-/// The key of an entry: made from parameters, or a name.
+/// The key of an entry: derived from parameters, or a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryKey {
-    /// Made from parameters.
+    /// Derived from parameters.
     Params {
         /// 16 hexadecimal digits.
         hex: [u8; 16],
-        /// Tells parameters apart whose 64-bit keys collide.
+        /// Distinguishes parameters whose 64-bit keys collide.
         fingerprint: Fingerprint,
         /// The canonical encoding of the parameters.
         encoding: Vec<u8>,
@@ -24,7 +24,7 @@ pub enum EntryKey {
 }
 
 impl EntryKey {
-    /// A key made from parameters.
+    /// Derives a key from parameters.
     #[must_use]
     pub fn from_params(key: CacheKey, fingerprint: Fingerprint, encoding: Vec<u8>) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -52,8 +52,9 @@ impl EntryKey {
         Err(Error::new(ErrorKind::InvalidInput, format!("the key {problem}")))
     }
 
-    /// The key under which a new value of `entry` is filed. One that names the entry by its digits leads to the parameters
-    /// that the entry was put with, by which it must be found again; `keeps_params` says whether the store keeps them.
+    /// The key for a new value of `entry`. A key that names the entry by its digits becomes the key of the parameters
+    /// that the entry was put with, so that a lookup by parameters still finds it; `keeps_params` says whether the
+    /// store keeps them.
     ///
     /// # Errors
     /// `InvalidInput` if the parameters of this entry were not kept.
@@ -69,7 +70,7 @@ impl EntryKey {
         }
     }
 
-    /// The key as it is filed.
+    /// The key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -78,7 +79,7 @@ impl EntryKey {
         }
     }
 
-    /// The fingerprint of the parameters, where there are any.
+    /// The fingerprint of the parameters, if there are any.
     #[must_use]
     pub fn fingerprint(&self) -> Option<&Fingerprint> {
         match self {
@@ -87,7 +88,7 @@ impl EntryKey {
         }
     }
 
-    /// Hexadecimal digits for the name of a blob: the key, or a hash of the name.
+    /// Hexadecimal digits for the name of a blob: the key itself, or a hash of the name.
     #[must_use]
     pub fn stem(&self) -> String {
         match self {

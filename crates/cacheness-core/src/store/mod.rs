@@ -1,19 +1,19 @@
-//! The store engine: the one place that knows both entries and blobs, and keeps them in step.
+//! The store engine: the one place that knows both entries and blobs, and keeps them consistent.
 //!
 //! # The commit protocol
 //!
-//! 1. A payload that is not inline becomes a new blob, durable in its place, under a locator that has never existed.
-//! 2. One [`Commit`](crate::backend::Commit) files the entry that names it.
-//! 3. A blob that no entry names any more is deleted after that commit: at once, where readers keep a deleted blob open;
-//!    else when the backend's grace is over, from the `garbage` that the same commit recorded.
+//! 1. A payload that is not inline becomes a new, durable blob, under a locator that has never existed.
+//! 2. One [`Commit`](crate::backend::Commit) stores the entry that names it.
+//! 3. A blob that no entry names any more is deleted after that commit: at once if open blobs stay readable, else when
+//!    the backend's grace is over, from the `garbage` that the same commit recorded.
 //!
-//! A crash between the steps leaves a blob without an entry, never an entry without its blob. [`Store::gc`] finds such blobs. A
-//! reader whose blob was deleted after it looked the entry up retries, also if it notices while it decodes.
+//! A crash between the steps leaves a blob without an entry, never an entry without its blob. [`Store::gc`] finds such
+//! blobs. A reader whose blob is deleted after it looked up the entry retries, even if it notices only while decoding.
 //!
 //! | room | is for |
 //! |---|---|
-//! | `put`, `write`, `share` | values on their way in: hashed, written, filed |
-//! | `read`, `trust`, `hot` | values on their way out: what an entry must prove, entries in memory |
+//! | `put`, `write`, `share` | puts: values are hashed, written and committed |
+//! | `read`, `trust`, `hot` | gets: lookup, verification, entries in memory |
 //! | `change`, `room` | updates, removals, eviction; removals on a full disk |
 //! | `garbage` | deleting blobs now or later, and finding those without an entry |
 //! | `seal` | signing what is committed, rotating the key |
@@ -53,23 +53,23 @@ pub use put::PutAttributes;
 pub use read::{Fetched, Found, ReadOptions, Retry};
 pub use trust::IntegrityReport;
 
-/// How many entries a pass over the whole store reads at a time.
+/// Entries per page when a walk reads the whole store.
 const PAGE: usize = 1000;
 
-/// Keeps typed payloads under keys; knows no expiry and no eviction.
+/// Stores typed payloads under keys, without expiry or automatic eviction.
 pub struct Store {
-    /// No other store has it: entries kept in memory rely on that.
+    /// Must not be shared with another store: entries kept in memory rely on that.
     metadata: Box<dyn MetadataBackend>,
     blobs: Arc<dyn BlobBackend>,
     signer: Option<Signer>,
     locks: Option<Arc<dyn Locks>>,
     reserve: Option<Reserve>,
-    /// Whether an entry may become a miss before it is removed: see [`Store::that_forgets`].
+    /// Whether an entry may become a miss before its removal: see [`Store::that_forgets`].
     forgets: bool,
     config: StoreConfig,
     clock: Clock,
     hot: Option<HotEntries>,
-    /// What the backends can do, asked once.
+    /// The backends' capabilities, asked once.
     capability: Capability,
     blob_capability: BlobCapability,
     collector: Collector,
@@ -82,7 +82,7 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// A store on these backends. Without a signer nothing is signed, and nothing counts as signed.
+    /// A store on these backends. Without a signer, entries are not signed and signatures do not count.
     #[must_use]
     pub fn new(
         metadata: Box<dyn MetadataBackend>,
@@ -111,29 +111,29 @@ impl Store {
         }
     }
 
-    /// Adds what keeps computations apart between the processes that use the store.
+    /// Adds the locks that keep several processes from computing the same value.
     #[must_use]
     pub fn with_locks(mut self, locks: Arc<dyn Locks>) -> Self {
         self.locks = Some(locks);
         self
     }
 
-    /// Adds room on the disk that is given up to remove entries when there is no other.
+    /// Adds reserved disk space that is released to remove entries when the disk is full.
     #[must_use]
     pub fn with_reserve(mut self, reserve: Reserve) -> Self {
         self.reserve = Some(reserve);
         self
     }
 
-    /// The store of a cache, whose entries may become misses: where the disk is full, the payload of an entry that is to
-    /// be removed may go first, unless it is pinned.
+    /// Declares the store a cache, whose entries may become misses: on a full disk, the payload of a doomed entry may
+    /// be deleted before the entry, unless it is pinned.
     #[must_use]
     pub fn that_forgets(mut self) -> Self {
         self.forgets = true;
         self
     }
 
-    /// What keeps computations apart between processes, where there is something.
+    /// The locks that keep several processes from computing the same value, if there are any.
     #[must_use]
     pub fn locks(&self) -> Option<&Arc<dyn Locks>> {
         self.locks.as_ref()
@@ -145,7 +145,7 @@ impl Store {
         &self.config
     }
 
-    /// Where the store takes the time from.
+    /// The store's clock.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -163,19 +163,19 @@ impl Store {
         &*self.blobs
     }
 
-    /// Whether entries are signed.
+    /// Whether the store signs entries.
     #[must_use]
     pub fn signs(&self) -> bool {
         self.signer.is_some()
     }
 
-    /// Whether nothing can be written.
+    /// Whether the store is read-only.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.metadata.is_read_only()
     }
 
-    /// How values are read unless the caller says otherwise.
+    /// The default options for reading values.
     #[must_use]
     pub fn read_options(&self) -> ReadOptions {
         ReadOptions { verify: self.config.verify_cache_integrity, strict: true }
@@ -188,7 +188,7 @@ impl Store {
         Ok(())
     }
 
-    /// Call it before the entry of `key` is changed, and drop what it returns afterwards, whatever the outcome.
+    /// Call it before changing the entry of `key`, and drop the result afterwards, whatever the outcome.
     fn writing<'a>(&'a self, key: &'a str) -> Option<Writing<'a>> {
         self.hot.as_ref().map(|hot| hot.write(key))
     }
@@ -215,19 +215,19 @@ impl Store {
         self.metadata.keys(&Query { pinned: true, ..Query::default() }, &Page::default())
     }
 
-    /// Entries and bytes.
+    /// The number of entries and their bytes.
     pub fn totals(&self) -> Result<Totals> {
         self.metadata.totals()
     }
 
-    /// When the oldest and the newest entry were put; `None` if there are none. Looks at all entries.
+    /// When the oldest and the newest entry were put; `None` if there are none. Scans all entries.
     pub fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
         self.metadata.created_range()
     }
 
     /// Releases the resources; later calls fail with [`ErrorKind::Closed`].
     pub fn close(&self) -> Result<()> {
-        // First the entries: a reader that finds none opens no blob.
+        // Closes the metadata first: a reader that finds no entry opens no blob.
         let closed = self.metadata.close();
         if let Some(hot) = &self.hot {
             hot.all_gone();

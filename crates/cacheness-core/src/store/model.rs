@@ -1,8 +1,8 @@
-//! Gets and puts of the real store on a database in small, while another process writes to it as well.
+//! Gets and puts of the real store on a miniature database, while another process writes to it.
 //!
 //! The database does what SQLite does with a write-ahead log: one writer at a time, readers see what was committed when
-//! they began, and every commit changes the stamp that the real `Changes` of the metadata crate looks at. The stamp is two
-//! words that are not written at once, as the real one is twelve.
+//! they began, and every commit changes the stamp that the real `Changes` of the SQLite crate compares. The stamp is
+//! two words that are not written atomically; the real one is twelve.
 
 #[path = "../../../cacheness-sqlite/src/changes.rs"]
 mod changes;
@@ -34,15 +34,15 @@ impl Stamp for Words {
     }
 }
 
-/// What the processes share.
+/// The state that the processes share.
 #[derive(Debug)]
 struct Database {
-    /// Who has it writes.
+    /// Its holder is the writer.
     right: Mutex<()>,
-    /// What the one key held after each commit, from the first on.
+    /// The value of the only key after each commit, from the first on.
     commits: Mutex<Vec<Option<Entry>>>,
     stamp: [AtomicU32; 2],
-    /// How many of the commits their writers have been told of, or a reader has seen.
+    /// The number of commits that their writers know of or a reader has seen.
     told: Mutex<usize>,
 }
 
@@ -63,7 +63,7 @@ impl Database {
         Words { commits, sum }
     }
 
-    /// By who has the right to write.
+    /// The caller holds the write lock.
     fn commit(&self, entry: Option<Entry>) {
         let mut commits = self.commits.lock();
         commits.push(entry);
@@ -72,7 +72,7 @@ impl Database {
         self.stamp[1].store(words.sum * 31 + 1, Ordering::SeqCst);
     }
 
-    /// What another process does.
+    /// A put by another process.
     fn put_elsewhere(&self, value: u8) {
         let right = self.right.lock();
         self.commit(Some(entry(value)));
@@ -121,7 +121,7 @@ fn format() -> Format {
     }
 }
 
-/// One process's way to it: the calls of `SqliteMetadata` in their order.
+/// One process's access to it: the calls of `SqliteMetadata` in their order.
 #[derive(Debug)]
 struct Backend {
     database: Arc<Database>,
@@ -166,7 +166,7 @@ impl MetadataBackend for Backend {
         Ok(self.database.commits.lock().last().cloned().flatten())
     }
 
-    /// One operation; none writes nothing.
+    /// One operation; an empty commit writes nothing.
     fn commit(&self, commit: &Commit<'_>) -> Result<Committed> {
         let mut outcomes = Vec::new();
         self.transact(|now| {
@@ -246,7 +246,7 @@ impl Process {
         }
     }
 
-    /// Sees nothing that is older than what anybody had been told of before, or had seen.
+    /// Must not see an older commit than any that a writer or a reader knew of before.
     fn get(&self) {
         let told = *self.database.told.lock();
         let found = self.look();
@@ -255,7 +255,7 @@ impl Process {
         self.database.tell(found);
     }
 
-    /// Sees nothing that is older than what it has seen.
+    /// Must not see an older commit than it has seen before.
     fn go_on(&self) {
         let [first, second] = [(); 2].map(|()| self.look());
         let [first, second] = [first, second].map(|found| self.database.place(found));
@@ -285,12 +285,12 @@ impl Process {
         self.database.tell(None);
     }
 
-    /// What `flush_accesses` does to the store.
+    /// The effect of `flush_accesses` on the store.
     fn note_nothing(&self) {
         self.store.metadata().commit(&Commit::default()).expect("nothing to note");
     }
 
-    /// Nobody is served anything else than the last commit, once all is quiet: nor from memory.
+    /// When all threads are done, every process reads the last commit, also from memory.
     fn settle(&self) {
         let last = self.database.commits.lock().last().cloned().flatten();
         for _ in 0..2 {
@@ -301,7 +301,7 @@ impl Process {
 
 type Act = fn(&Process);
 
-/// Runs the acts at the same time, each in a thread.
+/// Runs the acts concurrently, each in a thread.
 fn at_once(preemptions: usize, warm: bool, acts: &'static [Act]) {
     check(preemptions, move || {
         let process = Process::new();

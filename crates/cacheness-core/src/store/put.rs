@@ -1,4 +1,4 @@
-//! Values on their way in: written as a blob or into the entry, signed, filed.
+//! Puts: a value is written as a blob or into the entry, signed and committed.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::payload::{Encoded, PayloadHash};
 
-/// What is put beside a value.
+/// What is stored with a value.
 #[derive(Clone, Debug, Default)]
 pub struct PutAttributes {
     /// A sentence about the value.
@@ -22,17 +22,17 @@ pub struct PutAttributes {
     pub computed: Option<Computed>,
     /// When the cache layer stops serving the entry.
     pub expires_at: Option<Timestamp>,
-    /// A payload of more bytes is refused.
+    /// The maximum payload size in bytes; larger payloads are refused.
     pub max_bytes: Option<u64>,
-    /// The entry is pinned in the transaction that files it: no cache on this store evicts it.
+    /// Pins the entry in the transaction that stores it: no cache on this store evicts it.
     pub pinned: bool,
 }
 
 impl Store {
-    /// Stores `encoded` under `key`, replacing what is there. Returns the entry.
+    /// Stores `encoded` under `key`, replacing an existing entry. Returns the new entry.
     ///
-    /// Durable as [`Durability`](crate::config::Durability) says when it returns. After an error the former value is
-    /// still there, and nothing of the new one.
+    /// When it returns, the entry is as durable as [`Durability`](crate::config::Durability) says. After an error the
+    /// previous value is intact and nothing of the new one remains.
     pub fn put(&self, key: &EntryKey, encoded: Encoded<'_>, attributes: PutAttributes) -> Result<Arc<Entry>> {
         self.refuse_if_read_only()?;
         self.refuse_code(&encoded.format)?;
@@ -42,12 +42,12 @@ impl Store {
         self.file(key, encoded.format, attributes, written)
     }
 
-    /// Stores `encoded` under the digest of its content (32 hexadecimal digits, see `docs/formats/store.md`) and returns
-    /// the entry. Equal payloads that are read as different values have different ones.
+    /// Stores `encoded` under the digest of its content (32 hexadecimal digits, see `docs/formats/store.md`) and
+    /// returns the entry. Equal payloads that decode to different values have different digests.
     pub fn put_by_content(&self, encoded: Encoded<'_>, attributes: PutAttributes) -> Result<Arc<Entry>> {
         self.refuse_if_read_only()?;
         self.refuse_code(&encoded.format)?;
-        // The content is known when it has been written, and files are spread over directories by the first digits.
+        // The digest is known only after the payload is written, and the first digits spread files over directories.
         let stem = format!("{:016x}", getrandom::u64().map_err(no_random)?);
         refuse_too_large(encoded.payload.size(), &attributes)?;
         let written = self.write(&stem, encoded.payload, &encoded.extension, true)?;
@@ -77,7 +77,7 @@ impl Store {
         write::write_payload(&*self.blobs, hint, payload, self.config.inline_threshold_bytes, digest)
     }
 
-    /// Refuses what turned out to be too large when it was written, and removes it.
+    /// Refuses a payload that proved too large when it was written, and deletes it.
     fn refuse_written(&self, written: &write::Written, attributes: &PutAttributes) -> Result<()> {
         refuse_too_large(Some(written.hash.size), attributes).inspect_err(|_| {
             if let Some(own) = written.location.locator() {
@@ -175,7 +175,7 @@ impl Store {
     }
 }
 
-/// The error of a backend that does not keep its contract.
+/// The error for a backend that violates its contract.
 #[cold]
 pub(super) fn unexpected(outcome: &Outcome) -> Error {
     Error::new(ErrorKind::Metadata, format!("the metadata backend answered an operation with {outcome:?}"))

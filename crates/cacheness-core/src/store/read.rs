@@ -1,4 +1,4 @@
-//! Looking up an entry and opening its payload: in memory where it is there, else in the backends.
+//! Looking up an entry and opening its payload: from memory if it is there, else from the backends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,46 +13,46 @@ use crate::payload::{Check, Stored};
 /// How to read.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadOptions {
-    /// Check the payload against its hash. Payloads whose decoding may run code are checked whatever this says.
+    /// Check the payload against its hash. Payloads whose decoding may run code are always checked.
     pub verify: bool,
     /// A wrong signature is an error; `false` returns the value with a warning in the log (never a pickle).
     pub strict: bool,
 }
 
-/// What became of a [`Store::fetch`].
+/// The result of [`Store::fetch`].
 #[derive(Debug)]
 pub enum Fetched {
-    /// There is no such entry.
+    /// The entry does not exist.
     Missing,
-    /// There is one, and the caller does not want it (it has expired).
+    /// The entry exists, but the caller does not want it (it has expired).
     Declined,
-    /// The entry of this key belongs to other parameters.
+    /// The entry of this key belongs to other parameters (a hash collision).
     Collision,
-    /// The entry, its payload ready to be read.
+    /// The entry with its opened payload.
     Found(Box<Stored>),
 }
 
-/// What [`Store::read`] found.
+/// The result of [`Store::read`].
 #[derive(Debug)]
 pub enum Found<T> {
-    /// There is no such entry.
+    /// The entry does not exist.
     Missing,
-    /// There is one, and the caller does not want it (it has expired).
+    /// The entry exists, but the caller does not want it (it has expired).
     Declined,
-    /// The entry of this key belongs to other parameters.
+    /// The entry of this key belongs to other parameters (a hash collision).
     Collision,
     /// The decoded value.
     Value(T),
 }
 
-/// What one reader of a key has learnt from an attempt that failed: see [`Store::fetch_again`].
+/// What a reader of a key remembers between attempts: see [`Store::fetch_again`].
 #[derive(Debug, Default)]
 pub struct Retry {
-    /// Where the payload was not found: the entry is read anew, and the payload is lost if it is still the same one.
+    /// Where the payload was missing. The entry is read again; if it still names this location, the payload is lost.
     missing: Option<Location>,
-    /// Set when the blob that is being read vanishes, and where it was.
+    /// Set when the blob being read vanishes; holds its location.
     watched: Option<(Arc<AtomicBool>, Location)>,
-    /// What [`Store::prefetch`] has read.
+    /// The entry that [`Store::prefetch`] has read.
     prefetched: Option<Box<Prefetched>>,
 }
 
@@ -63,7 +63,7 @@ struct Prefetched {
 }
 
 impl Retry {
-    /// Whether the blob vanished while it was decoded: a writer has replaced or removed the entry, and
+    /// Whether the blob vanished while it was decoded: a writer may have replaced or removed the entry, which
     /// [`Store::fetch_again`] finds out.
     pub fn is_due(&mut self) -> bool {
         match self.watched.take() {
@@ -77,13 +77,14 @@ impl Retry {
 }
 
 impl Store {
-    /// How many gets found their entry in the memory of this process since the store was opened.
+    /// The number of gets served from the memory of this process since the store was opened.
     #[must_use]
     pub fn memory_hits(&self) -> u64 {
         self.hot.as_ref().map_or(0, HotEntries::hits)
     }
 
-    /// The entry of `key` and its payload, if both are in the memory of this process. Touches no file and waits for nothing.
+    /// The entry of `key` and its payload, if both are in the memory of this process. Accesses no file and never
+    /// blocks.
     #[must_use]
     pub fn peek(&self, key: &EntryKey) -> Option<Stored> {
         let Hot { entry, signed, .. } = self.find_hot(key, false).ok()?;
@@ -96,8 +97,8 @@ impl Store {
 
     /// Looks up `key`, opens its payload if `admit` wants the entry, and decodes it.
     ///
-    /// A writer may replace the entry at any time, and its former blob is deleted then. If the blob vanishes, also while it
-    /// is decoded, the entry is looked up again and the new one is decoded. `decode` may therefore be called again.
+    /// A writer may replace the entry at any time and delete its old blob. If the blob vanishes, even during decoding,
+    /// the entry is looked up again and the new payload is decoded: `decode` may be called more than once.
     ///
     /// # Errors
     /// Those of `decode`, and of [`Store::fetch`].
@@ -128,14 +129,14 @@ impl Store {
     /// [`Store::read`].
     ///
     /// # Errors
-    /// - `Signature`: the signature is wrong, or missing where that is not allowed.
+    /// - `Signature`: the signature is wrong, or is missing although the store requires one.
     /// - `Integrity`: the blob is missing although the entry exists.
     pub fn fetch(&self, key: &EntryKey, options: ReadOptions, admit: impl FnMut(&Entry) -> bool) -> Result<Fetched> {
         self.fetch_again(key, options, admit, &mut Retry::default())
     }
 
-    /// [`Store::fetch`] of a caller that decodes the payload itself. If decoding fails and [`Retry::is_due`], the caller
-    /// fetches again, with the same `retry`.
+    /// [`Store::fetch`] for a caller that decodes the payload itself. If decoding fails and [`Retry::is_due`] returns
+    /// true, the caller fetches again with the same `retry`.
     ///
     /// # Errors
     /// Those of [`Store::fetch`].
@@ -181,7 +182,7 @@ impl Store {
             let reader = match &entry.location {
                 Location::Inline(_) => None,
                 location @ Location::Blob(blob) => {
-                    // The blob that vanished is the one that the entry still names: no writer has replaced it.
+                    // The entry still names the missing blob: no writer has replaced it.
                     if retry.missing.as_ref() == Some(location) {
                         return Err(missing(&entry, blob));
                     }
@@ -208,8 +209,9 @@ impl Store {
         }
     }
 
-    /// Looks the entries of these keys up in one round trip for each [`Capability::batch`](crate::backend::Capability::batch)
-    /// of them. [`Store::fetch_again`] takes the results, one for each key.
+    /// Looks up the entries of these keys in one round trip for each
+    /// [`Capability::batch`](crate::backend::Capability::batch) of them. [`Store::fetch_again`] takes the results, one
+    /// per key.
     ///
     /// # Errors
     /// Those of the metadata backend.
@@ -229,7 +231,7 @@ impl Store {
         Ok(retries)
     }
 
-    /// Notes in `retry` when the blob vanishes, where it can while it is open.
+    /// Wraps the reader to record in `retry` if the blob vanishes, on backends where an open blob can vanish.
     fn watched(&self, reader: Box<dyn BlobReader>, location: &Location, retry: &mut Retry) -> Box<dyn BlobReader> {
         if self.blob_capability.grace.is_zero() {
             return reader;
@@ -239,7 +241,7 @@ impl Store {
         Box::new(Watched { reader, vanished })
     }
 
-    /// The entry of `key` if it is in memory, else the ticket for keeping it there where there is a memory.
+    /// The entry of `key` if it is in memory, else a ticket for keeping it there if memory is enabled.
     fn find_hot(&self, key: &EntryKey, again: bool) -> Result<Hot, Option<Ticket>> {
         let Some(hot) = &self.hot else { return Err(None) };
         let Some(outside) = self.metadata.outside_changes() else { return Err(None) };
@@ -255,7 +257,7 @@ fn missing(entry: &Entry, blob: &BlobRef) -> Error {
         .with_hint("delete the entry and put the value again")
 }
 
-/// A reader that notes when its blob has vanished.
+/// A reader that records when its blob has vanished.
 struct Watched {
     reader: Box<dyn BlobReader>,
     vanished: Arc<AtomicBool>,

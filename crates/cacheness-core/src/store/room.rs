@@ -1,11 +1,11 @@
-//! Removing entries where the file system is full. Whatever changes the metadata takes some room; what removes gets it
-//! from these, one after the other:
+//! Removing entries on a full file system. Every change of the metadata needs some space; a removal gets it from these
+//! sources, in order:
 //!
-//! 1. the [`Reserve`] that was set aside before;
-//! 2. the log of changes, as far as it has been applied;
-//! 3. in a cache, the payloads that are to go: their blobs are deleted before their entries. An entry that then cannot be
-//!    removed all the same is a miss, as it is where it has been. What is pinned is an artifact, and what another entry
-//!    shares is not to go: their blobs stay until no entry names them.
+//! 1. the [`Reserve`], allocated beforehand;
+//! 2. the write-ahead log, as far as it has been applied;
+//! 3. in a cache, the payloads of the doomed entries: their blobs are deleted before the entries. If an entry cannot be
+//!    removed even then, it is a miss. Blobs of pinned entries, which are artifacts, and blobs shared with entries that
+//!    stay are kept until no entry names them.
 
 use super::{PAGE, Store};
 use crate::backend::{Page, Part, Query};
@@ -13,17 +13,17 @@ use crate::backends::Reserve;
 use crate::entry::{Entry, EntryVersion};
 use crate::error::{Error, Result};
 
-/// What is to be removed.
+/// The entries to remove.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Doomed<'a> {
     One(&'a str),
     Versions(&'a [EntryVersion]),
     All,
-    /// Whatever is chosen in the same transaction.
+    /// Entries chosen in the same transaction.
     Chosen,
 }
 
-/// A removal, for which room is made where there is none. When it is dropped, blobs and all, the room is set aside again.
+/// A removal that makes space if the disk is full. Dropping it, after blobs are deleted, refills the reserve.
 pub(super) struct Removal<'a> {
     store: &'a Store,
     was_full: bool,
@@ -38,7 +38,7 @@ impl<'a> Removal<'a> {
         Self { store, was_full: false }
     }
 
-    /// Calls `remove`, and again whenever there may be room for it.
+    /// Calls `remove`, and retries it each time that space may have become free.
     pub(super) fn run<T>(&mut self, doomed: Doomed<'_>, mut remove: impl FnMut() -> Result<T>) -> Result<T> {
         let result = remove();
         if is_refused(&result) { self.run_in_want(doomed, result, remove) } else { result }
@@ -85,7 +85,7 @@ impl Drop for Removal<'_> {
 }
 
 impl Store {
-    /// Calls `visit` with the entries that are to go, some at a time, as long as it wants more.
+    /// Calls `visit` with pages of the doomed entries until it asks to stop.
     fn each_page(&self, doomed: Doomed<'_>, mut visit: impl FnMut(&[Entry]) -> Result<bool>) -> Result<()> {
         let find = |key: &str| self.metadata.get(key, Part::Summary);
         match doomed {
@@ -113,7 +113,7 @@ impl Store {
         }
     }
 
-    /// Deletes the blobs of entries that are to go, as far as nobody else needs them; whether there were any.
+    /// Deletes the blobs of doomed entries that no other entry needs; returns whether there were any.
     fn forget_payloads(&self, entries: &[Entry]) -> Result<bool> {
         let pinned = self.pinned()?;
         let mut any = false;
@@ -128,7 +128,7 @@ impl Store {
         Ok(any)
     }
 
-    /// What to do where nothing can be removed.
+    /// The hint for when nothing can be removed.
     fn by_hand(&self) -> String {
         let whose = if self.forgets { "which is a miss from then on" } else { "which is lost" };
         format!(

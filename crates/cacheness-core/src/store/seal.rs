@@ -1,12 +1,12 @@
-//! Signing what is committed, and rotating the key.
+//! Signing commits, and rotating the key.
 //!
-//! A signature must be made with the key that the store signs with when the entry is committed; a rotation drops older
-//! keys after it has signed every entry again. The metadata backend records which key that is
-//! ([`Operation::SignWith`]), and every signed commit is guarded by it: a commit with an older key is refused, and the
-//! writer signs again with the new one. A rotation therefore waits for no writer.
+//! The signature of an entry must come from the key that is current at its commit: a rotation drops older keys after it
+//! has signed every entry again. The metadata backend records which key that is ([`Operation::SignWith`]), and every
+//! signed commit is guarded by it: a commit with an older key is refused, and the writer signs again with the new one.
+//! A rotation therefore waits for no writer.
 //!
-//! A key that lives in memory is this process's alone and is not recorded. A writer looks after its commit whether the
-//! key was rotated meanwhile, and signs again.
+//! A key that lives in memory belongs to this process alone and is not recorded. After its commit, a writer checks
+//! whether the key was rotated meanwhile; if so it signs again.
 
 use super::{PAGE, Store, put::unexpected};
 use crate::backend::{Commit, Committed, EntryUpdate, Guard, KeyId, Operation, Outcome, Page, Query};
@@ -18,18 +18,18 @@ use crate::sign::{SignatureState, Signer, SigningKey};
 /// was put.
 const ATTEMPTS: u32 = 100;
 
-/// What a signed commit needs beside its entry.
+/// What a signed commit needs besides its entry.
 #[derive(Debug)]
 pub(super) struct Seal<'a> {
     signer: Option<&'a Signer>,
     key: Option<SigningKey>,
-    /// The backend has recorded another key, or none, and this process's file has no newer one: record this one.
+    /// The backend has recorded another key or none, and the key file has no newer one: record this process's key.
     adopts: Option<Option<KeyId>>,
     attempts: u32,
 }
 
 impl Seal<'_> {
-    /// Signs `entry`, where the store signs.
+    /// Signs `entry` if the store signs entries.
     pub(super) fn sign(&mut self, entry: &mut Entry) -> Result<()> {
         if let Some(signer) = self.signer {
             let (signature, key) = signer.sign(entry)?;
@@ -51,7 +51,7 @@ impl Seal<'_> {
                 self.sign(entry)?;
                 is_one &= i == 0 || before == self.key;
             }
-            // Otherwise the key was rotated while they were signed.
+            // Otherwise the key was rotated meanwhile.
             if is_one {
                 return Ok(());
             }
@@ -66,7 +66,7 @@ impl Seal<'_> {
         self.key_id().map(|id| Guard { signing_key: self.adopts.unwrap_or(Some(id)) })
     }
 
-    /// The backend has recorded this key instead.
+    /// Handles a refused commit: the backend has recorded this key instead.
     fn refused(&mut self, recorded: Option<KeyId>) -> Result<()> {
         self.attempts += 1;
         let (Some(signer), true) = (self.signer, self.attempts < ATTEMPTS) else {
@@ -74,7 +74,7 @@ impl Seal<'_> {
                 "find the programs that replace the key file of this store; each should keep the same one",
             ));
         };
-        // A key that is new in the file is used. If it is the same as before, the file was made anew, or put back.
+        // Uses a new key from the file. If the key is unchanged, the file was recreated or restored.
         signer.read_again()?;
         self.adopts = Some(recorded);
         Ok(())
@@ -94,13 +94,14 @@ impl Store {
         Seal { signer: self.signer.as_ref(), key: None, adopts: None, attempts: 0 }
     }
 
-    /// Commits an operation on an entry that `seal` has signed; `None` if it has to be signed again.
+    /// Commits an operation on an entry that `seal` has signed; `None` if the entry must be signed again.
     pub(super) fn commit_sealed(&self, seal: &mut Seal<'_>, operation: Operation<'_>) -> Result<Option<Outcome>> {
         let outcomes = self.commit_all_sealed(seal, &[operation])?;
         outcomes.map(|mut outcomes| outcomes.pop().ok_or_else(|| unexpected(&Outcome::Done))).transpose()
     }
 
-    /// Commits operations on entries that `seal` has signed, all with the same key; `None` if they have to be signed again.
+    /// Commits operations on entries that `seal` has signed, all with the same key; `None` if they must be signed
+    /// again.
     pub(super) fn commit_all_sealed(
         &self,
         seal: &mut Seal<'_>,
@@ -118,7 +119,7 @@ impl Store {
         }
     }
 
-    /// Signs `entry` again until the key that signed it is the one that signs.
+    /// Signs `entry` again until its signature is from the current key.
     fn keep_signed(&self, signer: &Signer, mut key: SigningKey, entry: &mut Entry) -> Result<()> {
         while !signer.signs_with(key) {
             let signature;
@@ -130,12 +131,12 @@ impl Store {
         Ok(())
     }
 
-    /// Replaces the signing key and signs every entry with a valid signature again; returns how many.
+    /// Replaces the signing key and signs every entry with a valid signature again; returns their number.
     ///
-    /// Other processes may go on working: a writer with the former key is refused by the backend, and signs with the new
-    /// one. A process that only reads accepts the former key for at most a second after this call. Entries whose signature
-    /// is wrong or missing stay as they are. After an error the former key is still accepted beside the new one; rotate
-    /// again when its cause is removed.
+    /// Other processes may keep running: the backend refuses a writer with the old key, which then signs with the new
+    /// one. A process that only reads accepts the old key for at most a second after this call. Entries whose signature
+    /// is wrong or missing stay as they are. After an error the old key is still accepted besides the new one; fix the
+    /// cause and rotate again.
     ///
     /// # Errors
     /// [`ErrorKind::Busy`] while another rotation is running.

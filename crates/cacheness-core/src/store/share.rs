@@ -1,4 +1,4 @@
-//! Equal payloads in a content-addressable store: one blob for all of them, as long as it is whole.
+//! Sharing one blob between equal payloads of a content-addressable store, as long as it is intact.
 
 use super::Store;
 use crate::backend::Share;
@@ -6,22 +6,23 @@ use crate::entry::{BlobRef, Entry, Location};
 use crate::error::{ErrorKind, Result};
 use crate::payload::{Check, Stored};
 
-/// A blob that should have the bytes that have just been written once more.
+/// A blob of another entry that should equal the one just written.
 pub(super) struct EqualBlob {
     pub(super) blob: BlobRef,
     is_whole: bool,
 }
 
 impl EqualBlob {
-    /// What to do with it. A damaged one gives way to the new one, for all who name it: otherwise no put could heal them.
+    /// How to share it. The new blob replaces a damaged one in all entries that name it: otherwise no put could heal
+    /// them.
     pub(super) fn share(&self) -> Share<'_> {
         if self.is_whole { Share::With(&self.blob.locator) } else { Share::InPlaceOf(&self.blob.locator) }
     }
 }
 
 impl Store {
-    /// The blob of another entry to share with `entry`, whose own has been written; it has been read and compared. What an
-    /// entry records of its blob is no proof: the file may have lost bytes with the power, or be gone.
+    /// The blob of another entry that `entry`, whose own blob has been written, can share. The blob is read and
+    /// compared: what an entry records about it is no proof, since a power loss may have truncated or removed the file.
     pub(super) fn equal_blob(&self, entry: &Entry) -> Result<Option<EqualBlob>> {
         if !self.config.content_addressable || entry.location.locator().is_none() {
             return Ok(None);
@@ -41,7 +42,7 @@ impl Store {
         }
     }
 
-    /// Whether `blob` has the payload of `entry`, and will have it after a loss of power as well.
+    /// Checks that `blob` has the payload of `entry`, and makes it survive a loss of power.
     fn compare(&self, entry: &Entry, blob: &BlobRef) -> Result<()> {
         let Some(digest) = entry.digest else { return Ok(()) };
         let reader = self.blobs.open(blob)?;

@@ -1,4 +1,4 @@
-//! What an entry has to show before its payload is decoded: signatures, hashes, leave to run code.
+//! What is checked before a payload is decoded: signatures, hashes, permission to run code.
 
 use std::fmt;
 
@@ -9,23 +9,23 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::payload::{Buffer, Check, PayloadHasher, Stored};
 use crate::sign::SignatureState;
 
-/// What [`Store::verify_integrity`] found.
+/// The result of [`Store::verify_integrity`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IntegrityReport {
-    /// The payload is there, and has the size and hash that the entry records, and the signature is not wrong.
+    /// The payload exists with the recorded size and hash, and the signature is not wrong.
     pub valid: bool,
     /// The hash that the entry records.
     pub expected_hash: u64,
     /// The hash of the payload; `None` if it is missing.
     pub actual_hash: Option<u64>,
-    /// What the check of the signature found.
+    /// The state of the signature.
     pub signature: SignatureState,
     /// Why it is not valid.
     pub problem: Option<String>,
 }
 
 impl Store {
-    /// What is wrong, if anything, with the signature of `entry`; `Unsigned` where nothing is signed.
+    /// The state of the signature of `entry`; `Unsigned` if the store does not sign.
     pub fn check_signature(&self, entry: &Entry) -> Result<SignatureState> {
         match &self.signer {
             Some(signer) => signer.verify(entry),
@@ -33,17 +33,17 @@ impl Store {
         }
     }
 
-    /// Whether an entry may be served again without another look at its signature: it is valid, or none is wanted.
+    /// Whether an entry may be served again without checking its signature: it is valid, or none is required.
     pub(super) fn is_trusted(&self, stored: &Stored, signed: bool) -> bool {
         signed || self.signer.is_none() || stored.entry().signature.is_none()
     }
 
-    /// Whether the entry has a valid signature; an error where the configuration wants one and it has not.
+    /// Whether the entry has a valid signature; an error if it has not and the configuration requires one.
     pub(super) fn accept_signature(&self, entry: &Entry, options: ReadOptions) -> Result<bool> {
         let key = &entry.key;
         let security = &self.config.security;
         let Some(signer) = &self.signer else {
-            // A store that can only be read makes no key: without one, nothing is known to be signed.
+            // A read-only store creates no key, and without one no signature can be verified.
             if security.enable_entry_signing && !security.allow_unsigned_entries {
                 let what = format!("entry {key}: there is no key to check its signature with");
                 return Err(Error::new(ErrorKind::Signature, what)
@@ -74,8 +74,8 @@ impl Store {
         }
     }
 
-    /// Whether the payload must have the hash that is signed, whatever the caller wants: pickles, and in a store that
-    /// signs also what a handler of the user's reads.
+    /// Whether the payload must be checked against the signed hash, whatever the caller wants: pickles, and in a store
+    /// that signs also payloads read by a custom handler.
     pub(super) fn must_verify(&self, format: &Format) -> bool {
         format.runs_code() || self.signer.is_some() && format.is_custom()
     }
@@ -85,13 +85,13 @@ impl Store {
         let security = &self.config.security;
         let Entry { key, format, .. } = entry;
         if !format.runs_code() {
-            // Every entry of a store that signs has a signature; one without is not shown to code that nobody here knows.
+            // Every entry of a store that signs has a signature; an unsigned one is not passed to a custom handler.
             if signed || security.trust_unsigned_pickles || !self.must_verify(format) {
                 return Ok(());
             }
             let what = format!("entry {key} is read by the handler {:?} and has no valid signature", format.handler);
             return Err(Error::new(ErrorKind::Signature, what).with_hint(
-                "put the value again, or set trust_unsigned_pickles if nobody else can write to this store",
+                "put the value again, or set trust_unsigned_pickles if no other user can write to this store",
             ));
         }
         if !security.allow_pickle {
@@ -104,13 +104,13 @@ impl Store {
             )
             .with_hint(
                 "a pickle can run code when it is decoded; put the value again with signing enabled, or set \
-                 trust_unsigned_pickles if nobody else can write to this store",
+                 trust_unsigned_pickles if no other user can write to this store",
             ));
         }
         Ok(())
     }
 
-    /// Refuses to write a payload whose decoding may run code, if the configuration does.
+    /// Refuses to write a payload whose decoding may run code if the configuration forbids it.
     pub fn refuse_code(&self, format: &Format) -> Result<()> {
         if format.runs_code() && !self.config.security.allow_pickle {
             return Err(pickle_refused(format_args!("a value of type {} can only be pickled", format.object_type)));
@@ -126,19 +126,19 @@ impl Store {
         Ok(())
     }
 
-    /// The payload of `entry`, not verified.
+    /// The payload of `entry`, unverified.
     fn read_payload(&self, entry: &Entry) -> Result<Buffer> {
         let reader = entry.location.blob().map(|blob| self.blobs.open(blob)).transpose()?;
         Stored::new(entry.clone(), reader, Check::Skip, false)?.into_bytes()
     }
 
-    /// Reads the payload of `key` and compares it with what its entry records; `None` if there is no entry.
+    /// Reads the payload of `key` and compares it with its entry; `None` if there is no entry.
     pub fn verify_integrity(&self, key: &str) -> Result<Option<IntegrityReport>> {
         let mut former: Option<Location> = None;
         let (entry, payload) = loop {
             let Some(entry) = self.metadata.get(key, Part::Whole)? else { return Ok(None) };
             let payload = self.read_payload(&entry);
-            // A writer may have replaced the entry since it was read: then the new one has another blob.
+            // A writer may have replaced the entry meanwhile; the new one then names another blob.
             match payload {
                 Err(error) if error.kind() == ErrorKind::NotFound && former.as_ref() != Some(&entry.location) => {
                     former = Some(entry.location);

@@ -12,14 +12,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::parallel;
 use crate::payload::{Payload, PayloadHash, PayloadHasher};
 
-/// Payloads of more bytes than this are hashed by other threads while this one writes.
+/// Larger payloads are hashed by other threads while this one writes.
 const BESIDE: u64 = 512 << 10;
 
-/// Bytes that are written in one go, at most twice as many. When the disk began to be behind, 100 MB
-/// at once took seconds, and most of those that came in a hundred steps a fifth of one.
+/// Bytes per write; at most twice as many are written at once. On a disk that had fallen behind, one write of 100 MB
+/// took seconds; a hundred smaller ones mostly took a fifth of a second in all.
 const AT_A_TIME: usize = 1 << 20;
 
-/// Segments that are written in one go, at most: systems take a thousand or so.
+/// The maximum number of segments per write: systems accept about a thousand.
 const MAX_PARTS: usize = 256;
 
 /// A payload that has been written.
@@ -75,8 +75,8 @@ fn finish(writer: Box<dyn BlobWriter>, hash: Result<PayloadHash>) -> Result<Writ
     }
 }
 
-/// Writes and hashes at the same time, on all cores where there is much. The others begin before there is a file: the time
-/// that waking them takes is spent on making it.
+/// Writes and hashes concurrently, on all cores if the payload is large. The other threads are woken first, so that
+/// they start while the file is being created.
 fn write_segments(
     blobs: &dyn BlobBackend,
     hint: BlobHint<'_>,
@@ -112,7 +112,7 @@ fn write_segments(
     finish(writer, written.map(|()| hashes.finish()))
 }
 
-/// Writes all segments, small ones together: a header that is written by itself costs as much as a tenth of the megabyte
+/// Writes all segments, combining small ones: a separate write of a header costs as much as a tenth of the megabyte
 /// that follows it.
 fn write_all(writer: &mut dyn BlobWriter, segments: &[Cow<'_, [u8]>]) -> io::Result<()> {
     let mut parts = Vec::new();
@@ -141,7 +141,7 @@ fn write_parts(writer: &mut dyn BlobWriter, mut parts: &mut [IoSlice<'_>]) -> io
     Ok(())
 }
 
-/// Passes writes on and hashes them; remembers whether the encoder went round it through the file's path.
+/// Passes writes on and hashes them; records whether the encoder bypassed it through the file's path.
 struct Hashing<'a> {
     inner: &'a mut dyn BlobWriter,
     hasher: PayloadHasher,
@@ -201,8 +201,8 @@ fn write_stream(
     finish(writer, hash)
 }
 
-/// Takes over a file that a handler has written: always as a blob, because the handler will want a file again. The file
-/// is removed also where this fails.
+/// Stores a file that a handler has written: always as a blob, because the handler needs a file to read. The file is
+/// removed even on failure.
 fn write_file(blobs: &dyn BlobBackend, hint: BlobHint<'_>, path: &Path, digest: bool) -> Result<Written> {
     let taken = take_file(blobs, hint, path, digest);
     if let Err(error) = std::fs::remove_file(path) {
@@ -242,7 +242,7 @@ fn read_through(path: &Path, mut each: impl FnMut(&[u8]) -> Result<()>) -> Resul
 mod tests {
     use super::*;
 
-    /// Takes a few bytes at a time, and is interrupted now and then.
+    /// Accepts a few bytes per write and is sometimes interrupted.
     #[derive(Default)]
     struct Slow {
         taken: Vec<u8>,
@@ -292,7 +292,7 @@ mod tests {
     }
 
     fn segments(bytes: &[u8]) -> Vec<Cow<'_, [u8]>> {
-        // More than are written at a time, and empty ones among them.
+        // More segments than one write takes, some of them empty.
         let mut segments: Vec<Cow<'_, [u8]>> = vec![Cow::Borrowed(&[])];
         for part in bytes.chunks(5) {
             segments.push(Cow::Borrowed(part));
