@@ -1,6 +1,6 @@
-//! Entries in memory, with what the questions of a metadata backend need: which blobs are named, what they add up to.
+//! Entries in memory, with the indexes that a metadata backend needs: named blobs and totals.
 //!
-//! The state of the backends that keep all entries in memory. It takes no lock and writes no file.
+//! The state of the backends that keep all entries in memory. It acquires no lock and writes no file.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::entry::{BlobRef, Entry, EntrySummary, EntryVersion, Glimpse, Location, Totals};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The entries of a store. What each operation does is said by [`MetadataBackend`](crate::backend::MetadataBackend).
+/// The entries of a store. Each operation is specified by [`MetadataBackend`](crate::backend::MetadataBackend).
 #[derive(Default)]
 pub(super) struct Entries {
     entries: BTreeMap<String, Kept>,
@@ -21,7 +21,7 @@ pub(super) struct Entries {
     named: HashMap<String, u64>,
     /// Keys of the entries with a blob of this digest and size.
     shared: HashMap<([u8; 32], u64), BTreeSet<String>>,
-    /// The place of the key that comes next.
+    /// The place of the next new key.
     next_place: u64,
     totals: Totals,
     /// Blobs that no entry names any more, and when they are due to be deleted.
@@ -30,12 +30,12 @@ pub(super) struct Entries {
     signing_key: Option<KeyId>,
 }
 
-/// An entry, and what is kept when another takes its key over.
+/// An entry, with the properties that survive a replacement of its value.
 pub(super) struct Kept {
     pub(super) entry: Entry,
-    /// When its key came, as a number that grows.
+    /// The insertion order of its key, an increasing number.
     pub(super) place: u64,
-    /// Whether it is never evicted.
+    /// Whether the entry is pinned.
     pub(super) pinned: bool,
 }
 
@@ -59,7 +59,7 @@ impl Entries {
         self.signing_key
     }
 
-    /// Takes over what comes from outside, beside the entries.
+    /// Restores the state besides the entries.
     pub(super) fn restore(&mut self, garbage: BTreeMap<String, Timestamp>, signing_key: Option<KeyId>) {
         (self.garbage, self.signing_key) = (garbage, signing_key);
     }
@@ -76,14 +76,14 @@ impl Entries {
         due.take(limit).map(|(locator, _)| locator.clone()).collect()
     }
 
-    /// Makes all changes of `commit`, or none; and whether that changed anything.
+    /// Makes all changes of `commit`, or none; also returns whether anything changed.
     pub(super) fn commit(&mut self, commit: &Commit<'_>) -> Result<(Committed, bool)> {
         if commit.guard.is_some_and(|guard| guard.signing_key != self.signing_key) {
             return Ok((Committed::Refused(self.signing_key), false));
         }
         let has_rows = |operation: &Operation<'_>| matches!(operation, Operation::Put(put) if !put.rows.is_empty());
         if commit.operations.iter().any(has_rows) {
-            return Err(Error::new(ErrorKind::Unsupported, "this metadata backend keeps no tables of the user's own"));
+            return Err(Error::new(ErrorKind::Unsupported, "this metadata backend keeps no user-defined tables"));
         }
         let mut changed = false;
         let mut outcomes = Vec::with_capacity(commit.operations.len());
@@ -149,7 +149,7 @@ impl Entries {
         }
     }
 
-    /// Moves what is orphaned into the garbage.
+    /// Moves orphaned locators into the garbage.
     fn discard(&mut self, outcome: &mut Outcome, due: Timestamp) {
         let orphaned: Vec<String> = match outcome {
             Outcome::Put(outcome) => std::mem::take(&mut outcome.orphaned),
@@ -181,7 +181,7 @@ impl Entries {
         times().min().zip(times().max())
     }
 
-    /// Removes the entry of `key` and returns it with the locator that nobody names any more.
+    /// Removes the entry of `key` and returns it, with its locator if no other entry names it.
     fn remove(&mut self, key: &str) -> Option<(Kept, Option<String>)> {
         let kept = self.entries.remove(key)?;
         let entry = &kept.entry;
@@ -222,8 +222,8 @@ impl Entries {
         self.entries.insert(entry.key.clone(), kept);
     }
 
-    /// Adds an entry that comes from outside; `false`, and nothing is added, if its key is there already or the sum of
-    /// the sizes is beyond 63 bits. What is put afterwards is really there, so that no sum ever overflows.
+    /// Adds an entry that was read from outside. Returns `false` and adds nothing if its key exists or the sum of the
+    /// sizes exceeds 63 bits. Later puts have real payloads, so that no sum ever overflows.
     pub(super) fn load(&mut self, kept: Kept) -> bool {
         let Entry { key, size, .. } = &kept.entry;
         let sum = self.totals.bytes.checked_add(*size);
@@ -244,8 +244,8 @@ impl Entries {
         self.equal(entry).find_map(|other| other.location.blob()).cloned()
     }
 
-    /// Makes the entries of the digest and size of `entry` that name the blob `damaged` name that of `entry`; whether no
-    /// entry names it any more.
+    /// Makes the entries with the digest and size of `entry` that name the blob `damaged` name the blob of `entry`;
+    /// returns whether no entry names `damaged` any more.
     fn displace(&mut self, entry: &Entry, damaged: &str) -> bool {
         let Location::Blob(own) = &entry.location else { return false };
         let names = |other: &&Entry| other.location.locator() == Some(damaged);
@@ -270,7 +270,7 @@ impl Entries {
     fn put(&mut self, Put { entry, share, pin, rows: _ }: Put<'_>) -> PutOutcome {
         let mut outcome = PutOutcome::default();
         let mut entry = entry.clone();
-        // An own blob that an entry names already must not be deleted, so it is not exchanged for another one.
+        // If another entry already names the new blob, the blob must not be deleted, so it is not exchanged.
         let may_share = entry.location.locator().is_some_and(|own| !self.named.contains_key(own));
         let former = self.remove(&entry.key);
         match share {
@@ -311,7 +311,7 @@ impl Entries {
         true
     }
 
-    /// Removes an entry that is there in this version; the locator that no entry names any more.
+    /// Removes an entry if it has this version; returns the locator that no entry names any more.
     fn remove_version(&mut self, expected: &EntryVersion) -> Option<Option<String>> {
         self.find(&expected.key).filter(|entry| entry.version() == *expected)?;
         self.remove(&expected.key).map(|(_, orphaned)| orphaned)
@@ -357,7 +357,7 @@ impl Entries {
         glimpses
     }
 
-    /// The keys of the entries that may go, the first to go first.
+    /// The keys of the entries that may be evicted, in the order of eviction.
     fn candidates(&self, eviction: &Eviction<'_>) -> Vec<String> {
         let rank = |Kept { entry, place, .. }: &Kept| {
             let accessed = entry.accessed_at.0;
@@ -399,7 +399,7 @@ impl Entries {
         evicted
     }
 
-    /// Adds to the count of an entry; `false` if there is none.
+    /// Adds to the access count of an entry; `false` if there is none.
     fn record_access(&mut self, access: &AccessRecord) -> bool {
         let Some(Kept { entry, .. }) = self.entries.get_mut(&access.key) else { return false };
         entry.accessed_at = entry.accessed_at.max(access.at);

@@ -1,4 +1,4 @@
-//! Blobs as plain files in a directory, that other tools open.
+//! Blobs as plain files in a directory, which other tools can open.
 //!
 //! ```text
 //! <dir>/                                 0700, made when the first blob is written
@@ -6,7 +6,7 @@
 //!   blobs/[<shard>/]<name>               a blob; <name> is <stem>-<12 random hexadecimal digits>[.<extension>]
 //! ```
 //!
-//! A blob is written under `tmp/` and renamed into its place, where no file of that name may be: nothing is ever
+//! A blob is written under `tmp/` and renamed into place, where no file of that name may exist: nothing is ever
 //! overwritten. With [`Durability::Full`] the file is synced before the rename and its directory after it.
 //!
 //! All paths are resolved below an open descriptor of the directory without following a symbolic link, so that no
@@ -45,13 +45,13 @@ use crate::failpoint;
 use crate::process::PerProcess;
 use crate::sync::Mutex;
 
-/// Where blobs are while they are written, relative to the store's directory.
+/// The directory of blobs being written, relative to the store's directory.
 const TMP: &str = "tmp";
-/// Bytes gathered before they are written; larger pieces are written straight through.
+/// The size of the write buffer; larger pieces bypass it.
 const WRITE_BUFFER: usize = 128 << 10;
-/// Files of at least so many bytes get their room before they are written.
+/// Space for files of at least this size is allocated before they are written.
 const RESERVED: u64 = 128 << 10;
-/// How often another random name is tried. With 48 random bits even the second is next to impossible.
+/// The number of random names to try. With 48 random bits even a second try is very improbable.
 const ATTEMPTS: usize = 8;
 
 const DIRECTORY_MODE: Mode = Mode::RWXU;
@@ -60,10 +60,10 @@ const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// Options of [`FilesystemBlobs`].
 #[derive(Clone, Copy, Debug)]
 pub struct FilesystemOptions {
-    /// How many characters of a blob's name are the directory it is put in; 0 to 4. Blobs that were put with another
-    /// number are still found: a locator says where its file is.
+    /// The number of leading characters of a blob's name that form its directory; 0 to 4. Blobs that were put with
+    /// another number are still found, because a locator contains the directory.
     pub shard_chars: u8,
-    /// What a committed blob survives.
+    /// The durability of a committed blob.
     pub durability: Durability,
 }
 
@@ -86,7 +86,7 @@ struct Shared {
 }
 
 impl FilesystemBlobs {
-    /// Blobs below the directory `root`, which is made when the first blob is written.
+    /// Blobs below the directory `root`, which is created when the first blob is written.
     pub fn new(root: impl Into<PathBuf>, options: FilesystemOptions) -> Result<Self> {
         if options.shard_chars > 4 {
             return Err(Error::new(ErrorKind::InvalidInput, format!("shard_chars is {}", options.shard_chars))
@@ -109,19 +109,19 @@ impl fmt::Debug for FilesystemBlobs {
     }
 }
 
-/// Asks for the room of a large file in one go: writing it takes a tenth less time. Its size is still what is written.
+/// Allocates the space of a large file at once, which makes writing it a tenth faster. The file's size does not change.
 fn reserve(file: &File, size: u64) {
     if size >= RESERVED
         && let Err(error) = rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, size)
     {
-        // Not every file system can. Where there is no room, writing will say so.
-        log::debug!("no room is reserved for a blob of {size} bytes: {error}");
+        // Not every file system supports this. If the disk is full, the write reports it.
+        log::debug!("cannot reserve space for a blob of {size} bytes: {error}");
     }
 }
 
 impl Shared {
-    /// Makes `path` and what is above it, below the store's directory, and opens it. What is there already has to be a
-    /// directory and no link.
+    /// Creates the directory `path` and its parents below the store's directory, and opens it. Existing components must
+    /// be directories, not links.
     fn make_directory(&self, directory: &OwnedFd, path: &str) -> Result<OwnedFd> {
         let failed = |error: Errno| Error::io(format_args!("cannot make the directory {path}"), error.into());
         let made = match path.rsplit_once('/') {
@@ -169,8 +169,8 @@ impl Shared {
         synced.map_err(|e| Error::io(format_args!("cannot sync the directory {name}"), e.into()))
     }
 
-    /// Makes the entry of a file just renamed into `path` durable, and once the entries of the directories above it:
-    /// another process may have made them and not synced them yet.
+    /// Makes the entry of a file just renamed into `path` durable, and once per process the entries of the directories
+    /// above it: another process may have created them without having synced them.
     fn sync_up(&self, directory: &OwnedFd, path: &str) -> Result<()> {
         self.sync_directory(directory, path)?;
         if self.synced().lock().contains(path) {
@@ -194,7 +194,7 @@ impl Shared {
     }
 }
 
-/// An open blob. The file stays readable when it is deleted or replaced.
+/// An open blob. The file stays readable after its deletion or replacement.
 struct FileReader {
     file: File,
     size: u64,
@@ -285,7 +285,7 @@ impl BlobBackend for FilesystemBlobs {
         let locator = blob.locator.as_str();
         Locator::parse(locator)?;
         let Some(directory) = self.shared.root.open()? else { return Err(not_found(locator)) };
-        // Without NONBLOCK, opening a pipe that another program has put here would block.
+        // Without NONBLOCK, opening a pipe in this place would block.
         let file = match open_beneath(&*directory, locator, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(error) if is_missing(error) => return Err(not_found(locator)),
@@ -327,7 +327,7 @@ impl BlobBackend for FilesystemBlobs {
         }
     }
 
-    /// Whatever its age: a writer that is alive holds a lock on its file.
+    /// Ignores the age: a live writer holds a lock on its file.
     fn sweep(&self, _age: Duration) -> Result<u64> {
         let Some(root) = self.shared.root.open()? else { return Ok(0) };
         match open_beneath(&*root, TMP, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {

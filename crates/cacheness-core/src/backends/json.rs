@@ -1,19 +1,19 @@
-//! Entries in one JSON file, for small stores and for people who want to read it.
+//! Entries in one human-readable JSON file, for small stores.
 //!
 //! ```text
 //! <dir>/
 //!   cache_metadata.json       0600  all entries
 //!   cache_metadata.json.tmp   0600  the next version of it, while it is written
-//!   cache_metadata.lock       0600  locked (`flock`) by whoever writes
+//!   cache_metadata.lock       0600  locked (`flock`) by the writer
 //! ```
 //!
-//! Every process keeps all entries in memory. A reader looks whether the file is still the one it has read, and reads it
-//! again if not. A writer takes the lock, does the same, changes the entries, writes a new file beside the old one and
-//! renames it into its place: whoever is killed leaves the one or the other. So a put costs as much as the store is
-//! large; SQLite is for stores of more than some thousand entries.
+//! Every process keeps all entries in memory. A reader checks whether the file has changed since it was read, and reads
+//! it again if so. A writer acquires the lock, does the same, changes the entries, writes a new file next to the old
+//! one and renames it into place: a killed writer leaves one or the other. The cost of a put is therefore proportional
+//! to the size of the store; use SQLite for more than a few thousand entries.
 //!
-//! The file that has been read stays open. Its inode can therefore not be given to another file, and two versions are
-//! never taken for one another, however fast they follow.
+//! The file stays open after it was read. Its inode therefore cannot be reused for another file, and two versions are
+//! never confused, however fast they follow each other.
 
 mod fields;
 mod format;
@@ -47,12 +47,13 @@ use crate::process::PerProcess;
 /// Options of [`JsonMetadata`].
 #[derive(Clone, Copy, Debug)]
 pub struct JsonOptions {
-    /// What a change survives. The file is synced before it takes the place of the former one in any case, so that a loss
-    /// of power leaves one of the two; with [`Durability::Full`] the directory is synced after it, and the change stays.
+    /// The durability of a change. The new file is always synced before it replaces the old one, so that a loss of
+    /// power leaves one of the two. With [`Durability::Full`] the directory is synced afterwards, which makes the
+    /// change durable.
     pub durability: Durability,
-    /// Nothing is written. Without it the file is opened for reading only where it, or its directory, cannot be written.
+    /// Opens the file read-only. Otherwise it is opened read-only if it or its directory cannot be written.
     pub read_only: bool,
-    /// How long a writer waits for another one.
+    /// How long a writer waits for another writer.
     pub busy_timeout: Duration,
 }
 
@@ -71,7 +72,7 @@ pub struct JsonMetadata {
     known: PerProcess<Known>,
 }
 
-/// What this process knows of the file.
+/// The file as this process last read it.
 #[derive(Default)]
 struct Known(RwLock<Option<Loaded>>);
 
@@ -80,7 +81,7 @@ impl Known {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A writer takes the entries out while it changes them, so that nobody ever sees half a change, also after a panic.
+    /// A writer takes the entries out while it changes them, so that no reader sees half a change, even after a panic.
     fn write(&self) -> RwLockWriteGuard<'_, Option<Loaded>> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,12 +91,11 @@ impl Known {
 struct Loaded {
     entries: Entries,
     stamp: Stamp,
-    /// Keeps the inode from being used again.
+    /// Keeps the inode from being reused.
     _file: File,
 }
 
-/// Tells versions of the file apart: the inode those that were renamed into place, size and time those that somebody has
-/// edited.
+/// Identifies a version of the file: a rename changes the inode, an edit changes the size or the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     inode: (u64, u64),
@@ -114,13 +114,13 @@ fn closed() -> Error {
 }
 
 impl JsonMetadata {
-    /// Opens the file at `path`, which is made where there is none.
+    /// Opens the file at `path`, and creates it if it does not exist.
     ///
     /// # Errors
-    /// - `NotAStore`: something else is at the path, or the file belongs to another program.
+    /// - `NotAStore`: the path is not a regular file, or the file belongs to another program.
     /// - `NewerFormat`: a newer release wrote it.
     /// - `Metadata`: it is damaged.
-    /// - `ReadOnly`: it must be made and cannot be.
+    /// - `ReadOnly`: it does not exist and cannot be created.
     pub fn open(path: impl AsRef<Path>, options: JsonOptions) -> Result<Self> {
         let path = std::path::absolute(path.as_ref()).map_err(|e| Error::io("cannot find the current directory", e))?;
         let exists = look_at(&path)?.is_some();
@@ -158,7 +158,7 @@ impl JsonMetadata {
         if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(self.known.get_or_make(Known::default)) }
     }
 
-    /// Calls `look` with the entries as they are in the file now.
+    /// Calls `look` with the current entries of the file.
     fn look<T>(&self, look: impl FnOnce(&Entries) -> T) -> Result<T> {
         let known = self.known()?;
         let missing = || {
@@ -181,10 +181,10 @@ impl JsonMetadata {
         Ok(look(&guard.as_ref().expect("it has just been loaded").entries))
     }
 
-    /// Calls `change` with the entries as they are in the file now, and writes them if it returns something to write.
+    /// Calls `change` with the current entries of the file, and writes them if it has changed them.
     ///
     /// # Errors
-    /// After an error the file is what it was.
+    /// After an error the file is unchanged.
     fn change<T>(&self, change: impl FnOnce(&mut Entries) -> Result<Changed<T>>) -> Result<T> {
         let known = self.known()?;
         if self.read_only {
@@ -193,7 +193,7 @@ impl JsonMetadata {
         let _lock = self.lock()?;
         failpoint::reached("json/locked");
         let mut guard = known.write();
-        // Taken out: if anything fails from here on, the entries are read from the file again.
+        // Taken out: if any later step fails, the entries are read from the file again.
         let former = guard.take();
         let now = look_at(&self.path)?;
         let loaded = match former.filter(|loaded| Some(loaded.stamp) == now) {
@@ -220,7 +220,7 @@ impl JsonMetadata {
     fn load(&self) -> Result<Option<Loaded>> {
         let failed = |e: io::Error| Error::io(format_args!("cannot read {}", self.path.display()), e);
         let mut options = OpenOptions::new();
-        // Without NONBLOCK, opening a pipe that somebody put here would wait for ever.
+        // Without NONBLOCK, opening a pipe in this place would block.
         options.read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed() | OFlags::NONBLOCK.bits().cast_signed());
         let mut file = match options.open(&self.path) {
             Ok(file) => file,
@@ -228,7 +228,7 @@ impl JsonMetadata {
             Err(error) => return Err(failed(error)),
         };
         let found = file.metadata().map_err(failed)?;
-        // Something else may have taken its place since it was looked at.
+        // The file may have been replaced since the check.
         if !found.is_file() {
             return Err(Error::new(ErrorKind::NotAStore, format!("{} is no regular file", self.path.display())));
         }
@@ -239,9 +239,10 @@ impl JsonMetadata {
         Ok(Some(Loaded { entries, stamp, _file: file }))
     }
 
-    /// Puts a file with `entries` in the place of the former one. The lock is held.
+    /// Replaces the file with one that holds `entries`. The caller holds the lock.
     fn replace(&self, entries: Entries) -> Result<Loaded> {
-        // Only whoever has the lock writes it, so that one name is enough and a dead writer's file is gone with the next.
+        // Only the holder of the lock writes it: one name is enough, and the next writer overwrites a dead writer's
+        // file.
         let temporary = self.path.with_extension("json.tmp");
         let failed = |e: io::Error| Error::io(format_args!("cannot write {}", self.path.display()), e);
         let (file, stamp) = self.write_file(&temporary, &entries).map_err(|error| {
@@ -250,7 +251,7 @@ impl JsonMetadata {
         })?;
         failpoint::reached("json/written");
         if let Err(error) = self.place(&temporary) {
-            // Where the former file could not be kept, the new one stays.
+            // If the old file could not be kept, the new one stays.
             let stays = look_at(&self.path).is_ok_and(|found| found == Some(stamp));
             remove(&temporary);
             return Err(if stays { failed(error).uncertain() } else { failed(error) });
@@ -259,15 +260,15 @@ impl JsonMetadata {
         Ok(Loaded { entries, stamp, _file: file })
     }
 
-    /// Moves the file into its place. With [`Durability::Full`] the former one is kept until that is durable, so that it
-    /// can go back.
+    /// Moves the file into place. With [`Durability::Full`] the old file is kept until the move is durable, so that it
+    /// can be restored.
     fn place(&self, temporary: &Path) -> io::Result<()> {
         let parent = self.path.parent().filter(|_| self.options.durability == Durability::Full);
         let Some(parent) = parent else { return std::fs::rename(temporary, &self.path) };
         let exchange = || renameat_with(CWD, temporary, CWD, &self.path, RenameFlags::EXCHANGE);
         let exchanged = match exchange() {
             Ok(()) => true,
-            // There is no former file, or the file system cannot do it.
+            // There is no old file, or the file system cannot exchange files.
             Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS) => {
                 std::fs::rename(temporary, &self.path)?;
                 false
@@ -295,21 +296,21 @@ impl JsonMetadata {
         out.flush()?;
         let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_data()?;
-        // Before it is in its place: from there on nothing may fail.
+        // Before the move, because nothing may fail after it.
         let stamp = Stamp::of(&file.metadata()?);
         Ok((file, stamp))
     }
 }
 
-/// What became of the entries in a change.
+/// The result of a change.
 enum Changed<T> {
-    /// They are as they were.
+    /// The entries are unchanged.
     Nothing(T),
-    /// They have to be written.
+    /// The entries must be written.
     Entries(T),
 }
 
-/// Removes a version that comes to nothing.
+/// Removes an abandoned new version.
 fn remove(temporary: &Path) {
     if let Err(left) = std::fs::remove_file(temporary)
         && left.kind() != io::ErrorKind::NotFound
@@ -324,7 +325,7 @@ fn make_directory(path: &Path) -> Result<()> {
     builder.create(path).map_err(|e| Error::io(format_args!("cannot make the directory {}", path.display()), e))
 }
 
-/// The version of the file at `path`, if there is one; anything else there is refused.
+/// The version of the file at `path`, if it exists; refuses anything but a regular file.
 fn look_at(path: &Path) -> Result<Option<Stamp>> {
     let refused = |what: &str| {
         Err(Error::new(ErrorKind::NotAStore, format!("{} is {what}", path.display()))

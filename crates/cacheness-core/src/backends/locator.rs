@@ -1,15 +1,15 @@
-//! The shape of the locators that this crate's blob backends make, and nothing else is accepted.
+//! The syntax of the locators of this crate's blob backends. No other locator is accepted.
 //!
 //! `blobs/<name>` or `blobs/<shard>/<name>`, where `<name>` is `<stem>-<12 hexadecimal digits>[.<extension>]` and
-//! `<shard>` is what `<name>` starts with. A locator comes from a row that somebody else may have written: whatever is
-//! not exactly of this shape is refused before any file is touched.
+//! `<shard>` is what `<name>` starts with. A locator comes from a row that may have been tampered with: anything else
+//! is refused before any file is accessed.
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The directory, relative to the store's, that all locators start with.
+/// The directory, relative to the store's, with which all locators start.
 pub(super) const BLOBS: &str = "blobs";
 
-/// Characters of a stem, and of the name of a shard, which is the beginning of one.
+/// The characters of a stem, and of a shard's name, which is a prefix of a stem.
 fn is_stem_byte(byte: u8) -> bool {
     byte.is_ascii_digit() || byte.is_ascii_lowercase() || matches!(byte, b'-' | b'_')
 }
@@ -17,17 +17,17 @@ fn is_stem_byte(byte: u8) -> bool {
 /// Hexadecimal digits of the random part: 48 bits.
 const RANDOM_DIGITS: usize = 12;
 
-/// A locator taken apart.
+/// A parsed locator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Locator<'a> {
-    /// The shard's directory; empty where there is none.
+    /// The shard's directory; empty if there is none.
     pub(super) shard: &'a str,
     /// The file's name.
     pub(super) name: &'a str,
 }
 
 impl<'a> Locator<'a> {
-    /// Takes `text` apart; anything that [`Locator::text`] could not have made is an error of kind `Integrity`.
+    /// Parses `text`; anything that [`Locator::text`] cannot produce is an error of kind `Integrity`.
     pub(super) fn parse(text: &'a str) -> Result<Self> {
         let refused = || {
             Error::new(ErrorKind::Integrity, format!("{text:?} is no locator of this store; nothing was opened"))
@@ -51,13 +51,13 @@ impl<'a> Locator<'a> {
         }
     }
 
-    /// The directory that the file is in, relative to the store's.
+    /// The file's directory, relative to the store's.
     pub(super) fn directory(self) -> String {
         if self.shard.is_empty() { BLOBS.to_owned() } else { format!("{BLOBS}/{}", self.shard) }
     }
 }
 
-/// The error of a blob that does not exist.
+/// The error for a blob that does not exist.
 pub(super) fn not_found(locator: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("the blob {locator} does not exist"))
 }
@@ -80,7 +80,7 @@ fn is_blob_name(name: &str) -> bool {
         && extension.is_none_or(is_extension)
 }
 
-/// A new file name for a blob. `stem` and `extension` come from handlers and users' names: what cannot be part of a
+/// A new file name for a blob. `stem` and `extension` come from handlers and users' names: one that is not allowed in a
 /// locator is an error of kind `InvalidInput`.
 pub(super) fn new_name(stem: &str, extension: &str) -> Result<String> {
     if stem.is_empty() || stem.len() > 128 || !stem.bytes().all(is_stem_byte) {
@@ -96,7 +96,7 @@ pub(super) fn new_name(stem: &str, extension: &str) -> Result<String> {
     Ok(format!("{stem}-{random:012x}{dot}{extension}"))
 }
 
-/// The shard of `name`: its first `chars` characters, as far as they are part of the stem.
+/// The shard of `name`: its first `chars` characters, at most the stem.
 pub(super) fn shard_of(name: &str, chars: u8) -> &str {
     let stem_length = name.find('.').unwrap_or(name.len()).saturating_sub(RANDOM_DIGITS + 1);
     &name[..usize::from(chars).min(stem_length)]

@@ -1,6 +1,6 @@
 //! Locks between processes: byte ranges of one file, which the kernel releases when their process dies.
 //!
-//! `<dir>/flights.lock` stays empty: only its offsets are locked, one byte per key. The locks belong to the open file
+//! `<dir>/flights.lock` stays empty: only byte offsets are locked, one per key. The locks belong to the open file
 //! description (`F_OFD_SETLK`), not to the process, so that two handles of one process exclude each other as well and
 //! closing some other descriptor of the file releases nothing.
 //!
@@ -21,13 +21,13 @@ use crate::process::in_children;
 /// The file's name in the store's directory.
 const NAME: &str = "flights.lock";
 
-/// How many lock files a process may have open; a handle beyond that has no locks between processes.
+/// The maximum number of open lock files per process; a further handle has no locks between processes.
 const MOST: usize = 1024;
 const FREE: i32 = -1;
 const CLOSED: i32 = -2;
 
-/// The kernel does not wake a caller that waits for a byte with a timeout: the byte is tried again after the first of
-/// these delays, then after ever longer ones up to the last.
+/// The kernel cannot wait for a byte with a timeout: a caller retries after the first of these delays, then after
+/// increasing ones up to the last.
 const DELAYS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
 /// Set in [`Handle::users`] once the handle is closed. The bits below count the calls that use the descriptor.
@@ -90,7 +90,7 @@ impl Locks for LockFile {
     }
 }
 
-/// A byte that is locked.
+/// A locked byte.
 #[derive(Debug)]
 struct Held {
     handle: Arc<Handle>,
@@ -111,22 +111,22 @@ enum Lock {
     Unavailable,
 }
 
-/// The open file. Guards share it, so that it stays open as long as one of them lives, unless it is closed.
+/// The open file. Guards share it, so that it stays open while any of them exists, unless it is closed.
 struct Handle {
     path: PathBuf,
     identity: u64,
     /// Its place in [`OPEN`].
     place: Option<usize>,
-    /// The file cannot be locked, which has been logged.
+    /// The file cannot be locked; this has been logged.
     unusable: AtomicBool,
     /// How many calls use the descriptor, and whether it is closed for all later ones: see [`OVER`].
     users: AtomicU32,
-    /// Its place may belong to another handle by now.
+    /// Its place may already belong to another handle.
     left: AtomicBool,
 }
 
-/// A call that uses the descriptor. The last of them closes it after [`Handle::close`], so that none uses a number that
-/// has become the descriptor of another file.
+/// A call that uses the descriptor. The last one closes it after [`Handle::close`], so that no call uses a number that
+/// was reused for another file.
 struct Use<'a>(&'a Handle);
 
 impl Drop for Use<'_> {
@@ -146,7 +146,7 @@ impl std::fmt::Debug for Handle {
 impl Handle {
     fn new(directory: &Path) -> Self {
         close_in_children();
-        // Two names of one directory are one store.
+        // Two paths of one directory are one store.
         let canonical = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
         let identity = twox_hash::XxHash3_64::oneshot(canonical.as_os_str().as_encoded_bytes());
         let free =
@@ -174,7 +174,7 @@ impl Handle {
         }
     }
 
-    /// Closes the descriptor, which releases its locks, and gives its place away.
+    /// Closes the descriptor, which releases its locks, and frees its place.
     fn leave(&self) {
         let Some(place) = self.place else { return };
         if self.left.swap(true, Ordering::AcqRel) {
@@ -182,7 +182,7 @@ impl Handle {
         }
         let descriptor = OPEN[place].swap(CLOSED, Ordering::AcqRel);
         if descriptor >= 0 {
-            // A child that is being forked at this moment has the same locks until it closes its descriptor.
+            // A child that is being forked right now shares the locks until it closes its descriptor.
             system::unlock_all(descriptor);
             system::close(descriptor);
         }
@@ -209,7 +209,7 @@ impl Handle {
         match place.compare_exchange(CLOSED, descriptor, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(descriptor),
             Err(other) => {
-                // Another thread was faster, and nothing has been locked through this one.
+                // Another thread opened the file first, and nothing has been locked through this descriptor.
                 system::close(descriptor);
                 Ok(other)
             }
@@ -236,7 +236,7 @@ impl Handle {
 
     fn unlock(&self, number: u64) -> Result<()> {
         let Some(place) = self.place else { return Ok(()) };
-        // Closing has released it.
+        // Closing has already released it.
         let Some(_using) = self.begin() else { return Ok(()) };
         let descriptor = OPEN[place].load(Ordering::Acquire);
         if descriptor < 0 {
@@ -252,17 +252,17 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // Also in a forked child, where calls of threads that do not exist there seem to go on.
+        // Also in a forked child, where the count includes calls of threads that do not exist there.
         self.leave();
     }
 }
 
-/// Offsets of files are signed, and the last of them may not be locked: 62 bits are left.
+/// File offsets are signed, and the last one cannot be locked: 62 bits remain.
 fn offset(number: u64) -> i64 {
     i64::try_from(number >> 2).expect("62 bits fit")
 }
 
-/// Whether a shortage that may end made the call fail: of descriptors, memory, room for a new file.
+/// Whether a temporary shortage made the call fail: of descriptors, memory or space for a new file.
 fn is_passing(error: &std::io::Error) -> bool {
     use rustix::io::Errno;
     let passing = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOSPC, Errno::DQUOT];
@@ -289,7 +289,7 @@ fn close_in_children() {
 }
 
 /// The system calls.
-#[allow(clippy::cast_possible_truncation)] // constants have other types on other systems, and small values on all
+#[allow(clippy::cast_possible_truncation)] // types of constants differ between systems; all values are small
 mod system {
     use std::ffi::CString;
     use std::io;
@@ -301,16 +301,16 @@ mod system {
 
     pub(super) fn open(path: &Path) -> io::Result<i32> {
         let path = CString::new(path.as_os_str().as_bytes())?;
-        // A pipe that somebody put here cannot be locked; without NONBLOCK opening a device may wait for ever.
+        // A pipe in this place cannot be locked; without NONBLOCK, opening a device may block.
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-        // SAFETY: the path is a C string, and the flags want a mode.
+        // SAFETY: the path is a C string, and the mode that the flags require is passed.
         let descriptor = unsafe { libc::open(path.as_ptr(), flags, 0o600 as libc::c_uint) };
         if descriptor < 0 { Err(io::Error::last_os_error()) } else { Ok(descriptor) }
     }
 
     /// Safe after a fork.
     pub(super) fn close(descriptor: i32) {
-        // SAFETY: whoever calls this has taken the descriptor out of the list, so it is closed once.
+        // SAFETY: the caller has taken the descriptor out of the list, so it is closed only once.
         unsafe { libc::close(descriptor) };
     }
 
@@ -327,7 +327,7 @@ mod system {
         set(descriptor, offset, 1, libc::F_UNLCK as _)
     }
 
-    /// Closing the descriptor unlocks as well, where this cannot.
+    /// If this fails, closing the descriptor unlocks as well.
     pub(super) fn unlock_all(descriptor: i32) {
         let _ = set(descriptor, 0, TO_THE_END, libc::F_UNLCK as _);
     }
@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn a_closed_handle_has_no_locks_and_no_place() {
         let dir = tempfile::tempdir().expect("a directory");
-        // More than there are places, all of them alive.
+        // More handles than there are places, all at once.
         let handles: Vec<_> = (0..3 * MOST as u64)
             .map(|number| {
                 let locks = Handle::new(dir.path());
@@ -395,7 +395,7 @@ mod tests {
                             if locks.lock(number).expect("tried") == Lock::Taken {
                                 locks.unlock(number).expect("unlocked");
                             }
-                            // One that takes the number of a descriptor that is closed too early cannot be locked.
+                            // Would take the number of a descriptor that is closed too early; it cannot be locked.
                             drop(std::fs::File::open("/dev/null").expect("opened"));
                         }
                     });

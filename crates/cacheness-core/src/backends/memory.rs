@@ -1,6 +1,6 @@
-//! Entries and blobs in the memory of this process: for tests, and for caches that need not outlive it.
+//! Entries and blobs in the memory of this process: for tests, and for caches that need not outlive the process.
 //!
-//! A forked child has a copy of its own. Fork while no other thread is inside a call on it: the locks are copied too.
+//! A forked child has its own copy. Fork only while no other thread is inside a call: the locks are copied too.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Keeps entries in memory.
 pub struct MemoryMetadata {
-    /// `None` once it is closed.
+    /// `None` after closing.
     entries: RwLock<Option<Entries>>,
 }
 
@@ -117,7 +117,7 @@ impl MetadataBackend for MemoryMetadata {
     }
 }
 
-/// `None` once they are closed.
+/// `None` after closing.
 type Blobs = Arc<RwLock<Option<BTreeMap<String, Kept>>>>;
 
 struct Kept {

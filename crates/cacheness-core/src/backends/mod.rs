@@ -1,7 +1,7 @@
-//! Backends that need nothing but this crate: memory for tests and throw-away caches, plain files for payloads, and one
+//! Backends that need nothing but this crate: memory for tests and temporary caches, plain files for payloads, and one
 //! JSON file for the entries of a small store.
 //!
-//! Nothing here reads an entry and a blob at the same time; only the engine knows both.
+//! No backend knows both entries and blobs; only the engine does.
 
 mod entries;
 mod filesystem;
@@ -18,8 +18,8 @@ pub use lock_file::LockFile;
 pub use memory::{MemoryBlobs, MemoryMetadata};
 pub use reserve::Reserve;
 
-/// Whether permissions and the file system allow writing to `path`. What else goes wrong is for the first write to say: a
-/// store must not become one that is only read because the disk has failed once.
+/// Whether permissions and the file system allow writing to `path`. Other problems are left to the first write: one
+/// failure of the disk must not make a store read-only.
 #[must_use]
 pub fn may_be_written(path: &std::path::Path) -> bool {
     use rustix::io::Errno;

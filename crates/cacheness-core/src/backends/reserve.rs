@@ -1,4 +1,4 @@
-//! Room on the disk that is set aside, and given up when there is no other: removing an entry takes some too.
+//! Reserved disk space, released when the disk is full: removing an entry needs some space too.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -7,47 +7,47 @@ use std::path::{Path, PathBuf};
 /// The file's name in the store's directory.
 const NAME: &str = "reserve";
 
-/// Bytes set aside: what the index of a log, and the removal of a few entries from a database of some gigabytes, take.
+/// The reserved bytes: enough for the index of a log and for removing a few entries from a database of some gigabytes.
 const BYTES: u64 = 512 << 10;
 
-/// A file of a store that holds nothing.
+/// The file that reserves space for a store.
 #[derive(Clone, Debug)]
 pub struct Reserve {
     path: PathBuf,
 }
 
 impl Reserve {
-    /// The reserve of the store in `directory`; nothing is set aside yet.
+    /// The reserve of the store in `directory`; allocates nothing yet.
     #[must_use]
     pub fn new(directory: &Path) -> Self {
         Self { path: directory.join(NAME) }
     }
 
-    /// Sets room aside, unless that has been done. A file system that is full, or sets nothing aside, has none.
+    /// Reserves space unless that is done. On a full file system, or one that cannot allocate, there is no reserve.
     pub fn fill(&self) {
         match self.create() {
             Ok(file) => {
                 if let Err(error) = set_aside(&file) {
-                    log::debug!("no room is set aside in {}: {error}", self.path.display());
+                    log::debug!("cannot reserve space in {}: {error}", self.path.display());
                     self.give_up();
                 }
             }
-            // Whoever was killed between the two steps has left it empty: whoever comes next makes it again.
+            // A process killed between the two steps left it empty: the next one creates it again.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if self.path.symlink_metadata().is_ok_and(|found| found.len() < BYTES) {
                     self.give_up();
                 }
             }
-            Err(error) => log::debug!("no room is set aside in {}: {error}", self.path.display()),
+            Err(error) => log::debug!("cannot reserve space in {}: {error}", self.path.display()),
         }
     }
 
-    /// Gives the room up; whether there was any.
+    /// Releases the space; returns whether there was any.
     pub fn give_up(&self) -> bool {
         std::fs::remove_file(&self.path).is_ok()
     }
 
-    /// A new file: what somebody else has put in its place is never written to.
+    /// Creates a new file, and never writes to an existing one.
     fn create(&self) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);

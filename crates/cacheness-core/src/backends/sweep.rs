@@ -1,8 +1,8 @@
-//! What killed processes left in the temporary directory.
+//! Removing files of killed processes from the temporary directory.
 //!
-//! Whoever writes a temporary file holds an advisory lock on it (`flock`), which ends with its process. A file that is
-//! not locked and not brand new has lost its writer and is removed. Directories that handlers write into have no lock
-//! and are given a day.
+//! The writer of a temporary file holds an advisory lock on it (`flock`), which ends with its process. A file that is
+//! neither locked nor brand new has lost its writer and is removed. Directories that handlers write into have no lock
+//! and are removed after a day.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,17 +15,17 @@ use crate::error::{Error, Result};
 /// A file this young may belong to a writer that has not locked it yet.
 const YOUNG: Duration = Duration::from_secs(60);
 
-/// A handler's directory is left alone for so long.
+/// The age at which a handler's directory is removed.
 const HANDLER: Duration = Duration::from_secs(24 * 3600);
 
-/// Marks a temporary file as being written. On a file system without locks it stays unmarked, and nothing is swept there.
+/// Marks a temporary file as being written. On a file system without locks it stays unmarked, and nothing is swept.
 pub(super) fn mark(file: &std::fs::File) {
     if let Err(error) = rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
         log::debug!("a temporary file is not locked: {error}");
     }
 }
 
-/// Removes what has lost its writer from the opened directory; returns how many.
+/// Removes files without a live writer from the opened directory; returns their number.
 pub(super) fn sweep(directory: BorrowedFd<'_>) -> Result<u64> {
     let failed = |e: rustix::io::Errno| Error::io("cannot read tmp", e.into());
     let mut removed = 0;
@@ -35,7 +35,7 @@ pub(super) fn sweep(directory: BorrowedFd<'_>) -> Result<u64> {
         if name.to_bytes() == b"." || name.to_bytes() == b".." {
             continue;
         }
-        // What vanishes meanwhile has been taken care of by its writer.
+        // If it vanished meanwhile, its writer has removed it.
         let Ok(found) = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
         let age = u64::try_from(found.st_mtime).map(|s| SystemTime::UNIX_EPOCH + Duration::from_secs(s));
         let age = age.ok().and_then(|written| written.elapsed().ok()).unwrap_or_default();
@@ -58,11 +58,11 @@ pub(super) fn sweep(directory: BorrowedFd<'_>) -> Result<u64> {
     Ok(removed)
 }
 
-/// Directories inside each other that are removed; a handler makes one.
+/// The maximum depth of directories to remove; a handler creates one.
 const DEPTH: usize = 32;
 
-/// Removes the directory `name` of `parent` with all that is in it. No path is looked up twice, and no link is followed:
-/// whatever is put in its place meanwhile, nothing elsewhere is touched.
+/// Removes the directory `name` of `parent` with all that is in it. Looks up no path twice and follows no link: nothing
+/// elsewhere is touched, even if the directory is replaced meanwhile.
 fn remove_tree(parent: BorrowedFd<'_>, name: &CStr, depth: usize) -> rustix::io::Result<()> {
     if depth == DEPTH {
         return Err(rustix::io::Errno::LOOP);

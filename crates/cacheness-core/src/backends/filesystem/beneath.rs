@@ -1,4 +1,4 @@
-//! Opening files below a directory, whatever links are there.
+//! Opening files below a directory without following links.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -7,17 +7,17 @@ use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind};
 
-/// Whether an error says that there is no such file. A component that is no directory says so too.
+/// Whether an error means that the file does not exist. This includes a path component that is not a directory.
 pub(super) fn is_missing(error: Errno) -> bool {
     matches!(error, Errno::NOENT | Errno::NOTDIR)
 }
 
 pub(super) fn refused_link(path: &str) -> Error {
-    Error::new(ErrorKind::Integrity, format!("{path} is, or is below, something that the store has not made"))
-        .with_hint("the store makes plain files and directories and no links: somebody else has changed its directory")
+    Error::new(ErrorKind::Integrity, format!("{path} is, or is below, something that the store did not create"))
+        .with_hint("the store creates only files and directories, never links: another program changed its directory")
 }
 
-/// Opens `path` below `directory`. No symbolic link is followed, and the result is never outside of `directory`.
+/// Opens `path` below `directory`. Follows no symbolic link; the result is never outside `directory`.
 pub(super) fn open_beneath(
     directory: impl AsFd,
     path: &str,
@@ -27,15 +27,15 @@ pub(super) fn open_beneath(
     let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     match rustix::fs::openat2(directory.as_fd(), path, flags, mode, resolve) {
-        // Kernels before 5.6, and sandboxes that do not know this call.
+        // Kernels before 5.6, and sandboxes without this call.
         Err(Errno::NOSYS | Errno::PERM) => open_by_component(directory, path, flags, mode),
-        // Somebody renames directories at this moment, which may let a path escape: the caller may try again.
+        // A concurrent rename of a directory could let a path escape: the caller may retry.
         Err(Errno::AGAIN) => rustix::fs::openat2(directory.as_fd(), path, flags, mode, resolve),
         result => result,
     }
 }
 
-/// As [`open_beneath`], one component at a time. `path` is a locator's or one of this module's own: it has no `..`.
+/// Like [`open_beneath`], one component at a time. `path` comes from a locator or this module: it has no `..`.
 pub(super) fn open_by_component(
     directory: impl AsFd,
     path: &str,

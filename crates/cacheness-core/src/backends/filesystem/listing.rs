@@ -11,7 +11,8 @@ use crate::backends::locator::{BLOBS, Locator};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 
-/// The names in the directory `path`, sorted, with a slash behind those of directories; none where there is no such directory.
+/// The names in the directory `path`, sorted, with a slash after the names of directories; empty if the directory does
+/// not exist.
 fn names_in(root: &OwnedFd, path: &str) -> Result<Vec<String>> {
     let failed = |error: Errno| Error::io(format_args!("cannot list {path}"), error.into());
     let directory = match open_beneath(root, path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
@@ -43,7 +44,8 @@ fn names_in(root: &OwnedFd, path: &str) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The page of [`BlobBackend::list`](crate::backend::BlobBackend::list). Files that are no blobs are skipped, and those that are deleted meanwhile.
+/// The page of [`BlobBackend::list`](crate::backend::BlobBackend::list). Skips files that are not blobs and files that
+/// are deleted meanwhile.
 pub(super) fn list_page(root: &OwnedFd, after: &str, limit: usize) -> Result<Vec<BlobInfo>> {
     let mut page = Vec::new();
     let mut add = |shard: &str, name: &str| -> Result<bool> {

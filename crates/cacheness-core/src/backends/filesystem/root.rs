@@ -12,8 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::process::PerProcess;
 use crate::sync::Mutex;
 
-/// A directory that is opened when it is first needed and found, and stays open until [`Root::close`]. A forked child opens
-/// its own: the lock of the one it inherits may be held for ever.
+/// A directory that is opened when it is first needed and exists, and stays open until [`Root::close`]. A forked child
+/// opens its own descriptor: the inherited lock may never be released.
 pub(super) struct Root {
     path: PathBuf,
     descriptor: PerProcess<Mutex<Option<Arc<OwnedFd>>>>,
@@ -29,7 +29,7 @@ impl Root {
         &self.path
     }
 
-    /// The directory, or `None` where there is none. Who has it can go on using it after [`Root::close`].
+    /// The directory, or `None` if it does not exist. Callers may keep using it after [`Root::close`].
     pub(super) fn open(&self) -> Result<Option<Arc<OwnedFd>>> {
         let mut descriptor = self.descriptor.get_or_make(Mutex::default).lock();
         if let Some(open) = &*descriptor {
@@ -39,7 +39,7 @@ impl Root {
         match rustix::fs::open(&self.path, flags, Mode::empty()) {
             Ok(opened) => {
                 let opened = Arc::new(opened);
-                // What still has to be tidied up after closing opens it for itself.
+                // After closing, the remaining clean-up opens a descriptor of its own.
                 if !self.closed.load(Ordering::Acquire) {
                     *descriptor = Some(Arc::clone(&opened));
                 }
@@ -54,7 +54,7 @@ impl Root {
         }
     }
 
-    /// The directory, made if it is not there.
+    /// The directory, created if it does not exist.
     pub(super) fn make(&self) -> Result<Arc<OwnedFd>> {
         if let Some(directory) = self.open()? {
             return Ok(directory);
@@ -66,9 +66,9 @@ impl Root {
         self.open()?.ok_or_else(gone)
     }
 
-    /// Closes the descriptor as soon as nobody uses it.
+    /// Closes the descriptor when its last user releases it.
     pub(super) fn close(&self) {
-        // Before the lock: who takes it later keeps nothing open.
+        // Set before locking: a thread that locks later keeps nothing open.
         self.closed.store(true, Ordering::Release);
         *self.descriptor.get_or_make(Mutex::default).lock() = None;
     }

@@ -60,7 +60,7 @@ fn links_are_never_followed() {
     assert_eq!(open(&blobs, &locator).err().expect("refused").kind(), ErrorKind::Integrity);
     assert!(delete(&blobs, &locator).is_err());
     assert!(elsewhere.join(locator.rsplit('/').next().expect("a name")).exists(), "nothing was deleted");
-    // The directory is refused, or left out.
+    // The directory is refused or skipped.
     assert!(list(&blobs).unwrap_or_default().is_empty());
     let hint = BlobHint { stem: "00c0ffee", extension: "bin", size: None };
     let error = blobs.create(hint).expect("a writer").commit().expect_err("not through the link");
@@ -118,7 +118,7 @@ fn foreign_files_are_passed_over() {
 
 #[test]
 fn a_full_disk_is_a_typed_error_and_leaves_nothing() {
-    // /dev/full answers every write with ENOSPC; the writer's own file is exchanged for it.
+    // /dev/full fails every write with ENOSPC; it replaces the writer's own file.
     let (_dir, blobs) = blobs(2, Durability::Normal);
     let hint = BlobHint { stem: "ab", extension: "bin", size: None };
     drop(blobs.create(hint).expect("a writer"));
@@ -170,7 +170,7 @@ fn the_fallback_follows_no_link_either() {
     assert!(matches!(error, Errno::LOOP | Errno::NOTDIR), "{error}");
 }
 
-/// What the blobs of a test must leave alone: a directory with a file whose name is a blob's.
+/// A directory outside the store that must not change: it has a file with the name of a blob.
 fn elsewhere(dir: &tempfile::TempDir) -> PathBuf {
     let elsewhere = dir.path().join("elsewhere");
     std::fs::create_dir(&elsewhere).expect("made");
@@ -226,7 +226,7 @@ fn what_handlers_left_is_swept_without_following_links() {
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3 * 24 * 3600);
     File::open(&left).and_then(|file| file.set_modified(old)).expect("an old directory");
     assert_eq!(blobs.sweep(Duration::ZERO).expect("swept"), 1);
-    assert_eq!(names(&blobs.root().join("tmp")), ["link"], "what nobody here has made is left alone");
+    assert_eq!(names(&blobs.root().join("tmp")), ["link"], "the sweep leaves files of others alone");
     assert_eq!(names(&elsewhere), ["00c0ffee-0123456789ab.bin"]);
 }
 
@@ -238,7 +238,7 @@ fn a_directory_is_not_made_through_a_link() {
     std::fs::remove_dir_all(blobs.root().join("blobs")).expect("removed");
     std::os::unix::fs::symlink(&elsewhere, blobs.root().join("blobs")).expect("linked");
     let root = blobs.shared.root.open().expect("opened").expect("there");
-    // As it happens when the link comes between the look and the making.
+    // As if the link appeared between the check and the creation.
     let error = blobs.shared.make_directory(&root, "blobs/00").expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Integrity);
     assert_eq!(names(&elsewhere), ["00c0ffee-0123456789ab.bin"]);
@@ -248,7 +248,8 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("Linux has it").count()
 }
 
-/// In a process of its own under nextest; under `cargo test` other tests open files meanwhile, so it asks again.
+/// Retries, because under `cargo test` other tests of the process open files meanwhile; nextest runs one test per
+/// process.
 fn eventually(what: impl Fn() -> bool) -> bool {
     (0..200).any(|_| {
         what() || {
@@ -271,7 +272,7 @@ fn closing_releases_the_directory_and_leaves_what_is_open() {
     let mut content = [0; 4];
     reader.read_exact_at(&mut content, 0).expect("still readable");
     assert_eq!(&content, b"abcd");
-    // A put that was under way ends, and finds its own blob when it has come to nothing.
+    // A put in progress ends, and can still delete its own blob.
     writer.write_all(b"xyz").expect("written");
     let late = writer.commit().expect("committed").locator;
     delete(&blobs, &late).expect("deleted");

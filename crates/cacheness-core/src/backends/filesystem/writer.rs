@@ -1,4 +1,4 @@
-//! A blob on its way to disk: written under `tmp/`, renamed into its place.
+//! Writing a blob: to a file under `tmp/`, then renamed into place.
 
 use std::fs::File;
 use std::io::{self, BufWriter, IoSlice, Write};
@@ -18,7 +18,7 @@ use crate::entry::BlobRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 
-/// Why a [`FileWriter`] has its file.
+/// Why [`FileWriter::file`] is set.
 const OPEN: &str = "open until it is dropped";
 
 /// A blob being written under `tmp/`.
@@ -26,18 +26,18 @@ pub(super) struct FileWriter {
     pub(super) shared: Arc<Shared>,
     /// The store's directory.
     pub(super) directory: Arc<OwnedFd>,
-    /// Its name, under `tmp/` and later in its shard.
+    /// The blob's name, under `tmp/` and later in its shard.
     pub(super) name: String,
     pub(super) extension: String,
     pub(super) stem: String,
     pub(super) path: PathBuf,
-    /// Whether an encoder has been given the path: it may have put another file there.
+    /// Whether an encoder has the path: it may have put another file there.
     pub(super) path_taken: AtomicBool,
-    /// Nothing only while it is dropped.
+    /// `None` only while the writer is dropped.
     pub(super) file: Option<BufWriter<File>>,
-    /// Bytes written, but for those that an encoder writes through the path.
+    /// Bytes written, except those that an encoder writes through the path.
     pub(super) written: u64,
-    /// The process that made it: a forked child must not delete the file of its parent.
+    /// The process that created the file: a forked child must not delete its parent's.
     pub(super) process: rustix::process::Pid,
     pub(super) committed: bool,
 }
@@ -59,7 +59,7 @@ impl FileWriter {
         format!("{TMP}/{}", self.name)
     }
 
-    /// Removes what is left of a blob that comes to nothing.
+    /// Removes the file of an abandoned blob.
     fn remove(&self, path: &str) {
         match rustix::fs::unlinkat(self.directory(), path, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
@@ -67,7 +67,7 @@ impl FileWriter {
         }
     }
 
-    /// Takes over a file that an encoder has put in the place of ours, and syncs whichever it is; returns its size.
+    /// Adopts the file if an encoder has replaced ours, and syncs it; returns its size.
     fn settle(&self) -> Result<u64> {
         let temporary = self.temporary();
         let failed = |what: &str, error: Errno| Error::io(format_args!("cannot {what} {temporary}"), error.into());
@@ -98,7 +98,7 @@ impl FileWriter {
         Ok(size)
     }
 
-    /// Renames the file to `locator`; `false` if there is a file of this name.
+    /// Renames the file to `locator`; `false` if that name is taken.
     fn place(&self, locator: Locator<'_>) -> Result<bool> {
         let (directory, from) = (self.directory(), self.temporary());
         let failed = |error: Errno| Error::io(format_args!("cannot rename {from} to {}", locator.text()), error.into());
@@ -114,7 +114,7 @@ impl FileWriter {
         match rustix::fs::renameat_with(directory, from.as_str(), &parent, locator.name, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
-            // File systems without this flag: the name is random, so looking first is enough.
+            // For file systems without this flag a check first is enough, because the name is random.
             Err(Errno::INVAL | Errno::NOSYS) => {
                 match rustix::fs::statat(&parent, locator.name, AtFlags::SYMLINK_NOFOLLOW) {
                     Ok(_) => Ok(false),
@@ -188,7 +188,7 @@ impl BlobWriter for FileWriter {
         Err(Error::new(ErrorKind::Storage, format!("no free name for a blob that starts with {:?}", self.stem)))
     }
 
-    /// The temporary file is removed when the writer is dropped.
+    /// Dropping the writer removes the temporary file.
     fn abort(self: Box<Self>) -> Result<()> {
         Ok(())
     }
@@ -199,7 +199,7 @@ impl Drop for FileWriter {
         if self.committed {
             return;
         }
-        // Not written: in a forked child it would go into the file of the parent.
+        // Discards the buffer: in a forked child, flushing would write into the parent's file.
         let buffered = self.file.take().map(BufWriter::into_parts);
         drop(buffered);
         if rustix::process::getpid() != self.process {

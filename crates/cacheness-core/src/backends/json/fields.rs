@@ -1,4 +1,4 @@
-//! Values that JSON has no type for: bytes and times.
+//! Values without a JSON type: bytes and times.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 /// Years 1 to 9999: the times that ISO 8601 writes with four digits.
 const ISO_RANGE: std::ops::Range<i64> = -62_135_596_800_000_000..253_402_300_800_000_000;
 
-/// A time: ISO 8601 in UTC, or microseconds since 1970 where that has no such form.
+/// A time: ISO 8601 in UTC, or microseconds since 1970 if it is outside that range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Time(pub(super) Timestamp);
 

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The version that this release writes, and the newest it reads.
 const FORMAT: u64 = 1;
-/// Tells the file from other people's JSON.
+/// Distinguishes the file from the JSON of other programs.
 const APPLICATION: &str = "cacheness";
 
 /// The file as it is written.
@@ -61,7 +61,7 @@ struct Read<'a> {
     entries: Vec<Row<'a>>,
 }
 
-/// What is read of a file that may be anybody's, or of any later version.
+/// The part that is read of a file of any program and any version.
 #[derive(Deserialize)]
 struct Header {
     format: Option<u64>,
@@ -69,18 +69,18 @@ struct Header {
     written_by: Option<String>,
 }
 
-/// One entry. What is missing is not written.
+/// One entry. Missing fields are not written.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row<'a> {
     cache_key: Cow<'a, str>,
-    /// When the key came, as a number that grows.
+    /// The insertion order of the key, an increasing number.
     place: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pinned: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     description: Option<Cow<'a, str>>,
-    /// The user's metadata, character by character as it was given: signatures are of the text.
+    /// The user's metadata, exactly as given: signatures cover the text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     metadata: Option<Cow<'a, RawValue>>,
     created_at: Time,
@@ -119,7 +119,7 @@ struct Row<'a> {
     payload: Option<Base64<'a>>,
 }
 
-/// A JSON object is written as one, so that it can be read; any other text as a string.
+/// Writes a JSON object as such, so that it is readable, and any other text as a string.
 fn raw(text: &str) -> Cow<'_, RawValue> {
     match serde_json::from_str::<&RawValue>(text) {
         Ok(raw) if raw.get().len() == text.len() && text.starts_with('{') => Cow::Borrowed(raw),
@@ -179,7 +179,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The entry, or what is wrong with the row.
+    /// The entry, or why the row is invalid.
     fn into_kept(self) -> std::result::Result<Kept, &'static str> {
         let location = match (self.payload, self.locator) {
             (Some(payload), None) => Location::Inline(payload.0.into_owned()),
@@ -247,7 +247,7 @@ pub(super) fn write(entries: &Entries, out: impl Write) -> std::io::Result<()> {
 /// Reads the content of the file at `path`.
 ///
 /// # Errors
-/// `NotAStore` for JSON of another program, `NewerFormat`, `Metadata` for what is damaged.
+/// `NotAStore` for JSON of another program, `NewerFormat`, `Metadata` for damage.
 pub(super) fn read(content: &[u8], path: &Path) -> Result<Entries> {
     let damaged = |problem: &dyn std::fmt::Display| {
         Error::new(ErrorKind::Metadata, format!("{} is damaged: {problem}", path.display())).with_hint(

@@ -1,4 +1,4 @@
-//! The lock that writers hold on a file beside the one that they write.
+//! The lock that writers hold, on a file next to the one that they write.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -11,19 +11,19 @@ use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Held from before the file is read until the new one is in its place.
+/// Held from before the file is read until the new one is in place.
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
 }
 
 impl Lock {
-    /// Takes the lock at `path`, waiting up to `timeout` for whoever has it, another thread or another process.
+    /// Acquires the lock at `path`; waits up to `timeout` for another thread or process to release it.
     ///
-    /// The file is opened anew each time: the lock belongs to the open file, so that threads exclude each other too.
+    /// Opens the file each time: the lock belongs to the open file, so that threads exclude each other too.
     pub(super) fn take(path: &Path, timeout: Duration) -> Result<Self> {
         let started = Instant::now();
-        // Enough to spread out waiters that woke up together; seeded so that no two agree.
+        // Spreads out waiters that wake up together; the seeds differ.
         let mut random = getrandom::u64().unwrap_or(0x9e37_79b9_7f4a_7c15) | 1;
         let mut attempt = 0_u32;
         loop {
@@ -60,7 +60,7 @@ impl Lock {
         }
         let lock = Self { file };
         let ours = lock.file.metadata().map_err(failed)?;
-        // Somebody may have deleted the file since it was opened: the next one would lock another.
+        // The file may have been deleted since it was opened: the next writer would lock another one.
         match std::fs::symlink_metadata(path) {
             Ok(found) if (found.dev(), found.ino()) == (ours.dev(), ours.ino()) => Ok(Some(lock)),
             Ok(_) => Ok(None),
@@ -72,7 +72,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing would not do: a child that was forked meanwhile has a descriptor of the same open file.
+        // Closing is not enough: a child that was forked meanwhile has a descriptor of the same open file.
         if let Err(error) = rustix::fs::flock(&self.file, FlockOperation::Unlock) {
             log::warn!("cannot unlock the store: {error}");
         }
