@@ -1,4 +1,4 @@
-//! The cache layer: expiry, hits and misses, accesses. It knows neither formats nor backends, only the store.
+//! The cache layer: expiry, hits and misses, accesses. It knows the store, but neither formats nor backends.
 
 mod accesses;
 mod evict;
@@ -26,29 +26,29 @@ pub use freshness::Freshness;
 pub use lookup::{Blocking, Failure, InPlace, Next, ReadError, Search, Served, Wanted};
 pub use matching::{Matches, Removal, Undecided};
 
-/// How many expired entries one step of [`CacheEngine::cleanup_expired`] removes.
+/// The number of expired entries that one step of [`CacheEngine::cleanup_expired`] removes.
 const CLEANUP_PAGE: usize = 500;
 
-/// How long an entry is served.
+/// The time to live of an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Ttl {
-    /// As the configuration says.
+    /// The configured default.
     #[default]
     Default,
-    /// For ever.
+    /// The entry never expires.
     Forever,
-    /// For so many seconds from now on.
+    /// This many seconds from now.
     Seconds(f64),
 }
 
-/// What is put beside a value in a cache.
+/// What is stored with a value in a cache.
 #[derive(Clone, Debug, Default)]
 pub struct CacheAttributes {
-    /// A sentence about the value.
+    /// A description of the value.
     pub description: Option<String>,
     /// The user's metadata: a JSON object.
     pub metadata: Option<String>,
-    /// How long the entry is served.
+    /// The time to live of the entry.
     pub ttl: Ttl,
     /// How a function computed the value: see [`Freshness::code`].
     pub computed: Option<Computed>,
@@ -59,13 +59,13 @@ pub struct CacheAttributes {
 pub struct Counts {
     /// Reads that returned a value.
     pub hits: u64,
-    /// Reads that did not.
+    /// Reads that did not return a value.
     pub misses: u64,
     /// Entries written.
     pub puts: u64,
-    /// Reads that missed because the entry was damaged or its signature wrong.
+    /// Misses because of a damaged entry or a wrong signature.
     pub failures: u64,
-    /// Entries evicted to make room.
+    /// Evicted entries.
     pub evictions: u64,
 }
 
@@ -87,13 +87,13 @@ struct Counters {
     failures: AtomicU64,
 }
 
-/// The cache behind both front doors; speaks of payloads, not of typed values.
+/// The cache behind both front doors; handles payloads, not typed values.
 pub struct CacheEngine {
     store: Store,
     default_ttl: Option<f64>,
     max_age: Option<Duration>,
     evictor: Option<Evictor>,
-    /// What is put is pinned: caches on this directory that have limits do not evict it.
+    /// Puts pin their entries: caches with limits on this directory do not evict them.
     pins: bool,
     counters: Counters,
     accesses: Accesses,
@@ -134,7 +134,7 @@ impl CacheEngine {
         &self.store
     }
 
-    /// The default time that entries are served, in seconds; `None` for ever.
+    /// The default time to live in seconds; `None` if entries do not expire.
     #[must_use]
     pub fn default_ttl_seconds(&self) -> Option<f64> {
         self.default_ttl
@@ -161,7 +161,7 @@ impl CacheEngine {
         Ok(())
     }
 
-    /// For changes of what is there: refused also where there is nothing to be changed, as yet.
+    /// Fails if the cache is closed or read-only, even for no-ops.
     fn refuse_if_unwritable(&self) -> Result<()> {
         self.refuse_if_closed()?;
         self.store.refuse_if_read_only()
@@ -175,7 +175,7 @@ impl CacheEngine {
         };
         let ttl = seconds.map(ttl_duration).transpose()?;
         let ttl = ttl.map_or(self.max_age, |ttl| Some(self.max_age.map_or(ttl, |max| ttl.min(max))));
-        // What expires after the last date that every calendar can write never does.
+        // An expiry after the last date that every calendar supports means never.
         Ok(ttl.map(|ttl| self.store.clock().now().saturating_add(ttl)).filter(|time| *time <= Timestamp::LAST_DATE))
     }
 
@@ -211,41 +211,41 @@ impl CacheEngine {
         Ok(entry)
     }
 
-    /// Refuses a put into a full cache that evicts nothing, unless what has expired makes room.
+    /// Refuses a put into a full cache without eviction, unless removing expired entries makes space.
     fn admit(&self, evictor: &Evictor, key: Option<&EntryKey>, size: Option<u64>) -> Result<()> {
         let key = key.map(EntryKey::as_str);
         let admitted = evictor.admit(&self.store, key, size);
         let is_full = matches!(&admitted, Err(error) if error.kind() == ErrorKind::Full);
-        // What is larger than the limit would not fit into an empty cache either.
+        // A value larger than the limit would not even fit into an empty cache.
         if is_full && size.unwrap_or(0) <= evictor.max_bytes() && self.cleanup_expired()? > 0 {
             return evictor.admit(&self.store, key, size);
         }
         admitted
     }
 
-    /// The value is stored already: what fails behind it is tried again with the next put, and is no error of this one.
+    /// The value is already stored: a later failure does not fail this put, and the next put retries.
     fn warn_after_put(done: Result<()>) {
         if let Err(error) = done {
             log::warn!(
-                "a value is stored, but making room or noting accesses behind it failed: {}",
+                "a value is stored, but eviction or recording accesses failed afterwards: {}",
                 error.with_causes()
             );
         }
     }
 
-    /// The payload of `key`, if it is in the memory of this process and is served. Counts a hit, and no miss: the caller
-    /// asks the backends next. Touches no file and does not wait.
+    /// The payload of `key`, if it is in the memory of this process and may be served. Counts a hit but no miss: the
+    /// caller asks the backends next. Accesses no file and does not wait.
     fn serve_from_memory(&self, key: &EntryKey, max_age: Option<f64>, code: Option<Code>) -> Option<Stored> {
         if self.closed.load(Ordering::Acquire) {
             return None;
         }
         let stored = self.store.peek(key)?;
         let now = self.store.clock().now();
-        // An age that makes no sense is refused by the other get.
+        // The other get refuses an invalid age.
         if !(Serving { code, ..self.serving(now, max_age).ok()? }).admits(stored.entry()) {
             return None;
         }
-        // Writing accesses down may take a while: that is left to a get that waits anyway.
+        // Flushing accesses may take a while: a get that waits anyway does it.
         if !self.note_access(stored.key(), now) {
             return None;
         }
@@ -253,14 +253,14 @@ impl CacheEngine {
         Some(stored)
     }
 
-    /// What is served at `now`; `max_age` in seconds is one caller's own.
+    /// Which entries are served at `now`; `max_age` in seconds is set by one caller.
     fn serving(&self, now: Timestamp, max_age: Option<f64>) -> Result<Serving> {
         let asked = max_age.map(|seconds| ttl_duration(seconds).map(|age| before(now, age))).transpose()?;
         let kept = self.max_age.map(|age| before(now, age).saturating_add(Duration::from_micros(1)));
         Ok(Serving { unexpired_at: now, oldest: asked.max(kept), code: None })
     }
 
-    /// The payload of `key`, if there is an entry that is served. Counts a hit or a miss.
+    /// The payload of `key`, if there is an entry to serve. Counts a hit or a miss.
     fn fetch_served(
         &self,
         key: &EntryKey,
@@ -326,7 +326,7 @@ impl CacheEngine {
         self.refuse_if_unwritable()?;
         let removed = match key.fingerprint() {
             None => self.store.delete(key.as_str())?,
-            // Again where it has been touched or replaced since it was read: whichever it is, it is to go.
+            // Retries if the entry was touched or replaced after it was read: any version is to be removed.
             Some(_) => loop {
                 let Some(found) = self.get_entry(key, true)? else { break false };
                 if self.store.delete_entry(&found.entry)? {
@@ -340,8 +340,7 @@ impl CacheEngine {
         Ok(removed)
     }
 
-    /// Removes the entries of these keys and returns how many there were. Some of them are removed if it fails in the
-    /// middle.
+    /// Removes the entries of these keys and returns their number. If the call fails, some may have been removed.
     pub fn invalidate_batch(&self, keys: &[EntryKey]) -> Result<u64> {
         self.refuse_if_closed()?;
         let mut keys: Vec<&EntryKey> = keys.iter().collect();
@@ -365,11 +364,11 @@ impl CacheEngine {
         }
     }
 
-    /// Makes an entry as fresh as if it had just been put, with this time to live; `false` if there is none that has not
-    /// expired. Its payload is not touched.
+    /// Resets the age of an entry as if it had just been put, with this time to live; `false` if there is no unexpired
+    /// entry. Does not rewrite the payload.
     pub fn touch(&self, key: &EntryKey, ttl: Ttl) -> Result<bool> {
         self.refuse_if_unwritable()?;
-        // A time that makes no sense is an error whether there is an entry or not.
+        // An invalid time is an error whether there is an entry or not.
         self.expires_at(ttl)?;
         if !self.exists(key)? {
             return Ok(false);
@@ -377,7 +376,7 @@ impl CacheEngine {
         Ok(self.touch_batch(&[key.as_str()], ttl)? > 0)
     }
 
-    /// [`CacheEngine::touch`] of the entries that are filed under these keys; returns how many had not expired.
+    /// [`CacheEngine::touch`] for the entries of these keys; returns the number that had not expired.
     pub(crate) fn touch_batch(&self, keys: &[&str], ttl: Ttl) -> Result<u64> {
         self.refuse_if_unwritable()?;
         let expires_at = self.expires_at(ttl)?;
@@ -389,7 +388,7 @@ impl CacheEngine {
         })
     }
 
-    /// Keeps an entry from being evicted, or no longer; `false` if there is none. It expires all the same.
+    /// Pins an entry against eviction, or unpins it; `false` if there is none. A pinned entry still expires.
     pub fn set_pinned(&self, key: &EntryKey, pinned: bool) -> Result<bool> {
         self.refuse_if_unwritable()?;
         match self.get_entry(key, true)? {
@@ -398,13 +397,13 @@ impl CacheEngine {
         }
     }
 
-    /// Removes all entries that have expired or are older than any is served, and returns how many. One that is pinned
-    /// and has not expired stays, however old it is: this cache does not serve it, another one or a store may.
+    /// Removes all entries that have expired or are too old to be served, and returns their number. A pinned, unexpired
+    /// entry stays, whatever its age: this cache does not serve it, but another cache or a store may.
     pub fn cleanup_expired(&self) -> Result<u64> {
         self.refuse_if_unwritable()?;
         let now = self.store.clock().now();
         let serving = self.serving(now, None)?;
-        // Expired entries have an index; those that were put when entries were served for longer have to be looked for.
+        // Expired entries have an index; entries put under a longer time to live must be searched for.
         let expired_at = serving.oldest.is_none().then_some(now);
         let pinned = if expired_at.is_none() { self.store.pinned()? } else { Vec::new() };
         let stays = |entry: &Entry| !is_expired(entry, now) && pinned.binary_search(&entry.key).is_ok();
@@ -415,7 +414,7 @@ impl CacheEngine {
             let page = Page { after: after.as_deref(), limit: CLEANUP_PAGE };
             let page = self.store.metadata().select(&query, &page)?;
             let doomed = page.iter().filter(|found| !serving.admits(&found.entry) && !stays(&found.entry));
-            // What has been touched or replaced since is fresh.
+            // Entries touched or replaced meanwhile are fresh.
             removed += self.delete_batch(&doomed.map(|found| found.entry.version()).collect::<Vec<_>>())?.count;
             if page.len() < CLEANUP_PAGE {
                 return Ok(removed);
@@ -424,7 +423,7 @@ impl CacheEngine {
         }
     }
 
-    /// Removes all entries and returns how many there were.
+    /// Removes all entries and returns their number.
     pub fn clear(&self) -> Result<u64> {
         self.refuse_if_closed()?;
         self.accesses.clear();
@@ -452,8 +451,8 @@ impl CacheEngine {
         Ok(page)
     }
 
-    /// The keys of entries, of those that are served or of all, in their order: of at most `limit` entries whose keys come
-    /// after `after`. And where to go on, `None` behind the last entry.
+    /// The keys of all entries or of those that are served, in order, from at most `limit` entries after `after`. Also
+    /// returns where to continue, `None` after the last entry.
     pub fn keys(&self, after: Option<&str>, limit: usize, expired_too: bool) -> Result<(Vec<String>, Option<String>)> {
         let serving = self.serving(self.store.clock().now(), None)?;
         let page = self.page(after, limit)?;
@@ -462,7 +461,7 @@ impl CacheEngine {
         Ok((wanted.map(|found| found.entry.key).collect(), next))
     }
 
-    /// Removes those of the entries that have been neither replaced nor touched since.
+    /// Removes the entries that were neither replaced nor touched meanwhile.
     pub fn delete_batch(&self, versions: &[EntryVersion]) -> Result<Removal> {
         self.refuse_if_closed()?;
         let others = self.store.delete_batch(versions)?;
@@ -472,25 +471,25 @@ impl CacheEngine {
         Ok(Removal { count: (versions.len() - others.len()) as u64, changed })
     }
 
-    /// Entries and bytes, expired ones included until they are cleaned up.
+    /// The number of entries and their bytes, including expired ones until they are cleaned up.
     pub fn totals(&self) -> Result<Totals> {
         self.refuse_if_closed()?;
         self.store.totals()
     }
 
-    /// When the oldest and the newest entry were put; `None` if there are none. Looks at all entries.
+    /// When the oldest and the newest entry were put; `None` if there are none. Scans all entries.
     pub fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
         self.refuse_if_closed()?;
         self.store.created_range()
     }
 
-    /// The keys of all entries that are never evicted, in ascending order.
+    /// The keys of all pinned entries, in ascending order.
     pub fn pinned(&self) -> Result<Vec<String>> {
         self.refuse_if_closed()?;
         self.store.pinned()
     }
 
-    /// Writes down accesses and releases all resources; closing twice is no error.
+    /// Flushes accesses and releases all resources; closing twice is no error.
     pub fn close(&self) -> Result<()> {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
@@ -499,8 +498,8 @@ impl CacheEngine {
         if let Err(error) = flushed.as_ref()
             && error.is_no_space()
         {
-            // Nothing is lost that anybody has put.
-            log::warn!("the cache is closed without writing down when values were read: {}", error.with_causes());
+            // No value is lost.
+            log::warn!("the cache is closed without recording its last accesses: {}", error.with_causes());
             flushed = Ok(());
         }
         self.accesses.clear();
@@ -526,9 +525,9 @@ impl Drop for CacheEngine {
 /// Which entries are served.
 #[derive(Clone, Copy, Debug)]
 struct Serving {
-    /// Those that have not expired then,
+    /// Entries that have not expired then,
     unexpired_at: Timestamp,
-    /// were not put before,
+    /// were not put earlier than this,
     oldest: Option<Timestamp>,
     /// and were not computed by other code.
     code: Option<Code>,
@@ -542,7 +541,7 @@ impl Serving {
     }
 }
 
-/// Whether `entry` has expired at `now`; the moment of expiry itself is late.
+/// Whether `entry` has expired at `now`; at the moment of expiry it has.
 #[must_use]
 pub fn is_expired(entry: &Entry, now: Timestamp) -> bool {
     entry.expires_at.is_some_and(|expires_at| expires_at <= now)

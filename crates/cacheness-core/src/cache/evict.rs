@@ -1,10 +1,11 @@
 //! Eviction: keeping a cache within its limits.
 //!
-//! A put asks [`Evictor::make_room`] after it has been filed. It costs nothing while the limits are far: up to seven
-//! eighths of them, the totals are read again when what this process has put since has used up an eighth of the room that
-//! was left, and every [`UNSEEN`] puts, because other processes put too. Closer they are read when it has used up a
-//! [`SHARE`] of the room, so that some dozen processes stay within the limit together. Over a limit, entries are evicted until 90 % of it are left, at most [`STEP`] with one put unless that put has to evict more
-//! to get below the limit: the work of a put does not grow with the number of entries.
+//! A put calls [`Evictor::make_room`] after its commit. This costs nothing while the limits are far. Up to seven
+//! eighths of a limit, the totals are read again when this process has used an eighth of the space that was left, and
+//! every [`UNSEEN`] puts, because other processes put too. Closer to it they are read when this process has used a
+//! [`SHARE`]th of the space, so that some dozen processes together stay within the limit. Over a limit, entries are
+//! evicted down to 90 % of it: at most [`STEP`] per put, unless the put must evict more to get below the limit. The
+//! work of a put therefore does not grow with the number of entries.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -17,16 +18,17 @@ use crate::entry::{Entry, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Store;
 
-/// How many entries are evicted with one put while it is only about getting down to 90 %.
+/// The maximum number of entries that one put evicts between the limit and 90 % of it.
 const STEP: usize = 128;
 
-/// Puts after which the totals are read again, however much room there was.
+/// The number of puts after which the totals are read again in any case.
 const UNSEEN: u64 = 64;
 
-/// Which part of the room close to a limit a process takes before it looks again.
+/// The fraction of the remaining space, 1 / `SHARE`, that a process uses close to a limit before it reads the totals
+/// again.
 const SHARE: u64 = 32;
 
-/// Puts and bytes that may pass before the totals are read again.
+/// Puts and bytes that are allowed before the totals are read again.
 #[derive(Debug, Default)]
 struct Allowance {
     puts: u64,
@@ -39,10 +41,10 @@ pub(super) struct Evictor {
     max: Totals,
     order: Option<EvictionOrder>,
     allowance: Mutex<Allowance>,
-    /// The limit has been reached, and 90 % of it have not been reached again.
+    /// The limit was reached, and the totals are not yet back at 90 % of it.
     shrinking: AtomicBool,
     warned: AtomicBool,
-    /// It has been said that nothing can be evicted.
+    /// A warning that nothing can be evicted has been logged.
     stuck: AtomicBool,
     evicted: AtomicU64,
 }
@@ -56,7 +58,7 @@ fn is_within(totals: Totals, limit: Totals) -> bool {
 }
 
 impl Evictor {
-    /// `None` where there are no limits.
+    /// `None` if there are no limits.
     pub(super) fn new(limits: &Limits) -> Option<Self> {
         let max = Totals { entries: limits.max_entries(), bytes: limits.max_bytes() };
         if max == (Totals { entries: u64::MAX, bytes: u64::MAX }) {
@@ -84,12 +86,12 @@ impl Evictor {
         self.max.bytes
     }
 
-    /// How many entries this process has evicted.
+    /// The number of entries that this process has evicted.
     pub(super) fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// Refuses a put into a full cache that evicts nothing. A key that is there already may be put again.
+    /// Refuses a put into a full cache without eviction. A key that exists may be put again.
     pub(super) fn admit(&self, store: &Store, key: Option<&str>, size: Option<u64>) -> Result<()> {
         if self.order.is_some() {
             return Ok(());
@@ -111,8 +113,8 @@ impl Evictor {
         .with_hint("remove entries, raise max_cache_size_mb or max_entries, or choose an eviction_policy"))
     }
 
-    /// Evicts what is too much after `entry` has been put; never `entry` itself. `before` is called before entries are
-    /// chosen, so that reads which are not written down yet can be.
+    /// Evicts the excess after `entry` was put; never `entry` itself. Calls `before` before it chooses entries, so that
+    /// accesses can be flushed.
     pub(super) fn make_room(
         &self,
         store: &Store,
@@ -142,7 +144,7 @@ impl Evictor {
             self.evicted.fetch_add(step.entries, Ordering::Relaxed);
             if step.entries == 0 && !is_within(step.left, self.max) && !self.stuck.swap(true, Ordering::Relaxed) {
                 log::warn!(
-                    "the cache is over its limit, with {} entries of {} bytes, and all that could be evicted are pinned",
+                    "the cache is over its limit, with {} entries of {} bytes, and all candidates for eviction are pinned",
                     step.left.entries,
                     step.left.bytes
                 );
@@ -155,14 +157,14 @@ impl Evictor {
             if is_within(step.left, self.max) {
                 return Ok(());
             }
-            // The put was larger than what was evicted for it.
+            // The put was larger than the entries evicted for it.
             eviction.count = STEP * 4;
         }
     }
 
-    /// Counts a put of `size` bytes; whether the totals have to be looked at.
+    /// Counts a put of `size` bytes; returns whether the totals must be read.
     fn is_due(&self, size: u64) -> bool {
-        // A forked child may find the lock held by a thread that it does not have: then every put looks.
+        // In a forked child a thread that does not exist there may hold the lock: then every put reads the totals.
         let Some(mut allowance) = self.allowance.try_lock() else { return true };
         match (allowance.puts.checked_sub(1), allowance.bytes.checked_sub(size)) {
             (Some(puts), Some(bytes)) => {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!             hit                                   Next::Value
-//!   look ──┬─ due ── take the flight of the key ─┬─ Next::Due       this caller computes the value anew
+//!   look ──┬─ due ── take the flight of the key ─┬─ Next::Due       this caller recomputes the value
 //!    │     │                                     └─ Next::Value     another one does
 //!    │     └─ miss
 //!    ▼
@@ -29,7 +29,7 @@ use crate::store::{EntryKey, ReadOptions, Retry};
 /// What an error that ends a read says about the entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The entry is damaged or its signature is wrong: it counts as a miss, and the value can be computed again.
+    /// The entry is damaged or its signature is wrong: it counts as a miss, and the value can be recomputed.
     Damaged,
     /// The value cannot be decoded here. The caller gets the error, and the read counts as a miss.
     Unreadable,
@@ -39,7 +39,7 @@ pub enum Failure {
 
 /// The error type of a front door.
 pub trait ReadError: From<Error> {
-    /// What it says about the entry.
+    /// What the error says about the entry.
     fn failure(&self) -> Failure;
 
     /// Logs that the entry counts as a miss because of this error.
@@ -61,14 +61,14 @@ impl ReadError for Error {
 
 /// How a front door runs work that may wait for a disk or a server.
 pub trait Blocking {
-    /// Whether this costs so much that the memory of the process is looked at first without it.
+    /// Whether `run` is so expensive that the memory of the process is searched first without it.
     const COSTS: bool;
 
-    /// Runs `work`. Python releases the interpreter meanwhile.
+    /// Runs `work`. Python releases the GIL meanwhile.
     fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R;
 }
 
-/// Runs work where it is called.
+/// Runs work on the calling thread.
 #[derive(Clone, Copy, Debug)]
 pub struct InPlace;
 
@@ -83,20 +83,20 @@ impl Blocking for InPlace {
 /// Which entries are served, and how they are read.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
-    /// Entries that are older than so many seconds count as expired.
+    /// Entries older than this many seconds count as expired.
     pub max_age: Option<f64>,
-    /// When an entry that is served is due.
+    /// When a served entry is due.
     pub freshness: Freshness,
     /// How payloads are checked.
     pub options: ReadOptions,
 }
 
-/// A value that is served.
+/// A served value.
 #[derive(Clone, Copy, Debug)]
 pub struct Served<T> {
     /// The value.
     pub value: T,
-    /// When the value was put, if a caller should compute it anew.
+    /// When the value was put, if a caller should recompute it.
     pub due: Option<Timestamp>,
 }
 
@@ -105,7 +105,7 @@ pub struct Served<T> {
 pub enum Next<T> {
     /// Return the value.
     Value(T),
-    /// Compute the value anew; the old one may be served meanwhile.
+    /// Recompute the value; the old one may be served meanwhile.
     Due(T, Flight),
     /// Compute the value.
     Compute(Flight),
@@ -113,27 +113,27 @@ pub enum Next<T> {
     Wait,
 }
 
-/// One caller's way to a value.
+/// One caller's search for a value.
 #[derive(Debug)]
 pub struct Search {
     key: EntryKey,
     wanted: Wanted,
-    /// `None` for the current one of the thread.
+    /// `None` for the thread's current scope.
     scope: Option<Scope>,
-    /// Taken when nothing was found.
+    /// Set when no value was found.
     turn: Option<Turn>,
-    /// The entry that is there cannot be decoded: it is not looked at again before another caller may have replaced it.
+    /// The entry cannot be decoded: it is not read again until another caller may have replaced it.
     damaged: bool,
 }
 
 impl Search {
-    /// A search that begins with a look.
+    /// A search that begins with a lookup.
     #[must_use]
     pub fn new(key: EntryKey, wanted: Wanted) -> Self {
         Self { key, wanted, scope: None, turn: None, damaged: false }
     }
 
-    /// A search of a caller that has found nothing and is part of what `scope` computes.
+    /// A search for a value that was not found, by a caller that is part of the computation of `scope`.
     ///
     /// # Errors
     /// `Closed`.
@@ -148,18 +148,18 @@ impl Search {
         &self.key
     }
 
-    /// The key of a search that is over.
+    /// Ends the search and returns its key.
     #[must_use]
     pub fn into_key(self) -> EntryKey {
         self.key
     }
 
-    /// The value that was found turned out to be damaged when it was decoded later.
+    /// Reports that the found value proved to be damaged when it was decoded later.
     pub fn distrust(&mut self) {
         self.damaged = true;
     }
 
-    /// Goes on as far as possible without waiting for another caller.
+    /// Continues as far as possible without waiting for another caller.
     ///
     /// # Errors
     /// Those of [`CacheEngine::look`].
@@ -228,7 +228,7 @@ impl Search {
     }
 }
 
-/// The result of a second look.
+/// The result of a second lookup.
 enum Again<T> {
     Found(T),
     Missing,
@@ -247,8 +247,8 @@ impl<T> Again<T> {
 impl CacheEngine {
     /// The value of `key`, decoded by `decode`, if there is one that has not expired. Counts a hit or a miss.
     ///
-    /// `max_age` in seconds makes older entries count as expired for this call. A damaged entry and a wrong signature are
-    /// logged and count as a miss, also where only decoding reveals them.
+    /// `max_age` in seconds makes older entries count as expired for this call. A damaged entry and a wrong signature
+    /// are logged and count as a miss, even if only decoding reveals them.
     ///
     /// # Errors
     /// Those of [`Store::fetch`](crate::store::Store::fetch) and of `decode`.
@@ -265,7 +265,7 @@ impl CacheEngine {
         Ok(self.look(key, &wanted, blocking, decode)?.map(|served| served.value))
     }
 
-    /// Like [`CacheEngine::read`], for entries that are computed anew before they are missing.
+    /// Like [`CacheEngine::read`], for entries that are recomputed before they expire.
     ///
     /// # Errors
     /// Those of [`CacheEngine::read`].
@@ -311,7 +311,7 @@ impl CacheEngine {
         mut decode: impl FnMut(Stored) -> Result<T, E>,
         mut retry: Retry,
     ) -> Result<Option<Served<T>>, E> {
-        // What is served from memory has not expired: it can only be due early.
+        // An entry served from memory has not expired: it can only be due early.
         if B::COSTS
             && wanted.freshness.early_recompute.is_none()
             && let Some(stored) = self.serve_from_memory(key, wanted.max_age, wanted.freshness.code)
@@ -326,11 +326,10 @@ impl CacheEngine {
         }
     }
 
-    /// Decodes a payload whose hit has been counted. One that proves to be damaged is logged and turns the hit into a
-    /// miss.
+    /// Decodes a payload whose hit has been counted. A damaged one is logged and turns the hit into a miss.
     ///
     /// # Errors
-    /// Those of `decode`; one that says that the value is unreadable turns the hit into a miss as well.
+    /// Those of `decode`; an unreadable value turns the hit into a miss as well.
     #[inline]
     pub fn decode<T, E: ReadError>(
         &self,
@@ -358,12 +357,12 @@ impl CacheEngine {
         Err(error)
     }
 
-    /// The payload of an entry that is served, and whether it is due. Counts a hit or a miss.
+    /// The payload of an entry to serve, and whether it is due. Counts a hit or a miss.
     fn fetch(&self, key: &EntryKey, wanted: &Wanted, retry: &mut Retry) -> Result<Option<Served<Box<Stored>>>> {
         let Wanted { max_age, freshness, options } = *wanted;
         freshness.check()?;
         let now = self.store.clock().now();
-        // The entry is served as if it were so much earlier.
+        // Serves the entry as if it were that much earlier.
         let lenient = freshness.stale.map_or(now, |stale| before(now, stale));
         let serving = Serving { unexpired_at: lenient, code: freshness.code, ..self.serving(now, max_age)? };
         let Some(stored) = self.fetch_served(key, serving, now, options, retry)? else { return Ok(None) };
@@ -372,7 +371,7 @@ impl CacheEngine {
         Ok(Some(Served { due: due.then_some(entry.created_at), value: stored }))
     }
 
-    /// Decodes what was fetched; `None` if its blob vanished meanwhile, so that the entry has to be fetched again.
+    /// Decodes what was fetched; `None` if its blob vanished meanwhile, so that the entry must be fetched again.
     fn decode_found<T, E: ReadError>(
         &self,
         found: Result<Option<Served<Box<Stored>>>>,
@@ -402,7 +401,7 @@ impl CacheEngine {
         }
     }
 
-    /// The value, if there is one by now. Counts nothing if there is none.
+    /// The value, if it exists by now. Counts nothing otherwise.
     fn look_again<T, E: ReadError>(
         &self,
         key: &EntryKey,
@@ -419,7 +418,7 @@ impl CacheEngine {
             if matches!(found, Ok(None)) {
                 return Ok(Again::Missing);
             }
-            // The first look has logged the damage.
+            // The first lookup has already logged the damage.
             if let Some(found) = self.decode_found(found, &mut decode, &mut retry, |_| ())? {
                 return Ok(found.map_or(Again::Damaged, |served| Again::Found(served.value)));
             }
@@ -456,8 +455,8 @@ impl CacheEngine {
 }
 
 impl Flight {
-    /// Ends the flight with the result of the computation. `put` stores a value and says whether an entry is there now;
-    /// without one, waiting callers compute for themselves.
+    /// Ends the flight with the result of the computation. `put` stores a value and returns whether the entry exists
+    /// now; if not, waiting callers compute for themselves.
     ///
     /// # Errors
     /// The one of the computation, or of `put`.
@@ -482,7 +481,7 @@ impl Flight {
 
 fn early(entry: &Entry, now: Timestamp, beta: f64) -> bool {
     let (Some(expires_at), Some(computed)) = (entry.expires_at, entry.computed) else { return false };
-    // Without random numbers nothing is early, which is always right.
+    // Without random numbers no entry is due early, which is always correct.
     let Ok(bits) = getrandom::u64() else { return false };
     #[allow(clippy::cast_precision_loss)]
     let (random, left) = ((bits >> 11) as f64 / (1_u64 << 53) as f64, expires_at.0.saturating_sub(now.0) as f64 / 1e6);

@@ -1,5 +1,5 @@
-//! Entries that have given values: found in one walk over all of them, and removed in the order of their keys, so that a
-//! page of the index of keys is changed once for all its entries.
+//! Entries with given values: found in one walk over all entries, and removed in the order of their keys, so that each
+//! page of the key index is changed once.
 
 use super::{CacheEngine, Ttl};
 use crate::backend::{Page, Position, Query};
@@ -8,37 +8,37 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::formats::plain::Value;
 use crate::query::pattern::{self, Pattern, Verdict};
 
-/// How many entries one step looks at, within one read of the backend.
+/// The number of entries per step, each one read of the backend.
 const STEP: usize = 4096;
 
 /// How many entries are removed in one step.
 const AT_ONCE: usize = 1 << 16;
 
-/// What became of entries that were to be removed.
+/// The result of a removal.
 #[derive(Debug)]
 pub struct Removal {
-    /// How many have been removed.
+    /// The number of entries removed.
     pub count: u64,
-    /// Those that are there in another version, as they are now: they have been touched or replaced.
+    /// Entries that now have another version, in their current state: they were touched or replaced.
     pub changed: Vec<EntrySummary>,
 }
 
-/// What a search has found. All of it is found before anything is changed, so that a search that fails changes nothing;
-/// a million entries take some 100 MB.
+/// The result of a search. A search is completed before any change, so that a failed search changes nothing; a million
+/// entries take about 100 MB.
 #[derive(Debug, Default)]
 pub struct Matches {
-    /// The entries that match, as they were then.
+    /// The matching entries, in their state at the search.
     pub versions: Vec<EntryVersion>,
-    /// Those of which it takes Python to say.
+    /// The entries that only Python can decide.
     pub undecided: Vec<Undecided>,
 }
 
-/// An entry of which a pattern could not say whether it matches.
+/// An entry that a pattern cannot decide.
 #[derive(Debug)]
 pub struct Undecided {
     /// The entry.
     pub version: EntryVersion,
-    /// What it has under the names that decide.
+    /// The entry's values under the names that decide.
     pub found: Vec<(String, Value)>,
 }
 
@@ -53,9 +53,8 @@ impl Matches {
 }
 
 impl CacheEngine {
-    /// One step of a search for the entries that match `pattern`, expired ones too: adds what it finds to `found` and
-    /// returns where to go on, `None` when all entries have been looked at. Entries that are put or removed between the
-    /// steps may or may not be found.
+    /// One step of a search for the entries that match `pattern`, expired ones too: adds its results to `found` and
+    /// returns where to continue, `None` at the end. Entries put or removed between the steps may or may not be found.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for a pattern that every entry matches, and those of [`Pattern::check`] and
@@ -88,7 +87,7 @@ impl CacheEngine {
         Ok(step.next)
     }
 
-    /// The same where whole entries are needed, which takes longer.
+    /// The same for patterns that need whole entries, which takes longer.
     fn find_by_fields(
         &self,
         pattern: &Pattern,
@@ -112,7 +111,7 @@ impl CacheEngine {
         Ok(page.into_iter().next_back().filter(|_| more).map(|last| Position::Key(last.entry.key)))
     }
 
-    /// All entries that match `pattern`. Nothing is changed meanwhile, so that a search that fails changes nothing.
+    /// All entries that match `pattern`. Changes nothing.
     fn find_all(&self, pattern: &Pattern) -> Result<Vec<EntryVersion>> {
         let mut found = Matches::default();
         let mut next = Some(Position::Start);
@@ -122,8 +121,8 @@ impl CacheEngine {
         Ok(found.versions)
     }
 
-    /// Removes the entries that match `pattern`, expired ones too, and returns how many. Where it would take Python to
-    /// compare two values they are equal if they are the same. Nothing is removed if the search fails.
+    /// Removes the entries that match `pattern`, expired ones too, and returns how many. Values that only Python can
+    /// compare are equal if they are identical. Removes nothing if the search fails.
     ///
     /// # Errors
     /// Those of [`CacheEngine::find_matching`], and [`ErrorKind::ReadOnly`].
@@ -137,7 +136,7 @@ impl CacheEngine {
             for part in chosen.chunks(AT_ONCE) {
                 let removal = self.delete_batch(part)?;
                 removed += removal.count;
-                // Touched since, they are to go all the same; replaced, they may be others.
+                // Entries touched meanwhile are removed too; replaced ones may no longer match.
                 for summary in &removal.changed {
                     if pattern.matches(summary)? {
                         again.push(summary.entry.version());
@@ -149,11 +148,11 @@ impl CacheEngine {
         Ok(removed)
     }
 
-    /// Makes the entries that match `pattern` as fresh as if they had just been put, with this time to live; returns how
-    /// many had not expired. Values are compared as [`CacheEngine::delete_matching`] compares them.
+    /// Resets the age of the entries that match `pattern`, as if they had just been put, with this time to live;
+    /// returns the number that had not expired. Values are compared as [`CacheEngine::delete_matching`] compares them.
     ///
     /// # Errors
-    /// Those of [`CacheEngine::find_matching`], after which nothing has been touched, and of [`CacheEngine::touch`].
+    /// Those of [`CacheEngine::find_matching`], after which no entry has been touched, and of [`CacheEngine::touch`].
     pub fn touch_matching(&self, pattern: &Pattern, ttl: Ttl) -> Result<u64> {
         let found = self.find_all(pattern)?;
         let keys: Vec<&str> = found.iter().map(|version| version.key.as_str()).collect();

@@ -1,12 +1,12 @@
-//! New values for entries that are there.
+//! New values for existing entries.
 
 use super::{CacheAttributes, CacheEngine, Ttl};
 use crate::error::Result;
 use crate::store::EntryKey;
 
 impl CacheEngine {
-    /// What to put a new value of the entry of `key` with: the key that the entry is filed under, its description and its
-    /// metadata. `None` if there is no entry that has not expired.
+    /// The key, description and metadata to put a new value of the entry of `key` with. `None` if there is no unexpired
+    /// entry.
     ///
     /// # Errors
     /// Those of [`EntryKey::filed`]; `Metadata`, `Closed`.

@@ -1,4 +1,4 @@
-//! A payload on its way out, and its verification.
+//! Reading a payload, and its verification.
 
 use std::fs::File;
 use std::sync::{Arc, OnceLock};
@@ -13,14 +13,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::parallel;
 use crate::tree;
 
-/// How much of a large payload one thread reads at a time where it does not hash it.
+/// The number of bytes that one thread reads at a time without hashing.
 const PIECE: usize = 1 << 20;
 
-/// Pieces that one thread reads and hashes before it asks for more, at most.
+/// The maximum number of pieces that one thread reads and hashes before it claims more.
 const RUN: usize = 16;
 
-/// Reads what follows `prefix` into `destination` and returns the BLAKE3 of both: on all cores, each piece hashed while
-/// it is in the cache of the core that read it. There must be more than one piece, and `prefix` is shorter than one.
+/// Reads the bytes after `prefix` into `destination` and returns the BLAKE3 of both. Works on all cores and hashes each
+/// piece while it is in the cache of the core that read it. There must be more than one piece, and `prefix` must be
+/// shorter than one.
 fn read_hashed(reader: &dyn BlobReader, prefix: &[u8], destination: &mut [u8]) -> Result<[u8; 32]> {
     let size = prefix.len() + destination.len();
     let count = tree::count(size);
@@ -29,7 +30,7 @@ fn read_hashed(reader: &dyn BlobReader, prefix: &[u8], destination: &mut [u8]) -
     let mut rest = destination;
     let runs = pieces.chunks_mut(run).enumerate().map(|(number, pieces)| {
         let first = number * run;
-        // Pieces are counted from the beginning of the payload, which is not in the destination.
+        // Pieces count from the beginning of the payload, which is not in `destination`.
         let (start, end) = (first * tree::PIECE, ((first + pieces.len()) * tree::PIECE).min(size));
         let prefix = if first == 0 { prefix } else { &[] };
         let bytes;
@@ -49,13 +50,13 @@ fn read_hashed(reader: &dyn BlobReader, prefix: &[u8], destination: &mut [u8]) -
     Ok(tree::digest(&pieces))
 }
 
-/// Where the bytes are.
+/// The source of the bytes.
 enum Source {
     /// In the entry.
     Inline,
     Blob {
         reader: Box<dyn BlobReader>,
-        /// The first part, where blobs are read in parts and it has been asked for: a header is not requested twice.
+        /// The first part, if blobs are read in parts and it has been read: a header is not requested twice.
         head: OnceLock<Vec<u8>>,
     },
 }
@@ -69,10 +70,10 @@ impl std::fmt::Debug for Source {
     }
 }
 
-/// A payload as the store has it, not verified yet.
+/// A stored payload that is not verified yet.
 #[derive(Debug)]
 pub struct Stored {
-    /// Shared with what the store keeps in memory.
+    /// Shared with the entries that the store keeps in memory.
     entry: Arc<Entry>,
     check: Check,
     signed: bool,
@@ -80,8 +81,8 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// The payload of `entry`; `reader` is its opened blob where it has one. `signed` says that the entry's signature
-    /// has been checked and is valid.
+    /// The payload of `entry`; `reader` is its opened blob, if it has one. `signed` means that the entry's signature
+    /// was checked and is valid.
     pub fn new(
         entry: impl Into<Arc<Entry>>,
         reader: Option<Box<dyn BlobReader>>,
@@ -132,7 +133,7 @@ impl Stored {
         Self { entry: Arc::new(entry), check: Check::Skip, signed: true, source: Source::Inline }
     }
 
-    /// How the payload is to be read.
+    /// The format of the payload.
     #[must_use]
     pub fn format(&self) -> &Format {
         &self.entry.format
@@ -251,7 +252,7 @@ impl Stored {
         Ok(bytes)
     }
 
-    /// Verifies an inline payload now, so that nobody verifies it again.
+    /// Verifies an inline payload now, so that it is not verified again.
     pub(crate) fn verify_inline(&mut self) -> Result<()> {
         if matches!(self.source, Source::Inline) {
             self.check_parts(&[self.inline()])?;
@@ -260,19 +261,19 @@ impl Stored {
         Ok(())
     }
 
-    /// Believes an inline payload: it has been in this process's memory since it was verified.
+    /// Marks an inline payload as verified: it has been in this process's memory since its verification.
     pub(crate) fn skip_inline_check(&mut self) {
         if matches!(self.source, Source::Inline) {
             self.check = Check::Skip;
         }
     }
 
-    /// The entry, to be kept in memory.
+    /// The entry, shared for keeping it in memory.
     pub(crate) fn share(&self) -> Arc<Entry> {
         Arc::clone(&self.entry)
     }
 
-    /// Verifies an inline payload in place and returns it; `None` where the payload is a blob.
+    /// Verifies an inline payload in place and returns it; `None` if the payload is a blob.
     pub fn inline_bytes(&self) -> Result<Option<&[u8]>> {
         match &self.source {
             Source::Inline => {
@@ -283,8 +284,8 @@ impl Stored {
         }
     }
 
-    /// The first `count` bytes, or all if there are fewer: **not verified**. Good for finding out how much memory to get
-    /// before [`Stored::read_into`], which verifies them.
+    /// The first `count` bytes, or all if there are fewer: **not verified**. Use them to find out how much memory to
+    /// allocate before [`Stored::read_into`], which verifies them.
     pub fn peek(&self, count: usize) -> Result<Vec<u8>> {
         let count = count.min(self.length()?);
         match &self.source {
@@ -300,8 +301,9 @@ impl Stored {
         }
     }
 
-    /// Reads what follows the `prefix` that [`Stored::peek`] returned into `destination`, which must take exactly the
-    /// rest of the payload, and verifies the whole. After an error `destination` holds nothing to be trusted.
+    /// Reads the bytes after the `prefix` that [`Stored::peek`] returned into `destination`, which must hold exactly
+    /// the rest of the payload, and verifies the whole. After an error the content of `destination` must not be
+    /// trusted.
     pub fn read_into(&self, prefix: &[u8], destination: &mut [u8]) -> Result<()> {
         if (prefix.len() as u64).checked_add(destination.len() as u64) != Some(self.size()) {
             return Err(self.undecodable(format_args!(
@@ -322,7 +324,8 @@ impl Stored {
         self.check_parts(&[prefix, destination])
     }
 
-    /// Reads `buffer.len()` bytes from `offset` on without verifying them: for slices of formats that check themselves.
+    /// Reads `buffer.len()` bytes from `offset` on without verifying them: for slices of formats with checksums of
+    /// their own.
     pub fn read_unverified(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         self.fill(buffer, offset)
     }
@@ -357,7 +360,7 @@ impl Stored {
         Ok(head.get_or_init(|| bytes))
     }
 
-    /// Fills `buffer` with as few requests as the parts allow. What [`Stored::peek`] has read is not requested again.
+    /// Fills `buffer` with as few requests as the parts allow. Does not request again what [`Stored::peek`] has read.
     fn fill_in_parts(
         &self,
         reader: &dyn BlobReader,
@@ -384,8 +387,8 @@ impl Stored {
         reader.read_ranges(&mut ranges)
     }
 
-    /// Verifies the payload unless the check is [`Check::Skip`], and returns its file for memory mapping; `None` where
-    /// the payload is no local file.
+    /// Verifies the payload unless the check is [`Check::Skip`], and returns its file for memory mapping; `None` if the
+    /// payload is not a local file.
     pub fn verified_file(&self) -> Result<Option<&File>> {
         let Source::Blob { reader, .. } = &self.source else { return Ok(None) };
         let Some(file) = reader.file() else { return Ok(None) };
@@ -393,7 +396,7 @@ impl Stored {
         Ok(Some(file))
     }
 
-    /// Verifies the payload unless the check is [`Check::Skip`], and keeps nothing of it.
+    /// Verifies the payload unless the check is [`Check::Skip`], and discards it.
     pub fn verify(&self) -> Result<()> {
         let Source::Blob { reader, .. } = &self.source else { return self.check_parts(&[self.inline()]) };
         let (xxh3, blake3) = match self.check {
@@ -402,7 +405,7 @@ impl Stored {
             Check::Blake3(_) => (false, true),
         };
         let mut hasher = PayloadHasher::new(xxh3, blake3);
-        // As much at a time as the backend has under way at once.
+        // Reads as much at a time as the backend requests concurrently.
         let step = reader.parts().map_or(LARGE, |parts| parts.size.saturating_mul(parts.concurrency).max(1));
         let mut buffer = Buffer::zeroed(self.length()?.min(step))?;
         let mut offset = 0;
@@ -420,14 +423,14 @@ impl Stored {
         self.expect(&hasher.finish())
     }
 
-    /// What is wrong with a payload whose unverified beginning gave `error`: the damage, where it has not the hash that
-    /// it should have; else `error`.
+    /// The error to report for a payload whose unverified beginning gave `error`: the damage if its hash is wrong, else
+    /// `error`.
     #[must_use]
     pub fn damage_or(&self, error: Error) -> Error {
         self.verify().err().unwrap_or(error)
     }
 
-    /// The path of the payload's local file, where there is one.
+    /// The path of the payload's local file, if there is one.
     #[must_use]
     pub fn local_path(&self) -> Option<&std::path::Path> {
         match &self.source {

@@ -1,3 +1,3 @@
-//! Which entries are meant: patterns of values.
+//! Selecting entries: patterns of values.
 
 pub mod pattern;

@@ -1,4 +1,4 @@
-//! Which entries have given values in their metadata, among the parameters of their key, or in a field of their own.
+//! Patterns that match entries by values in their metadata, the parameters of their key, or their own fields.
 
 use std::fmt;
 
@@ -14,9 +14,9 @@ use crate::key;
 
 /// Names and values, all of which an entry must have.
 ///
-/// A name is looked up in the user's metadata; where that lacks it, among the parameters of the key, as listings show
-/// them; then among the arguments of the function whose result the entry is; then among the [fields](fields::FIELDS) of
-/// the entry itself. The first of these places that has the name decides.
+/// A name is looked up in the user's metadata, then among the parameters of the key, as listings show them, then among
+/// the arguments of the function whose result the entry is, then among the [fields](fields::FIELDS) of the entry
+/// itself. The first of these places that has the name decides.
 #[derive(Clone, Debug, Default)]
 pub struct Pattern {
     wanted: Vec<Wanted>,
@@ -27,18 +27,19 @@ struct Wanted {
     name: String,
     /// The name as a field of the metadata's JSON.
     field: String,
-    /// `None` if it is no plain value.
+    /// `None` if it is not a plain value.
     value: Option<Value>,
 }
 
 /// Whether an entry matches.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// It has all values.
+    /// The entry has all values.
     Matches,
     /// Another value differs, or a name is missing.
     Differs,
-    /// It matches if these values are those that are wanted under these names, which the comparison could not say.
+    /// Undecided: the entry matches if these values equal the wanted ones under these names, which the comparison could
+    /// not decide.
     Undecided(Vec<(String, Value)>),
 }
 
@@ -49,8 +50,8 @@ impl Pattern {
         Self::default()
     }
 
-    /// Adds a value that an entry must have under `name`, in place of one that was given under that name before. `None`
-    /// stands for a value that only the caller can compare: what is under that name is never said to be equal here.
+    /// Adds a value that an entry must have under `name`; replaces an earlier one of that name. `None` stands for a
+    /// value that only the caller can compare: the pattern itself never finds it equal.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: Option<Value>) -> Self {
         let name = name.into();
@@ -63,8 +64,8 @@ impl Pattern {
     /// The names and values of a JSON object as `docs/formats/metadata.md` specifies it.
     ///
     /// # Errors
-    /// Those of [`from_json`](metadata::from_json); [`InvalidInput`](ErrorKind::InvalidInput) for a name that is no
-    /// string: left out it would let more entries match; those of [`Pattern::check`].
+    /// Those of [`from_json`](metadata::from_json); [`InvalidInput`](ErrorKind::InvalidInput) for a name that is not a
+    /// string, because ignoring it would match more entries; those of [`Pattern::check`].
     pub fn from_json(json: &str) -> Result<Self> {
         refuse_operator_tags(json)?;
         let Value::Map(pairs) = tagged_json::from_json(json)? else { return Ok(Self::new()) };
@@ -80,8 +81,8 @@ impl Pattern {
         Ok(pattern)
     }
 
-    /// Refuses what looks like a comparison: a mapping with a name that starts with `$`. Taken for a value it would match
-    /// nothing, and nobody would notice.
+    /// Refuses a mapping with a name that starts with `$`, which looks like a comparison. As a value it would silently
+    /// match nothing.
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported).
@@ -97,19 +98,19 @@ impl Pattern {
         Ok(())
     }
 
-    /// Whether nothing is asked for.
+    /// Whether the pattern is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.wanted.is_empty()
     }
 
-    /// Whether a name may be that of a field of the entry, which a [`Glimpse`] does not have.
+    /// Whether a name may be a field of the entry, which a [`Glimpse`] does not have.
     #[must_use]
     pub fn names_fields(&self) -> bool {
         self.wanted.iter().any(|wanted| fields::FIELDS.contains(&&*wanted.name))
     }
 
-    /// Whether an entry matches. Where it would take Python to compare two values, they are equal if they are the same.
+    /// Whether an entry matches. Values that only Python can compare are equal if they are identical.
     ///
     /// # Errors
     /// Those of [`Pattern::judge`].
@@ -117,12 +118,11 @@ impl Pattern {
         Ok(self.judge(&Glimpse::from(&entry.entry), Some(entry), same)? == Verdict::Matches)
     }
 
-    /// Whether an entry matches. `whole` is needed where a pattern [names fields](Self::names_fields). `compare` says
-    /// whether the value that is there is the one that is wanted, or `None` if it cannot say.
+    /// Whether an entry matches. `whole` is needed if the pattern [names fields](Self::names_fields). `compare` returns
+    /// whether the found value equals the wanted one, or `None` if it cannot decide.
     ///
     /// # Errors
-    /// [`Serialization`](ErrorKind::Serialization) for metadata or parameters that are damaged, where they have to be
-    /// looked at.
+    /// [`Serialization`](ErrorKind::Serialization) for damaged metadata or parameters, if they must be examined.
     pub fn judge(
         &self,
         entry: &Glimpse<'_>,
@@ -160,7 +160,7 @@ impl Pattern {
         Ok(if undecided.is_empty() { Verdict::Matches } else { Verdict::Undecided(undecided) })
     }
 
-    /// What the metadata has under the names.
+    /// The metadata's values under the names.
     fn fields<'a>(&self, json: &'a str) -> Result<Fields<'a>> {
         let mut reader = serde_json::Deserializer::from_str(json);
         if let Ok(Some(found)) = Finder(&self.wanted).deserialize(&mut reader)
@@ -168,12 +168,12 @@ impl Pattern {
         {
             return Ok(Fields::Raw(found));
         }
-        // The whole is one tagged value, or is damaged: the reader of metadata knows.
+        // The whole is a tagged value or damaged: the metadata reader decides.
         tagged_json::from_json(json).map(Fields::Read)
     }
 }
 
-/// What parameters have under a name: a parameter, or an argument of the function whose result is filed under them.
+/// The value of a name in the parameters: a parameter, or an argument of the function whose result the entry is.
 fn parameter<'a>(params: &'a Value, name: &str) -> Option<&'a Value> {
     let argument = || {
         params.get(FUNCTION)?;
@@ -182,12 +182,12 @@ fn parameter<'a>(params: &'a Value, name: &str) -> Option<&'a Value> {
     params.get(name).or_else(argument)
 }
 
-/// The parameters under which the result of a function is filed.
+/// The name that marks the parameters of a function's result.
 const FUNCTION: &str = "__function__";
 const ARGUMENTS: &str = "arguments";
 
 #[cold]
-/// Whether two values are equal; where it would take Python to say, they are if they are the same.
+/// Whether two values are equal; values that only Python can compare are equal if they are identical.
 pub(crate) fn same(found: &Value, wanted: &Value) -> Option<bool> {
     Some(found.equals(wanted).unwrap_or_else(|| found == wanted))
 }
@@ -197,7 +197,7 @@ fn no_operators(name: &str, operator: &str) -> Error {
         .with_hint("match equal values here, and decide about others with delete_where or in a loop over the entries")
 }
 
-/// What the reader of metadata would take for a tag that it does not know.
+/// Refuses operators, which the metadata reader would take for unknown tags.
 fn refuse_operator_tags(json: &str) -> Result<()> {
     const OPERATORS: [&str; 13] =
         ["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$regex", "$not", "$and", "$or"];
@@ -211,9 +211,9 @@ fn refuse_operator_tags(json: &str) -> Result<()> {
     Ok(())
 }
 
-/// What an entry's metadata has.
+/// The fields of an entry's metadata.
 enum Fields<'a> {
-    /// What is under the wanted names, in their order.
+    /// The values of the wanted names, in their order.
     Raw(Vec<Option<&'a RawValue>>),
     /// Everything.
     Read(Value),
@@ -225,7 +225,7 @@ impl<S: Into<String>, V: Into<Value>> FromIterator<(S, V)> for Pattern {
     }
 }
 
-/// Takes the wanted fields out of a JSON object; `None` if the object as a whole has a tag.
+/// Extracts the wanted fields from a JSON object; `None` if the object as a whole has a tag.
 struct Finder<'a>(&'a [Wanted]);
 
 impl<'de> DeserializeSeed<'de> for Finder<'_> {
@@ -248,7 +248,7 @@ impl<'de> Visitor<'de> for Finder<'_> {
         let mut tagged = false;
         while let Some(field) = fields.next_key_seed(Field(self.0))? {
             match field {
-                // Of a name that comes twice the last counts, as everywhere.
+                // The last of duplicate names counts, as everywhere.
                 Named::Wanted(i) => found[i] = Some(fields.next_value::<&RawValue>()?),
                 named => {
                     tagged |= matches!(named, Named::Tag);
@@ -260,7 +260,7 @@ impl<'de> Visitor<'de> for Finder<'_> {
     }
 }
 
-/// What a field of the object is.
+/// The name of a field of the object.
 enum Named {
     Wanted(usize),
     Tag,
@@ -300,7 +300,7 @@ mod tests {
     use crate::config::SerializationConfig;
     use crate::key::Params;
 
-    /// `None` where it is undecided.
+    /// `None` if undecided.
     fn judged(pattern: &Pattern, metadata: Option<&str>, params: Option<&[u8]>) -> Result<Option<bool>> {
         let entry = Glimpse { key: "k", created_at: Timestamp(0), file_hash: 0, metadata, params };
         Ok(match pattern.judge(&entry, None, Value::equals)? {
@@ -337,7 +337,7 @@ mod tests {
         let pattern = Pattern::from_iter([("$x", 1)]);
         assert!(is_match(&pattern, r#"{"$$x":1}"#));
         assert!(!is_match(&pattern, r#"{"$$$x":1}"#));
-        // A tag that makes a map of the whole.
+        // A tag that turns the whole into a map.
         let pattern = Pattern::from_iter([("a", 1)]);
         assert!(is_match(&pattern, r#"{"$map":[["a",1],[2,3]]}"#));
         assert_eq!(Pattern::from_json(r#"{"$$x":1}"#).expect("read").wanted[0].name, "$x");
@@ -379,14 +379,14 @@ mod tests {
             let pattern = Pattern::from_iter([(name, value)]);
             assert_eq!(judged(&pattern, None, Some(&call)).expect("judged"), Some(expected), "{name}");
         }
-        // The parameter of that name goes before the argument of that name.
+        // A parameter precedes an argument of the same name.
         let pattern = Pattern::from_iter([("arguments", 7)]);
         assert_eq!(judged(&pattern, None, Some(&call)).expect("judged"), Some(false));
-        // Parameters that look alike, and are those of no function.
+        // Similar parameters that do not belong to a function.
         let other = encoding(Params::new().with("arguments", arguments()));
         let pattern = Pattern::from_iter([("origin", "JFK")]);
         assert_eq!(judged(&pattern, None, Some(&other)).expect("judged"), Some(false));
-        // Metadata goes before both.
+        // Metadata precedes both.
         assert_eq!(judged(&pattern, Some(r#"{"origin":"EWR"}"#), Some(&call)).expect("judged"), Some(false));
     }
 

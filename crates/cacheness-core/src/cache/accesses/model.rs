@@ -1,4 +1,4 @@
-//! Threads that note reads while others write them down, or try to.
+//! Threads that record reads while others flush them, or try to.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::*;
 use crate::error::{Error, ErrorKind};
 use crate::sync::model::check;
 
-/// Counts what is written down, or fails.
+/// Counts the flushed reads, or fails.
 fn flush(accesses: &Accesses, written: &Mutex<u64>, succeeds: bool) {
     let done = accesses.write_down(Timestamp(1), |accesses| {
         if !succeeds {
