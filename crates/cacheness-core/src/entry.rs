@@ -1,4 +1,4 @@
-//! One row of metadata: what the store knows of a value without opening it.
+//! One row of metadata: what the store knows about a value without reading its payload.
 
 use std::borrow::Cow;
 
@@ -8,12 +8,12 @@ use crate::key::{Caption, Fingerprint};
 /// A short name that is nearly always one of a few known ones, so that reading it allocates nothing.
 pub type Name = Cow<'static, str>;
 
-/// How a payload is to be read: which handler wrote it, in which format.
+/// How to read a payload: its handler and format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Format {
     /// The handler that wrote the payload (`numpy_arrays`, `plain_objects`, …).
     pub handler: Name,
-    /// What kind of value it is, for people and queries (`array`, `dataframe`, `series`, `table`, `plain`, `object`, …).
+    /// The kind of value, for people and queries (`array`, `dataframe`, `series`, `table`, `plain`, `object`, …).
     pub data_type: Name,
     /// The storage format (`msgpack`, `b2nd`, `npy`, `parquet`, `arrow`, `pickle`, `dill`, `bytes`, …).
     pub storage_format: Name,
@@ -21,17 +21,17 @@ pub struct Format {
     pub compression: Name,
     /// The type of the value in the language that wrote it (`builtins.dict`, `numpy.ndarray`, `rust:my_crate::Model`).
     pub object_type: Name,
-    /// What the handler must know besides the payload, in its own encoding; empty for most.
+    /// What the handler needs besides the payload, in its own encoding; mostly empty.
     pub handler_meta: Vec<u8>,
-    /// Bytes before compression, where the handler knows: of plain data and pickles as encoded, of an array's items, of
-    /// a table's columns in memory. `None` also where nothing was compressed and the payload's size says it.
+    /// The size before compression, if the handler knows it: of plain data and pickles as encoded, of an array's items,
+    /// of a table's columns in memory. Also `None` if the payload is uncompressed and its own size says it.
     pub raw_size: Option<u64>,
 }
 
 /// The handler of pickles.
 pub const PICKLE_HANDLER: &str = "object_pickle";
 
-/// The handlers that this project has, in both languages, in the order in which Python asks them.
+/// The built-in handlers of both languages, in the order in which Python tries them.
 pub const OWN_HANDLERS: &[&str] = &[
     "plain_objects",
     "numpy_arrays",
@@ -44,7 +44,7 @@ pub const OWN_HANDLERS: &[&str] = &[
 ];
 
 impl Format {
-    /// The format of an uncompressed payload that says all that its handler must know.
+    /// The format of an uncompressed payload that contains all that its handler needs.
     ///
     /// `handler` is written into every entry, so it must not change; `data_type` is the kind of value, for people.
     #[must_use]
@@ -65,27 +65,27 @@ impl Format {
         }
     }
 
-    /// Bytes of the value before compression, as far as they are known; `size` is that of the payload.
+    /// The size of the value before compression, if known; `size` is that of the payload.
     #[must_use]
     pub fn original_size(&self, size: u64) -> Option<u64> {
         self.raw_size.or((self.compression == "none").then_some(size))
     }
 
-    /// Whether decoding the payload may run code that the payload chooses: pickles. Readers go by the handler or by the
-    /// storage format, so that either is enough: an entry from outside may name any two that do not belong together.
+    /// Whether decoding the payload may run code that the payload chooses: pickles. Either the handler or the storage
+    /// format is enough, because readers use either one: a forged entry may combine any two.
     #[must_use]
     pub fn runs_code(&self) -> bool {
         self.handler == PICKLE_HANDLER || matches!(&*self.storage_format, "pickle" | "dill")
     }
 
-    /// Whether a handler of the user's reads the payload: what that does with bytes of somebody else's is not known here.
+    /// Whether a custom handler reads the payload: it may do anything with untrusted bytes.
     #[must_use]
     pub fn is_custom(&self) -> bool {
         !OWN_HANDLERS.contains(&&*self.handler)
     }
 }
 
-/// Where the payload of an entry is.
+/// The location of an entry's payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// In the entry itself.
@@ -95,7 +95,7 @@ pub enum Location {
 }
 
 impl Location {
-    /// The blob, where the payload is one.
+    /// The blob, if the payload is one.
     #[must_use]
     pub fn blob(&self) -> Option<&BlobRef> {
         match self {
@@ -104,29 +104,29 @@ impl Location {
         }
     }
 
-    /// The locator, where the payload is a blob.
+    /// The locator, if the payload is a blob.
     #[must_use]
     pub fn locator(&self) -> Option<&str> {
         self.blob().map(|blob| blob.locator.as_str())
     }
 
-    /// Whether the payload travels inside the entry.
+    /// Whether the payload is inline.
     #[must_use]
     pub fn is_inline(&self) -> bool {
         matches!(self, Self::Inline(_))
     }
 }
 
-/// Where a blob is, and what was known of it when it was written: a blob is opened without asking for its size first.
+/// The location of a blob and its properties when it was written: opening it needs no request for its size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobRef {
-    /// The name that the backend gave it.
+    /// The name that the backend gave the blob.
     pub locator: String,
     /// Bytes.
     pub size: u64,
-    /// The entity tag, where the backend has one.
+    /// The entity tag, if the backend has one.
     pub etag: Option<String>,
-    /// The version, where the backend has versions.
+    /// The version, if the backend has versions.
     pub version: Option<String>,
 }
 
@@ -141,23 +141,23 @@ impl BlobRef {
 /// HMAC-SHA256 over the signed fields of an entry.
 pub type Signature = [u8; 32];
 
-/// A hash of the code that computed a value. What it covers decides the language of the code.
+/// A hash of the code that computed a value. The language of the code decides what it covers.
 pub type Code = [u8; 16];
 
-/// How the code of a function in Rust begins; no code of Python's does but by a chance of 1 to 2^32.
+/// The prefix of the code of a Rust function; a Python code has it with a probability of 2^-32.
 pub const RUST_CODE: &[u8] = b"rust";
 
 /// How the value of an entry was computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Computed {
-    /// The code, where it is known.
+    /// The code, if known.
     pub code: Option<Code>,
-    /// How many microseconds it took.
+    /// The duration of the computation in microseconds.
     pub micros: u64,
 }
 
 impl Computed {
-    /// As it is kept: the code (zeros where it is not known), and the microseconds, little-endian.
+    /// The stored form: the code (zeros if unknown), and the microseconds, little-endian.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 24] {
         let mut bytes = [0; 24];
@@ -166,7 +166,7 @@ impl Computed {
         bytes
     }
 
-    /// How many seconds it took.
+    /// The duration of the computation in seconds.
     #[must_use]
     #[allow(clippy::cast_precision_loss)]
     pub fn seconds(self) -> f64 {
@@ -186,17 +186,17 @@ impl Computed {
 /// One entry of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// 16 hexadecimal digits made from parameters, or a name that the user gave.
+    /// 16 hexadecimal digits derived from parameters, or a name given by the user.
     pub key: String,
-    /// Fingerprint of the parameters; `None` for an entry filed under a name.
+    /// Fingerprint of the parameters; `None` for a named entry.
     pub fingerprint: Option<Fingerprint>,
     /// When this value was put.
     pub created_at: Timestamp,
-    /// When it was last read, as far as that has been written down.
+    /// When it was last read, according to the flushed accesses.
     pub accessed_at: Timestamp,
-    /// When it stops being served by the cache layer; the store never interprets it.
+    /// When the cache layer stops serving it; the store never interprets it.
     pub expires_at: Option<Timestamp>,
-    /// How often it was read, as far as that has been written down.
+    /// How often it was read, according to the flushed accesses.
     pub access_count: u64,
     /// How the payload is to be read.
     pub format: Format,
@@ -206,21 +206,21 @@ pub struct Entry {
     pub file_hash: u64,
     /// BLAKE3 of the payload as stored: for signed entries, and in content-addressable stores.
     pub digest: Option<[u8; 32]>,
-    /// Signature of the entry, where signing is on.
+    /// Signature of the entry, if signing is on.
     pub signature: Option<Signature>,
-    /// A sentence of the user's about the value.
+    /// The user's description of the value.
     pub description: Option<String>,
     /// The user's metadata: a JSON object (see `docs/formats/metadata.md`).
     pub metadata: Option<String>,
-    /// The canonical encoding of the parameters, where the store keeps it.
+    /// The canonical encoding of the parameters, if the store keeps it.
     pub params: Option<Vec<u8>>,
-    /// How the value was computed, where a function did that and says so.
+    /// How the value was computed, if a function computed and recorded it.
     pub computed: Option<Computed>,
-    /// The payload, or where it is.
+    /// The payload or its location.
     pub location: Location,
 }
 
-/// Which entry is meant, and in which state: a later put under the same key makes another one. Ordered by the key.
+/// Identifies an entry in one state: a later put under the same key has another version. Ordered by the key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryVersion {
     /// [`Entry::key`].
@@ -232,28 +232,27 @@ pub struct EntryVersion {
 }
 
 impl Entry {
-    /// The code of the function that computed the value, where that is known.
+    /// The code of the function that computed the value, if known.
     #[must_use]
     pub fn code(&self) -> Option<Code> {
         self.computed.and_then(|computed| computed.code)
     }
 
-    /// Whether other code than this has computed the value, as far as that is known: the codes of two languages cannot be
-    /// compared.
+    /// Whether code other than this is known to have computed the value; the codes of two languages cannot be compared.
     #[must_use]
     pub fn is_of_other_code(&self, code: Code) -> bool {
         let language = |code: &Code| code.starts_with(RUST_CODE);
         self.code().is_some_and(|known| known != code && language(&known) == language(&code))
     }
 
-    /// The entry as it is now.
+    /// The current version of the entry.
     #[must_use]
     pub fn version(&self) -> EntryVersion {
         EntryVersion { key: self.key.clone(), created_at: self.created_at, file_hash: self.file_hash }
     }
 
-    /// The function and call whose result it is, or its parameters, or its name; the key, where the store does not keep
-    /// parameters, or has damaged ones.
+    /// A caption: the function call whose result it is, its parameters, or its name; the key, if the parameters are not
+    /// kept or are damaged.
     #[must_use]
     pub fn caption(&self) -> Caption {
         let params = self.params.as_deref().and_then(|params| Caption::of_params(params).ok());
@@ -263,17 +262,17 @@ impl Entry {
 
 /// An entry without its payload, as listings return it.
 ///
-/// The same struct with an empty inline payload; `inline` says whether there is one in the store.
+/// The same struct with an empty inline payload; `inline` says whether the stored entry has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntrySummary {
     /// The entry; an inline payload is left out (`Location::Inline` of no bytes).
     pub entry: Entry,
-    /// Whether the payload travels inside the entry.
+    /// Whether the payload is inline.
     pub inline: bool,
 }
 
 impl From<Entry> for EntrySummary {
-    /// Leaves an inline payload out.
+    /// Drops an inline payload.
     fn from(mut entry: Entry) -> Self {
         let inline = entry.location.is_inline();
         if inline {
@@ -283,7 +282,7 @@ impl From<Entry> for EntrySummary {
     }
 }
 
-/// What is looked at of every entry when some of them are searched for: borrowed from the backend, nothing is parsed.
+/// The part of an entry that a search examines: borrowed from the backend, unparsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Glimpse<'a> {
     /// [`Entry::key`].
@@ -299,7 +298,7 @@ pub struct Glimpse<'a> {
 }
 
 impl Glimpse<'_> {
-    /// The entry as it is now.
+    /// The current version of the entry.
     #[must_use]
     pub fn version(&self) -> EntryVersion {
         EntryVersion { key: self.key.to_owned(), created_at: self.created_at, file_hash: self.file_hash }
@@ -319,7 +318,7 @@ impl<'a> From<&'a Entry> for Glimpse<'a> {
     }
 }
 
-/// How many entries a store has and how many bytes their payloads take.
+/// The number of entries of a store and the bytes of their payloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Entries.

@@ -1,4 +1,4 @@
-//! The fields that an entry itself has, by the names under which listings show them.
+//! The fields of an entry itself, by the names that listings show.
 
 use crate::entry::EntrySummary;
 use crate::formats::plain::Value;

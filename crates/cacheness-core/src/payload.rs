@@ -1,7 +1,7 @@
-//! Payloads on their way in ([`Encoded`]) and out ([`Stored`]).
+//! Payloads to write ([`Encoded`]) and to read ([`Stored`]).
 //!
-//! What comes out is verified before anything decodes it: bytes are read into memory of our own, hashed there, and only
-//! then handed on, so that nobody can exchange them between the check and the use.
+//! A payload is verified before it is decoded: its bytes are read into private memory, hashed there and only then
+//! handed on, so that they cannot change between the check and the use.
 
 mod hash;
 mod stored;
@@ -18,23 +18,23 @@ use crate::backend::BlobWriter;
 use crate::entry::{BlobRef, Format};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Writes a payload into a blob as it is made.
+/// Writes a payload into a blob while encoding it.
 pub type StreamFn<'a> = Box<dyn FnOnce(&mut dyn BlobWriter) -> Result<()> + Send + 'a>;
 
 /// The bytes of an encoded value.
 pub enum Payload<'a> {
     /// In memory, in one piece.
     Bytes(Cow<'a, [u8]>),
-    /// In memory, in pieces that follow each other: what is large is borrowed from the value and never copied.
+    /// In memory, in consecutive pieces: large ones are borrowed from the value and never copied.
     Segments(Vec<Cow<'a, [u8]>>),
     /// Written by the handler straight into a blob.
     Stream(StreamFn<'a>),
-    /// A file that the handler has written in the store's temporary directory; the store takes it over.
+    /// A file that the handler has written in the store's temporary directory; the store takes ownership.
     File(PathBuf),
 }
 
 impl Payload<'_> {
-    /// Bytes of the payload, where they are known before it is written.
+    /// The size of the payload, if it is known before writing.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         match self {
@@ -44,7 +44,8 @@ impl Payload<'_> {
         }
     }
 
-    /// The whole payload in memory: for tests of handlers, together with [`Stored::from_bytes`]. A file is read and stays.
+    /// The whole payload in memory: for tests of handlers, together with [`Stored::from_bytes`]. A file is read and
+    /// kept.
     pub fn into_bytes(self) -> Result<Vec<u8>> {
         match self {
             Self::Bytes(bytes) => Ok(bytes.into_owned()),
@@ -61,7 +62,7 @@ impl Payload<'_> {
     }
 }
 
-/// What is written into it stays here.
+/// Collects the bytes written to it.
 struct Collected(Vec<u8>);
 
 impl io::Write for Collected {
@@ -84,7 +85,7 @@ impl BlobWriter for Collected {
     }
 }
 
-/// A value made ready to be stored.
+/// An encoded value, ready to be stored.
 pub struct Encoded<'a> {
     /// How the payload is to be read.
     pub format: Format,
@@ -94,10 +95,10 @@ pub struct Encoded<'a> {
     pub payload: Payload<'a>,
 }
 
-/// From this size on, memory is asked for in huge pages and work is spread over the cores.
+/// From this size on, memory is allocated in huge pages and work is spread over the cores.
 pub const LARGE: usize = 4 << 20;
 
-/// Bytes in memory of our own; large ones in huge pages, whose first touch costs far less.
+/// Bytes in private memory; large ones in huge pages, whose first access costs far less.
 pub enum Buffer {
     /// Small.
     Heap(Vec<u8>),

@@ -2,26 +2,25 @@
 //!
 //! A caller that misses an entry takes a [`Turn`] and asks it for the next [`Step`] until it is told to compute:
 //!
-//! - [`Step::Compute`]: look once more, because another caller may have been faster; then compute, put the value, and end
-//!   the flight with [`Flight::stored`] or [`Flight::failed`]. A flight that is dropped without either was interrupted,
-//!   and another caller takes over.
-//! - [`Step::LookAgain`]: the entry may be there now; if it is not, ask for the next step.
+//! - [`Step::Compute`]: look once more, because another caller may have stored the value; then compute, put the value,
+//!   and end the flight with [`Flight::stored`] or [`Flight::failed`]. A flight that is dropped without either was
+//!   interrupted, and another caller takes over.
+//! - [`Step::LookAgain`]: the entry may exist now; if not, ask for the next step.
 //! - [`Step::Wait`]: another caller computes. Block in [`Turn::pause`], or wait for [`Turn::delay`] without blocking.
 //!
-//! # Which caller waits for which
+//! # Waiting
 //!
-//! - In one process all caches share one table of flights. A caller waits for one computation of a key; if that leaves
-//!   no entry behind (it failed, or its result is not to be kept), all callers that waited for it compute for themselves,
-//!   at the same time.
-//! - A flight knows the flight inside which it was begun ([`Scope`]), so the table knows which flights cannot end before
-//!   which others. A caller that would wait for a flight that waits for the caller's own computes without waiting:
-//!   recursion, mutual recursion and calls that are nested in different orders do not block.
+//! - In one process all caches share one table of flights. A caller waits for one computation of a key. If that leaves
+//!   no entry (it failed, or its result is not stored), all callers that waited for it compute for themselves,
+//!   concurrently.
+//! - A flight knows the flight inside which it began ([`Scope`]), so the table knows which flights cannot end before
+//!   which others. A caller does not wait for a flight that waits for the caller's own, but computes at once:
+//!   recursion, mutual recursion and calls nested in different orders do not deadlock.
 //! - Between processes the store's [`Locks`] exclude each other. Of the threads of a process that wait for another
-//!   process one blocks in [`Locks::acquire`], in slices: it keeps the lock that it acquires for its computation, and
-//!   looks again after every slice. The locks vanish with the process that holds them: another takes over within 50 ms.
-//!   Which process waits for which is not known; a caller inside a flight of its own therefore waits for
-//!   [`flight_patience_seconds`](crate::config::CacheConfig::flight_patience_seconds) at the longest and then computes
-//!   as well.
+//!   process, one blocks in [`Locks::acquire`], in slices: after every slice it looks for the entry, and once it has
+//!   the lock it keeps it for its computation. A process that dies releases its locks: another takes over within 50 ms.
+//!   Cycles between processes cannot be detected; a caller inside a flight of its own therefore waits for at most
+//!   [`flight_patience_seconds`](crate::config::CacheConfig::flight_patience_seconds) and then computes as well.
 //! - A forked child has neither the table nor the locks of its parent. What the forking thread was computing, the child
 //!   computes without waiting.
 
@@ -50,7 +49,7 @@ pub struct Flights {
 }
 
 impl Flights {
-    /// Flights that `locks` keeps apart between processes; without them, between threads only.
+    /// Flights that are exclusive between processes with `locks`, and only between threads without.
     #[must_use]
     pub fn new(locks: Option<Arc<dyn Locks>>, patience: Duration) -> Self {
         static MEMORY: AtomicU64 = AtomicU64::new(0);
@@ -80,9 +79,10 @@ impl Flights {
         }
     }
 
-    /// Acquires the lock of a flight that is first in this process; `None` if another process held it for so long.
+    /// Acquires the lock for the first flight of a key in this process; `None` if another process held it until the
+    /// timeout.
     ///
-    /// Without locks, or where they fail, the flight excludes the threads of this process only.
+    /// Without locks, or if they fail, the flight excludes only threads of this process.
     fn acquire(&self, mut flight: Flight, timeout: Duration) -> Option<Flight> {
         let (Some(locks), Some(held)) = (&self.locks, &mut flight.held) else { return Some(flight) };
         held.landing.set_elsewhere(!timeout.is_zero());
@@ -100,9 +100,9 @@ impl Flights {
     }
 }
 
-/// Where a caller stands among those of its process.
+/// The position of a caller among those of its process.
 enum Place {
-    /// It would wait for itself.
+    /// The caller would wait for itself.
     Alone,
     /// No other caller of this process computes, or waits for the lock.
     First(Flight),
@@ -112,15 +112,15 @@ enum Place {
 /// What a caller does next.
 #[derive(Debug)]
 pub enum Step {
-    /// Compute, unless the entry is there by now.
+    /// Compute, unless the entry exists by now.
     Compute(Flight),
-    /// Look whether the entry is there now, and ask for the next step if not.
+    /// Look up the entry again, and ask for the next step if it is missing.
     LookAgain,
     /// Wait: another caller computes it.
     Wait,
 }
 
-/// One caller's way to a missing value.
+/// One caller's request for a missing value.
 #[derive(Debug)]
 pub struct Turn {
     flights: Arc<Flights>,
@@ -129,16 +129,16 @@ pub struct Turn {
     here: Option<WaitHere>,
     /// Acquired by [`Turn::pause`].
     ready: Option<Flight>,
-    /// When it was first seen that another process computes.
+    /// When the caller first noticed that another process computes.
     elsewhere_since: Option<Instant>,
     look: bool,
-    /// It has waited for a computation once, and computes for itself if that left nothing.
+    /// The caller has waited for a computation, and computes for itself if that left no entry.
     waited: bool,
     delay: Duration,
 }
 
 impl Turn {
-    /// A turn for `key`, of a caller that is part of what `scope` computes.
+    /// A turn for `key`, of a caller inside the computation of `scope`.
     #[must_use]
     pub fn new(flights: &Arc<Flights>, key: &EntryKey, scope: Scope) -> Self {
         Self {
@@ -154,7 +154,7 @@ impl Turn {
         }
     }
 
-    /// The next step. Does not wait.
+    /// The next step. Never blocks.
     pub fn step(&mut self) -> Step {
         if let Some(flight) = self.ready.take().filter(Flight::is_of_this_process) {
             return Step::Compute(flight);
@@ -202,7 +202,7 @@ impl Turn {
         Step::Compute(Flight { scope: self.scope.clone(), held: None })
     }
 
-    /// Whether another process has computed for as long as a caller inside a flight waits.
+    /// Whether another process has computed for longer than a caller inside a flight waits.
     fn is_out_of_patience(&mut self) -> bool {
         let since = *self.elsewhere_since.get_or_insert_with(Instant::now);
         let is_out = self.scope.is_inside() && since.elapsed() >= self.flights.patience;
@@ -224,11 +224,11 @@ impl Turn {
         match self.flights.enter(self.slot, &self.scope) {
             Place::First(flight) => {
                 self.ready = self.flights.acquire(flight, at_most);
-                // The caller of a flight looks again in any case.
+                // The caller of a flight looks up the entry again in any case.
                 self.look &= self.ready.is_none();
             }
             Place::Behind(wait) => self.here = Some(wait),
-            // Which is what the next step says.
+            // The next step reports it.
             Place::Alone => {}
         }
     }
@@ -246,7 +246,7 @@ impl Turn {
 #[must_use = "others wait until it is dropped"]
 pub struct Flight {
     scope: Scope,
-    /// Others do not wait for a flight without.
+    /// `None` if no caller waits for this flight.
     held: Option<Held>,
 }
 
@@ -258,13 +258,13 @@ struct Held {
 }
 
 impl Flight {
-    /// Whether others wait for it. A caller that would wait for itself, or has waited in vain, computes alone.
+    /// Whether others can wait for it. A caller that would wait for itself, or has waited in vain, computes alone.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.held.is_some()
     }
 
-    /// What the computation is part of: for the turns of the calls that it makes.
+    /// The scope of the computation: for the turns of the calls that it makes.
     #[must_use]
     pub fn scope(&self) -> Scope {
         self.scope.clone()
@@ -274,19 +274,19 @@ impl Flight {
         self.held.as_ref().is_none_or(|held| held.landing.is_of_this_process())
     }
 
-    /// The entry is there: waiting callers look again.
+    /// The entry exists: waiting callers look it up again.
     pub fn stored(mut self) {
         self.end(Outcome::Stored);
     }
 
-    /// There is no entry and this caller will make none: waiting callers compute for themselves.
+    /// There is no entry and this caller will not store one: waiting callers compute for themselves.
     pub fn failed(mut self) {
         self.end(Outcome::Nothing);
     }
 
     fn end(&mut self, outcome: Outcome) {
         let Some(Held { slot, landing, lock }) = self.held.take() else { return };
-        // First the lock, so that the callers that are woken find it free.
+        // Releases the lock first, so that the woken callers find it free.
         drop(lock);
         // A forked child holds neither the lock nor the place in the table.
         if !landing.is_of_this_process() {
@@ -302,7 +302,7 @@ impl Drop for Flight {
     }
 }
 
-/// Waits for another thread's flight. While it lives, the table knows that the caller's own flight cannot end before.
+/// Waits for another thread's flight. While it exists, the table knows that the caller's own flight cannot end earlier.
 #[derive(Debug)]
 struct WaitHere {
     landing: Arc<Landing>,

@@ -1,4 +1,4 @@
-//! Callers that miss the same entries, in all orders. Loom reports a caller that waits for ever.
+//! Callers that miss the same entries, in all orders. Loom reports a caller that never wakes up.
 
 use std::sync::atomic::AtomicBool;
 
@@ -12,7 +12,7 @@ use crate::sync::{Condvar, Mutex};
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// A cache in small: which keys have a value, and how often they were computed.
+/// A miniature cache: which keys have a value, and how often they were computed.
 #[derive(Debug, Default)]
 struct Cache {
     stored: Mutex<Vec<&'static str>>,
@@ -25,7 +25,7 @@ impl Cache {
     }
 }
 
-/// What becomes of a computation that others wait for.
+/// The result of a computation that others wait for.
 #[derive(Clone, Copy, PartialEq)]
 enum End {
     Stored,
@@ -33,7 +33,7 @@ enum End {
     Interrupted,
 }
 
-/// As `get_or_compute` does.
+/// Like `get_or_compute`.
 fn get(flights: &Arc<Flights>, cache: &Cache, names: &[&'static str], scope: Scope, end: End) {
     let Some((name, inner)) = names.split_first() else { return };
     if cache.has(name) {
@@ -64,12 +64,12 @@ fn get(flights: &Arc<Flights>, cache: &Cache, names: &[&'static str], scope: Sco
     }
 }
 
-/// The names that a caller gets, one inside the other, and what becomes of its first computation.
+/// The names that a caller gets, nested, and the result of its first computation.
 type Caller = (&'static [&'static str], End);
 
 const ONE: Caller = (&["a"], End::Stored);
 
-/// Each of the callers gets its names. Returns what was computed.
+/// Each caller gets its names. Returns the computations.
 fn run(locks: Option<Arc<dyn Locks>>, callers: &[Caller]) -> Vec<&'static str> {
     run_in(&[Arc::new(Flights { store: 0, locks, patience: LONG })], callers)
 }
@@ -100,7 +100,7 @@ fn one_of_three_computes() {
 fn after_an_interruption_one_takes_over() {
     check(3, || {
         let computed = run(None, &[(&["a"], End::Interrupted), (&["a"], End::Stored), (&["a"], End::Stored)]);
-        // The one that is interrupted computes unless it came last.
+        // The interrupted caller computes unless it came last.
         assert!(matches!(computed.len(), 1 | 2), "{computed:?}");
     });
 }
@@ -117,7 +117,7 @@ fn after_a_failure_nobody_waits_again() {
 fn two_that_nest_in_opposite_orders_both_end() {
     check(3, || {
         let computed = run(None, &[(&["a", "b"], End::Stored), (&["b", "a"], End::Stored)]);
-        // Where each waits for the other, one of them computes what the other does.
+        // If each would wait for the other, one of them computes the same as the other.
         assert!((2..=4).contains(&computed.len()), "{computed:?}");
     });
 }
@@ -126,7 +126,7 @@ fn two_that_nest_in_opposite_orders_both_end() {
 fn a_circle_is_found_through_what_a_flight_has_begun() {
     check(3, || {
         let computed = run(None, &[(&["a", "between", "b"], End::Stored), (&["b", "a"], End::Stored)]);
-        // Nothing lies between where `a` is computed inside `b` first.
+        // No other computation is involved if `a` is first computed inside `b`.
         assert!((2..=5).contains(&computed.len()), "{computed:?}");
     });
 }
@@ -148,7 +148,7 @@ struct OneLock(Arc<State>);
 struct State {
     held: Mutex<bool>,
     released: Condvar,
-    /// A caller has found it held.
+    /// A caller found it held.
     contended: AtomicBool,
 }
 
@@ -191,7 +191,7 @@ struct HeldLock(Arc<State>);
 
 impl Release for HeldLock {
     fn release(&mut self) -> Result<()> {
-        assert!(std::mem::take(&mut *self.0.held.lock()), "who unlocks has locked");
+        assert!(std::mem::take(&mut *self.0.held.lock()), "only the owner unlocks");
         self.0.released.notify_all();
         Ok(())
     }

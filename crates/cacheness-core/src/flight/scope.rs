@@ -1,4 +1,4 @@
-//! What a caller is part of: the flights inside which it was called.
+//! The scope of a caller: the flights inside which it was called.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ thread_local! {
     static CURRENT: RefCell<Scope> = const { RefCell::new(Scope(None)) };
 }
 
-/// The flights inside which something is called, innermost first.
+/// The flights around a call, innermost first.
 ///
-/// Rust's threads have a current one ([`Scope::current`], [`Flight::run`]); whoever runs computations in other ways, in
-/// tasks for example, carries it along.
+/// A Rust thread has a current scope ([`Scope::current`], [`Flight::run`]); code that runs computations in other ways,
+/// such as tasks, passes the scope along.
 #[derive(Clone, Debug, Default)]
 pub struct Scope(Option<Arc<Link>>);
 
@@ -33,7 +33,7 @@ impl Scope {
         Self(None)
     }
 
-    /// What [`Flight::run`] runs on this thread.
+    /// The scope of the [`Flight::run`] on this thread.
     #[must_use]
     pub fn current() -> Self {
         CURRENT.with_borrow(Clone::clone)
@@ -67,12 +67,12 @@ impl Scope {
         self.0.as_ref().and_then(|link| link.outer.id())
     }
 
-    /// Inside one more flight.
+    /// This scope inside one more flight.
     pub(super) fn entered(&self, id: u64, slot: Slot) -> Self {
         Self(Some(Arc::new(Link { id, slot, forks: forks(), outer: self.clone() })))
     }
 
-    /// Whether `slot` is computed by a flight around that began before this process was forked.
+    /// Whether an enclosing flight that began before this process was forked computes `slot`.
     pub(super) fn is_inherited(&self, slot: Slot) -> bool {
         let mut scope = self;
         while let Some(link) = &scope.0 {
@@ -86,7 +86,7 @@ impl Scope {
 }
 
 impl Flight {
-    /// Calls `compute` as part of this flight: the turns it takes on this thread know that they are inside of it.
+    /// Calls `compute` as part of this flight: its turns on this thread know that they are inside the flight.
     pub fn run<R>(&self, compute: impl FnOnce() -> R) -> R {
         self.scope().run(compute)
     }

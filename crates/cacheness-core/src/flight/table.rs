@@ -1,4 +1,4 @@
-//! The flights of this process, and which of them wait for which.
+//! The flights of this process, and their dependencies.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use crate::sync::{AtomicU8, Condvar, Mutex, per_process};
 per_process!(static TABLE: Table);
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// The table of this process; a forked child begins with an empty one.
+/// The table of this process; a forked child starts with an empty one.
 pub(super) fn table() -> &'static Table {
     TABLE.get_or_make(Table::default)
 }
 
-/// What is computed: a key of a store.
+/// The subject of a flight: a key of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Slot {
     pub(super) store: u64,
@@ -24,7 +24,8 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Of the lock between processes. Two keys with one number exclude each other for no reason, which does no harm.
+    /// The number of the lock between processes. Two keys with one number exclude each other needlessly, which does no
+    /// harm.
     #[allow(clippy::cast_possible_truncation)] // the low half is as random as the whole
     pub(super) fn number(self) -> u64 {
         self.key as u64
@@ -38,11 +39,11 @@ pub(super) enum Outcome {
     Stored = 1,
     /// There is none.
     Nothing = 2,
-    /// Nothing is known: another caller should try.
+    /// Unknown: another caller should try.
     Interrupted = 3,
 }
 
-/// Where callers wait for a flight.
+/// The state of a flight on which callers wait.
 #[derive(Debug)]
 pub(super) struct Landing {
     pub(super) id: u64,
@@ -77,13 +78,13 @@ impl Landing {
     }
 }
 
-/// What [`Table::enter`] found.
+/// The result of [`Table::enter`].
 pub(super) enum Entered {
-    /// The flight is the caller's.
+    /// The caller owns the flight.
     Begun(Arc<Landing>),
-    /// It is another caller's. This one is noted as waiting, until [`Table::leave`].
+    /// Another caller owns it. This one is recorded as waiting, until [`Table::leave`].
     Running(Arc<Landing>),
-    /// It is another caller's, which waits for this one.
+    /// Another caller owns it, which waits for this one.
     Cycle,
 }
 
@@ -93,7 +94,7 @@ pub(super) struct Table(Mutex<Flying>);
 #[derive(Debug, Default)]
 struct Flying {
     running: HashMap<Slot, Arc<Landing>>,
-    /// The flights that a flight cannot end before: those that its computation has begun and those it waits for.
+    /// The flights that a flight cannot end before: those that its computation began and those it waits for.
     before: HashMap<u64, Vec<u64>>,
 }
 

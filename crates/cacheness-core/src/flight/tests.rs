@@ -24,7 +24,7 @@ fn flight(flights: &Arc<Flights>, name: &str, scope: Scope) -> Flight {
     }
 }
 
-/// Waits until the turn says something else than to wait.
+/// Waits until the next step is not to wait.
 fn wait(turn: &mut Turn) -> Step {
     loop {
         match turn.step() {
@@ -44,7 +44,7 @@ fn those_who_wait_look_again_once_it_is_stored() {
     assert!(flight(&flights, "b", Scope::outside()).is_shared(), "another key does not wait");
     let waiting = thread::spawn(move || {
         assert!(matches!(wait(&mut turn), Step::LookAgain));
-        // The entry is gone again: no second wait.
+        // The entry was removed again: no second wait.
         matches!(turn.step(), Step::Compute(flight) if !flight.is_shared())
     });
     first.stored();
@@ -82,7 +82,7 @@ fn recursion_and_cycles_compute_alone() {
     let inner = flight(&flights, "inner", a.scope());
     assert!(inner.is_shared());
     assert!(!flight(&flights, "a", inner.scope()).is_shared(), "mutual recursion");
-    // Another computation waits for this one, and this one would wait for it.
+    // Another computation waits for this one, which would wait for it.
     let b = flight(&flights, "b", Scope::outside());
     let mut b_waits = Turn::new(&flights, &key("inner"), b.scope());
     assert!(matches!(b_waits.step(), Step::Wait));
@@ -155,7 +155,7 @@ fn lock_file(directory: &Path) -> Arc<Flights> {
 #[test]
 fn handles_of_one_directory_meet_in_the_table() {
     let directory = tempfile::tempdir().unwrap();
-    // Whatever name the directory has.
+    // By any path of the directory.
     let (one, other) = (lock_file(directory.path()), lock_file(&directory.path().join(".")));
     let first = flight(&one, "a", Scope::outside());
     let mut turn = Turn::new(&other, &key("a"), Scope::outside());
@@ -164,7 +164,7 @@ fn handles_of_one_directory_meet_in_the_table() {
     assert!(matches!(turn.step(), Step::LookAgain));
 }
 
-/// As another process would hold it: not known to the table.
+/// Holds it like another process: unknown to the table.
 fn held_elsewhere(directory: &Path, name: &str) -> LockGuard {
     let number = Flights::new(None, LONG).slot(&key(name)).number();
     match LockFile::new(directory).acquire(number, Duration::ZERO).unwrap() {
@@ -185,7 +185,7 @@ fn another_process_is_waited_for_and_taken_over_from() {
         assert!(matches!(turn.step(), Step::LookAgain), "each time");
     }
     assert!(turn.delay() <= DELAYS.1);
-    // Inside a computation there is an end to patience: here at once.
+    // Inside a computation the patience is limited: here it is zero.
     let outer = flight(&flights, "outer", Scope::outside());
     assert!(!flight(&flights, "a", outer.scope()).is_shared());
     drop(elsewhere);
@@ -229,7 +229,7 @@ fn a_caller_inside_a_flight_does_not_wait_behind_one_that_waits_for_another_proc
         let outer = flight(&impatient, "outer", Scope::outside());
         for _ in 0..20 {
             let mut turn = Turn::new(&impatient, &key("a"), outer.scope());
-            // Whether the other thread blocks already or not.
+            // Works whether or not the other thread already blocks.
             let alone = loop {
                 match turn.step() {
                     Step::Compute(flight) => break !flight.is_shared(),
@@ -252,7 +252,7 @@ fn without_locks_threads_still_exclude_each_other() {
     first.stored();
 }
 
-/// Locks behind a connection that is down.
+/// Locks whose connection is down.
 #[derive(Debug)]
 struct Unreachable;
 

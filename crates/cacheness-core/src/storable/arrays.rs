@@ -1,4 +1,4 @@
-//! `ndarray` arrays as values.
+//! Storing `ndarray` arrays.
 
 use ndarray::{ArcArray, Array, ArrayBase, Data, Dimension};
 

@@ -1,4 +1,4 @@
-//! Which Rust value is stored in which format.
+//! The storage formats of Rust values.
 //!
 //! [`Storable`] turns a value into an [`Encoded`] payload, [`Loadable`] turns a payload back into a value:
 //!
@@ -10,7 +10,7 @@
 //! | [`Serde<T>`]: any serde type, also of other crates or with borrowed parts | [`Serde<T>`] | MessagePack |
 //! | `ndarray` arrays and views (feature `ndarray`) | `ndarray::Array<A, D>` | Blosc2 or `.npy` |
 //! | `arrow::RecordBatch` (feature `arrow`) | `arrow::RecordBatch` | Parquet or Arrow IPC |
-//! | `Arc`, `Rc`, `Cow` of any of these | the same | that of what is inside |
+//! | `Arc`, `Rc`, `Cow` of any of these | the same | that of the inner value |
 //!
 //! A type of your own in a format of your own implements both, as the guide shows (`docs/guide.md`).
 //!
@@ -37,9 +37,10 @@ pub fn rust_type<T: ?Sized>() -> Name {
     Name::Owned(format!("rust:{}", std::any::type_name::<T>()))
 }
 
-/// A type that knows how it is stored: what `put` takes, and takes references to.
+/// A type that can be stored: `put` accepts it and references to it.
 ///
-/// Serde types are storable once they are [`Plain`]. Anything else implements this trait, and [`Loadable`] for the way back.
+/// Serde types are storable once they are [`Plain`]. Other types implement this trait, and [`Loadable`] to be read
+/// back.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be stored in a cache",
     note = "a type of your own: `#[derive(cacheness::Plain)]` beside serde's `Serialize` and `Deserialize`",
@@ -49,7 +50,7 @@ pub fn rust_type<T: ?Sized>() -> Name {
     note = "a format of your own: implement `cacheness::Storable`, and `cacheness::Loadable` to read it back"
 )]
 pub trait Storable {
-    /// Makes the value ready to be stored.
+    /// Encodes the value for storage.
     ///
     /// # Errors
     /// `Serialization` if the value has no form in its format; `Compression`.
@@ -76,7 +77,7 @@ pub trait Loadable: Sized {
     fn decode(stored: Stored) -> Result<Self>;
 }
 
-/// Refuses a payload of another storage format, saying what it is.
+/// Refuses a payload of another storage format; the error names the format.
 pub fn expect_format(stored: &Stored, wanted: &[&str]) -> Result<()> {
     let Format { storage_format, object_type, .. } = stored.format();
     if wanted.contains(&&**storage_format) {

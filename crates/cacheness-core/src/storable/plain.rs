@@ -1,4 +1,4 @@
-//! Plain data: what serde writes and reads, as MessagePack.
+//! Plain data: values of serde types, as MessagePack.
 
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
@@ -15,8 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::formats::{compress, plain};
 use crate::payload::{Buffer, Encoded, Stored};
 
-/// A serde type that is stored as MessagePack: `#[derive(cacheness::Plain)]` beside serde's derives, or
-/// `impl Plain for MyType {}`, is all it takes.
+/// A serde type that is stored as MessagePack: `#[derive(cacheness::Plain)]` beside serde's derives, or `impl Plain for
+/// MyType {}`, is sufficient.
 ///
 /// Struct fields are stored by name, so that fields with `#[serde(default)]` can be added later, and Python reads the
 /// value as a `dict`.
@@ -26,13 +26,13 @@ use crate::payload::{Buffer, Encoded, Stored};
     note = "a type of another crate that serde knows, or one with borrowed parts: wrap the value, `cacheness::Serde(value)`"
 )]
 pub trait Plain: SerdeType + 'static {
-    /// The bytes that this is, where it is a sequence of bytes.
+    /// The value as bytes, if it is a sequence of bytes.
     #[doc(hidden)]
     fn as_bytes(&self) -> Option<&[u8]> {
         None
     }
 
-    /// The value that these bytes are, where it is a sequence of bytes.
+    /// The value made of these bytes, if it is a sequence of bytes.
     #[doc(hidden)]
     fn from_bytes(_bytes: Vec<u8>) -> Option<Self> {
         None
@@ -45,7 +45,7 @@ pub trait Plain: SerdeType + 'static {
     }
 }
 
-/// A type with both traits of serde and nothing borrowed: what every [`Plain`] type has to be.
+/// A type with both serde traits and no borrowed data, as every [`Plain`] type must be.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is `Plain` only if serde can write and read it",
     label = "serde's `Serialize` or `Deserialize` is missing, here or in a part",
@@ -129,7 +129,7 @@ fn encode_bytes(bytes: &[u8], config: &CompressionConfig) -> Result<Encoded<'sta
     encode_plain(payload, Name::Borrowed("builtins.bytes"), config)
 }
 
-/// A MessagePack payload as it is stored: compressed where that pays.
+/// A MessagePack payload in its stored form: compressed if that saves space.
 pub fn encode_plain(payload: Vec<u8>, object_type: Name, config: &CompressionConfig) -> Result<Encoded<'static>> {
     let size = payload.len() as u64;
     let (codec, payload) = compress::compress(Cow::Owned(payload), config)?;
@@ -151,7 +151,7 @@ pub fn encode_plain(payload: Vec<u8>, object_type: Name, config: &CompressionCon
     })
 }
 
-/// More than this is not decompressed, whatever a payload claims: 1 TiB.
+/// The limit of decompression, whatever size a payload claims: 1 TiB.
 pub const MAX_DECOMPRESSED: u64 = 1 << 40;
 
 /// The verified MessagePack of a plain payload, passed to `decode`.
@@ -166,7 +166,7 @@ pub fn decode_plain<T>(stored: Stored, decode: impl FnOnce(&[u8]) -> Result<T>) 
     decode(&plain_bytes(stored)?).map_err(|error| error.within(format_args!("entry {key}")))
 }
 
-/// The verified MessagePack of a plain payload in memory of its own.
+/// The verified MessagePack of a plain payload, in a buffer of its own.
 pub fn plain_bytes(stored: Stored) -> Result<Buffer> {
     expect_format(&stored, &["msgpack"])?;
     let codec = Codec::from_name(&stored.format().compression)?;
@@ -206,7 +206,7 @@ fn same_type<Bytes: 'static, T: 'static>(value: Bytes) -> Option<T> {
     value.downcast().ok().map(|value| *value)
 }
 
-/// Sequences are bytes where their items are.
+/// A sequence is bytes if its items are.
 macro_rules! plain_sequences {
     ($($sequence:ty, of bytes: $bytes:ty $(, [$($generics:tt)*])? $(, where $bound:ty)?;)*) => {$(
         impl<T: Plain $(, $($generics)*)?> Plain for $sequence $(where $bound: SerdeType)? {

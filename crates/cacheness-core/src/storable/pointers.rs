@@ -9,10 +9,9 @@ use crate::config::CompressionConfig;
 use crate::error::Result;
 use crate::payload::{Encoded, Stored};
 
-/// A [`Storable`] value, or a reference to one: what `put` takes.
+/// A [`Storable`] value or a reference to one, as `put` accepts it.
 ///
-/// `How` tells the compiler which of the two a type is; it is inferred. The trait is implemented for everything that it can
-/// be implemented for.
+/// `How` tells the compiler which of the two a type is; it is inferred. All possible implementations exist.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be stored in a cache",
     note = "a type of your own: `#[derive(cacheness::Plain)]` beside serde's `Serialize` and `Deserialize`",
@@ -22,18 +21,18 @@ use crate::payload::{Encoded, Stored};
     note = "a format of your own: implement `cacheness::Storable`, and `cacheness::Loadable` to read it back"
 )]
 pub trait AsStorable<How> {
-    /// What is stored.
+    /// The stored value.
     type Value: Storable + ?Sized;
 
     /// The value behind all references.
     fn as_storable(&self) -> &Self::Value;
 }
 
-/// How a [`Storable`] value is [`AsStorable`]: it is one.
+/// Marks a type that is [`AsStorable`] because it is [`Storable`].
 #[derive(Debug)]
 pub struct Itself;
 
-/// How a reference is [`AsStorable`]: what it refers to is, in the way `How`.
+/// Marks a reference that is [`AsStorable`] because its target is, by `How`.
 #[derive(Debug)]
 pub struct Behind<How>(How);
 
@@ -63,7 +62,7 @@ impl<T: AsStorable<How> + ?Sized, How> AsStorable<Behind<How>> for &mut T {
 
 macro_rules! shared {
     ($($pointer:ident),*) => {$(
-        /// Stored as what it points to.
+        /// Stored like its target.
         impl<T: Storable + ?Sized> Storable for $pointer<T> {
             fn encode(&self, config: &CompressionConfig) -> Result<Encoded<'_>> {
                 (**self).encode(config)
@@ -92,7 +91,7 @@ macro_rules! shared {
 
 shared!(Arc, Rc);
 
-/// Stored as what it borrows or owns.
+/// Stored like the borrowed or owned value.
 impl<T: Storable + ToOwned + ?Sized> Storable for Cow<'_, T> {
     fn encode(&self, config: &CompressionConfig) -> Result<Encoded<'_>> {
         let value: &T = self.borrow();
@@ -100,7 +99,7 @@ impl<T: Storable + ToOwned + ?Sized> Storable for Cow<'_, T> {
     }
 }
 
-/// Read back as what is owned.
+/// Read back as an owned value.
 impl<T: ToOwned<Owned: Loadable> + ?Sized> Loadable for Cow<'_, T> {
     fn decode(stored: Stored) -> Result<Self> {
         T::Owned::decode(stored).map(Cow::Owned)

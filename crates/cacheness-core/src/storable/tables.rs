@@ -1,4 +1,4 @@
-//! Arrow record batches as values.
+//! Storing Arrow record batches.
 
 use arrow::array::RecordBatch;
 
@@ -8,7 +8,7 @@ use crate::formats::table::{self, TableOptions};
 use crate::payload::{Encoded, Stored};
 use crate::storable::{Loadable, Storable, expect_format};
 
-/// Stored as Parquet or an Arrow IPC file; comes back in one batch, also where the table was written in several.
+/// Stored as Parquet or an Arrow IPC file; read back as one batch, even if the table was written in several.
 impl Storable for RecordBatch {
     fn encode(&self, config: &CompressionConfig) -> Result<Encoded<'_>> {
         table::encode(&self.schema(), vec![self.clone()], config, &TableOptions::default())
