@@ -123,7 +123,7 @@ fn a_backend_of_ones_own_is_chosen_by_name_in_a_directory() {
         has_id: false,
         creating: false,
     };
-    assert_eq!(told.lock().as_slice(), [expected.clone()]);
+    assert_eq!(told.lock().as_slice(), std::slice::from_ref(&expected));
     let recorded = cacheness::describe(dir.path()).unwrap();
     assert_eq!((&*recorded.metadata_backend, &*recorded.blob_backend), ("own-by-name", "own-by-name"));
     // The directory says which backends it has.
