@@ -1,4 +1,4 @@
-//! The contract of metadata backends, kept by SQLite.
+//! The contract of metadata backends, implemented with SQLite.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,11 +20,11 @@ use crate::rows::columns;
 use crate::statement::prepare;
 use crate::{checkpoint, commit, evict, fork, garbage, rows, scan, totals, write};
 
-/// How many entries one transaction removes: some 20 ms.
+/// The number of entries that one transaction removes: about 20 ms.
 const BATCH: usize = 1500;
 
-/// How long others have the right to write to themselves between two such transactions: longer than a process that waits
-/// for its turn sleeps before it looks again.
+/// The pause between two such transactions, in which others can acquire the write lock: longer than a waiting process
+/// sleeps between two attempts.
 const PAUSE: Duration = Duration::from_micros(2500);
 
 const GET: &str = concat!("SELECT ", columns!(), ", payload FROM cache_entries WHERE cache_key = ?1");

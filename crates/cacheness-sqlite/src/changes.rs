@@ -1,10 +1,10 @@
-//! Which changes of a database others have made, told by a stamp that every commit changes.
+//! Noticing changes of a database by others, by a stamp that every commit changes.
 //!
-//! It is taken in by the models of the core as well (`scripts/loom.sh`) and names nothing of this crate.
+//! The loom models of the core include this file too (`scripts/loom.sh`), so it uses no other item of this crate.
 
-/// What every commit changes, and what says how many have been.
+/// A value that every commit changes.
 pub(crate) trait Stamp: Copy + PartialEq {
-    /// Whether nothing lies between `self` and `later` but the transaction of the caller, who has `written` pages or not.
+    /// Whether the only transaction between `self` and `later` is the caller's, which has `written` pages or not.
     fn is_just_before(&self, later: &Self, written: bool) -> bool;
 }
 
@@ -13,7 +13,7 @@ pub(crate) trait Stamp: Copy + PartialEq {
 pub(crate) struct Changes<S> {
     last: Option<S>,
     count: u64,
-    /// The stamp when the schema was last found to be known: nobody has changed it while this is the stamp.
+    /// The stamp at the last check of the schema: the schema is unchanged while the stamp is.
     known: Option<S>,
 }
 
@@ -24,7 +24,7 @@ impl<S> Default for Changes<S> {
 }
 
 impl<S: Stamp> Changes<S> {
-    /// How many there have been, when the stamp is `now`.
+    /// The number of changes when the stamp is `now`.
     pub(crate) fn look(&mut self, now: S) -> u64 {
         if self.last != Some(now) {
             self.last = Some(now);
@@ -33,14 +33,14 @@ impl<S: Stamp> Changes<S> {
         self.count
     }
 
-    /// Whether the schema has been looked at, and nobody else has committed since.
+    /// Whether the schema has been checked and no other process or handle has committed since.
     pub(crate) fn knows_schema(&self, now: S) -> bool {
         self.known == Some(now)
     }
 
-    /// Notes that a transaction of this process is over, which began (with the right to write) at `before`; now it is
-    /// `after`. It is not counted if it is the only one since the last look. `committed` says whether it has `written`
-    /// pages; `None` if it has failed.
+    /// Records the end of a transaction of this process: the stamp was `before` when it acquired the write lock, and is
+    /// `after` now. The transaction is not counted if it is the only one since the last look. `committed` says whether
+    /// it has `written` pages; `None` if it failed.
     pub(crate) fn over(&mut self, before: S, after: S, committed: Option<bool>) {
         if before.is_just_before(&after, committed.unwrap_or(false)) {
             if self.last == Some(before) {

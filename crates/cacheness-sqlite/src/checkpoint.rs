@@ -1,13 +1,14 @@
-//! Moving the write-ahead log into the database, beside the writers.
+//! Checkpoints: moving the write-ahead log into the database while writers continue.
 //!
-//! What is committed lies in the log, and every now and then its pages are moved to their places in the database, between
-//! two syncs. SQLite has this done by whoever commits when the log is long, at once: among a million entries, where each
-//! put changes another page of the index of keys, that was half of the time of a put. Here a thread does it, on a
-//! connection of its own, while others write. It moves what has come in the meantime again and again until little is left,
-//! and that while it has the turn to write, so that the log begins anew with the next transaction.
+//! Commits go to the log; a checkpoint moves its pages to their places in the database, between two syncs. By default
+//! SQLite runs a checkpoint in the commit that finds the log long. With a million entries, where each put changes
+//! another page of the key index, that took half of the time of a put. Here a thread runs it, on a connection of its
+//! own, while others write. It repeats the checkpoint for pages written meanwhile until few are left, and moves those
+//! while it holds the turn to write, so that the next transaction restarts the log.
 //!
-//! A log that grows all the same, because the disk is slower than its writers, is waited for. A log that cannot begin
-//! anew, because somebody reads an old state of it, grows until they are done, as it does with SQLite's own checkpoints.
+//! If the log still grows, because the disk is slower than the writers, writers wait for the checkpoint. If a reader of
+//! an old state keeps the log from restarting, the log grows until that reader is done, as with SQLite's own
+//! checkpoints.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -23,19 +24,19 @@ use crate::fork;
 use crate::totals;
 use crate::turn::Turn;
 
-/// How many times as long again a log may become before writers wait for it.
+/// How many times longer than the threshold a log may grow before writers wait for the checkpoint.
 const MOST: i32 = 6;
-/// So many pages or fewer are left to the turn to write: two megabytes.
+/// At most this many pages, two megabytes, are moved while holding the turn to write.
 const REST: i32 = 500;
-/// How often at most what has come in the meantime is moved without it.
+/// The maximum number of rounds without holding the turn.
 const ROUNDS: u32 = 16;
-/// How long those are waited for who read out of the log: a get takes microseconds.
+/// How long to wait for readers of the log: a get takes microseconds.
 const READERS: Duration = Duration::from_millis(20);
 /// How long a writer waits for a log that has become too long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Gives the pages of a database back to the file system that has no entries any more. What has some keeps its free pages: it
-/// would have to be written anew.
+/// Returns the pages of an empty database to the file system. A database with entries keeps its free pages: returning
+/// them would rewrite it.
 pub(crate) fn shrink(connection: &Connection) -> Result<()> {
     let failed = |e| translate("cannot shrink the database", e);
     let pages: i64 = connection.query_row("PRAGMA freelist_count", (), |row| row.get(0)).map_err(failed)?;
@@ -45,26 +46,26 @@ pub(crate) fn shrink(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Moves the log of a database that others have open into it, and cuts it to nothing, as far as they let it: what they read
-/// out of it stays. Call it after [`fork::enter`].
+/// Moves the log of a database that others have open into it and truncates the log, as far as their readers permit.
+/// Call it after [`fork::enter`].
 #[cold]
 pub(crate) fn cut(target: &Target) {
-    // What is not moved stays in the log, where it is read: an error is none of anybody's.
+    // An error is harmless: pages that are not moved stay in the log and are read from there.
     if let Ok(connection) = target.open() {
-        // First without keeping writers waiting.
+        // First without blocking writers.
         let _ = connection.wal_checkpoint_v2(Some("main"), CheckpointMode::PASSIVE);
         let _ = connection.busy_timeout(READERS);
         let _ = connection.wal_checkpoint_v2(Some("main"), CheckpointMode::TRUNCATE);
     }
 }
 
-/// Who moves the log, and when: one for all threads of a process.
+/// Decides which thread runs a checkpoint, and when: one for all threads of a process.
 #[derive(Debug)]
 pub(crate) struct Log {
-    /// What is left at the end is moved when nobody writes.
+    /// The turn to write, held while the last pages are moved.
     turn: Turn,
     pages: i32,
-    /// The length at which it is moved next.
+    /// The log length of the next checkpoint.
     next: AtomicI32,
     moving: Mutex<bool>,
     moved: Condvar,
@@ -72,7 +73,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// A log that is moved from so many pages on, by one who takes his turn among those who write.
+    /// A log with a checkpoint from this many pages on, by a thread that takes its turn among the writers.
     pub(crate) fn new(pages: u32, turn: Turn) -> Self {
         let pages = i32::try_from(pages.max(1)).unwrap_or(i32::MAX);
         Self {
@@ -85,7 +86,7 @@ impl Log {
         }
     }
 
-    /// The pages from which on the log is moved.
+    /// The number of pages from which on a checkpoint runs.
     pub(crate) fn pages(&self) -> u32 {
         self.pages.unsigned_abs()
     }
@@ -94,21 +95,21 @@ impl Log {
         self.moving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a commit that has left so many pages in the log has to call [`Log::move_beside`].
+    /// Whether a commit after which the log has this many pages must call [`Log::move_beside`].
     #[inline]
     pub(crate) fn is_long(&self, length: i32) -> bool {
         if length >= self.pages {
             return length >= self.next.load(Ordering::Relaxed);
         }
         if length > 0 && self.next.load(Ordering::Relaxed) != self.pages {
-            // It has begun anew.
+            // The log has restarted.
             self.next.store(self.pages, Ordering::Relaxed);
         }
         false
     }
 
-    /// Has a thread move the log, unless one does. Call it outside of a [`fork::Passage`]: it may wait for that thread, which
-    /// has to enter one.
+    /// Starts a thread that runs a checkpoint, unless one is running. Call it outside of a [`fork::Passage`]: it may
+    /// wait for that thread, which must enter one.
     #[cold]
     pub(crate) fn move_beside(self: &Arc<Self>, length: i32, target: &Arc<Target>) {
         let mut moving = self.moving();
@@ -118,7 +119,7 @@ impl Log {
             let spawned =
                 std::thread::Builder::new().name("cacheness log".to_owned()).spawn(move || log.work(length, &theirs));
             if spawned.is_err() {
-                // Without a thread it is moved here, as SQLite would.
+                // If no thread can be started, the checkpoint runs here, as SQLite would do it.
                 drop(moving);
                 self.work(length, target);
                 return;
@@ -129,34 +130,35 @@ impl Log {
         }
     }
 
-    /// Moves a log of this length, and says that it is done.
+    /// Runs a checkpoint of a log of this length, and signals its end.
     fn work(&self, length: i32, target: &Target) {
         // Also after a panic: `stop` waits for it.
         let _over = Over(self);
-        // An error is none of anybody's: what is not moved stays in the log, where it is read, and is moved another time.
+        // An error is harmless: pages that are not moved stay in the log, are read from there, and are moved later.
         if self.move_log(target).is_err() {
             self.again_beyond(length);
         }
     }
 
-    /// Notes that a log of this length has not begun anew: it is moved when it has grown as much once more.
+    /// Records that a log of this length has not restarted: the next checkpoint runs when it has grown by as much
+    /// again.
     fn again_beyond(&self, length: i32) {
         self.next.store(length.saturating_add(self.pages), Ordering::Relaxed);
     }
 
     fn move_log(&self, target: &Target) -> Result<()> {
         let failed = |e| translate("cannot move the log into the database", e);
-        // First the passage, then the turn, as those who write do.
+        // The passage before the turn, in the same order as writers.
         let passage = fork::enter();
         let connection = target.open()?;
         connection.busy_timeout(READERS).map_err(failed)?;
         drop(passage);
-        // What writers wait for stays as it is meanwhile: `next`.
+        // `next`, for which writers wait, stays unchanged meanwhile.
         let mut length = 0;
         let mut result = Ok(());
         for _ in 0..ROUNDS {
             let _passage = fork::enter();
-            // Waits for nobody, and moves what nobody reads.
+            // Waits for no reader, and moves the pages that no reader needs.
             match connection.wal_checkpoint_v2(Some("main"), CheckpointMode::PASSIVE) {
                 Ok((pages, moved)) => {
                     length = pages;
@@ -170,12 +172,12 @@ impl Log {
                 }
             }
         }
-        // Inside of a passage the connection is closed as well.
+        // The connection, too, is closed inside the passage.
         let (_passage, connection) = (fork::enter(), connection);
         if result.is_ok() && !self.stopped.load(Ordering::Relaxed) {
             let _turn = self.turn.take();
-            // Also waits a little for those who read out of the log, so that the next who writes finds nobody there and begins
-            // anew; nobody does so before it is noted here.
+            // Also waits briefly for readers of the log, so that the next writer finds none and restarts the log; no
+            // writer can do so before it is recorded here.
             if connection.wal_checkpoint_v2(Some("main"), CheckpointMode::RESTART).is_ok() {
                 self.next.store(self.pages, Ordering::Relaxed);
             } else {
@@ -185,14 +187,14 @@ impl Log {
         result
     }
 
-    /// Has nobody move the log any more, and waits for whoever does. Call it outside of a passage.
+    /// Stops checkpointing and waits for a running checkpoint. Call it outside of a passage.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         drop(self.moved.wait_while(self.moving(), |moving| *moving));
     }
 }
 
-/// Nobody moves the log any more when it is dropped.
+/// Signals the end of the checkpoint when it is dropped.
 struct Over<'a>(&'a Log);
 
 impl Drop for Over<'_> {

@@ -1,4 +1,4 @@
-//! A commit: its operations, one after the other, inside a transaction of its caller.
+//! A commit: its operations in order, inside a transaction of its caller.
 
 use cacheness_core::backend::{AccessRecord, Commit, EntryUpdate, KeyId, Operation, Orphans, Outcome};
 use cacheness_core::clock::Timestamp;
@@ -11,16 +11,16 @@ use crate::garbage::{add_garbage, collected};
 use crate::statement::prepare;
 use crate::{totals, write};
 
-/// Whether the operations put, change or remove entries. A few accesses alone are not worth a checkpoint.
+/// Whether the operations put, change or remove entries. A few access records alone do not justify a checkpoint.
 pub(crate) fn changes_entries(operations: &[Operation<'_>]) -> bool {
     operations.iter().any(|operation| !matches!(operation, Operation::Access(_)))
 }
 
-/// Makes all changes; an outcome for each.
+/// Makes all changes; returns an outcome for each.
 pub(crate) fn run(connection: &Connection, commit: &Commit<'_>) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::with_capacity(commit.operations.len());
     let mut rest = commit.operations;
-    // Operations of one kind are made together: their statements are prepared once, totals are changed once.
+    // Consecutive operations of one kind run together: statements are prepared once and totals are updated once.
     while let Some(operation) = rest.first() {
         let same = rest.iter().take_while(|other| is_run(operation, other)).count().max(1);
         let (run, others) = rest.split_at(same);
@@ -76,7 +76,7 @@ fn discard(connection: &Connection, outcome: &mut Outcome, due: Timestamp) -> Re
     }
 }
 
-/// The name under which the key that signs is recorded.
+/// The name under which the signing key is recorded.
 const SIGNING_KEY: &str = "signing_key";
 
 /// The key that signs the entries.
@@ -90,7 +90,7 @@ pub(crate) fn signing_key(connection: &Connection) -> Result<Option<KeyId>> {
     let mut id = KeyId::default();
     let digits = text.len() == 2 * id.len() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !digits {
-        // Whoever wrote this did not sign with a key of ours: the next writer records its own.
+        // Another program wrote this value: the next writer records its own key.
         return Ok(Some(id));
     }
     for (byte, pair) in id.iter_mut().zip(text.as_bytes().chunks(2)) {
@@ -136,7 +136,7 @@ fn update_entry(connection: &Connection, expected: &Entry, update: &EntryUpdate)
     Ok(changed.map_err(|e| translate("cannot update an entry", e))? > 0)
 }
 
-/// Whether there is such an entry.
+/// Returns whether the entry exists.
 fn pin(connection: &Connection, key: &str, pinned: bool) -> Result<bool> {
     let found = prepare(connection, "SELECT 1 FROM cache_entries WHERE cache_key = ?1")?.exists([key]);
     if !found.map_err(|e| translate("cannot pin an entry", e))? {

@@ -1,4 +1,4 @@
-//! Opening the database: what is there, in which mode it can be used, its schema.
+//! Opening the database: checking the file, choosing a mode, migrating the schema.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -28,15 +28,15 @@ use crate::{errno, log_length};
 const APPLICATION_ID: i64 = 0x6361_6368;
 /// `user_version` of the schema that this release reads and writes: the number of the last migration.
 const SCHEMA_VERSION: i64 = 3;
-/// What an idle connection may keep in its own page cache, in KiB.
+/// The page cache of an idle connection, in KiB.
 const CACHE_KIB: i64 = 8 * 1024;
-/// A log that is longer is moved into the database when the store is closed, whoever has written it: whoever opens the
-/// store next reads all of it. 32 pages.
+/// A longer log is moved into the database when the store is closed, even if another process wrote it, because the next
+/// process to open the store reads all of it. 32 pages.
 const LEFT_LOG_BYTES: u64 = 32 * 4120;
-/// A log of more bytes is moved and cut when a writer closes the store while others have it open: who closes it last may only
-/// read, and could not.
+/// A longer log is moved and truncated when a writer closes the store while others have it open: the last one to close
+/// may be read-only and could not do it.
 const SHARED_LOG_BYTES: u64 = 4 << 20;
-/// What the log is cut back to after it has grown beyond, in bytes.
+/// The size to which a larger log is truncated, in bytes.
 const LOG_LIMIT_BYTES: i64 = 64 << 20;
 
 mod embedded {
@@ -47,15 +47,15 @@ mod embedded {
 /// How the database is used, decided once when it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Readers and a writer at once, through a write-ahead log in shared memory.
+    /// Concurrent readers and a writer, through a write-ahead log in shared memory.
     Wal,
-    /// A rollback journal: for file systems that share no memory.
+    /// A rollback journal: for file systems without shared memory.
     Rollback,
-    /// Reading, with SQLite's locks.
+    /// Read-only, with SQLite's locks.
     ReadOnly,
-    /// Reading a file that nobody can be writing, without locks.
+    /// Read-only, without locks, for a file that no process can be writing.
     Immutable,
-    /// No file at all.
+    /// In memory, without a file.
     Memory,
 }
 
@@ -65,7 +65,7 @@ impl Mode {
     }
 }
 
-/// What is needed to open one more connection.
+/// The parameters for opening a connection.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) path: PathBuf,
@@ -82,7 +82,7 @@ pub(crate) struct Target {
 struct Schema {
     /// Its `user_version`: the number of the last migration.
     version: i64,
-    /// For tests: what a later release adds to the schema of this one.
+    /// For tests: a migration that a later release adds to this schema.
     later: Option<String>,
 }
 
@@ -106,11 +106,11 @@ impl Schema {
     }
 }
 
-/// Opens the database of `options` and makes or migrates its schema. Call it after [`fork::enter`].
+/// Opens the database of `options` and creates or migrates its schema. Call it after [`fork::enter`].
 pub(crate) fn open(options: &SqliteOptions, kind_seen: &mut Option<FilesystemKind>) -> Result<(Target, Pooled)> {
     let path = std::path::absolute(&options.path).map_err(|e| Error::io("cannot find the current directory", e))?;
     let exists = look_at(&path)?;
-    // SQLite would open these, and wait for whoever writes into a pipe.
+    // SQLite would open these, and block on a pipe until another process writes to it.
     for suffix in ["-journal", "-wal", "-shm"] {
         look_at(&with_suffix(&path, suffix))?;
     }
@@ -151,7 +151,7 @@ pub(crate) fn open(options: &SqliteOptions, kind_seen: &mut Option<FilesystemKin
     Ok((target, pooled))
 }
 
-/// Opens a database in memory. It has one connection: nobody else could see it.
+/// Opens a database in memory. It has one connection: a second one would not see it.
 pub(crate) fn open_in_memory() -> Result<(Target, Pooled)> {
     let failed = |e| translate("cannot open a database", e);
     let mut connection = Connection::open_in_memory_with_flags(
@@ -173,7 +173,7 @@ pub(crate) fn open_in_memory() -> Result<(Target, Pooled)> {
     Ok((target, Pooled::in_memory(connection)))
 }
 
-/// Whether there is a file at `path`; anything else there is refused.
+/// Whether there is a file at `path`; refuses anything but a regular file.
 fn look_at(path: &Path) -> Result<bool> {
     let refused = |what: &str| {
         Err(Error::new(ErrorKind::NotAStore, format!("{} is {what}", path.display()))
@@ -193,7 +193,7 @@ fn look_at(path: &Path) -> Result<bool> {
 /// Device and inode of the file at `path`.
 fn identity_of(path: &Path) -> Result<(u64, u64)> {
     match rustix::fs::stat(path) {
-        #[allow(clippy::unnecessary_cast)] // they have other types on other systems
+        #[allow(clippy::unnecessary_cast)] // their types differ between systems
         Ok(found) => Ok((found.st_dev as u64, found.st_ino as u64)),
         Err(Errno::NOENT | Errno::NOTDIR) => Err(gone()),
         Err(error) => Err(Error::io(format_args!("cannot look at {}", path.display()), error.into())),
@@ -202,14 +202,14 @@ fn identity_of(path: &Path) -> Result<(u64, u64)> {
 
 fn gone() -> Error {
     Error::new(ErrorKind::Metadata, "the metadata database has been removed or replaced since it was opened")
-        .with_hint("open the store again; what is written through this handle nobody would find")
+        .with_hint("open the store again; writes through this handle would be lost")
 }
 
-/// Held while a file is made. A thread that finds the file waits for it before SQLite locks anything there: closing any
+/// Held while a file is created. A thread that finds the file waits for this before SQLite locks it: closing any
 /// descriptor of a file drops all locks that the process has on it.
 static CREATING: Mutex<()> = Mutex::new(());
 
-/// Makes an empty file that only its owner can read.
+/// Creates an empty file that only its owner can read.
 fn create(path: &Path, parent: &Path) -> Result<()> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent);
     made.map_err(|e| Error::io(format_args!("cannot make the directory {}", parent.display()), e))?;
@@ -221,26 +221,26 @@ fn create(path: &Path, parent: &Path) -> Result<()> {
 }
 
 impl Target {
-    /// Opens one more connection to a database that [`open`] has looked at. Call it after [`fork::enter`].
+    /// Opens another connection to a database that [`open`] has checked. Call it after [`fork::enter`].
     pub(crate) fn open(&self) -> Result<Pooled> {
         let connection = self.connect()?;
         self.register(connection)
     }
 
-    /// Whether the log is so long that the next who opens the database would wait for it.
+    /// Whether the log is so long that the next process to open the database would wait for it.
     pub(crate) fn is_log_long(&self) -> bool {
         self.mode == Mode::Wal && length_beside(&self.path, "-wal") > LEFT_LOG_BYTES
     }
 
-    /// Whether somebody else has the database open, and its log is long. Asked when this handle's connections are closed:
-    /// the last of all would have removed the log.
+    /// Whether another handle has the database open and its log is long. Called when this handle's connections are
+    /// closed: closing the very last one would have removed the log.
     pub(crate) fn has_others_with_long_log(&self) -> bool {
         self.mode == Mode::Wal && length_beside(&self.path, "-wal") > SHARED_LOG_BYTES
     }
 
-    /// Whether what is about to be written will be found: the file that is open is the one in the directory, and no later
-    /// release has changed its schema meanwhile. Called with the right to write; `known` says that nobody else has
-    /// committed since the schema was last looked at.
+    /// Checks that later readers will find a write: the open file is the one in the directory, and no later release has
+    /// migrated it meanwhile. Called with the write lock held; `known` means that no other handle has committed since
+    /// the schema was last checked.
     pub(crate) fn check(&self, connection: &Connection, known: bool) -> Result<()> {
         if self.mode == Mode::Memory {
             return Ok(());
@@ -256,17 +256,17 @@ impl Target {
         if version > self.schema.version { Err(newer(connection, version, self.schema.version)) } else { Ok(()) }
     }
 
-    /// Call it after a commit that has failed. In a write-ahead log its frames may be whole, and lie behind what everybody
-    /// reads: if all processes died now, whoever reads the log next would take them for committed. The next transaction is
-    /// written over them, so one that changes nothing is. `false` where that cannot be done, or where the file may have
-    /// been changed already, as with a rollback journal.
+    /// Call it after a failed commit. Its frames may be complete in the write-ahead log, after the part that is read:
+    /// if all processes died now, the next reader of the log would take them for committed. A transaction that changes
+    /// nothing overwrites them. Returns `false` if that fails, or if the file may already have changed, as with a
+    /// rollback journal.
     pub(crate) fn forget_commit(&self, connection: &Connection) -> bool {
         let version = self.schema.version;
         let over = format!("BEGIN IMMEDIATE; PRAGMA user_version = {version}; COMMIT");
         self.mode == Mode::Wal && connection.is_autocommit() && connection.execute_batch(&over).is_ok()
     }
 
-    /// Lets a fork know of the connection, where its locks outlive an operation.
+    /// Registers the connection for forks, if its locks outlive an operation.
     fn register(&self, connection: Connection) -> Result<Pooled> {
         if identity_of(&self.path)? != self.identity {
             return Err(gone());
@@ -279,7 +279,7 @@ impl Target {
         if log.is_lost() { Err(lost()) } else { Ok(Pooled::new(connection, Some(log))) }
     }
 
-    /// A connection with this package's settings. The file is not read yet.
+    /// A connection with this crate's settings. Does not read the file yet.
     fn connect(&self) -> Result<Connection> {
         let failed = |e| translate("cannot open a connection", e);
         let access = if self.mode.is_read_only() {
@@ -299,20 +299,21 @@ impl Target {
         Ok(connection)
     }
 
-    /// Gives a new connection this package's settings.
+    /// Applies this crate's settings to a new connection.
     fn settle(&self, connection: &mut Connection) -> Result<()> {
         let failed = |e| translate("cannot open a connection", e);
         run_no_programs(connection)?;
         connection.busy_handler(Some(patience(self.busy_timeout))).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        // With a rollback journal NORMAL syncs the journal once, its header with its pages, and a loss of power between the
-        // two leaves a database that is damaged (found by `it/power.rs`; <https://www.sqlite.org/pragma.html>).
+        // With a rollback journal, NORMAL syncs the journal's header and pages together, and a loss of power between
+        // the two leaves a damaged database (found by `it/power.rs`; <https://www.sqlite.org/pragma.html>).
         let synchronous = match (self.durability, self.mode) {
             (Durability::Normal, Mode::Wal) => "NORMAL",
             _ => "FULL",
         };
         // No memory map: with one, SQLite asks the log's index for every page of every read instead of its own page
-        // cache, which made a small get twice as slow here; and a file that somebody cuts would kill the process.
+        // cache, which made a small get twice as slow here; and truncation of the file by another program would kill
+        // the process.
         let mut settings = format!(
             "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA foreign_keys = ON; \
              PRAGMA synchronous = {synchronous}; PRAGMA cache_size = -{CACHE_KIB}; PRAGMA mmap_size = 0; \
@@ -320,7 +321,7 @@ impl Target {
         );
         match self.mode {
             Mode::Wal => log_length::note_commits(connection).map_err(failed)?,
-            // Until it is changed below, a log left by another mode is read without shared memory.
+            // Until the mode is changed below, a log left by another mode is read without shared memory.
             Mode::Rollback => settings.push_str("; PRAGMA locking_mode = EXCLUSIVE"),
             Mode::ReadOnly | Mode::Immutable => settings.push_str("; PRAGMA query_only = ON"),
             Mode::Memory => {}
@@ -331,7 +332,7 @@ impl Target {
             if mode != "truncate" {
                 return Err(Error::new(ErrorKind::Metadata, format!("the database stays in journal mode {mode}")));
             }
-            // The lock goes with the next read.
+            // The next read releases the lock.
             connection
                 .execute_batch("PRAGMA locking_mode = NORMAL; SELECT count(*) FROM sqlite_schema")
                 .map_err(failed)?;
@@ -339,7 +340,7 @@ impl Target {
         Ok(())
     }
 
-    /// Tries again while `attempt` finds the database busy, for the steps that SQLite asks no busy handler for.
+    /// Retries while `attempt` finds the database busy, for steps in which SQLite calls no busy handler.
     fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         let mut wait = patience(self.busy_timeout);
         let mut count = 0;
@@ -352,8 +353,8 @@ impl Target {
     }
 }
 
-/// A database may bring programs along: triggers, and views in the place of tables. There are none in ours, and those of
-/// whoever has changed the file do not run.
+/// A database may contain code: triggers, and views in place of tables. Ours has none, and code that another program
+/// has added must not run.
 fn run_no_programs(connection: &Connection) -> Result<()> {
     for (setting, on) in [
         (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
@@ -365,7 +366,7 @@ fn run_no_programs(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a table whose columns are computed when they are read: a few bytes of schema would be a gigabyte in every row.
+/// Refuses tables with columns that are computed on reading: a few bytes of schema could make a gigabyte of every row.
 fn refuse_computed_columns(connection: &Connection) -> Result<()> {
     let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'cache_entries' AND type <> 'table') \
                OR EXISTS (SELECT 1 FROM pragma_table_xinfo('cache_entries') WHERE hidden <> 0)";
@@ -373,7 +374,7 @@ fn refuse_computed_columns(connection: &Connection) -> Result<()> {
         connection.query_row(sql, (), |row| row.get(0)).map_err(|e| translate("cannot read the schema", e))?;
     if changed {
         return Err(Error::new(ErrorKind::NotAStore, "the tables of the database are not those of a store")
-            .with_hint("somebody has changed the database: put it back from a copy, or give another directory"));
+            .with_hint("another program has changed the database: restore it from a copy, or give another directory"));
     }
     Ok(())
 }
@@ -389,7 +390,7 @@ fn set_journal_mode(connection: &Connection, mode: &str) -> Result<String> {
         .map_err(|e| translate("cannot change the journal mode", e))
 }
 
-/// `file:` and the path, with everything escaped that has a meaning in a URI.
+/// `file:` and the path, with all characters escaped that have a meaning in a URI.
 fn immutable_uri(path: &Path) -> String {
     use std::fmt::Write;
     use std::os::unix::ffi::OsStrExt;
@@ -404,10 +405,10 @@ fn immutable_uri(path: &Path) -> String {
     uri + "?immutable=1"
 }
 
-/// A busy handler: waits a little longer each time, by chance, until `timeout` has passed or a fork wants everybody out.
+/// A busy handler: waits with growing random delays until `timeout` has passed or a fork is waiting.
 fn patience(timeout: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
     let mut started = Instant::now();
-    // Enough to spread out waiters that woke up together; seeded so that no two connections agree.
+    // Spreads out waiters that wake up together; the seeds of connections differ.
     let mut random = getrandom::u64().unwrap_or(0x9e37_79b9_7f4a_7c15) | 1;
     move |count| {
         if count == 0 {
@@ -431,19 +432,20 @@ fn pragma(connection: &Connection, name: &str) -> Result<i64> {
         .map_err(|e| translate("cannot read the header", e))
 }
 
-/// Whether the database is ours, has the current schema and the right journal: then there is nothing to do. A database
-/// that is not ours, or of a newer release, is refused.
+/// Whether the database is ours and has the current schema and the right journal mode: then nothing is to do. Refuses a
+/// database of another program or a newer release.
 fn is_current(connection: &Connection, target: &Target) -> Result<bool> {
     let current = target.schema.version;
     let failed = |e| translate("cannot read the header", e);
-    // One transaction, so that another process that makes the schema meanwhile is seen before or after, never between.
+    // One transaction, so that a concurrent migration by another process is seen completely or not at all.
     let snapshot = connection.unchecked_transaction().map_err(failed)?;
     let (application, version) = (pragma(&snapshot, "application_id")?, pragma(&snapshot, "user_version")?);
     if application == APPLICATION_ID && version > current {
         return Err(newer(&snapshot, version, current));
     }
     if application != APPLICATION_ID {
-        // The migration library makes its own table in a transaction before ours: whoever is killed in between leaves it.
+        // The migration library creates its own table in a transaction before ours: a process killed in between leaves
+        // it.
         let sql = "SELECT count(*) FROM sqlite_schema WHERE tbl_name <> 'refinery_schema_history'";
         let tables: i64 = snapshot.query_row(sql, (), |row| row.get(0)).map_err(failed)?;
         if application != 0 || version != 0 || tables != 0 {
@@ -476,10 +478,11 @@ fn newer(connection: &Connection, version: i64, known: i64) -> Error {
     .with_hint(format!("install {by}, or use another directory"))
 }
 
-/// Makes or migrates the schema, one process at a time.
+/// Creates or migrates the schema, one process at a time.
 fn set_up(target: &Target, connection: &mut Connection, parent: &Path) -> Result<()> {
     let directory = File::open(parent).map_err(|e| Error::io("cannot open the store's directory", e))?;
-    // Where directories cannot be locked, SQLite's own locks still keep every step whole, and `retry` lets the others wait.
+    // If directories cannot be locked, SQLite's own locks still make every step atomic, and `retry` lets other
+    // processes wait.
     let _ = directory.lock();
     target.retry(|| {
         if target.mode == Mode::Wal {
@@ -499,7 +502,7 @@ fn set_up(target: &Target, connection: &mut Connection, parent: &Path) -> Result
 
 fn migrate(connection: &mut Connection, schema: &Schema) -> Result<()> {
     failpoint::reached("migrate/step");
-    // Before the schema is changed: whoever is killed between the two must not leave a format whose release is unknown.
+    // Before the schema changes: a process killed between the two must not leave a format of unknown release.
     if connection.table_exists(None, "cache_info").map_err(|e| translate("cannot read the schema", e))? {
         write_release(connection)?;
     }
@@ -527,12 +530,12 @@ fn write_release(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// The length of the file of this name beside the database; 0 where there is none.
+/// The length of the file with this suffix next to the database; 0 if there is none.
 fn length_beside(path: &Path, suffix: &str) -> u64 {
     std::fs::metadata(with_suffix(path, suffix)).map_or(0, |found| found.len())
 }
 
-/// The path of a file that SQLite keeps beside the database.
+/// The path of a file that SQLite keeps next to the database.
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
@@ -557,8 +560,8 @@ fn open_read_only(mut target: Target, exists: bool) -> Result<(Target, Pooled)> 
         Ok(pooled) => return Ok((target, pooled)),
         Err(error) => error,
     };
-    // SQLite wants to make a `-shm` file beside a database with a write-ahead log, and cannot. As long as no log has
-    // content, the database file is all there is.
+    // SQLite needs to create a `-shm` file next to a database with a write-ahead log, and cannot. If the log is empty,
+    // the database file contains everything.
     let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<rusqlite::Error>());
     let code = cause.and_then(rusqlite::Error::sqlite_error_code);
     if !matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::SystemIoFailure)) {

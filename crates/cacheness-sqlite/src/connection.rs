@@ -1,4 +1,4 @@
-//! A connection, and what a fork leaves behind of it.
+//! A connection, and its remains after a fork.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -7,25 +7,25 @@ use rusqlite::Connection;
 
 use crate::fork::{LeftInChildren, OpenLog};
 
-/// A connection that is closed when it is dropped, unless a fork lies between: then it is left alone, because SQLite
-/// would release locks that it believes to be this process's own.
+/// A connection that is closed when it is dropped, unless the process was forked since: then it is leaked, because
+/// SQLite would release locks that it believes to belong to this process.
 #[derive(Debug)]
 pub(crate) struct Pooled(LeftInChildren<Open>);
 
 #[derive(Debug)]
 struct Open {
     connection: Connection,
-    /// Dropped after the connection: as long as SQLite has locks, a fork has to know of them.
+    /// Dropped after the connection: a fork must know of SQLite's locks as long as they exist.
     _log: Option<Arc<OpenLog>>,
 }
 
 impl Pooled {
-    /// A connection opened by this process; `log` where it uses a write-ahead log.
+    /// A connection opened by this process; `log` if it uses a write-ahead log.
     pub(crate) fn new(connection: Connection, log: Option<Arc<OpenLog>>) -> Self {
         Self(LeftInChildren::new(Open { connection, _log: log }))
     }
 
-    /// A connection to a database in memory, which a child simply has a copy of.
+    /// A connection to a database in memory, of which a child has a copy.
     pub(crate) fn in_memory(connection: Connection) -> Self {
         Self(LeftInChildren::copied(Open { connection, _log: None }))
     }

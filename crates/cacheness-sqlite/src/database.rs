@@ -1,8 +1,8 @@
 //! Entries in a SQLite database.
 //!
-//! Threads read in parallel, each on a connection of its own; writers of one process queue, and writers of several
-//! processes wait for each other with a growing, random delay. Every method is one transaction. Statements are prepared
-//! once per connection. A forked child goes on with connections of its own (see `fork`).
+//! Threads read in parallel, each on its own connection. Writers of one process queue; writers of several processes
+//! wait for each other with growing random delays. Every method is one transaction. Statements are prepared once per
+//! connection. A forked child opens its own connections (see `fork`).
 
 use std::fmt;
 use std::path::Path;
@@ -28,8 +28,8 @@ pub struct SqliteMetadata {
     pub(crate) target: Arc<Target>,
     pool: Pool,
     pub(crate) closed: AtomicBool,
-    /// Whether entries have been put, changed or removed. A few accesses alone are not worth the two syncs of a checkpoint
-    /// when the store is closed.
+    /// Whether entries were put, changed or removed. A few access records alone do not justify the two syncs of a
+    /// checkpoint at closing.
     changed: AtomicBool,
 }
 
@@ -49,12 +49,12 @@ impl Drop for SqliteMetadata {
 }
 
 impl SqliteMetadata {
-    /// Opens the database, and makes or migrates its schema where that is needed.
+    /// Opens the database, and creates or migrates its schema if needed.
     ///
     /// # Errors
-    /// `NotAStore` for a file that is something else, `NewerFormat` for one of a newer release, `ReadOnly` where a
-    /// database would have to be made or migrated and cannot be, `Busy` where another process keeps it locked,
-    /// `Metadata` for a damaged one.
+    /// `NotAStore` for a file of another kind, `NewerFormat` for one of a newer release, `ReadOnly` if the database
+    /// must be created or migrated and cannot be, `Busy` if another process keeps it locked, `Metadata` for a damaged
+    /// one.
     pub fn open(options: SqliteOptions) -> Result<Self> {
         fork::prepare_process();
         let mut kind = None;
@@ -62,7 +62,7 @@ impl SqliteMetadata {
             let _passage = fork::enter();
             connect::open(&options, &mut kind)
         };
-        // Outside of the passage: a logger is code of others.
+        // Outside of the passage: a logger is foreign code.
         if let Some(FilesystemKind::Network(name)) = kind {
             log::warn!(
                 "{} is on a file system of type {name}: using a rollback journal, which is slower than on a local disk",
@@ -73,12 +73,12 @@ impl SqliteMetadata {
         Ok(Self::with_connection(target, first, options.log_pages))
     }
 
-    /// A database in memory that nobody else sees and that ends with this value. A forked child has a copy.
+    /// A private database in memory that lives as long as this value. A forked child has a copy.
     pub fn open_in_memory() -> Result<Self> {
         fork::prepare_process();
         let _passage = fork::enter();
         let (target, first) = connect::open_in_memory()?;
-        // It has no log.
+        // A database in memory has no log.
         Ok(Self::with_connection(target, first, log_length::PAGES))
     }
 
@@ -111,24 +111,25 @@ impl SqliteMetadata {
         }
     }
 
-    /// Makes the database that of the store `id`, for ever, or finds that it already is: a database outside of its store's
-    /// directory must not be shared by two stores.
+    /// Binds the database to the store `id` permanently, unless it already is: two stores must not share a database
+    /// outside of their directories.
     ///
     /// # Errors
-    /// - `NotAStore`: it belongs to another store, or has entries and belongs to none: it lies in its store's directory.
-    /// - `ReadOnly`: it belongs to none, and may not be written.
+    /// - `NotAStore`: it belongs to another store, or it has entries and belongs to none, because it lies in its
+    ///   store's directory.
+    /// - `ReadOnly`: it belongs to no store and cannot be written.
     pub fn claim(&self, id: &str) -> Result<()> {
         const OWNER: &str = "SELECT value FROM cache_info WHERE name = 'store'";
         let owner = |connection: &Connection| {
             let found: rusqlite::Result<String> = connection.query_row(OWNER, (), |row| row.get(0));
-            found.optional().map_err(|e| translate("cannot read whose the database is", e))
+            found.optional().map_err(|e| translate("cannot read which store owns the database", e))
         };
         let mut found = self.read(owner)?;
         if found.is_none() && self.totals()?.entries == 0 {
             found = self.transact(true, |_, connection, _| {
                 connection
                     .execute("INSERT OR IGNORE INTO cache_info (name, value) VALUES ('store', ?1)", [id])
-                    .map_err(|e| translate("cannot write whose the database is", e))?;
+                    .map_err(|e| translate("cannot record which store owns the database", e))?;
                 owner(connection)
             })?;
         }
@@ -139,7 +140,7 @@ impl SqliteMetadata {
             .with_hint("give each store a database of its own"))
     }
 
-    /// The pool of this process. A database in memory has one for ever: its connection cannot be opened again.
+    /// The pool of this process. A database in memory keeps its pool: its connection cannot be reopened.
     pub(crate) fn pool(&self) -> &Pool {
         if self.target.mode == Mode::Memory { &self.pool } else { self.pool.current() }
     }
@@ -152,21 +153,21 @@ impl SqliteMetadata {
     }
 
     fn put_back(&self, pool: &Pool, connection: Pooled) {
-        // In this order: a `close` that comes between finds either the connection or nothing to do.
+        // In this order: a concurrent `close` finds either the connection or nothing to do.
         pool.put_back(connection);
         if self.closed.load(Ordering::Acquire) {
             pool.close_idle(true);
         }
     }
 
-    /// Runs `operation` on a connection, again if it gave way to a fork.
+    /// Runs `operation` on a connection, and retries it if it gave way to a fork.
     pub(crate) fn run<T>(&self, writes: bool, mut operation: impl FnMut(&Pool, &Connection) -> Result<T>) -> Result<T> {
         let mut started = None;
         loop {
             let result = {
                 let _passage = fork::enter();
                 let pool = self.pool();
-                // The one connection to a database in memory is handed round like the right to write.
+                // The only connection to a database in memory is passed on like the turn to write.
                 let _turn = (writes || self.target.mode == Mode::Memory).then(|| pool.turn().take());
                 let connection = self.take(pool)?;
                 let result = operation(pool, &connection).map_err(|error| errno::named(error, &connection));
@@ -176,7 +177,7 @@ impl SqliteMetadata {
             match result {
                 Err(error) if error.kind() == ErrorKind::Busy => {
                     let started: &mut Instant = started.get_or_insert_with(Instant::now);
-                    // A busy handler that had all its time is not asked again.
+                    // Does not retry after the busy handler's timeout.
                     if !fork::is_waiting() || started.elapsed() >= self.target.busy_timeout {
                         return Err(error);
                     }
@@ -190,14 +191,14 @@ impl SqliteMetadata {
         self.run(false, |_, connection| operation(connection))
     }
 
-    /// Runs `operation` in one transaction that has the right to write from its first statement on. `operation` is told
-    /// whether nobody else has committed since this process did; it is run again if it gave way to a fork.
+    /// Runs `operation` in one transaction that holds the write lock from its first statement on. Tells `operation`
+    /// whether no other handle has committed since this process did; retries it if it gave way to a fork.
     pub(crate) fn transact<T>(
         &self,
         changes_entries: bool,
         mut operation: impl FnMut(&Pool, &Connection, bool) -> Result<T>,
     ) -> Result<T> {
-        // Before the transaction: whoever closes the store meanwhile has to know.
+        // Before the transaction: a concurrent `close` must know.
         if changes_entries && !self.changed.load(Ordering::Relaxed) {
             self.changed.store(true, Ordering::Release);
         }
@@ -235,7 +236,7 @@ impl SqliteMetadata {
             long = pool.log().is_long(length).then(|| (Arc::clone(pool.log()), length));
             result.map_err(|error| {
                 if !connection.is_autocommit() {
-                    // If even this fails the connection is not used again, and closing it rolls back.
+                    // If even this fails, the connection is not reused, and closing it rolls back.
                     let _ = step(connection, "ROLLBACK");
                 }
                 let certain = !committing || error.kind() == ErrorKind::Busy || self.target.forget_commit(connection);

@@ -1,4 +1,4 @@
-//! What the operating system has said to SQLite, which keeps it to itself.
+//! The operating system's error behind a SQLite error, which SQLite does not report by itself.
 #![allow(unsafe_code)]
 
 use std::error::Error as _;
@@ -10,7 +10,7 @@ use rusqlite::ffi::ErrorCode;
 use rusqlite::{Connection, ffi};
 use rustix::fs::{Mode, OFlags};
 
-/// Whether a system call was refused. A file that ends too early, or whose checksum is wrong, is none of the system's.
+/// Whether a system call failed. A truncated file or a wrong checksum is not an error of the system.
 fn is_refused_call(error: &Error) -> bool {
     let its_own = [ffi::SQLITE_IOERR_SHORT_READ, ffi::SQLITE_IOERR_DATA, ffi::SQLITE_IOERR_CORRUPTFS];
     let source = error.source().and_then(|source| source.downcast_ref::<rusqlite::Error>());
@@ -21,20 +21,19 @@ fn is_refused_call(error: &Error) -> bool {
     })
 }
 
-/// The error of an operation on `connection`, of the kind that belongs to what a system call has answered, where one was
-/// the cause.
+/// The error of an operation on `connection`, with the kind of the system call's error if one was the cause.
 #[cold]
 pub(crate) fn named(error: Error, connection: &Connection) -> Error {
     if !is_refused_call(&error) {
         return error;
     }
-    // SAFETY: the handle is open, and the caller has the connection to itself.
+    // SAFETY: the handle is open, and the caller has exclusive use of the connection.
     let errno = unsafe { ffi::sqlite3_system_errno(connection.handle()) };
     error.named_by_system(&io::Error::from_raw_os_error(errno))
 }
 
-/// The error of a connection to `path` that could not be opened, and has taken with it what the system had said: of what
-/// it says about the directory. The database itself is not opened, because closing it would drop this process's locks.
+/// The error of a connection to `path` that could not be opened, which loses the system's error: its kind is found by
+/// checking the directory. The database itself is not opened, because closing it would drop this process's locks.
 #[cold]
 pub(crate) fn named_of_opening(error: Error, path: &Path) -> Error {
     let Some(parent) = path.parent().filter(|_| is_refused_call(&error)) else { return error };

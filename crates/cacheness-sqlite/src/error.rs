@@ -1,4 +1,4 @@
-//! SQLite's errors in the words of the engine.
+//! Translating SQLite's errors into the engine's.
 
 use cacheness_core::{Error, ErrorKind};
 use rusqlite::ffi::ErrorCode;
@@ -10,7 +10,7 @@ const DAMAGED: &str = "the metadata database is damaged: put it back from a copy
     `sqlite3 FILE .recover` save what it can, the blobs are not affected; to begin with an empty store, remove it, the files \
     beside it whose names begin with its own, and blobs: all entries are lost then";
 
-/// Turns an error of SQLite, met while doing `action` (`"cannot read an entry"`), into one of the engine.
+/// Translates an error of SQLite during `action` (`"cannot read an entry"`) into one of the engine.
 pub(crate) fn translate(action: &str, error: rusqlite::Error) -> Error {
     let (kind, hint) = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => (
@@ -40,7 +40,7 @@ pub(crate) fn translate(action: &str, error: rusqlite::Error) -> Error {
     }
 }
 
-/// A row that this release could not have written.
+/// The error for a row that this release could not have written.
 pub(crate) fn malformed(key: &str, what: &str) -> Error {
     Error::new(ErrorKind::Integrity, format!("entry {key}: its {what} is malformed"))
         .with_hint("the row has been damaged or changed by another program; delete the entry")

@@ -1,4 +1,4 @@
-//! Making room: which rows go, without looking at all of them.
+//! Eviction: which rows to remove, without scanning all of them.
 
 use cacheness_core::Result;
 use cacheness_core::backend::{Evicted, Eviction, EvictionOrder};
@@ -11,17 +11,18 @@ use crate::statement::prepare;
 use crate::totals::{self, Removed};
 use crate::write::delete_row;
 
-/// Up to this many entries the order is exact: all of them are looked at, which takes a few milliseconds.
+/// Up to this many entries the order is exact: all of them are examined, which takes a few milliseconds.
 const EXACT: u64 = 4096;
-/// Rows among which those are looked for that came first and are not pinned, before the rest is a sample too.
+/// The number of oldest rows that are searched for unpinned ones, before the rest is sampled too.
 const FIRST: i64 = 4096;
-/// Rows of a sample that came first: in a cache that is filled and never read, the ones to go.
+/// The number of oldest rows in a sample: the ones to evict in a cache that is filled and never read.
 const OLDEST: i64 = 256;
-/// Places in the order of arrival from which the rest of a sample is taken, and rows from each: neighbours share pages.
+/// The places in insertion order from which the rest of a sample is taken, and the rows from each: neighbours share
+/// pages.
 const PLACES: u64 = 8;
 const NEIGHBOURS: i64 = 64;
 
-/// What is known of a row that may go.
+/// The properties of a row that may be evicted.
 struct Candidate {
     id: i64,
     accessed_at: i64,
@@ -33,7 +34,7 @@ impl Candidate {
         Ok(Self { id: row.get(0)?, accessed_at: row.get(1)?, access_count: row.get(2)? })
     }
 
-    /// Those of low rank go first.
+    /// Low ranks are evicted first.
     fn rank(&self, order: EvictionOrder) -> (i64, i64, i64) {
         match order {
             EvictionOrder::LeastRecentlyRead => (self.accessed_at, 0, self.id),
@@ -43,7 +44,7 @@ impl Candidate {
     }
 }
 
-/// The columns of a [`Candidate`], of rows that may go; `?1` is the key that stays.
+/// The columns of a [`Candidate`], for rows that may be evicted; `?1` is the key that stays.
 macro_rules! candidates {
     ($from:literal, $rest:literal) => {
         concat!(
@@ -55,7 +56,7 @@ macro_rules! candidates {
     };
 }
 
-/// Of the `?3` rows from `?2` on, at most `?4` that may go. However many are pinned, no more rows are looked at.
+/// Of the `?3` rows from `?2` on, at most `?4` that may be evicted. Examines no more rows, even if many are pinned.
 const WINDOW: &str = candidates!(
     "(SELECT id, cache_key, accessed_at, access_count FROM cache_entries WHERE id >= ?2 ORDER BY id LIMIT ?3)",
     "LIMIT ?4"
@@ -68,7 +69,7 @@ fn find(connection: &Connection, sql: &str, values: impl Params) -> Result<Vec<C
     rows.collect::<rusqlite::Result<_>>().map_err(failed)
 }
 
-/// The rows to go, the first to go first.
+/// The rows to evict, in order.
 fn choose(connection: &Connection, eviction: &Eviction<'_>, entries: u64, count: usize) -> Result<Vec<Candidate>> {
     let mut sample = if eviction.order == EvictionOrder::FirstIn {
         let wanted = i64::try_from(count).unwrap_or(i64::MAX);
@@ -87,7 +88,7 @@ fn choose(connection: &Connection, eviction: &Eviction<'_>, entries: u64, count:
 
 fn take_sample(connection: &Connection, keep: &str) -> Result<Vec<Candidate>> {
     let window = |start: i64, rows: i64| find(connection, WINDOW, (keep, start, rows, rows));
-    // Each by itself is a look at one end of the table; both in one query would be a look at every row.
+    // Separate queries each read one end of the table; a combined one would scan every row.
     let bounds = "SELECT coalesce((SELECT min(id) FROM cache_entries), 0), \
                   coalesce((SELECT max(id) FROM cache_entries), 0)";
     let (first, last): (i64, i64) = prepare(connection, bounds)?
@@ -96,7 +97,7 @@ fn take_sample(connection: &Connection, keep: &str) -> Result<Vec<Candidate>> {
     let mut sample = window(first, OLDEST)?;
     let span = last.abs_diff(first).saturating_add(1);
     for _ in 0..PLACES {
-        // Without random numbers the sample is what came first.
+        // Without random numbers the sample consists of the oldest rows.
         let Ok(random) = getrandom::u64() else { break };
         sample.extend(window(first.saturating_add_unsigned(random % span), NEIGHBOURS)?);
     }

@@ -1,24 +1,25 @@
-//! Keeping SQLite's locks true in a forked child.
+//! Keeping SQLite's locks valid in a forked child.
 //!
 //! SQLite's POSIX locks belong to a process, and it keeps a count of them per file in its own memory. `fork()` copies
-//! the count and not the locks: in a child, SQLite believes that this process already holds `SHARED` on the database and
-//! the "dead man's switch" of the write-ahead log, and takes neither. When the parent then closes its last connection,
-//! it sees nobody else, checkpoints and deletes the log under the child, whose writes are lost. Therefore:
+//! the count and not the locks: in a child, SQLite believes that this process already holds `SHARED` on the database
+//! and the "dead man's switch" of the write-ahead log, and takes neither. When the parent then closes its last
+//! connection, it sees no other user, checkpoints, and deletes the log under the child, whose writes are lost.
+//! Therefore:
 //!
 //! 1. Every operation runs between [`enter`] and the drop of its [`Passage`]. `fork()` waits, in a handler of
 //!    `pthread_atfork`, until no operation runs, and new ones wait until it is done: at the moment of the fork no mutex
 //!    is held, no statement is in flight and no lock but the two above is held.
-//! 2. In the child, before anything else runs, the two locks are taken in truth, on descriptors that are never closed
+//! 2. In the child, before anything else runs, the two locks are really acquired, on descriptors that are never closed
 //!    (closing any descriptor of a file drops all locks that the process has on it).
-//! 3. The parent waits in its handler for the child to have them, so that it cannot close its connections earlier.
+//! 3. The parent waits in its handler until the child holds them, so that it cannot close its connections earlier.
 //! 4. The [`generation`] grows by one in the child. Connections of an earlier generation are neither used nor closed
 //!    nor freed; new ones are opened.
 //!
 //! A child that does nothing but `exec` loses the descriptors, and the locks with them, at the `exec`.
 //! `vfork` and `posix_spawn` run no handlers and need none.
 //!
-//! Invariant: nothing between [`enter`] and the drop calls code of others (no logging, no callback), or that code could
-//! wait for a lock that the forking thread holds.
+//! Invariant: nothing between [`enter`] and the drop calls foreign code (no logging, no callback): that code could wait
+//! for a lock that the forking thread holds.
 #![allow(unsafe_code)]
 
 mod left;
@@ -32,16 +33,16 @@ use std::time::Duration;
 
 pub(crate) use left::LeftInChildren;
 
-/// Set in [`GATE`] while a fork is under way. The bits below count the operations that run.
+/// Set in [`GATE`] during a fork. The lower bits count the running operations.
 const FORKING: u32 = 1 << 31;
 
 static GATE: AtomicU32 = AtomicU32::new(0);
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 static OPEN_LOGS: Mutex<Vec<Weak<OpenLog>>> = Mutex::new(Vec::new());
-/// The pipe by which the child of the fork under way says that it has its locks; -1 where there is none.
+/// The pipe through which the child of the current fork reports that it holds its locks; -1 if there is none.
 static READY: [AtomicI32; 2] = [AtomicI32::new(-1), AtomicI32::new(-1)];
 
-/// How long a parent waits for its child to have its locks. A child that is alive needs microseconds.
+/// How long a parent waits until its child holds its locks. A live child needs microseconds.
 const PATIENCE_MS: i32 = 5_000;
 
 /// SQLite's `SHARED_FIRST` and `SHARED_SIZE` (sqlite3.c): what a reader locks in the database file.
@@ -49,12 +50,12 @@ const SHARED_RANGE: (libc::off_t, libc::off_t) = (0x4000_0002, 510);
 /// SQLite's `UNIX_SHM_DMS` (sqlite3.c): what every user of a write-ahead log locks in the `-shm` file.
 const DEAD_MANS_SWITCH: (libc::off_t, libc::off_t) = (128, 1);
 
-/// How many forks lie between the first process and this one.
+/// The number of forks between the first process and this one.
 pub(crate) fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Whether a fork waits for the running operations to end: one that only waits for a lock should give up.
+/// Whether a fork waits for the running operations to end: an operation that only waits for a lock should give up.
 pub(crate) fn is_waiting() -> bool {
     GATE.load(Ordering::Relaxed) & FORKING != 0
 }
@@ -68,18 +69,18 @@ pub(crate) fn prepare_process() {
         // Rust's runtime nor Python unloads a library.
         let result = unsafe { libc::pthread_atfork(Some(prepare), Some(in_parent), Some(in_child)) };
         assert_eq!(result, 0, "pthread_atfork fails only without memory");
-        // Without statistics of memory an allocation takes no lock. It is too late if somebody else uses this SQLite
-        // already, which is no loss but of time.
-        // SAFETY: the option takes one `int`, and SQLite refuses it by itself once it is initialised.
+        // Without memory statistics, allocations acquire no lock. If other code already uses this SQLite it is too
+        // late, which only costs time. SAFETY: the option takes one `int`, and SQLite rejects it once it is
+        // initialised.
         let _ = unsafe { rusqlite::ffi::sqlite3_config(rusqlite::ffi::SQLITE_CONFIG_MEMSTATUS, 0) };
     });
 }
 
-/// An operation that runs; `fork()` waits for its drop.
+/// A running operation; `fork()` waits for its drop.
 #[must_use]
 pub(crate) struct Passage(());
 
-/// Begins an operation, after a fork that is under way.
+/// Begins an operation; waits for a fork in progress.
 #[inline]
 pub(crate) fn enter() -> Passage {
     while GATE.fetch_add(1, Ordering::Acquire) & FORKING != 0 {
@@ -98,8 +99,8 @@ impl Drop for Passage {
     }
 }
 
-/// A database whose write-ahead log this process has open. Every connection holds one, the ones that a fork has left
-/// behind for ever: SQLite's memory of their locks stays too.
+/// A database whose write-ahead log this process has open. Every connection holds one. Connections leaked by a fork
+/// hold theirs permanently, because SQLite's record of their locks stays too.
 #[derive(Debug)]
 pub(crate) struct OpenLog {
     database: CString,
@@ -108,12 +109,13 @@ pub(crate) struct OpenLog {
     identity: (u64, u64),
     /// Device and inode of the `-shm` file at the moment of the last fork; only the handlers use it.
     shared_memory_identity: [AtomicU64; 2],
-    /// A child could not take the locks: the log was closed and deleted while it was forked.
+    /// The child could not acquire the locks: the log was closed and deleted during the fork.
     lost: AtomicBool,
 }
 
 impl OpenLog {
-    /// Notes that the database at `path`, an absolute path, is open with a write-ahead log. Call it after [`enter`].
+    /// Registers that the database at `path`, an absolute path, is open with a write-ahead log. Call it after
+    /// [`enter`].
     pub(crate) fn register(path: &Path) -> std::io::Result<Arc<Self>> {
         let text = |suffix: &str| {
             let mut bytes = path.as_os_str().as_bytes().to_vec();
@@ -135,14 +137,14 @@ impl OpenLog {
         Ok(log)
     }
 
-    /// Whether this process was forked while the log was closed, so that its locks cannot be made true.
+    /// Whether this process was forked while the log was being closed, so that its locks cannot be acquired.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
     }
 }
 
 fn for_each_log(mut visit: impl FnMut(&OpenLog)) {
-    // No operation runs, so nobody holds this mutex and nobody else can come to drop the last `Arc` of a log.
+    // No operation runs, so no thread holds this mutex or can drop the last `Arc` of a log.
     let open = OPEN_LOGS.lock().unwrap_or_else(PoisonError::into_inner);
     for log in open.iter() {
         if let Some(log) = log.upgrade() {
@@ -196,8 +198,8 @@ fn take_ready() -> Option<(i32, i32)> {
 
 extern "C" fn in_parent() {
     if let Some((read, write)) = take_ready() {
-        // SAFETY: both descriptors are ours and are closed once. The wait ends when the child has written its byte, when
-        // the last copy of the writing end is closed (the child has died, or the fork has failed), or in time.
+        // SAFETY: both descriptors are ours and are closed once. The wait ends when the child has written its byte,
+        // when the last copy of the writing end is closed (the child died or the fork failed), or at the timeout.
         unsafe {
             let errno = *libc::__errno_location();
             libc::close(write);
@@ -218,7 +220,7 @@ extern "C" fn in_child() {
             log.shared_memory_identity[0].load(Ordering::Relaxed),
             log.shared_memory_identity[1].load(Ordering::Relaxed),
         );
-        // No `-shm` file: the log was not in use yet, so SQLite remembers no lock on it.
+        // No `-shm` file: the log was not in use yet, so SQLite has no lock on it.
         let shared_memory =
             identity == (0, 0) || lock_for_ever(&log.shared_memory, identity, DEAD_MANS_SWITCH, libc::O_RDWR);
         if !(database && shared_memory) {
@@ -227,8 +229,8 @@ extern "C" fn in_child() {
     });
     GENERATION.fetch_add(1, Ordering::Relaxed);
     if let Some((read, write)) = take_ready() {
-        // SAFETY: both descriptors are ours and are closed once. If the parent has died nobody reads the byte, which
-        // raises no signal because the reading end is still open here.
+        // SAFETY: both descriptors are ours and are closed once. If the parent has died the byte is never read; writing
+        // it raises no signal because the reading end is still open here.
         unsafe {
             libc::write(write, [1_u8].as_ptr().cast(), 1);
             libc::close(write);
@@ -243,16 +245,16 @@ fn identity_of(found: &libc::stat) -> (u64, u64) {
     (found.st_dev as u64, found.st_ino as u64)
 }
 
-/// Takes a shared lock on a range of the file at `path` and keeps it as long as this process lives. `false` if there is
-/// another file, or none, at `path` now, or if the lock cannot be had.
+/// Acquires a shared lock on a range of the file at `path` for the lifetime of this process. `false` if another file or
+/// none is at `path` now, or if the lock cannot be acquired.
 fn lock_for_ever(
     path: &CString,
     identity: (u64, u64),
     (start, length): (libc::off_t, libc::off_t),
     flags: libc::c_int,
 ) -> bool {
-    // SAFETY: the path is a C string, `stat` and `flock` are plain data for which all zeros are a value. The descriptor is
-    // left open on purpose, also if it turns out to be of another file: closing it could drop locks.
+    // SAFETY: the path is a C string, `stat` and `flock` are plain data for which all zeros are a value. The descriptor
+    // is left open on purpose, even if it belongs to another file: closing it could drop locks.
     unsafe {
         let mut descriptor = libc::open(path.as_ptr(), flags | libc::O_CLOEXEC | libc::O_NOFOLLOW);
         if descriptor < 0 {
@@ -270,7 +272,7 @@ fn lock_for_ever(
         }
         lock.l_start = start;
         lock.l_len = length;
-        // The parent holds the same locks shared, so nobody can hold them exclusively for longer than a moment.
+        // The parent holds the same locks shared, so no process can hold them exclusively for longer than a moment.
         for _ in 0..100 {
             if libc::fcntl(descriptor, libc::F_SETLK, &raw const lock) == 0 {
                 return true;
@@ -287,10 +289,10 @@ mod tests {
 
     use super::*;
 
-    /// What an operation changes in several steps, and a fork copies.
+    /// State that an operation changes in several steps and a fork copies.
     struct Place(UnsafeCell<u32>);
 
-    // SAFETY: each is written to by one thread, inside of operations, and read by another that lets none run.
+    // SAFETY: each is written by one thread, inside operations, and read by another while no operation runs.
     unsafe impl Sync for Place {}
 
     #[test]

@@ -1,4 +1,4 @@
-//! Blobs that no entry names any more, and that wait to be deleted.
+//! Blobs that no entry names any more and that wait for deletion.
 
 use cacheness_core::Result;
 use cacheness_core::clock::Timestamp;
@@ -7,11 +7,11 @@ use rusqlite::{Connection, params};
 use crate::error::translate;
 use crate::statement::prepare;
 
-/// Records a blob that is to be deleted.
+/// Records a blob to delete.
 pub(crate) fn add_garbage(connection: &Connection, locator: &str, due: Timestamp) -> Result<()> {
     let sql = "INSERT INTO cache_garbage (locator, due) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET due = ?2";
     let added = prepare(connection, sql)?.execute(params![locator, due.0]);
-    added.map(drop).map_err(|e| translate("cannot record a blob that is to be deleted", e))
+    added.map(drop).map_err(|e| translate("cannot record a blob for deletion", e))
 }
 
 /// Forgets blobs that are deleted.
@@ -23,9 +23,9 @@ pub(crate) fn collected(connection: &Connection, locators: &[String]) -> Result<
     Ok(())
 }
 
-/// Blobs that are due to be deleted. One that an entry names again stays recorded until that entry is gone.
+/// Blobs that are due to be deleted. A blob that an entry names again stays recorded until that entry is removed.
 pub(crate) fn garbage(connection: &Connection, due: Timestamp, limit: usize) -> Result<Vec<String>> {
-    let failed = |e| translate("cannot list blobs that are to be deleted", e);
+    let failed = |e| translate("cannot list blobs for deletion", e);
     let sql = "SELECT locator FROM cache_garbage AS garbage WHERE due <= ?1 AND NOT EXISTS \
                (SELECT 1 FROM cache_entries WHERE cache_entries.locator = garbage.locator) ORDER BY due LIMIT ?2";
     let mut statement = prepare(connection, sql)?;

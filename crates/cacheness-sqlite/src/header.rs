@@ -1,4 +1,4 @@
-//! The header of the index of a write-ahead log, which SQLite keeps in memory that processes share
+//! The header of the index of a write-ahead log, which SQLite keeps in shared memory
 //! (<https://www.sqlite.org/walformat.html>, section 2.1).
 #![allow(unsafe_code)]
 
@@ -12,28 +12,28 @@ const WORDS: usize = 12;
 /// Which of its words is `iChange`, the number of the last transaction.
 const CHANGE: usize = 2;
 
-/// The header at some moment.
+/// A copy of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header([u32; WORDS]);
 
 impl Stamp for Header {
     fn is_just_before(&self, later: &Self, written: bool) -> bool {
-        // Of a transaction that has written nothing there is nothing in the log: one more is somebody else's.
+        // A transaction that wrote nothing leaves nothing in the log: a change is another handle's.
         if written { self.0[CHANGE].wrapping_add(1) == later.0[CHANGE] } else { self == later }
     }
 }
 
-/// Where the header is.
+/// The mapped header.
 #[derive(Debug)]
 pub(crate) struct Mapped(NonNull<AtomicU32>);
 
-// SAFETY: it is shared memory that is read atomically.
+// SAFETY: it is shared memory that is only read, atomically.
 unsafe impl Send for Mapped {}
 
 impl Mapped {
     /// # Safety
-    /// An index begins at `start`, as aligned as an `AtomicU32`, and stays there as long as this lives. Who writes to its
-    /// header meanwhile writes words.
+    /// An index begins at `start`, aligned like an `AtomicU32`, and outlives this value. Concurrent writers of its
+    /// header write whole words.
     pub(crate) unsafe fn new(start: NonNull<AtomicU32>) -> Self {
         Self(start)
     }
@@ -41,7 +41,7 @@ impl Mapped {
     /// The header now.
     pub(crate) fn read(&self) -> Header {
         let word = |i: usize| {
-            // SAFETY: there are so many words, as `new` was promised.
+            // SAFETY: the caller of `new` guarantees this many words.
             let word = unsafe { self.0.add(i).as_ref() };
             word.load(Ordering::Relaxed)
         };
@@ -65,7 +65,7 @@ mod tests {
         assert!(!before.is_just_before(&after, true), "a commit changes the header");
         after.0[CHANGE] = 8;
         assert!(before.is_just_before(&after, true));
-        assert!(!before.is_just_before(&after, false), "who has written nothing has not committed this");
+        assert!(!before.is_just_before(&after, false), "a transaction that wrote nothing has not committed this");
         after.0[CHANGE] = 9;
         assert!(!before.is_just_before(&after, true));
     }
@@ -73,9 +73,9 @@ mod tests {
     #[test]
     fn a_header_is_read_while_somebody_writes_it() {
         const COMMITS: u32 = 20;
-        // No longer than the header, so that a word too many is one of somebody else.
+        // Exactly as long as the header, so that reading one word more is out of bounds.
         let memory: Box<[AtomicU32; WORDS]> = Box::new(std::array::from_fn(|_| AtomicU32::new(0)));
-        // SAFETY: the memory lives longer, and is written to word by word below.
+        // SAFETY: the memory outlives the header, and is written word by word below.
         let mapped = unsafe { Mapped::new(NonNull::from(&memory[..]).cast()) };
         assert_eq!(mapped.read(), Header([0; WORDS]));
         std::thread::scope(|scope| {

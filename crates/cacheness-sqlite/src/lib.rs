@@ -19,12 +19,12 @@
 //! | module | is for |
 //! |---|---|
 //! | `options`, `database`, `backend` | the options, the transactions, the contract |
-//! | `connect`, `connection`, `pool`, `turn` | opening the database, connections, the turn to write |
+//! | `connect`, `connection`, `pool`, `turn` | opening the database, connections, the write queue |
 //! | `commit`, `write`, `evict`, `garbage`, `totals` | statements that change something |
 //! | `rows`, `scan` | entries as rows, pages of them |
-//! | `checkpoint`, `watch`, `changes` | the write-ahead log, and noticing what others have written |
+//! | `checkpoint`, `watch`, `changes` | checkpoints of the write-ahead log, noticing commits of others |
 //! | [`mount`] | what kind of file system a path is on |
-//! | `fork` | keeping SQLite's locks true in a forked child |
+//! | `fork` | keeping SQLite's locks valid in a forked child |
 
 mod backend;
 mod changes;

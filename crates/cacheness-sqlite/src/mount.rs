@@ -1,4 +1,4 @@
-//! What kind of file system a path is on, as far as SQLite cares.
+//! Whether SQLite's write-ahead log works on the file system of a path.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ const NETWORK: &[(u64, &str)] = &[
 ];
 
 impl FilesystemKind {
-    /// The kind of the file system that `path`, which exists, is on. Where the system does not say, it is `Local`.
+    /// The kind of file system of `path`, which must exist. `Local` if the system does not say.
     #[must_use]
     pub fn of(path: &Path) -> Self {
         match rustix::fs::statfs(path) {

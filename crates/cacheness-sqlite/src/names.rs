@@ -1,8 +1,8 @@
-//! Names that nearly every entry carries, so that reading them allocates nothing.
+//! Interning of names that nearly every entry has, so that reading them allocates nothing.
 
 use cacheness_core::entry::Name;
 
-/// Makes a [`Name`] of `text`, borrowed where the text is one of those that the package itself writes.
+/// Makes a [`Name`] of `text`, borrowed if this package itself writes the text.
 pub(crate) fn intern(text: &str) -> Name {
     macro_rules! known {
         ($($name:literal)*) => {

@@ -1,4 +1,4 @@
-//! How a database is opened.
+//! Options for opening a database.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::mount::FilesystemKind;
 /// Whether a database may be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
-    /// Written where permissions and the file system allow it, else only read.
+    /// Writable if permissions and the file system permit, else read-only.
     #[default]
     Auto,
-    /// Written; what stands in the way is an error.
+    /// Writable; an obstacle is an error.
     ReadWrite,
-    /// Only read.
+    /// Read-only.
     ReadOnly,
 }
 
@@ -24,9 +24,9 @@ pub enum Access {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SqliteOptions {
-    /// The database file. It is made, and the directory it is in, if it is not there.
+    /// The database file. It and its directory are created if missing.
     pub path: PathBuf,
-    /// What a committed entry survives.
+    /// The durability of a committed entry.
     pub durability: Durability,
     /// Whether the database may be written.
     pub access: Access,
@@ -34,7 +34,7 @@ pub struct SqliteOptions {
     pub busy_timeout: Duration,
     /// The kind of file system; `None` asks the system.
     pub filesystem: Option<FilesystemKind>,
-    /// Pages (of 4 KiB) in the write-ahead log from which on a thread moves them into the database.
+    /// The number of pages (4 KiB each) in the write-ahead log from which on a thread moves them into the database.
     pub log_pages: u32,
     #[cfg(feature = "failpoints")]
     pub(crate) later: Option<String>,
@@ -55,7 +55,7 @@ impl SqliteOptions {
         }
     }
 
-    /// For tests: opens the database as a later release would, whose one migration more is this SQL. It sets
+    /// For tests: opens the database like a later release with this SQL as an additional migration. It sets
     /// `user_version` to the next number.
     #[cfg(feature = "failpoints")]
     #[must_use]
@@ -64,7 +64,7 @@ impl SqliteOptions {
         self
     }
 
-    /// Sets what a committed entry survives.
+    /// Sets the durability of a committed entry.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
@@ -92,8 +92,8 @@ impl SqliteOptions {
         self
     }
 
-    /// Sets from how many pages on the write-ahead log is moved into the database. A longer log takes fewer syncs and more
-    /// of the disk.
+    /// Sets the number of pages from which on the write-ahead log is moved into the database. A longer log needs fewer
+    /// syncs and more disk space.
     #[must_use]
     pub fn log_pages(mut self, pages: u32) -> Self {
         self.log_pages = pages;

@@ -1,4 +1,4 @@
-//! The idle connections of a process, and what its threads share.
+//! The idle connections of a process, and other state shared by its threads.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -11,26 +11,26 @@ use crate::fork;
 use crate::turn::Turn;
 use crate::watch::Tracker;
 
-/// Idle connections that are kept open.
+/// The maximum number of idle connections.
 const MAX_IDLE: usize = 16;
 
 /// The connections of one generation of processes.
 #[derive(Debug)]
 pub(crate) struct Pool {
     generation: u64,
-    /// Last in, first out, so that a thread that works alone always has the connection whose cache is warm.
+    /// Last in, first out, so that a single thread always gets the connection with the warm cache.
     idle: Mutex<Vec<Pooled>>,
     turn: Turn,
     log: Arc<Log>,
-    /// Changes that others have made.
+    /// Tracks changes by others.
     tracker: Mutex<Tracker>,
-    /// The pool of a forked child. It is made between [`fork::enter`] and the drop of its passage, so no fork can find it
-    /// half made.
+    /// The pool of a forked child. It is created between [`fork::enter`] and the drop of its passage, so a fork never
+    /// sees it half initialised.
     next: OnceLock<Box<Pool>>,
 }
 
 impl Pool {
-    /// A pool without connections; a log of so many pages is moved.
+    /// A pool without connections; a log of this many pages is moved into the database.
     pub(crate) fn new(log_pages: u32) -> Self {
         let turn = Turn::default();
         Self {
@@ -54,12 +54,12 @@ impl Pool {
         pool
     }
 
-    /// Whose turn it is to write.
+    /// The queue of writers.
     pub(crate) fn turn(&self) -> &Turn {
         &self.turn
     }
 
-    /// The log of the database: who moves it, and when.
+    /// The checkpoints of the database.
     pub(crate) fn log(&self) -> &Arc<Log> {
         &self.log
     }
@@ -75,7 +75,7 @@ impl Pool {
         idle.map_or_else(open, Ok)
     }
 
-    /// Puts a connection back that has no transaction under way; any other is closed.
+    /// Returns a connection to the pool if it has no open transaction; otherwise closes it.
     #[inline]
     pub(crate) fn put_back(&self, connection: Pooled) {
         if !connection.is_of_this_process() || !connection.is_autocommit() {
@@ -87,17 +87,18 @@ impl Pool {
         }
     }
 
-    /// Who notices the changes of others.
+    /// The tracker of changes by others.
     pub(crate) fn tracker(&self) -> MutexGuard<'_, Tracker> {
         self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes the idle connections. Unless `checkpoint`, the log stays beside the database for the next who opens it.
+    /// Closes the idle connections. Unless `checkpoint` is set, the log stays for the next process that opens the
+    /// database.
     pub(crate) fn close_idle(&self, checkpoint: bool) {
         let idle = std::mem::take(&mut *self.idle());
         if !checkpoint {
             for connection in &idle {
-                // Without it closing is slower, which is no error.
+                // If this fails, closing is merely slower.
                 let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
             }
         }

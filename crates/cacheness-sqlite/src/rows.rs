@@ -9,7 +9,7 @@ use rusqlite::{Row, Statement};
 use crate::error::{malformed, translate};
 use crate::names::intern;
 
-/// The columns that make an entry, but for the key and the payload, in the order of the functions below.
+/// The columns of an entry except the key and the payload, in the order of the functions below.
 macro_rules! columns {
     () => {
         "fingerprint, created_at, accessed_at, expires_at, access_count, handler, data_type, storage_format, \
@@ -19,11 +19,11 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
-/// The column behind [`columns`]: the payload, or the key in a row of a listing.
+/// The column after [`columns`]: the payload, or the key in a row of a listing.
 const LAST: usize = 23;
 
-/// The parameters of a statement that writes a whole row: the key is 1, the columns follow, the payload is 25. What is
-/// NULL is not bound: a statement comes out of the cache without bindings.
+/// The parameters of a statement that writes a whole row: the key is 1, the columns follow, the payload is 25. NULLs
+/// are not bound: a cached statement has no bindings.
 pub(crate) fn bind_entry(statement: &mut Statement<'_>, entry: &Entry, location: &Location) -> Result<()> {
     let format = &entry.format;
     let size = signed_size(entry)?;
@@ -93,7 +93,7 @@ pub(crate) fn signed_size(entry: &Entry) -> Result<i64> {
     })
 }
 
-/// Reads the columns of a row as what an entry has there; everything else is [`malformed`].
+/// Reads the columns of a row as fields of an entry; any other value is [`malformed`].
 struct Columns<'a> {
     row: &'a Row<'a>,
     key: &'a str,
@@ -182,7 +182,7 @@ impl<'a> Columns<'a> {
         })
     }
 
-    /// The blob, where the payload is one.
+    /// The blob, if the payload is one.
     fn blob(&self) -> Result<Option<BlobRef>> {
         let Some(locator) = self.optional_text(19, "locator")? else { return Ok(None) };
         Ok(Some(BlobRef {
@@ -218,7 +218,7 @@ pub(crate) fn summary(row: &Row<'_>) -> Result<EntrySummary> {
     Ok(EntrySummary { entry: columns.entry(location)?, inline })
 }
 
-/// What is seen of a row of `id, cache_key, created_at, file_hash, metadata, params`.
+/// The glimpse of a row of `id, cache_key, created_at, file_hash, metadata, params`.
 pub(crate) fn glimpse<'a>(row: &'a Row<'_>) -> Result<Glimpse<'a>> {
     let key = Columns { row, key: "?" }.text(1, "key")?;
     let columns = Columns { row, key };

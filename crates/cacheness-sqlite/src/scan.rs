@@ -1,4 +1,4 @@
-//! Pages of entries: in the order of their keys, or, where any order will do, in that of the table.
+//! Pages of entries: in the order of their keys, or in the order of the table if any order will do.
 
 use cacheness_core::Result;
 use cacheness_core::backend::{Glimpses, Page, Position, Query};
@@ -10,7 +10,7 @@ use crate::error::translate;
 use crate::rows::{self, columns};
 use crate::statement::prepare;
 
-/// Up to this many expired entries are found by their expiry and sorted; more are met on the way through all keys.
+/// Up to this many expired entries are found by their expiry and sorted; more are found by walking all keys.
 const FEW_EXPIRED: i64 = 10_000;
 
 /// The first string, in the order of bytes, that is greater than all that start with `prefix`; `None` if there is none.
@@ -18,7 +18,7 @@ fn after_prefix(prefix: &str) -> Option<String> {
     let mut end = prefix.to_owned();
     while let Some(last) = end.pop() {
         let next = match last {
-            '\u{d7ff}' => Some('\u{e000}'), // The surrogates between them are no characters.
+            '\u{d7ff}' => Some('\u{e000}'), // Surrogates are not characters.
             last => char::from_u32(u32::from(last) + 1),
         };
         if let Some(next) = next {
@@ -29,7 +29,7 @@ fn after_prefix(prefix: &str) -> Option<String> {
     None
 }
 
-/// With which key a page begins, and whether it is part of the page.
+/// The key at which a page begins, and whether it is part of the page.
 fn first<'a>(query: &Query<'a>, page: &Page<'a>) -> (&'a str, &'static str) {
     match page.after {
         Some(after) if after >= query.prefix => (after, ">"),
@@ -80,7 +80,7 @@ pub(crate) fn select(connection: &Connection, query: &Query<'_>, page: &Page<'_>
         let count = "SELECT count(*) FROM (SELECT 1 FROM cache_entries WHERE expires_at <= ?1 LIMIT ?2)";
         let expired: i64 =
             prepare(connection, count)?.query_row([time, FEW_EXPIRED + 1], |row| row.get(0)).map_err(failed)?;
-        // A unary plus keeps the planner from using an index on the column behind it.
+        // A unary plus keeps the planner from using an index on the following column.
         sql = if expired <= FEW_EXPIRED {
             sql.replace("WHERE cache_key", "WHERE +cache_key").replace("AND cache_key", "AND +cache_key")
                 + " AND expires_at <= ?3"
@@ -93,7 +93,7 @@ pub(crate) fn select(connection: &Connection, query: &Query<'_>, page: &Page<'_>
     }
     sql.push_str(" ORDER BY cache_key LIMIT ?4");
     let mut statement = prepare(connection, &sql)?;
-    // Parameters that a variant of the statement does not have are not bound.
+    // Parameters that this variant of the statement lacks are not bound.
     statement.raw_bind_parameter(1, from).map_err(failed)?;
     if let Some(end) = &end {
         statement.raw_bind_parameter(2, end.as_str()).map_err(failed)?;
@@ -130,7 +130,7 @@ pub(crate) fn skim(connection: &Connection, from: &Position, limit: usize) -> Re
     Ok(glimpses)
 }
 
-/// The least and the greatest creation time.
+/// The smallest and the largest creation time.
 pub(crate) fn created_range(connection: &Connection) -> Result<Option<(Timestamp, Timestamp)>> {
     let found: (Option<i64>, Option<i64>) =
         prepare(connection, "SELECT min(created_at), max(created_at) FROM cache_entries")?

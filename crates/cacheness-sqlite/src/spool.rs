@@ -1,14 +1,14 @@
-//! Strings put aside while a transaction runs, to be handed out after it: in memory as long as they are few.
+//! Strings collected during a transaction, to be returned after it: in memory while they are few.
 
 use std::io::{BufReader, Read, Seek, Write};
 
 use cacheness_core::{Error, Result};
 use tempfile::SpooledTempFile;
 
-/// Bytes of strings that are kept in memory; more go to an unnamed temporary file.
+/// The maximum bytes of strings in memory; more go to an unnamed temporary file.
 const SPOOL: usize = 1 << 20;
 
-/// Strings in the order in which they came.
+/// Strings in the order in which they were added.
 pub(crate) struct Spool {
     file: SpooledTempFile,
 }
@@ -24,7 +24,7 @@ impl Spool {
         written.map_err(|e| Error::io("cannot write a temporary file", e))
     }
 
-    /// The strings, in the order in which they came.
+    /// The strings, in the order in which they were added.
     pub(crate) fn strings(mut self) -> Result<Strings> {
         self.file.rewind().map_err(failed)?;
         Ok(Strings(BufReader::with_capacity(64 << 10, self.file)))

@@ -5,7 +5,7 @@ use rusqlite::{CachedStatement, Connection};
 
 use crate::error::translate;
 
-/// Prepared statements that a connection keeps: more than this module has.
+/// The size of a connection's statement cache: more than this crate has statements.
 pub(crate) const STATEMENTS: usize = 48;
 
 pub(crate) fn prepare<'a>(connection: &'a Connection, sql: &str) -> Result<CachedStatement<'a>> {

@@ -1,11 +1,11 @@
-//! The totals, kept without writing them with every put.
+//! The totals, maintained without a write for every put.
 //!
-//! `cache_totals` counts the rows whose id is at most `counted_to`. The rows behind it are less than [`TAIL`] and are
-//! counted when somebody asks. A row that every put changes would be appended to the log with every put, which costs more
-//! than the entry itself: SQLite finds the newest copy of a page by going through all its copies.
+//! `cache_totals` counts the rows whose id is at most `counted_to`. The rows after it are fewer than [`TAIL`] and are
+//! counted on request. A row that every put changes would be appended to the log with every put, which costs more than
+//! the entry itself: SQLite finds the newest copy of a page by visiting all its copies.
 //!
-//! Invariant: no row that is inserted later gets an id of at most `counted_to`. SQLite gives a new row the greatest id in
-//! use plus one, so `counted_to` goes back with the greatest id when rows are removed.
+//! Invariant: no row that is inserted later gets an id of at most `counted_to`. SQLite gives a new row the largest id
+//! in use plus one, so `counted_to` decreases with the largest id when rows are removed.
 
 use cacheness_core::Result;
 use cacheness_core::entry::Totals;
@@ -14,10 +14,10 @@ use rusqlite::{Connection, params};
 use crate::error::translate;
 use crate::statement::prepare;
 
-/// How many rows may be behind `counted_to` after a put. Counting them takes about a microsecond.
+/// The maximum number of rows after `counted_to` after a put. Counting them takes about a microsecond.
 const TAIL: i64 = 32;
 
-/// Call it after the row `id` has been inserted: every so many of them are counted. Ids grow by one, so none is missed.
+/// Call it after inserting the row `id`. Rows are counted in batches; ids grow by one, so no batch is missed.
 pub(crate) fn inserted(connection: &Connection, id: i64) -> Result<()> {
     if id % TAIL != 0 {
         return Ok(());
@@ -29,7 +29,7 @@ pub(crate) fn inserted(connection: &Connection, id: i64) -> Result<()> {
     Ok(())
 }
 
-/// Call it after the row `id` has changed its size by `bytes`.
+/// Call it after changing the size of the row `id` by `bytes`.
 pub(crate) fn resized(connection: &Connection, id: i64, bytes: i64) -> Result<()> {
     if bytes == 0 {
         return Ok(());
@@ -40,7 +40,7 @@ pub(crate) fn resized(connection: &Connection, id: i64, bytes: i64) -> Result<()
     Ok(())
 }
 
-/// Call it after the row `id`, whose payload had `bytes`, has been removed.
+/// Call it after removing the row `id`, whose payload had `bytes`.
 pub(crate) fn removed(connection: &Connection, id: i64, bytes: i64) -> Result<()> {
     let sql = "UPDATE cache_totals SET entries = entries - (counted_to >= ?1), \
                bytes = bytes - CASE WHEN counted_to >= ?1 THEN ?2 ELSE 0 END, \
@@ -50,7 +50,7 @@ pub(crate) fn removed(connection: &Connection, id: i64, bytes: i64) -> Result<()
     Ok(())
 }
 
-/// Rows that are removed one after the other in one transaction, counted once at its end. Between [`Removed::begin`] and
+/// Rows removed one by one in one transaction, counted once at its end. Between [`Removed::begin`] and
 /// [`Removed::count`] nothing else changes the totals.
 pub(crate) struct Removed {
     counted_to: i64,
@@ -66,9 +66,9 @@ impl Removed {
         Ok(Self { counted_to, entries: 0, bytes: 0 })
     }
 
-    /// The row `id`, whose payload had `bytes`, has been removed.
+    /// Records the removal of the row `id`, whose payload had `bytes`.
     pub(crate) fn add(&mut self, id: i64, bytes: i64) {
-        // A newer row has not been counted.
+        // Newer rows are not counted yet.
         if id <= self.counted_to {
             self.entries += 1;
             self.bytes = self.bytes.saturating_add(bytes);
@@ -84,7 +84,7 @@ impl Removed {
     }
 }
 
-/// Call it after all rows have been removed.
+/// Call it after removing all rows.
 pub(crate) fn cleared(connection: &Connection) -> Result<()> {
     let updated =
         prepare(connection, "UPDATE cache_totals SET entries = 0, bytes = 0, counted_to = 0 WHERE id = 1")?.execute(());

@@ -1,8 +1,8 @@
-//! The turn to write: one for all threads of a process.
+//! The turn to write: a lock shared by all threads of a process.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Writers of one process queue here instead of finding the database busy. Clones are one and the same.
+/// Writers of one process queue here instead of finding the database busy. Clones share the lock.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Turn(Arc<Mutex<()>>);
 

@@ -1,11 +1,11 @@
-//! Noticing without a system call whether anybody has committed.
+//! Noticing commits by others without a system call.
 //!
 //! Every commit to a database with a write-ahead log changes the header of the log's index, which all connections map
-//! into their memory: a counter of transactions, and a running checksum over the log. While the header is the same, every
-//! read would give what it gave before. It is also what SQLite itself looks at when a read begins.
+//! into memory: a counter of transactions and a running checksum over the log. While the header is unchanged, every
+//! read returns the same result. SQLite itself checks it when a read begins.
 //!
-//! A connection is kept open only for its map of the index. SQLite unmaps it when the last connection of the process
-//! closes, so it lives as long as this one does.
+//! A connection is kept open only for its map of the index: SQLite unmaps the index when the last connection of the
+//! process closes.
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
@@ -20,16 +20,16 @@ use crate::connection::Pooled;
 use crate::error::translate;
 use crate::header::{Header, Mapped};
 
-/// Questions before a watch is opened: a program that asks for a value or two need not pay for a connection.
+/// The number of calls before a watch is opened: a program that gets only a few values does not pay for a connection.
 const PATIENCE: u32 = 4;
-/// `WALINDEX_PGSZ` (sqlite3.c): the first piece of the index, in which the header is.
+/// `WALINDEX_PGSZ` (sqlite3.c): the first piece of the index, which contains the header.
 const REGION: i32 = 32 * 1024;
 
-/// How many pages this connection has written to its log, or its database, so far. Rows that were written as they were
-/// make no page, so the number of changed rows would not tell.
+/// The number of pages that this connection has written to its log or database. Rewriting a row unchanged writes no
+/// page, so the number of changed rows would not do.
 pub(crate) fn pages_written(connection: &Connection) -> i32 {
     let (mut pages, mut unused) = (0, 0);
-    // SAFETY: the handle is open, the caller has the connection to itself, and both numbers outlive the call.
+    // SAFETY: the handle is open, the caller has exclusive use of the connection, and both numbers outlive the call.
     unsafe {
         ffi::sqlite3_db_status(
             connection.handle(),
@@ -42,7 +42,7 @@ pub(crate) fn pages_written(connection: &Connection) -> i32 {
     pages
 }
 
-/// A connection that is never used, and its map of the log's index.
+/// An otherwise unused connection, and its map of the log's index.
 #[derive(Debug)]
 struct Watch {
     header: Mapped,
@@ -51,15 +51,15 @@ struct Watch {
 }
 
 impl Watch {
-    /// `None` where there is no index in memory to be watched.
+    /// `None` if there is no index in memory to watch.
     fn open(target: &Target) -> Result<Option<Self>> {
         let connection = target.open()?;
-        // The index is mapped by the first read.
+        // The first read maps the index.
         let read = connection.query_row("SELECT count(*) FROM cache_info", (), |_| Ok(()));
         read.map_err(|e| translate("cannot read the database", e))?;
         let mut region = std::ptr::null_mut();
-        // SAFETY: the handle is open and used by nobody else. SQLITE_FCNTL_FILE_POINTER gives the file of the database,
-        // whose methods are of the version they say; `xShmMap` without the wish to extend gives the map that is there.
+        // SAFETY: the handle is open and used only here. SQLITE_FCNTL_FILE_POINTER returns the file of the database,
+        // whose methods have the version they state; `xShmMap` without extending returns the existing map.
         let code = unsafe {
             let mut file: *mut ffi::sqlite3_file = std::ptr::null_mut();
             let code = ffi::sqlite3_file_control(
@@ -78,8 +78,9 @@ impl Watch {
             }
         };
         Ok(NonNull::new(region.cast()).filter(|_| code == ffi::SQLITE_OK).map(|start| {
-            // SAFETY: the map has 32 KiB, begins on a page, and lives as long as the connection. SQLite, in C and mostly in
-            // other processes, copies a header with `memcpy`, as it reads it: words, on every machine it runs on.
+            // SAFETY: the map has 32 KiB, begins on a page, and lives as long as the connection. SQLite, in C and
+            // mostly in other processes, reads and writes a header with `memcpy`, which copies words on every supported
+            // machine.
             let header = unsafe { Mapped::new(start) };
             Self { header, _connection: connection }
         }))
@@ -88,19 +89,19 @@ impl Watch {
 
 #[derive(Debug)]
 enum State {
-    /// Asked so many times.
+    /// The number of calls so far.
     Waiting(u32),
     Watching(Watch),
-    /// There is nothing to watch.
+    /// Nothing can be watched.
     Blind,
 }
 
-/// Counts the changes that others make, where they can be watched.
+/// Counts changes by others, if they can be watched.
 #[derive(Debug)]
 pub(crate) struct Tracker {
     state: State,
     changes: Changes<Header>,
-    /// The key that signs, as last read. True as long as [`Tracker::knows_schema`].
+    /// The signing key as last read. Valid as long as [`Tracker::knows_schema`].
     signing_key: Option<Option<KeyId>>,
 }
 
@@ -111,14 +112,14 @@ impl Default for Tracker {
 }
 
 impl Tracker {
-    /// The answer of `outside_changes`.
+    /// The result of `outside_changes`.
     pub(crate) fn look(&mut self, target: &Target) -> Option<u64> {
         if let State::Waiting(asked) = &mut self.state {
             *asked += 1;
             if target.mode != Mode::Wal {
                 self.state = State::Blind;
             } else if *asked > PATIENCE {
-                // A watch that cannot be opened is no error: whatever stands in its way stands in the way of a read too.
+                // A watch that cannot be opened is no error: the same obstacle will fail a read too.
                 self.state = Watch::open(target).ok().flatten().map_or(State::Blind, State::Watching);
             }
         }
@@ -126,7 +127,7 @@ impl Tracker {
         Some(self.changes.look(header))
     }
 
-    /// The header now, where it is watched.
+    /// The current header, if it is watched.
     pub(crate) fn header(&self) -> Option<Header> {
         match &self.state {
             State::Watching(watch) => Some(watch.header.read()),
@@ -134,29 +135,29 @@ impl Tracker {
         }
     }
 
-    /// Whether the schema has been looked at, and nobody else has committed since; `now` is the header.
+    /// Whether the schema has been checked and no other handle has committed since; `now` is the header.
     pub(crate) fn knows_schema(&self, now: Option<Header>) -> bool {
         now.is_some_and(|now| self.changes.knows_schema(now))
     }
 
-    /// The key that signs, where it is known; `known` says that nobody else has committed since.
+    /// The signing key, if known; `known` means that no other handle has committed since.
     pub(crate) fn signing_key(&self, known: bool) -> Option<Option<KeyId>> {
         self.signing_key.filter(|_| known)
     }
 
-    /// Notes which key signs, or that it is not known.
+    /// Records the signing key, or that it is unknown.
     pub(crate) fn note_signing_key(&mut self, key: Option<Option<KeyId>>) {
         self.signing_key = key;
     }
 
-    /// [`Changes::over`], where anything is watched and was before the transaction.
+    /// [`Changes::over`], if the header is watched and was before the transaction.
     pub(crate) fn over(&mut self, before: Option<Header>, committed: Option<bool>) {
         if let (Some(before), Some(after)) = (before, self.header()) {
             self.changes.over(before, after, committed);
         }
     }
 
-    /// Closes the connection; nothing is watched any more.
+    /// Stops watching and closes the connection.
     pub(crate) fn close(&mut self) {
         self.state = State::Blind;
     }

@@ -12,7 +12,7 @@ use crate::statement::prepare;
 use crate::totals;
 use crate::totals::Removed;
 
-/// What a put or a delete needs to know of the row that was there: `id, file_size, locator`.
+/// What a put or a delete needs to know about the previous row: `id, file_size, locator`.
 struct Former {
     id: i64,
     size: i64,
@@ -38,7 +38,7 @@ fn if_orphaned(connection: &Connection, locator: Option<String>) -> Result<Optio
     Ok((!named).then_some(locator))
 }
 
-/// Those of other keys that have a blob of the digest (?1) and size (?2); ?3 is the key.
+/// Entries of other keys with a blob of the digest (?1) and size (?2); ?3 is the key.
 macro_rules! equal {
     () => {
         "digest = ?1 AND file_size = ?2 AND cache_key <> ?3"
@@ -55,7 +55,7 @@ fn blob_of_row(row: &Row<'_>) -> rusqlite::Result<BlobRef> {
 
 pub(crate) fn equal_blob(connection: &Connection, entry: &Entry) -> Result<Option<BlobRef>> {
     let Some(digest) = &entry.digest else { return Ok(None) };
-    // The order makes the answer the same on every backend.
+    // The order makes the result the same on every backend.
     let sql = format!(
         "SELECT {BLOB} FROM cache_entries WHERE {} AND locator IS NOT NULL ORDER BY cache_key LIMIT 1",
         equal!()
@@ -66,8 +66,8 @@ pub(crate) fn equal_blob(connection: &Connection, entry: &Entry) -> Result<Optio
         .map_err(|e| translate("cannot find an equal blob", e))
 }
 
-/// The blob at `shared`, if an entry equal to `entry` names it, so that `entry` may name it, too. Not if an entry already
-/// names its blob `own`, which must then not be deleted.
+/// The blob at `shared`, if an entry equal to `entry` names it, so that `entry` may name it too. `None` if an entry
+/// already names the blob `own`, which must then not be deleted.
 fn may_share(connection: &Connection, entry: &Entry, own: &str, shared: &str) -> Result<Option<BlobRef>> {
     let Some(digest) = &entry.digest else { return Ok(None) };
     let sql = format!(
@@ -81,7 +81,8 @@ fn may_share(connection: &Connection, entry: &Entry, own: &str, shared: &str) ->
         .map_err(|e| translate("cannot find an equal blob", e))
 }
 
-/// Makes the entries equal to `entry` that name the blob `damaged` name `own`; whether no entry names it any more.
+/// Makes the entries equal to `entry` that name the blob `damaged` name `own`; returns whether no entry names `damaged`
+/// any more.
 fn displace(connection: &Connection, entry: &Entry, own: &BlobRef, damaged: &str) -> Result<bool> {
     let Some(digest) = &entry.digest else { return Ok(false) };
     let sql =
@@ -100,7 +101,7 @@ fn displace(connection: &Connection, entry: &Entry, own: &BlobRef, damaged: &str
     Ok(changed > 0 && if_orphaned(connection, Some(damaged.to_owned()))?.is_some())
 }
 
-/// Nothing happens where the key is there already: a put of a new key, the usual one, is this statement alone.
+/// Does nothing if the key exists: a put of a new key, the usual case, is this statement alone.
 const INSERT: &str = concat!(
     "INSERT INTO cache_entries (cache_key, ",
     columns!(),
@@ -117,7 +118,7 @@ const REPLACE: &str = "UPDATE cache_entries SET fingerprint = ?2, created_at = ?
 pub(crate) fn put(connection: &Connection, put: Put<'_>) -> Result<PutOutcome> {
     let Put { entry, share, pin: is_pinned, rows } = put;
     if !rows.is_empty() {
-        return Err(Error::new(ErrorKind::Unsupported, "this release keeps no tables of the user's own"));
+        return Err(Error::new(ErrorKind::Unsupported, "this release keeps no user-defined tables"));
     }
     let mut outcome = PutOutcome::default();
     let other;
@@ -176,11 +177,11 @@ pub(crate) fn delete(connection: &Connection, key: &str) -> Result<Outcome> {
 
 const NOT_FOUND: Outcome = Outcome::Deleted { found: false, orphaned: None };
 
-/// A statement that returned what it deletes would write it to a table of its own first, which takes as long again: the row
-/// is read before.
+/// The row is read before: a `RETURNING` clause would first write the rows to a temporary table, which takes as long
+/// again.
 const DELETE_ROW: &str = "DELETE FROM cache_entries WHERE id = ?1";
 
-/// Removes those of the entries that are there in the version expected. Totals and pins are seen to once for all of them.
+/// Removes the entries that have the expected versions. Totals and pins are updated once for all of them.
 pub(crate) fn delete_versions(
     connection: &Connection,
     run: &[Operation<'_>],

@@ -30,7 +30,7 @@ const CLOSED: i32 = -2;
 /// increasing ones up to the last.
 const DELAYS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
-/// Set in [`Handle::users`] once the handle is closed. The bits below count the calls that use the descriptor.
+/// Set in [`Handle::users`] once the handle is closed. The lower bits count the calls that use the descriptor.
 const OVER: u32 = 1 << 31;
 
 /// The descriptor of every lock file: [`FREE`] for a place without an owner, [`CLOSED`] for one whose file is not open.

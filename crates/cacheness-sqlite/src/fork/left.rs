@@ -1,4 +1,4 @@
-//! What a forked child inherits and must not close.
+//! Values that a forked child inherits and must not close.
 #![allow(unsafe_code)]
 
 use std::mem::ManuallyDrop;
@@ -6,21 +6,21 @@ use std::ops::Deref;
 
 use super::generation;
 
-/// A value that is dropped by the process that made it. A child that inherits it neither closes nor frees it.
+/// A value that is dropped only by the process that created it. A child that inherits it neither closes nor frees it.
 #[derive(Debug)]
 pub(crate) struct LeftInChildren<T> {
     value: ManuallyDrop<T>,
-    /// The generation that made it; `None` for what a child simply has a copy of.
+    /// The generation that created it; `None` for a value that a child may drop as its own copy.
     generation: Option<u64>,
 }
 
 impl<T> LeftInChildren<T> {
-    /// Made by this process.
+    /// Created by this process.
     pub(crate) fn new(value: T) -> Self {
         Self { value: ManuallyDrop::new(value), generation: Some(generation()) }
     }
 
-    /// Made by this process, and as good in a child: it is dropped there too.
+    /// Created by this process; a child has a valid copy and drops it too.
     pub(crate) fn copied(value: T) -> Self {
         Self { value: ManuallyDrop::new(value), generation: None }
     }
@@ -41,7 +41,7 @@ impl<T> Deref for LeftInChildren<T> {
 impl<T> Drop for LeftInChildren<T> {
     fn drop(&mut self) {
         if self.is_of_this_process() {
-            // SAFETY: nothing else drops it, and nobody can use it after this.
+            // SAFETY: nothing else drops it, and it is not used after this.
             unsafe { ManuallyDrop::drop(&mut self.value) }
         }
     }
@@ -53,7 +53,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts its drops. `T` is memory that has to be given back once.
+    /// Counts its drops. `T` is memory that must be freed once.
     struct Counted<'a, T>(&'a Cell<u32>, T);
 
     impl<T> Drop for Counted<'_, T> {
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn who_inherits_it_leaves_it() {
         let drops = Cell::new(0);
-        // Nothing that could leak: a child leaves the memory too.
+        // Owns no memory: a child would leak it.
         let value = ManuallyDrop::new(Counted(&drops, 7));
         let inherited = LeftInChildren { value, generation: Some(generation() + 1) };
         assert!(!inherited.is_of_this_process());
