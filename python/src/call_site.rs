@@ -157,13 +157,23 @@ impl CallSite {
     ) -> PyResult<Bound<'py, PyAny>> {
         let Opened { engine, values } = cache.opened()?;
         let wanted = self.wanted(engine, self.freshness);
-        let found = match engine.look(&key, &wanted, &Detached(py), |stored| self.decode(py, values, stored)) {
+        let found = engine.look(&key, &wanted, &Detached(py), |stored| self.decode(py, values, stored));
+        Self::answer(py, key, found)
+    }
+
+    /// The value that was found, or the `CallKey` of one that is due, deferred or missing.
+    fn answer<'py>(
+        py: Python<'py>,
+        key: EntryKey,
+        found: Result<Option<Served<Value<'py>>>, ReadFailure>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let found = match found {
             Ok(Some(Served { value: Value::Ready(value), due: None })) => return Ok(value),
             Ok(Some(Served { value: Value::Ready(value), due: Some(created_at) })) => {
                 CallKey { due: Some((value.unbind(), created_at)), ..CallKey::new(key) }
             }
-            Ok(Some(Served { value: Value::Deferred(stored), due })) => {
-                CallKey { deferred: Mutex::new(Some((stored, due))), ..CallKey::new(key) }
+            Ok(Some(Served { value: Value::Deferred(value), due })) => {
+                CallKey { deferred: Mutex::new(Some(Served { value, due })), ..CallKey::new(key) }
             }
             Ok(None) => CallKey::new(key),
             Err(error) => CallKey::failed(py, key, error.into()),
@@ -193,7 +203,7 @@ impl CallSite {
             }
             Next::Value(Value::Ready(value)) | Next::Due(Value::Ready(value), _) => value,
             Next::Value(Value::Deferred(stored)) | Next::Due(Value::Deferred(stored), _) => {
-                let deferred = Mutex::new(Some((stored, None)));
+                let deferred = Mutex::new(Some(Served { value: stored, due: None }));
                 Bound::new(py, CallKey { deferred, ..CallKey::new(search.key().clone()) })?.into_any()
             }
         };
@@ -347,16 +357,10 @@ impl CallSite {
         let Opened { engine, values } = cache.get().opened()?;
         let CallKey { key, deferred, .. } = key.get();
         let found = deferred.lock().take();
-        let Some((stored, due)) = found else { return Ok(Bound::new(py, CallKey::new(key.clone()))?.into_any()) };
-        let found = match engine.decode(*stored, |stored| self.decode_now(py, values, stored)) {
-            Ok(Some(value)) => match due {
-                None => return Ok(value),
-                Some(created_at) => CallKey { due: Some((value.unbind(), created_at)), ..CallKey::new(key.clone()) },
-            },
-            Ok(None) => CallKey::new(key.clone()),
-            Err(error) => CallKey::failed(py, key.clone(), error.into()),
-        };
-        Ok(Bound::new(py, found)?.into_any())
+        let Some(found) = found else { return Self::answer(py, key.clone(), Ok(None)) };
+        let wanted = self.wanted(engine, self.freshness);
+        let decode = |stored| self.decode_now(py, values, stored).map(Value::Ready);
+        Self::answer(py, key.clone(), engine.decode_later(key, &wanted, found, &Detached(py), decode))
     }
 
     /// Waits for its turn: a `Flight` to compute with, or the value that another caller has computed.

@@ -1,6 +1,6 @@
 //! What Python holds while it looks for a value: the key, its turn, and the right to compute.
 
-use cacheness_core::cache::Search;
+use cacheness_core::cache::{Search, Served};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::flight::{Flight, Scope};
 use cacheness_core::key::Caption;
@@ -25,7 +25,7 @@ pub(crate) struct CallKey {
     /// A value to be served, and when it was put: it is to be computed anew.
     pub(crate) due: Option<(Py<PyAny>, Timestamp)>,
     /// A value that is to be read where reading may take long, and when it was put if it is due.
-    pub(crate) deferred: Mutex<Option<(Box<Stored>, Option<Timestamp>)>>,
+    pub(crate) deferred: Mutex<Option<Served<Box<Stored>>>>,
 }
 
 impl CallKey {

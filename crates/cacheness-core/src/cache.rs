@@ -1,6 +1,7 @@
 //! The cache layer: expiry, hits and misses, accesses. It knows the store, but neither formats nor backends.
 
 mod accesses;
+mod door;
 mod evict;
 mod freshness;
 mod lookup;
@@ -22,8 +23,9 @@ use crate::payload::{Encoded, Stored};
 use crate::store::{EntryKey, Fetched, PutAttributes, ReadOptions, Retry, Store};
 
 use accesses::Accesses;
+pub use door::{Blocking, Failure, InPlace, ReadError};
 pub use freshness::Freshness;
-pub use lookup::{Blocking, Failure, InPlace, Next, ReadError, Search, Served, Wanted};
+pub use lookup::{Next, Search, Served, Wanted};
 pub use matching::{Matches, Removal, Undecided};
 
 /// The number of expired entries that one step of [`CacheEngine::cleanup_expired`] removes.

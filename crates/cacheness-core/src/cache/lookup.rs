@@ -18,67 +18,14 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::door::{Blocking, Failure, ReadError};
 use super::{CacheEngine, Freshness, Serving, before, is_expired};
 use crate::clock::Timestamp;
 use crate::entry::Entry;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::flight::{Flight, Scope, Step, Turn};
 use crate::payload::Stored;
 use crate::store::{EntryKey, ReadOptions, Retry};
-
-/// What an error that ends a read says about the entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The entry is damaged or its signature is wrong: it counts as a miss, and the value can be recomputed.
-    Damaged,
-    /// The value cannot be decoded here. The caller gets the error, and the read counts as a miss.
-    Unreadable,
-    /// Something else went wrong, an interruption for example.
-    Unrelated,
-}
-
-/// The error type of a front door.
-pub trait ReadError: From<Error> {
-    /// What the error says about the entry.
-    fn failure(&self) -> Failure;
-
-    /// Logs that the entry counts as a miss because of this error.
-    fn log_miss(&self);
-}
-
-impl ReadError for Error {
-    fn failure(&self) -> Failure {
-        match self.kind() {
-            ErrorKind::Integrity | ErrorKind::Signature => Failure::Damaged,
-            _ => Failure::Unreadable,
-        }
-    }
-
-    fn log_miss(&self) {
-        log::warn!("{}; counts as a miss", self.with_causes());
-    }
-}
-
-/// How a front door runs work that may wait for a disk or a server.
-pub trait Blocking {
-    /// Whether `run` is so expensive that the memory of the process is searched first without it.
-    const COSTS: bool;
-
-    /// Runs `work`. Python releases the GIL meanwhile.
-    fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R;
-}
-
-/// Runs work on the calling thread.
-#[derive(Clone, Copy, Debug)]
-pub struct InPlace;
-
-impl Blocking for InPlace {
-    const COSTS: bool = false;
-
-    fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        work()
-    }
-}
 
 /// Which entries are served, and how they are read.
 #[derive(Clone, Copy, Debug)]
@@ -326,12 +273,37 @@ impl CacheEngine {
         }
     }
 
-    /// Decodes a payload whose hit has been counted. A damaged one is logged and turns the hit into a miss.
+    /// Decodes a payload that [`CacheEngine::look`] has found earlier. If that fails and another caller has replaced or
+    /// removed the entry meanwhile, its blob may have vanished: looks again.
     ///
     /// # Errors
-    /// Those of `decode`; an unreadable value turns the hit into a miss as well.
+    /// Those of [`CacheEngine::look`].
+    pub fn decode_later<T, E: ReadError>(
+        &self,
+        key: &EntryKey,
+        wanted: &Wanted,
+        found: Served<Box<Stored>>,
+        blocking: &impl Blocking,
+        mut decode: impl FnMut(Stored) -> Result<T, E>,
+    ) -> Result<Option<Served<T>>, E> {
+        let Served { value: stored, due } = found;
+        let created_at = stored.entry().created_at;
+        let error = match decode(*stored) {
+            Ok(value) => return Ok(Some(Served { value, due })),
+            Err(error) => error,
+        };
+        let is_replaced = || Ok(self.get_entry(key, true)?.is_none_or(|found| found.entry.created_at != created_at));
+        if error.failure() == Failure::Unrelated || !blocking.run(is_replaced)? {
+            return self.hit_failed(error, E::log_miss);
+        }
+        self.counters.hits.fetch_sub(1, Ordering::Relaxed);
+        self.look(key, wanted, blocking, decode)
+    }
+
+    /// Decodes a payload whose hit has been counted. A damaged one is logged and turns the hit into a miss; an unreadable
+    /// value does so as well.
     #[inline]
-    pub fn decode<T, E: ReadError>(
+    fn decode<T, E: ReadError>(
         &self,
         stored: Stored,
         decode: impl FnOnce(Stored) -> Result<T, E>,

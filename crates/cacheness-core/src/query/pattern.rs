@@ -64,7 +64,7 @@ impl Pattern {
     /// The names and values of a JSON object as `docs/formats/metadata.md` specifies it.
     ///
     /// # Errors
-    /// Those of [`from_json`](metadata::from_json); [`InvalidInput`](ErrorKind::InvalidInput) for a name that is not a
+    /// Those of [`from_json`](tagged_json::from_json); [`InvalidInput`](ErrorKind::InvalidInput) for a name that is not a
     /// string, because ignoring it would match more entries; those of [`Pattern::check`].
     pub fn from_json(json: &str) -> Result<Self> {
         refuse_operator_tags(json)?;

@@ -296,3 +296,40 @@ fn errors_of_the_system_keep_their_kind() {
     let chained = Error::computation("one".parse::<f64>().unwrap_err());
     assert_eq!(String::from(chained), "the computation of a value failed: invalid float literal");
 }
+
+#[test]
+fn a_payload_that_is_decoded_later_may_have_been_replaced() {
+    use cacheness::core::cache::{Freshness, InPlace, Served, Wanted};
+    use cacheness::core::payload::Stored;
+
+    let cache = Cache::builder().in_memory().open().unwrap();
+    let (engine, key) = (cache.engine(), cache.entry_key(params! { x: 1 }).unwrap());
+    let options = engine.store().read_options();
+    let wanted = Wanted { max_age: None, freshness: Freshness::default(), options };
+    let find = || -> Served<Box<Stored>> {
+        engine.look(&key, &wanted, &InPlace, |stored| Ok::<_, Error>(Box::new(stored))).unwrap().unwrap()
+    };
+    // The blob of the first one is gone when it is read.
+    let read = |found| {
+        let mut first = true;
+        let decode = |stored| match std::mem::take(&mut first) {
+            true => Err(Error::new(ErrorKind::Storage, "gone")),
+            false => <u32 as cacheness::Loadable>::decode(stored),
+        };
+        engine.decode_later(&key, &wanted, found, &InPlace, decode).map(|served| served.map(|served| served.value))
+    };
+    let counts = || (engine.counts().hits, engine.counts().misses);
+    cache.put(1, key.clone()).unwrap();
+    let found = find();
+    thread::sleep(Duration::from_millis(1));
+    cache.put(2, key.clone()).unwrap();
+    assert_eq!(read(found).unwrap(), Some(2));
+    assert_eq!(counts(), (1, 0));
+    let found = find();
+    cache.invalidate(key.clone()).unwrap();
+    assert_eq!(read(found).unwrap(), None);
+    assert_eq!(counts(), (1, 1));
+    cache.put(3, key.clone()).unwrap();
+    assert_eq!(read(find()).unwrap_err().to_string(), "gone", "nobody has replaced it");
+    assert_eq!(counts(), (1, 2));
+}
