@@ -1,4 +1,4 @@
-//! The typed store: artifacts under names, for ever.
+//! The typed store: artifacts under names, without expiry.
 
 use std::path::Path;
 
@@ -17,8 +17,8 @@ use crate::info::EntryInfo;
 use crate::open::open_store;
 use crate::place::{OpenMode, Place};
 
-/// Keeps artifacts under names: no expiry, no eviction, errors instead of misses. What it puts is pinned: a cache that is
-/// opened on its directory does not evict it either.
+/// Keeps artifacts under names: no expiry, no eviction, errors instead of misses. Its puts pin their entries: a cache
+/// opened on its directory does not evict them either.
 ///
 /// ```
 /// use cacheness::BlobStore;
@@ -36,7 +36,7 @@ pub struct BlobStore {
 }
 
 impl BlobStore {
-    /// Opens the store in `directory`, which is made where there is none.
+    /// Opens the store in `directory`, which is created if missing.
     ///
     /// # Errors
     /// `NotAStore`, `NewerFormat`, `ReadOnly`.
@@ -52,7 +52,7 @@ impl BlobStore {
         Ok(Self { store: open_store(place, config, access, Clock::system())? })
     }
 
-    /// A store on an engine that the caller has put together, from backends of their own for example.
+    /// A store on an engine that the caller has assembled, for example from custom backends.
     ///
     /// ```
     /// use cacheness::core::backends::{MemoryBlobs, MemoryMetadata};
@@ -73,18 +73,18 @@ impl BlobStore {
         Self { store }
     }
 
-    /// What goes beside every artifact: it is pinned, so that a cache on the same directory does not evict it.
+    /// The attributes of every artifact: it is pinned, so that a cache on the same directory does not evict it.
     fn attributes(metadata: Option<String>) -> PutAttributes {
         PutAttributes { metadata, pinned: true, ..PutAttributes::default() }
     }
 
-    /// The engine underneath, which speaks of payloads instead of values.
+    /// The underlying engine, which handles payloads instead of values.
     #[must_use]
     pub fn engine(&self) -> &Store {
         &self.store
     }
 
-    /// Stores `value` under `key`, replacing what is there.
+    /// Stores `value` under `key`, replacing an existing entry.
     ///
     /// # Errors
     /// `InvalidInput` for a key that is empty, too long or has a NUL; `Serialization`, `Storage`, `Metadata`, `ReadOnly`.
@@ -138,7 +138,7 @@ impl BlobStore {
         }
     }
 
-    /// What is known of an entry, without reading its value.
+    /// The metadata of an entry, without reading its value.
     ///
     /// # Errors
     /// `Metadata`, `Closed`.
@@ -146,7 +146,7 @@ impl BlobStore {
         Ok(self.store.get_entry(key)?.map(EntryInfo::from))
     }
 
-    /// Sets fields of an entry's metadata, leaving the others as they are; `false` if there is no entry.
+    /// Sets fields of an entry's metadata and keeps the others; `false` if there is no entry.
     ///
     /// # Errors
     /// `Signature` if the entry has been tampered with; `Metadata`, `ReadOnly`, `Closed`.
@@ -174,7 +174,7 @@ impl BlobStore {
         Ok(self.store.get_entry(key)?.is_some())
     }
 
-    /// The keys that start with `prefix`, in order, of the entries that have all values of `filter`. Names are looked up in
+    /// The keys with this `prefix`, in order, of the entries that have all values of `filter`. Names are looked up in
     /// the metadata, then among the fields of the entry (`data_type`, …). Numbers are compared by value, `1` is `1.0`.
     ///
     /// # Errors
@@ -195,7 +195,7 @@ impl BlobStore {
         Ok(keys)
     }
 
-    /// Reads the payload of `key` and compares it with what its entry records; `None` if there is no entry.
+    /// Reads the payload of `key` and compares it with its entry; `None` if there is no entry.
     ///
     /// # Errors
     /// `Metadata`, `Storage`, `Closed`.
@@ -203,7 +203,7 @@ impl BlobStore {
         self.store.verify_integrity(key)
     }
 
-    /// Removes everything and returns how many entries there were.
+    /// Removes all entries and returns their number.
     ///
     /// # Errors
     /// `Metadata`, `ReadOnly`, `Closed`.

@@ -54,11 +54,11 @@ pub struct Stats {
 #[derive(Clone)]
 pub struct Cache {
     engine: Arc<CacheEngine>,
-    /// `None` if the caller opened the store.
+    /// `None` if the caller has opened the store.
     place: Option<Arc<Place>>,
 }
 
-/// Where it is, how many entries and megabytes it has, and how many of this process's reads found something.
+/// Shows the location, the number of entries and megabytes, and the hits of this process's reads.
 impl fmt::Debug for Cache {
     #[allow(clippy::cast_precision_loss)]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,7 +83,7 @@ impl fmt::Debug for Cache {
 }
 
 impl Cache {
-    /// Opens the cache in `directory`, which is made where there is none.
+    /// Opens the cache in `directory`, which is created if missing.
     ///
     /// # Errors
     /// See [`CacheBuilder::open`].
@@ -97,8 +97,8 @@ impl Cache {
         CacheBuilder::default()
     }
 
-    /// A cache on a store that the caller has put together, from backends of their own for example. Of `config` only the
-    /// options of the cache count (time to live, limits); those of the store are in the store already.
+    /// A cache on a store that the caller has assembled, for example from custom backends. Only the cache's options of
+    /// `config` are used (time to live, limits); the store already has its own.
     ///
     /// ```
     /// use cacheness::core::backends::{MemoryBlobs, MemoryMetadata};
@@ -117,20 +117,20 @@ impl Cache {
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput`: an option of the cache makes no sense.
+    /// `InvalidInput`: an option of the cache is invalid.
     pub fn from_store(store: Store, config: &CacheConfig) -> Result<Self> {
         Ok(Self { engine: Arc::new(CacheEngine::new(store, config)?), place: None })
     }
 
-    /// The engine underneath, which speaks of payloads instead of values.
+    /// The underlying engine, which handles payloads instead of values.
     #[must_use]
     pub fn engine(&self) -> &CacheEngine {
         &self.engine
     }
 
-    /// Stores `value` under `key`, replacing what is there; returns the key as text.
+    /// Stores `value` under `key`, replacing an existing entry; returns the key as text.
     ///
-    /// Takes a value or a reference to one; text, slices, views of arrays, and what is behind `Cow`, `Arc` or `Rc` too:
+    /// Takes a value or a reference to one; also text, slices, views of arrays, and values in `Cow`, `Arc` or `Rc`:
     ///
     /// ```
     /// # use cacheness::prelude::*;
@@ -144,7 +144,8 @@ impl Cache {
     /// # Ok(()) }
     /// ```
     ///
-    /// Durable as the cache's [`Durability`](crate::Durability) says when it returns; after an error the former value is still there.
+    /// When it returns, the entry is as durable as the cache's [`Durability`](crate::Durability) says. After an error
+    /// the previous value is intact.
     ///
     /// # Errors
     /// `KeyEncoding`, `Serialization`, `Storage`, `Metadata`, `ReadOnly`, `Closed`.
@@ -152,7 +153,7 @@ impl Cache {
         self.put_with(value, key, PutOptions::default())
     }
 
-    /// Stores `value` with metadata, a description or a time to live of its own.
+    /// Stores `value` with metadata, a description or its own time to live.
     ///
     /// # Errors
     /// Those of [`Cache::put`].
@@ -166,8 +167,9 @@ impl Cache {
         self.put_encoded(encoded, key, options)
     }
 
-    /// Replaces the value of an entry; its key, description and metadata stay, and it is as fresh as after a put, with this
-    /// time to live (`None` for the default). `false` if there is no entry that has not expired: [`put`](Self::put) makes one.
+    /// Replaces the value of an entry and keeps its key, description and metadata. Its age restarts as after a put,
+    /// with this time to live (`None` for the default). `false` if there is no unexpired entry; [`put`](Self::put)
+    /// creates one.
     ///
     /// ```
     /// # use cacheness::prelude::*;
@@ -182,7 +184,7 @@ impl Cache {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Cache::put`]; `InvalidInput` for an entry that is named by a key whose parameters were not kept.
+    /// Those of [`Cache::put`]; `InvalidInput` for an entry named by a key whose parameters were not kept.
     pub fn update_data<How>(
         &self,
         value: impl AsStorable<How>,
@@ -212,16 +214,16 @@ impl Cache {
         self.get_with(key, GetOptions::default())
     }
 
-    /// The value of `key`, if it is as the options want it: not older than so long, for example.
+    /// The value of `key`, if it satisfies the options, such as a maximum age.
     ///
     /// # Errors
-    /// Those of [`Cache::get`]; `InvalidInput` for an age beyond all measure.
+    /// Those of [`Cache::get`]; `InvalidInput` for an age that is too large.
     pub fn get_with<T: Loadable>(&self, key: impl IntoEntryKey, options: GetOptions) -> Result<Option<T>> {
         self.read(key, options, T::decode)
     }
 
-    /// A part of a stored array: the items in `ranges`, one for each dimension. Reads what it needs and no more, so the
-    /// payload's hash, which is of the whole, is not checked; the entry's signature is.
+    /// A part of a stored array: the items in `ranges`, one per dimension. Reads only what it needs, so it checks the
+    /// entry's signature but not the payload's hash, which covers the whole.
     ///
     /// ```
     /// # use cacheness::prelude::*;
@@ -236,7 +238,7 @@ impl Cache {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Cache::get`]; `InvalidInput` for ranges that are not inside the array.
+    /// Those of [`Cache::get`]; `InvalidInput` for ranges outside the array.
     #[cfg(feature = "ndarray")]
     pub fn get_slice<A, D>(
         &self,
@@ -252,7 +254,7 @@ impl Cache {
         })
     }
 
-    /// The value of `key` and what is known of it.
+    /// The value of `key` and its metadata.
     ///
     /// # Errors
     /// Those of [`Cache::get`].
@@ -274,7 +276,7 @@ impl Cache {
         self.engine.read(&key, options.max_age_seconds(), store.read_options(), &InPlace, decode)
     }
 
-    /// What is known of the entry of `key`, without reading its value; `None` if there is none or it has expired.
+    /// The metadata of the entry of `key`, without reading its value; `None` if there is none or it has expired.
     ///
     /// # Errors
     /// `KeyEncoding`, `Metadata`, `Closed`.
@@ -283,7 +285,7 @@ impl Cache {
         Ok(self.engine.get_entry(&key, false)?.map(EntryInfo::from))
     }
 
-    /// What is known of the entry of `key`, whether it has expired or not; `None` if there is none.
+    /// The metadata of the entry of `key`, even if it has expired; `None` if there is none.
     ///
     /// ```
     /// # use cacheness::{Clock, Timestamp, prelude::*};
@@ -306,7 +308,7 @@ impl Cache {
         Ok(self.engine.get_entry(&key, true)?.map(EntryInfo::from))
     }
 
-    /// Whether there is an entry that has not expired. Its value is not read.
+    /// Whether there is an unexpired entry. Does not read its value.
     ///
     /// # Errors
     /// `KeyEncoding`, `Metadata`, `Closed`.
@@ -323,18 +325,18 @@ impl Cache {
         self.engine.invalidate(&key)
     }
 
-    /// Makes an entry as fresh as if it had just been put, with this time to live (`None` for the default); `false` if
-    /// there is none that has not expired.
+    /// Restarts the age of an entry as if it had just been put, with this time to live (`None` for the default);
+    /// `false` if there is no unexpired entry.
     ///
     /// # Errors
-    /// `KeyEncoding`, `Metadata`, `ReadOnly`, `Closed`; `Signature` where the entry's is wrong.
+    /// `KeyEncoding`, `Metadata`, `ReadOnly`, `Closed`; `Signature` if the entry's signature is wrong.
     pub fn touch(&self, key: impl IntoEntryKey, ttl: Option<Duration>) -> Result<bool> {
         let key = key.into_entry_key(&self.engine.store().config().serialization)?;
         self.engine.touch(&key, ttl_of(ttl))
     }
 
-    /// Keeps an entry from being evicted; `false` if there is none. It expires all the same, and a put under the same key
-    /// leaves it pinned.
+    /// Pins an entry against eviction; `false` if there is none. A pinned entry still expires, and a put under the same
+    /// key keeps the pin.
     ///
     /// # Errors
     /// `KeyEncoding`, `Metadata`, `ReadOnly`, `Closed`.
@@ -342,7 +344,7 @@ impl Cache {
         self.engine.set_pinned(&key.into_entry_key(&self.engine.store().config().serialization)?, true)
     }
 
-    /// Lets an entry be evicted again; `false` if there is none.
+    /// Unpins an entry, so that it may be evicted again; `false` if there is none.
     ///
     /// # Errors
     /// `KeyEncoding`, `Metadata`, `ReadOnly`, `Closed`.
@@ -363,7 +365,7 @@ impl Cache {
         Ok(entries)
     }
 
-    /// Calls `visit` with every entry, in the order of the keys; needs no memory for all of them.
+    /// Calls `visit` with every entry, in the order of the keys, without holding all of them in memory.
     ///
     /// # Errors
     /// `Metadata`, `Closed`, and those of `visit`, which end the walk.
@@ -371,7 +373,7 @@ impl Cache {
         self.engine.for_each(|summary| visit(summary.into()))
     }
 
-    /// Totals of the store, and counts of this process.
+    /// The totals of the store and the counts of this process.
     ///
     /// # Errors
     /// `Metadata`, `Closed`.
@@ -387,8 +389,8 @@ impl Cache {
         self.engine.pinned()
     }
 
-    /// When the oldest and the newest entry were put; `None` if there are none. Looks at all entries, which takes a
-    /// second or so for millions.
+    /// When the oldest and the newest entry were put; `None` if there are none. Scans all entries, which takes about a
+    /// second for millions.
     ///
     /// # Errors
     /// `Metadata`, `Closed`.
@@ -396,7 +398,7 @@ impl Cache {
         self.engine.created_range()
     }
 
-    /// Removes all expired entries and returns how many.
+    /// Removes all expired entries and returns their number.
     ///
     /// # Errors
     /// `Metadata`, `ReadOnly`, `Closed`.
@@ -404,7 +406,7 @@ impl Cache {
         self.engine.cleanup_expired()
     }
 
-    /// Removes all entries and returns how many there were.
+    /// Removes all entries and returns their number.
     ///
     /// # Errors
     /// `Metadata`, `ReadOnly`, `Closed`.
@@ -412,8 +414,8 @@ impl Cache {
         self.engine.clear()
     }
 
-    /// Writes down what is pending and releases all resources; dropping the last clone does the same. Later calls fail
-    /// with `Closed`.
+    /// Flushes pending access records and releases all resources; dropping the last clone does the same. Later calls
+    /// fail with `Closed`.
     ///
     /// # Errors
     /// `Metadata`.

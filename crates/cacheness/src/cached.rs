@@ -1,4 +1,4 @@
-//! What `#[cached]` turns a function into. The attribute writes calls of this module; nobody else needs it.
+//! The implementation of `#[cached]`. Only code that the attribute generates calls this module.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,21 +14,21 @@ use crate::key::IntoEntryKey;
 
 pub use crate::shared::shared;
 
-/// One call of a function with `#[cached]`.
+/// A call of a `#[cached]` function.
 pub struct Call {
-    /// `None` where the cache has failed: then the function is called as if there were none.
+    /// `None` if the cache failed: the function is then called without it.
     ready: Option<(Cache, EntryKey)>,
     options: ComputeOptions,
 }
 
-/// What becomes of a result that other code of the function has computed.
+/// What to do with a result that other code of the function has computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnCodeChange {
-    /// It is computed anew.
+    /// Recompute it.
     Recompute,
-    /// It is served with a warning, once in a process.
+    /// Serve it with a warning, once per process.
     Warn,
-    /// It is served.
+    /// Serve it.
     Ignore,
 }
 
@@ -52,14 +52,14 @@ impl Code {
         (self.on_change == OnCodeChange::Recompute).then_some(self.hash)
     }
 
-    /// Says once that a result of other code is served, where that is asked for.
+    /// Warns once that a result of other code is served, if configured.
     pub(crate) fn served(&self, entry: &Entry) {
         if self.on_change == OnCodeChange::Warn
             && entry.is_of_other_code(self.hash)
             && !self.warned.swap(true, Ordering::Relaxed)
         {
             log::warn!(
-                "{}: the function has changed since it computed this result, which is served all the same (said once)",
+                "{}: the function has changed since it computed this result, which is still served (logged once)",
                 entry.caption().call
             );
         }
@@ -78,14 +78,14 @@ impl<E> From<Error> for Failed<E> {
     }
 }
 
-/// The name of a function: `inside` is the path of a function that is defined in it. Where it has generic parameters, or
-/// belongs to something generic or to a trait, `types` and the type of its result tell its instances apart.
+/// The name of a function: `inside` is the path of a function defined in it. If the function is generic, or belongs to
+/// a generic item or a trait, `types` and its result type distinguish its instances.
 #[must_use]
 pub fn name(inside: &str, has_parameters: bool, types: &[String], output: &str) -> String {
     let path = inside.rsplit_once("::").map_or(inside, |(path, _)| path);
-    // The parts of an async function are in a closure of it.
+    // The body of an async function is a closure inside it.
     let path = path.trim_end_matches("::{{closure}}");
-    // Of a type that is not generic the path says all.
+    // For a type that is not generic, the path is sufficient.
     let is_generic = path.contains('<') || types.iter().any(|name| name.contains('<'));
     if !(is_generic || has_parameters) {
         return path.to_owned();
@@ -93,7 +93,7 @@ pub fn name(inside: &str, has_parameters: bool, types: &[String], output: &str) 
     format!("{path}<{}>", types.iter().map(String::as_str).chain([output]).collect::<Vec<_>>().join(", "))
 }
 
-/// Tells the compiler what an `async` block gives.
+/// Tells the compiler the output type of an `async` block.
 pub fn typed<T, F: Future<Output = T>>(future: F) -> F {
     future
 }
@@ -127,7 +127,7 @@ impl Call {
         Self { ready: ready.ok(), options: stale.into_iter().fold(options, ComputeOptions::stale) }
     }
 
-    /// The result that is kept, or the function's.
+    /// The cached result, or the function's.
     pub fn run<T: Storable + Loadable>(self, function: impl FnOnce() -> T) -> T {
         match self.try_run(|| Ok::<T, std::convert::Infallible>(function())) {
             Ok(value) => value,
@@ -135,7 +135,7 @@ impl Call {
         }
     }
 
-    /// The result that is kept, or the function's; errors are not kept.
+    /// The cached result, or the function's; errors are not cached.
     pub fn try_run<T: Storable + Loadable, E>(
         self,
         function: impl FnOnce() -> std::result::Result<T, E>,
@@ -157,7 +157,7 @@ impl Call {
         }
     }
 
-    /// [`Call::run`] for a function that is awaited.
+    /// [`Call::run`] for an async function.
     pub async fn run_async<T: Storable + Loadable, F: Future<Output = T>>(self, function: impl FnOnce() -> F) -> T {
         match self.try_run_async(|| async { Ok::<T, std::convert::Infallible>(function().await) }).await {
             Ok(value) => value,
@@ -165,7 +165,7 @@ impl Call {
         }
     }
 
-    /// [`Call::try_run`] for a function that is awaited.
+    /// [`Call::try_run`] for an async function.
     pub async fn try_run_async<T: Storable + Loadable, E, F: Future<Output = std::result::Result<T, E>>>(
         self,
         function: impl FnOnce() -> F,

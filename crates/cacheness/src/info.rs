@@ -29,7 +29,7 @@ impl EntryInfo {
         &self.entry.key
     }
 
-    /// The kind of value: `plain`, `array`, `dataframe`, `table`, `object`, …
+    /// The kind of the value: `plain`, `array`, `dataframe`, `table`, `object`, …
     #[must_use]
     pub fn data_type(&self) -> &str {
         &self.entry.format.data_type

@@ -25,13 +25,14 @@
 //! | to | use |
 //! |---|---|
 //! | store a value, and read it back | [`Cache::put`], [`Cache::get`]; [`Cache::get_or_insert_with`] for both |
-//! | store a type of your own | `#[derive(Plain)]` beside serde's derives ([`Plain`](trait@Plain)); [`Serde`] around a type of another crate; [`Storable`] and [`Loadable`] for a format of your own |
-//! | say which entry is meant | [`params!`]; `#[derive(ToKey)]` for a type of your own ([`ToKey`](trait@ToKey)); [`Named`] |
+//! | store a type of your own | `#[derive(Plain)]` in addition to serde's derives ([`Plain`](trait@Plain)); [`Serde`] around a type of another crate; [`Storable`] and [`Loadable`] for a format of your own |
+//! | identify an entry | [`params!`]; `#[derive(ToKey)]` for a type of your own ([`ToKey`](trait@ToKey)); [`Named`] |
 //! | keep the results of a function | [`#[cached]`](macro@cached) |
-//! | keep artifacts under names, for ever | [`BlobStore`] |
+//! | keep artifacts under names, without expiry | [`BlobStore`] |
 //! | work on many entries | [`Cache::get_batch`], [`Cache::delete_where`], [`Cache::delete_matching`], [`Cache::touch_batch`], [`Cache::list_entries`] |
 //!
-//! Arrays and tables are those of [`mod@ndarray`] and [`mod@arrow`], which this crate re-exports in the versions that it speaks.
+//! Arrays and tables are those of [`mod@ndarray`] and [`mod@arrow`], which this crate re-exports in the versions that
+//! it supports.
 //!
 //! Functions keep their results with [`#[cached]`](macro@cached):
 //!
@@ -52,8 +53,9 @@
 //! # fn main() {}
 //! ```
 //!
-//! A value that Rust puts, Python gets under the same parameters, and the reverse: plain data, arrays and tables are kept
-//! in formats that both know. [`Cache`] serves entries until they expire; [`BlobStore`] keeps artifacts under names.
+//! Python can get a value that Rust has put under the same parameters, and vice versa: plain data, arrays and tables
+//! are stored in formats that both read. [`Cache`] serves entries until they expire; [`BlobStore`] keeps artifacts
+//! under names.
 
 mod blob_store;
 mod cache;
@@ -102,9 +104,9 @@ pub use serde;
 /// The values of metadata: `cacheness::serde_json::json!({ "accuracy": 0.95 })`.
 pub use serde_json;
 
-/// What most programs use.
+/// The items that most programs use.
 pub mod prelude {
-    /// The derive alone: the trait has a method `encode`, as [`Storable`] has.
+    /// Only the derive: the trait's method `encode` would clash with that of [`Storable`].
     #[cfg(feature = "macros")]
     pub use cacheness_macros::ToKey;
 

@@ -15,13 +15,13 @@ use crate::registry::metadata_by_file;
 pub const FORMAT: u32 = 1;
 
 const MANIFEST: &str = "cacheness.toml";
-/// Bytes of a manifest at most.
+/// The maximum size of a manifest in bytes.
 const MAX_MANIFEST: u64 = 64 << 10;
 
-/// What the names of a store's files begin with.
+/// The prefixes of the names of a store's files.
 const OURS: &[&str] =
     &["cacheness.toml", "cache_metadata.", "cache_signing_key.bin", "blobs", "tmp", "flights.lock", "reserve", "."];
-/// So many of other files are named.
+/// The number of foreign files that a message names.
 const NAMED: usize = 3;
 
 /// The file that makes a directory a store: its format and the backends in use.
@@ -30,7 +30,7 @@ pub(crate) struct Manifest {
     pub(crate) format: u32,
     #[serde(default)]
     pub(crate) written_by: String,
-    /// 32 hexadecimal digits, if data lies outside of the directory: it has the same id.
+    /// 32 hexadecimal digits, if data lies outside the directory; that data records the same id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<String>,
     #[serde(default)]
@@ -44,7 +44,7 @@ pub(crate) struct Manifest {
 pub(crate) struct Recorded {
     /// Its name.
     pub(crate) backend: String,
-    /// Where its data is, if not in the directory: an absolute path, or a URL without secrets.
+    /// The location of its data, if not in the directory: an absolute path, or a URL without secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) location: Option<String>,
 }
@@ -70,7 +70,7 @@ fn new_id() -> Result<String> {
     Ok(id.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// What a store's directory says of itself.
+/// The description of a store in its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Description {
@@ -84,7 +84,7 @@ pub struct Description {
     pub blob_backend: String,
 }
 
-/// Reads what the directory at `path` says of itself, without opening the store.
+/// Reads the description of the store at `path`, without opening it.
 ///
 /// # Errors
 /// - `NotAStore`: there is no store.
@@ -96,11 +96,11 @@ pub fn describe(path: impl AsRef<Path>) -> Result<Description> {
     Ok(Description { format, written_by, metadata_backend: metadata.backend, blob_backend: blobs.backend })
 }
 
-/// Reads the manifest; `None` where there is none.
+/// Reads the manifest; `None` if there is none.
 pub(crate) fn read(root: &Path) -> Result<Option<Manifest>> {
     let path = root.join(MANIFEST);
     let Some(text) = read_text(&path)? else { return Ok(None) };
-    // The version is read by itself first: a newer format may have changed everything else.
+    // Reads only the version first: a newer format may have changed everything else.
     #[derive(Deserialize)]
     struct Version {
         format: u32,
@@ -130,7 +130,7 @@ pub(crate) fn read(root: &Path) -> Result<Option<Manifest>> {
     toml::from_str(&text).map(Some).map_err(damaged)
 }
 
-/// Makes the directory a store, unless another process is faster: then its manifest counts.
+/// Makes the directory a store. If another process does so first, its manifest is used.
 pub(crate) fn write(root: &Path, manifest: Manifest) -> Result<Manifest> {
     let failed = |e| Error::io(format_args!("cannot make a store in {}", root.display()), e);
     let body = toml::to_string(&manifest).expect("a manifest is always valid TOML");
@@ -146,12 +146,13 @@ pub(crate) fn write(root: &Path, manifest: Manifest) -> Result<Manifest> {
     }
 }
 
-/// The manifest's text: of a regular file that is no link and no longer than a manifest can be, which is not waited for.
+/// The text of the manifest. It must be a regular file, not a link, and at most of a manifest's size; opening it never
+/// blocks.
 fn read_text(path: &Path) -> Result<Option<String>> {
     let failed = |e| Error::io(format_args!("cannot read {}", path.display()), e);
     let refused = |what: &str| {
         Error::new(ErrorKind::NotAStore, format!("{} is {what}", path.display()))
-            .with_hint("the manifest is a small file that the store makes; remove what is there if you did not put it")
+            .with_hint("the manifest is a small file that the store creates; remove this one if it is not yours")
     };
     let mut options = fs::OpenOptions::new();
     options.read(true);
@@ -174,21 +175,21 @@ fn read_text(path: &Path) -> Result<Option<String>> {
     if text.len() as u64 > MAX_MANIFEST { Err(refused("too long")) } else { Ok(Some(text)) }
 }
 
-/// The error of a directory that is no store, and has to be one.
+/// The error for a directory that should be a store and is not.
 pub(crate) fn no_store(root: &Path) -> Error {
     let error = |what| Error::new(ErrorKind::NotAStore, format!("{} holds no cacheness store: {what}", root.display()));
     if metadata_by_file(root).is_some() {
         return error(format!("its file {MANIFEST} is gone"))
-            .with_hint("open it as a cache or store that may be made: the file is made again, and nothing is lost");
+            .with_hint("open it without requiring an existing store: the file is created again, and nothing is lost");
     }
-    let hint = format!("a store's directory has a file {MANIFEST} in it: give that directory");
+    let hint = format!("give the directory of a store, which contains a file {MANIFEST}");
     match Strangers::of(root) {
         Strangers { count: 0, .. } => error("it is empty".to_owned()).with_hint(hint),
         found => error(format!("there is only {found} in it")).with_hint(hint),
     }
 }
 
-/// Warns if a store is made among files of other programs.
+/// Warns if a store is created among files of other programs.
 pub(crate) fn warn_of_strangers(root: &Path) {
     let found = Strangers::of(root);
     if found.count > 0 {
@@ -201,7 +202,7 @@ pub(crate) fn warn_of_strangers(root: &Path) {
     }
 }
 
-/// Files in a directory that are none of a store's.
+/// Files in a directory that do not belong to a store.
 struct Strangers {
     names: Vec<String>,
     count: usize,

@@ -1,14 +1,14 @@
-//! Opening a store: its parts, put together as the directory and the configuration say.
+//! Opening a store: assembling its parts according to the directory and the configuration.
 //!
 //! ```text
 //! <dir>/                    0700
 //!   cacheness.toml          format version, backends in use
 //!   cache_metadata.db       SQLite, or
 //!   cache_metadata.json     one JSON file
-//!   blobs/                  payloads that are too large to travel inside an entry
+//!   blobs/                  payloads that are too large for an entry
 //!   tmp/                    blobs being written
 //!   flights.lock            empty; its bytes are locked while values are computed
-//!   reserve                 space that is given up to remove entries when the disk is full
+//!   reserve                 space that is released to remove entries when the disk is full
 //!   cache_signing_key.bin   0600
 //! ```
 
@@ -28,17 +28,17 @@ use crate::manifest::{self, Manifest, Recorded};
 use crate::place::{OpenMode, Place, prepare_directory, refuse_other_places, sync_upwards};
 use crate::registry::{self, BackendContext, BlobChoice, Choice, Factory, Home, MetadataChoice};
 
-/// How long to wait for another process that makes the same store, and has made its database already.
+/// How long to wait for another process that is creating the same store and has already created its database.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens the store at `place`.
 ///
 /// # Errors
-/// - `NotAStore`: the path is no directory, or holds no store and must be there.
+/// - `NotAStore`: the path is not a directory, or it must be a store and is not.
 /// - `NewerFormat`: a newer release wrote it.
-/// - `ReadOnly`: it must be made and cannot be.
-/// - `InvalidInput`: the configuration names a backend that does not exist, or not the one that the directory has; the path
-///   is a URL, or begins with `~`.
+/// - `ReadOnly`: it does not exist and cannot be created.
+/// - `InvalidInput`: the configuration names a backend that does not exist or differs from the directory's; the path is
+///   a URL, or begins with `~`.
 /// - `Unsupported`: no backend is registered for the scheme of a URL, or under the name that the directory records.
 pub fn open_store(place: &Place, config: StoreConfig, access: OpenMode, clock: Clock) -> Result<Store> {
     config.check()?;
@@ -52,7 +52,8 @@ pub fn open_store(place: &Place, config: StoreConfig, access: OpenMode, clock: C
 
 type Choices = (Option<MetadataChoice>, Option<BlobChoice>);
 
-/// Opens a store whose backends keep their data in memory, or know where else. Its signing key ends with the process.
+/// Opens a store whose backends keep their data in memory or outside any directory. Its signing key ends with the
+/// process.
 fn open_without_directory(
     (metadata, blobs): Choices,
     config: StoreConfig,
@@ -118,7 +119,7 @@ fn open_directory(path: &Path, chosen: Choices, config: StoreConfig, access: Ope
         return Err(Error::new(ErrorKind::Unsupported, what)
             .with_hint("give metadata_backend = \"memory\" as well, or leave blob_backend out"));
     }
-    // A path that depends on the working directory would lead elsewhere after a chdir.
+    // A relative path would name another place after a chdir.
     let root = std::path::absolute(path).map_err(|e| Error::io(format_args!("cannot use {}", path.display()), e))?;
     prepare_directory(&root, access)?;
     let manifest = match manifest::read(&root)? {
@@ -130,7 +131,7 @@ fn open_directory(path: &Path, chosen: Choices, config: StoreConfig, access: Ope
     let read_only = access == OpenMode::ReadOnly;
     let reserve = Reserve::new(&root);
     match opening.open(read_only) {
-        // A store on a full disk is opened to remove entries.
+        // On a full disk the store is opened nevertheless, to remove entries.
         Err(error) if error.is_no_space() && !read_only => {
             let opened = if reserve.give_up() { opening.open(false) } else { Err(error) };
             Ok(opened.map_err(want_of_space)?.with_reserve(reserve))
@@ -144,7 +145,7 @@ fn open_directory(path: &Path, chosen: Choices, config: StoreConfig, access: Ope
     }
 }
 
-/// The error of a store that cannot be opened for writing, because the disk is full and no space was set aside.
+/// The error for a store that cannot be opened for writing because the disk is full and no space was reserved.
 fn want_of_space(error: Error) -> Error {
     if !error.is_no_space() {
         return error;
@@ -155,7 +156,7 @@ fn want_of_space(error: Error) -> Error {
     )
 }
 
-/// Makes the directory a store; the one of another process that is faster counts.
+/// Makes the directory a store. If another process does so first, its store is used.
 fn create(root: &Path, (metadata, blobs): &Choices, config: &StoreConfig, clock: &Clock) -> Result<Manifest> {
     manifest::warn_of_strangers(root);
     let factory = match metadata {
@@ -180,7 +181,7 @@ fn create(root: &Path, (metadata, blobs): &Choices, config: &StoreConfig, clock:
     if manifest.metadata.location.is_none() {
         return manifest::write(root, manifest);
     }
-    // Data elsewhere is claimed before the manifest names it.
+    // Data outside the directory is claimed before the manifest names it.
     let url = config.database_url.as_ref();
     let started = Instant::now();
     loop {
@@ -208,10 +209,10 @@ fn create(root: &Path, (metadata, blobs): &Choices, config: &StoreConfig, clock:
     }
 }
 
-/// A backend, and where it is, if not in the directory.
+/// A backend and its location, if not in the directory.
 type Part<B> = (&'static Factory<B>, Option<BackendUrl>);
 
-/// A directory that is to be opened.
+/// A directory being opened.
 struct Opening<'a> {
     root: &'a Path,
     config: &'a StoreConfig,
@@ -222,7 +223,7 @@ struct Opening<'a> {
 }
 
 impl<'a> Opening<'a> {
-    /// Finds the backends that the manifest records, and refuses a configuration that asks for others.
+    /// Finds the backends that the manifest records; refuses a configuration that asks for others.
     fn new(
         root: &'a Path,
         manifest: &'a Manifest,
@@ -270,7 +271,7 @@ impl<'a> Opening<'a> {
         }
         let store = Store::new(metadata, blobs, signer, config.clone(), self.clock.clone());
         if read_only {
-            // No other process can store what a caller would wait for.
+            // No other process can store a value that a caller would wait for.
             return Ok(store);
         }
         let locks = factory.open_locks(&context).unwrap_or_else(|| Ok(Arc::new(LockFile::new(root))))?;
@@ -278,7 +279,7 @@ impl<'a> Opening<'a> {
     }
 }
 
-/// The backend that is recorded, unless the configuration asks for another one, or for another place.
+/// The recorded backend; an error if the configuration asks for another one or another place.
 fn part<B>(
     root: &Path,
     kind: &str,
@@ -290,12 +291,12 @@ fn part<B>(
     if let Some(Choice { factory, .. }) = chosen.filter(|choice| choice.factory.name() != backend) {
         let what = format!("{} has the {kind} backend {backend:?}, not {:?}", root.display(), factory.name());
         return Err(Error::new(ErrorKind::InvalidInput, what)
-            .with_hint("leave the backend out, the directory says which it is; or give another directory"));
+            .with_hint("leave the backend out, since the directory records it; or give another directory"));
     }
     let factory = find(backend).ok_or_else(|| {
         let what = format!("{} uses the {kind} backend {backend:?}, unknown here", root.display());
         Error::new(ErrorKind::Unsupported, what).with_hint(
-            "open it with the release, and the features, that wrote it; register the backend first if it is one of your own",
+            "open it with the release, and the features, that wrote it; register the backend first if it is a custom one",
         )
     })?;
     let Some(choice) = chosen.filter(|choice| choice.place.is_some()) else {
@@ -310,7 +311,7 @@ fn part<B>(
     let (data, option) = if kind == "metadata" { ("database", "database_url") } else { ("blobs", "blob_backend") };
     let what = format!("the store has its {data} at {known}, and {option} is {wanted}");
     Err(Error::new(ErrorKind::InvalidInput, what)
-        .with_hint(format!("leave {option} out, the directory says where it is; or give another directory")))
+        .with_hint(format!("leave {option} out, since the directory records it; or give another directory")))
 }
 
 fn signed_fields(config: &StoreConfig) -> Result<SignedFields> {
@@ -334,7 +335,7 @@ fn open_signer(root: &Path, config: &StoreConfig, metadata: &dyn MetadataBackend
     if found.is_some() || metadata.is_read_only() { Ok(found) } else { Signer::from_file(&path, fields).map(Some) }
 }
 
-/// Warns if the store has signed entries and the key is gone.
+/// Warns if the store has signed entries but the key is missing.
 fn warn_of_lost_key(path: &Path, metadata: &dyn MetadataBackend) -> Result<()> {
     let first = metadata.select(&Query::default(), &Page { limit: 1, ..Page::default() })?;
     if first.first().is_none_or(|found| found.entry.signature.is_none()) {
@@ -342,9 +343,9 @@ fn warn_of_lost_key(path: &Path, metadata: &dyn MetadataBackend) -> Result<()> {
     }
     let (entries, path) = (metadata.totals()?.entries, path.display());
     let then = if metadata.is_read_only() {
-        "nothing counts as signed, and pickles are not read"
+        "no entry counts as signed, and pickles are not read"
     } else {
-        "a new one is made, with which none of their signatures is right: a cache misses them, a store refuses them"
+        "a new one is created, which invalidates all their signatures: a cache misses them, a store refuses them"
     };
     log::warn!(
         "the signing key {path} is gone, and the store has {entries} entries that were signed with it: {then}. Put the file \

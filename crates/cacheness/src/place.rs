@@ -1,4 +1,4 @@
-//! Where a store is: the directory, made private and durable, or none.
+//! The place of a store: a private, durable directory, or none.
 
 use std::fs;
 use std::io::ErrorKind as IoKind;
@@ -7,34 +7,34 @@ use std::path::{Path, PathBuf};
 use cacheness_core::config::BackendUrl;
 use cacheness_core::{Error, ErrorKind, Result};
 
-/// Where a store is.
+/// The place of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// In this directory.
     Directory(PathBuf),
-    /// In no directory: in memory, so that it ends with the last handle, unless the configuration chooses a registered
-    /// backend that keeps its data elsewhere. The signing key is in memory in any case.
+    /// Without a directory: in memory, so that it ends with the last handle, unless the configuration chooses a
+    /// registered backend that keeps its data elsewhere. The signing key is always in memory.
     Memory,
 }
 
-/// How a directory is opened.
+/// How to open a directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OpenMode {
-    /// Made if it is not there; opened for reading only where writing is not possible.
+    /// Created if missing; opened read-only if it cannot be written.
     #[default]
     CreateOrOpen,
-    /// Must be there.
+    /// Must exist.
     Existing,
-    /// Must be there, and nothing is written.
+    /// Must exist, and is opened read-only.
     ReadOnly,
 }
 
-/// Makes the directory private, or checks that it is there.
+/// Creates the directory privately, or checks that it exists.
 pub(crate) fn prepare_directory(root: &Path, access: OpenMode) -> Result<()> {
     match fs::metadata(root) {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(Error::new(ErrorKind::NotAStore, format!("{} is not a directory", root.display()))
-            .with_hint("give the path of a directory, or of one to be made")),
+            .with_hint("give the path of an existing or a new directory")),
         Err(error) if error.kind() == IoKind::NotFound && access == OpenMode::CreateOrOpen => {
             let mut builder = fs::DirBuilder::new();
             builder.recursive(true);
@@ -51,10 +51,10 @@ pub(crate) fn prepare_directory(root: &Path, access: OpenMode) -> Result<()> {
     }
 }
 
-/// Refuses paths that mean another place to the user: they would become directories with strange names.
+/// Refuses paths that the user means differently: they would create directories with strange names.
 pub(crate) fn refuse_other_places(path: &Path) -> Result<()> {
     let text = path.to_string_lossy();
-    // A URL may have a password.
+    // A URL may contain a password.
     let shown = BackendUrl::from(&*text);
     let wrong =
         |what, hint: &'static str| Err(Error::new(ErrorKind::InvalidInput, format!("{shown} {what}")).with_hint(hint));
@@ -68,23 +68,24 @@ pub(crate) fn refuse_other_places(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Syncs `root` and the directories above it, so that the names of their files survive a loss of power. Earlier processes may
-/// have promised less, or been killed.
+/// Syncs `root` and the directories above it, so that the names of their files survive a loss of power. Earlier
+/// processes may have had a lower durability or been killed.
 pub(crate) fn sync_upwards(root: &Path) -> Result<()> {
     for path in root.ancestors() {
         let failed = |e| Error::io(format_args!("cannot sync {}", path.display()), e);
         let directory = match fs::File::open(path) {
             Ok(directory) => directory,
-            // It was not made by this user.
+            // Another user created it.
             Err(error) if path != root && error.kind() == IoKind::PermissionDenied => break,
             Err(error) => return Err(failed(error)),
         };
         match directory.sync_all() {
             Ok(()) => {}
             Err(error) => match error.kind() {
-                // Some file systems' directories cannot be synced, and need not be.
+                // On some file systems directories cannot be synced, and need not be.
                 IoKind::InvalidInput | IoKind::Unsupported => {}
-                // It has become so without being mounted so, which `access` does not say. Nothing is promised any more.
+                // The file system became read-only without a remount, which `access` does not report. Durability can no
+                // longer be promised.
                 IoKind::ReadOnlyFilesystem => {}
                 _ => return Err(failed(error)),
             },

@@ -20,7 +20,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! To put a store together by hand, without a registry: [`Cache::from_store`](crate::Cache::from_store).
+//! To assemble a store by hand, without a registry: [`Cache::from_store`](crate::Cache::from_store).
 
 mod builtin;
 mod factory;
@@ -42,7 +42,7 @@ static METADATA: List<MetadataFactory> = List::new();
 static BLOBS: List<BlobFactory> = List::new();
 static BUILT_IN: AtomicBool = AtomicBool::new(false);
 
-/// Adds a metadata backend. It stays for as long as the process lives; children that are forked later have it, too.
+/// Adds a metadata backend. It stays registered for the lifetime of the process and of children forked later.
 ///
 /// # Errors
 /// `InvalidInput`: its name or one of its schemes is taken, or is not made of letters, digits, `_`, `+`, `-` and `.`.
@@ -51,7 +51,7 @@ pub fn register_metadata(factory: MetadataFactory) -> Result<()> {
     add(&METADATA, "metadata", factory)
 }
 
-/// Adds a blob backend. It stays for as long as the process lives; children that are forked later have it, too.
+/// Adds a blob backend. It stays registered for the lifetime of the process and of children forked later.
 ///
 /// # Errors
 /// Those of [`register_metadata`].
@@ -72,20 +72,20 @@ pub fn blob_backends() -> Vec<&'static str> {
     all_blobs().map(Factory::name).collect()
 }
 
-/// Refuses a `database_url` that no registered backend takes; makes and opens nothing.
+/// Refuses a `database_url` that no registered backend accepts; creates and opens nothing.
 ///
 /// # Errors
-/// - `InvalidInput`: it makes no sense, or belongs to another backend than `metadata_backend`.
+/// - `InvalidInput`: it is malformed, or belongs to another backend than `metadata_backend`.
 /// - `Unsupported`: no backend is registered for its scheme.
 pub fn check_url(config: &StoreConfig) -> Result<()> {
     url_of_metadata(config).map(drop)
 }
 
-/// Which backend a configuration asks for.
+/// The backend that a configuration chooses.
 #[derive(Debug)]
 pub(crate) struct Choice<B: 'static> {
     pub(crate) factory: &'static Factory<B>,
-    /// Where, if not in the directory: the URL, and how a directory records it.
+    /// The location, if not in the directory: the URL, and the form in which a directory records it.
     pub(crate) place: Option<(BackendUrl, String)>,
 }
 
@@ -95,7 +95,7 @@ impl<B> Choice<B> {
         self.place.as_ref().map(|(url, _)| url)
     }
 
-    /// What the directory records of the URL; `None` if it leads to the backend's file in the directory itself.
+    /// The recorded form of the URL; `None` if it is the backend's file in the directory itself.
     pub(crate) fn elsewhere(&self, root: &Path) -> Option<&str> {
         let (_, location) = self.place.as_ref()?;
         let own = self.factory.file_in(root);
@@ -106,7 +106,7 @@ impl<B> Choice<B> {
 pub(crate) type MetadataChoice = Choice<Box<dyn MetadataBackend>>;
 pub(crate) type BlobChoice = Choice<Arc<dyn BlobBackend>>;
 
-/// The metadata backend that a configuration asks for, by name or URL.
+/// The metadata backend that a configuration chooses, by name or URL.
 pub(crate) fn chosen_metadata(config: &StoreConfig) -> Result<Option<MetadataChoice>> {
     let in_directory = || all_metadata().filter(|factory| factory.home() != Home::Process);
     let default = config.default_metadata_backend.as_str();
@@ -128,7 +128,7 @@ pub(crate) fn chosen_metadata(config: &StoreConfig) -> Result<Option<MetadataCho
     Ok(Some(choice))
 }
 
-/// The blob backend that a configuration asks for, by name or URL.
+/// The blob backend that a configuration chooses, by name or URL.
 pub(crate) fn chosen_blobs(config: &StoreConfig) -> Result<Option<BlobChoice>> {
     let Some(given) = &config.blob_backend else { return Ok(None) };
     let choice = match given.scheme() {
@@ -170,7 +170,7 @@ fn all_blobs() -> impl Iterator<Item = &'static BlobFactory> {
     BLOBS.iter()
 }
 
-/// Threads that come first at the same time all do this; each backend is added once.
+/// Several threads may run this at the same time; each backend is added once.
 fn add_built_in() {
     if BUILT_IN.load(Ordering::Acquire) {
         return;
@@ -193,13 +193,13 @@ fn add<B>(list: &List<Factory<B>>, kind: &str, factory: Factory<B>) -> Result<()
     }
     list.push(factory, |new, old| {
         if new.name() == old.name() {
-            let what = format!("there is a {kind} backend {:?} already", new.name());
+            let what = format!("there is already a {kind} backend {:?}", new.name());
             return Err(Error::new(ErrorKind::InvalidInput, what).with_hint("register it once, or under another name"));
         }
         match new.schemes().iter().find(|scheme| old.schemes().contains(scheme)) {
             None => Ok(()),
             Some(scheme) => {
-                let what = format!("{scheme}:// is a scheme of the {kind} backend {:?} already", old.name());
+                let what = format!("{scheme}:// is already a scheme of the {kind} backend {:?}", old.name());
                 Err(Error::new(ErrorKind::InvalidInput, what).with_hint("register another scheme"))
             }
         }
@@ -227,7 +227,7 @@ fn by_scheme<B>(mut known: impl Iterator<Item = &'static Factory<B>>, scheme: &s
     known.find(|factory| factory.schemes().iter().any(|known| known == scheme))
 }
 
-/// Names the scheme only: there may be a password in the URL.
+/// Names only the scheme: the URL may contain a password.
 fn unknown_scheme(option: &str, scheme: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("{option} is a URL of {scheme}, which is not available yet"))
 }
@@ -238,7 +238,7 @@ fn named<B>(known: impl Iterator<Item = &'static Factory<B>>, kind: &str, name: 
         return Ok(found);
     }
     let names: Vec<_> = known.iter().map(|factory| factory.name()).collect();
-    // A name may be a URL by mistake, and have a password.
+    // A name may mistakenly be a URL and contain a password.
     let shown = BackendUrl::from(name);
     let meant = match nearest(name, names.iter().copied()) {
         Some(near) => format!("did you mean {near:?}? "),

@@ -12,7 +12,7 @@ use crate::cache::{Cache, CacheBuilder};
 /// The caches that functions share, by directory; the default one under `None`.
 type Shared = Mutex<HashMap<Option<PathBuf>, Cache>>;
 
-/// A forked child opens its own: the lock of the one that it inherits may be held for ever.
+/// A forked child opens its own: the lock of the inherited one may never be released.
 static SHARED: PerProcess<Shared> = PerProcess::new();
 
 fn open_once(directory: Option<PathBuf>, open: impl FnOnce() -> Result<Cache>) -> Result<Cache> {
@@ -27,8 +27,8 @@ fn open_once(directory: Option<PathBuf>, open: impl FnOnce() -> Result<Cache>) -
     Ok(cache)
 }
 
-/// The cache that functions use which name none: the one of [`set_default_cache`], else the one that the environment
-/// says ([`CacheBuilder::from_env`]), opened when it is first asked for. One that has been closed is opened again.
+/// The cache of functions that name none: the one of [`set_default_cache`], else the one that the environment
+/// configures ([`CacheBuilder::from_env`]), opened at the first use. If it was closed, it is opened again.
 ///
 /// # Errors
 /// Those of [`CacheBuilder::from_env`] and [`CacheBuilder::open`].
@@ -36,7 +36,7 @@ pub fn default_cache() -> Result<Cache> {
     open_once(None, || CacheBuilder::from_env()?.open())
 }
 
-/// Makes `cache` the one that functions use which name none. The former one is not closed.
+/// Makes `cache` the default of functions that name none. Does not close the previous one.
 ///
 /// ```
 /// # #[cfg(feature = "macros")]
@@ -60,7 +60,7 @@ pub fn set_default_cache(cache: Cache) {
     SHARED.get_or_make(Mutex::default).lock().insert(None, cache);
 }
 
-/// Closes the default cache, if there is one by now; the next use opens the one that the environment says.
+/// Closes the default cache, if it is open; the next use opens the one that the environment configures.
 ///
 /// # Errors
 /// Those of [`Cache::close`].
@@ -69,7 +69,7 @@ pub fn reset_default_cache() -> Result<()> {
     former.map_or(Ok(()), |cache| cache.close())
 }
 
-/// The cache in a directory that all functions share which name it.
+/// The cache in a directory, shared by all functions that name the directory.
 ///
 /// # Errors
 /// Those of [`Cache::open`].

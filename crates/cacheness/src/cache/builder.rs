@@ -1,4 +1,4 @@
-//! How a cache is opened.
+//! Opening a cache with options.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl Default for CacheBuilder {
 }
 
 impl CacheBuilder {
-    /// As the environment says. What is called on the builder goes before it.
+    /// Options from the environment. Later calls on the builder take precedence.
     ///
     /// | variable | option |
     /// |---|---|
@@ -56,8 +56,8 @@ impl CacheBuilder {
     /// | `CACHENESS_COMPRESSION_LEVEL` | its level: 1 to 9, with zstd up to 22 |
     ///
     /// # Errors
-    /// `InvalidInput` for a variable that is no number where there should be one, or an unknown codec. What is a number and
-    /// makes no sense is refused by [`open`](Self::open).
+    /// `InvalidInput` for a variable that should be a number and is not, or an unknown codec. [`open`](Self::open)
+    /// refuses numbers out of range.
     pub fn from_env() -> Result<Self> {
         let mut builder = Self::default();
         let set = |name: &str| match std::env::var(name) {
@@ -74,7 +74,7 @@ impl CacheBuilder {
                     .with_hint("give a number")
             })
         }
-        // A path may be any bytes.
+        // A path may contain any bytes.
         if let Some(directory) = std::env::var_os("CACHENESS_DIR").filter(|path| !path.is_empty()) {
             builder.place = Place::Directory(directory.into());
         }
@@ -100,13 +100,13 @@ impl CacheBuilder {
         Ok(builder)
     }
 
-    /// The options as they are now.
+    /// The current options.
     #[must_use]
     pub fn options(&self) -> &CacheConfig {
         &self.config
     }
 
-    /// In this directory, which [`open`](Self::open) makes where there is none; `./cache` if neither this nor
+    /// Uses this directory, which [`open`](Self::open) creates if missing; `./cache` if neither this nor
     /// [`in_memory`](Self::in_memory) is called.
     #[must_use]
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
@@ -114,29 +114,30 @@ impl CacheBuilder {
         self
     }
 
-    /// In memory: nothing is written, and everything ends with the last clone of the cache.
+    /// Keeps the cache in memory: nothing is written, and it ends with its last clone.
     #[must_use]
     pub fn in_memory(mut self) -> Self {
         self.place = Place::Memory;
         self
     }
 
-    /// Nothing is written; puts fail with `ReadOnly`. Where there is no store, [`open`](Self::open) fails with `NotAStore`.
+    /// Opens the store read-only: puts fail with `ReadOnly`. If there is no store, [`open`](Self::open) fails with
+    /// `NotAStore`.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.access = OpenMode::ReadOnly;
         self
     }
 
-    /// Nothing is made: where there is no store, [`open`](Self::open) fails with `NotAStore`.
+    /// Creates nothing: if there is no store, [`open`](Self::open) fails with `NotAStore`.
     #[must_use]
     pub fn existing(mut self) -> Self {
         self.access = OpenMode::Existing;
         self
     }
 
-    /// For answers of web services: entries are served for six hours, and plain data is compressed with LZ4. What is called
-    /// afterwards goes before it.
+    /// Options for responses of web services: a time to live of six hours, and LZ4 for plain data. Later calls take
+    /// precedence.
     ///
     /// ```
     /// # use cacheness::prelude::*;
@@ -154,15 +155,16 @@ impl CacheBuilder {
         self.default_ttl(Duration::from_secs(6 * 3600))
     }
 
-    /// How long entries are served unless their put says otherwise; for ever by default. Kept to the microsecond.
+    /// Sets the time to live of entries whose put does not set one; by default they do not expire. Precise to a
+    /// microsecond.
     #[must_use]
     pub fn default_ttl(mut self, ttl: Duration) -> Self {
         self.config.default_ttl_seconds = Some(ttl.as_secs_f64());
         self
     }
 
-    /// How many megabytes (2^20 bytes) of stored values it holds at most; 10,000 by default. When a put exceeds it, entries
-    /// are evicted down to 90 %; a value that is larger than the limit is refused with `Full`.
+    /// Sets the maximum size of all stored values in megabytes (2^20 bytes); 10,000 by default. When a put exceeds it,
+    /// entries are evicted down to 90 %. A value larger than the limit is refused with `Full`.
     ///
     /// [`open`](Self::open) fails with `InvalidInput` unless it is finite and greater than zero.
     #[must_use]
@@ -171,7 +173,8 @@ impl CacheBuilder {
         self
     }
 
-    /// How many entries it holds at most; any number by default. When a put exceeds it, entries are evicted down to 90 %.
+    /// Sets the maximum number of entries; unlimited by default. When a put exceeds it, entries are evicted down to 90
+    /// %.
     ///
     /// [`open`](Self::open) fails with `InvalidInput` if it is zero.
     #[must_use]
@@ -180,7 +183,7 @@ impl CacheBuilder {
         self
     }
 
-    /// Any number of entries of any size: nothing is ever evicted.
+    /// Removes all limits: entries are never evicted.
     #[must_use]
     pub fn unlimited(mut self) -> Self {
         self.config.limits.max_cache_size_mb = None;
@@ -188,75 +191,77 @@ impl CacheBuilder {
         self
     }
 
-    /// Makes the cache a store: nothing expires unless its put says so, and nothing is evicted, whatever the other options
-    /// and the environment say.
+    /// Makes the cache a store: entries expire only if their put says so and are never evicted, whatever the other
+    /// options and the environment say.
     #[must_use]
     pub fn storage_mode(mut self) -> Self {
         self.config.storage_mode = true;
         self
     }
 
-    /// How long an entry is served at most after its put, whatever its own time to live; for ever by default.
+    /// Sets the maximum age at which an entry is served, whatever its own time to live; unlimited by default.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.config.limits.max_age_seconds = Some(age.as_secs_f64());
         self
     }
 
-    /// What goes first when it is full; the least recently used by default. With [`EvictionPolicy::None`] a put into a full
-    /// cache fails with `Full`.
+    /// Sets which entries are evicted first; the least recently used by default. With [`EvictionPolicy::None`] a put
+    /// into a full cache fails with `Full`.
     #[must_use]
     pub fn eviction_policy(mut self, policy: EvictionPolicy) -> Self {
         self.config.limits.eviction_policy = policy;
         self
     }
 
-    /// What the store survives: the death of the process by default, with [`Durability::Full`] the loss of power too.
+    /// Sets the durability of the store: puts survive the death of the process by default, and with
+    /// [`Durability::Full`] also a loss of power.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.config.store.durability = durability;
         self
     }
 
-    /// Keeps the entries of a new directory in this [metadata backend](crate::registry::metadata_backends): `sqlite`, the default, or
-    /// `json`. A directory that is there says itself which it has.
+    /// Keeps the entries of a new directory in this [metadata backend](crate::registry::metadata_backends): `sqlite`,
+    /// the default, or `json`. An existing directory records its own.
     ///
-    /// [`open`](Self::open) fails with `InvalidInput` if there is no such backend, or the directory has another one.
+    /// [`open`](Self::open) fails with `InvalidInput` if the backend does not exist or the directory has another one.
     #[must_use]
     pub fn metadata_backend(mut self, name: impl Into<String>) -> Self {
         self.config.store.metadata_backend = Some(name.into());
         self
     }
 
-    /// Replaces all options of the store; those of the cache (time to live, limits) stay. [`open`](Self::open) checks them.
+    /// Replaces all options of the store and keeps those of the cache (time to live, limits). [`open`](Self::open)
+    /// checks them.
     #[must_use]
     pub fn store_config(mut self, config: StoreConfig) -> Self {
         self.config.store = config;
         self
     }
 
-    /// Replaces all options, for example by those of a file: [`CacheConfig::read`]. [`open`](Self::open) checks them.
+    /// Replaces all options, for example with those of a file: [`CacheConfig::read`]. [`open`](Self::open) checks them.
     #[must_use]
     pub fn config(mut self, config: CacheConfig) -> Self {
         self.config = config;
         self
     }
 
-    /// Takes the time from this clock, for tests.
+    /// Uses this clock, for tests.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Opens the cache, making its directory where there is none.
+    /// Opens the cache, and creates its directory if missing.
     ///
     /// # Errors
-    /// - `InvalidInput`: an option makes no sense; the sentence names it.
-    /// - `NotAStore`: the path is no directory, or there is no store and it may not be made.
+    /// - `InvalidInput`: an option is invalid; the message names it.
+    /// - `NotAStore`: the path is not a directory, or there is no store and creating one is not allowed.
     /// - `NewerFormat`: a newer release wrote the directory.
-    /// - `ReadOnly`: the directory must be made and cannot be.
-    /// - `Metadata`, `Storage`, `Signature`: what is there cannot be read.
+    /// - `ReadOnly`: the directory does not exist and cannot be created.
+    /// - `Metadata`, `Storage`, `Signature`: the existing store cannot be read.
     pub fn open(self) -> Result<Cache> {
         Ok(Cache { engine: Arc::new(self.open_engine()?), place: Some(Arc::new(self.place)) })
     }

@@ -1,4 +1,4 @@
-//! Values that are computed when they are missing, by one of all callers.
+//! Values that one of all callers computes when they are missing.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -17,10 +17,10 @@ use super::{Cache, PutOptions};
 use crate::cached::Code;
 use crate::key::IntoEntryKey;
 
-/// The longest time between two looks of a thread that waits.
+/// The maximum time between two lookups of a waiting thread.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How a value is put that was missing, and when it is computed anew.
+/// How to put a computed value, and when to recompute it.
 ///
 /// ```
 /// # use cacheness::{ComputeOptions, PutOptions};
@@ -38,39 +38,38 @@ pub struct ComputeOptions {
 }
 
 impl ComputeOptions {
-    /// The cache's time to live, nothing beside the value, computed anew when it has expired.
+    /// The cache's time to live, no metadata, and recomputation on expiry.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What is put beside the value, and how long it is served.
+    /// Sets the metadata, description and time to live of the value.
     #[must_use]
     pub fn put(mut self, options: PutOptions) -> Self {
         self.put = options;
         self
     }
 
-    /// For so long after it has expired, a value is served while one caller computes it anew. That caller waits for its
-    /// own computation.
+    /// Serves a value for this long after its expiry while one caller recomputes it. That caller waits for its own
+    /// computation.
     #[must_use]
     pub fn stale(mut self, stale: Duration) -> Self {
         self.freshness.stale = Some(stale);
         self
     }
 
-    /// Lets one caller compute a value anew before it expires: the nearer the end and the longer it took to compute, the
-    /// more probably. 1 is a good choice, more is earlier.
+    /// Lets one caller recompute a value before it expires: the closer its expiry and the longer its computation took,
+    /// the more probably. 1 is a good choice; larger is earlier.
     ///
-    /// See [`Freshness::early_recompute`].
-    /// Zero is never; a negative number is refused with `InvalidInput` when a value is asked for.
+    /// See [`Freshness::early_recompute`]. Zero means never; a get refuses a negative number with `InvalidInput`.
     #[must_use]
     pub fn early_recompute(mut self, beta: f64) -> Self {
         self.freshness.early_recompute = Some(beta);
         self
     }
 
-    /// Whether a value that was computed is returned although it cannot be stored; a warning is logged.
+    /// Whether to return a computed value that cannot be stored; a warning is logged.
     #[must_use]
     pub fn ignore_errors(mut self, ignore: bool) -> Self {
         self.ignore_errors = ignore;
@@ -91,7 +90,7 @@ impl ComputeOptions {
         self
     }
 
-    /// What is put beside a value that took so long.
+    /// The put options for a value whose computation took this long.
     fn put_options(self, spent: Duration) -> PutOptions {
         let micros = u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
         let mut put = self.put;
@@ -101,7 +100,7 @@ impl ComputeOptions {
 }
 
 impl Cache {
-    /// The key of an entry, which borrows nothing: for futures that outlive the statement that makes them.
+    /// An owned key of an entry: for futures that outlive the statement that creates them.
     ///
     /// # Errors
     /// `KeyEncoding` for a parameter without a stable encoding, `InvalidInput` for a name that cannot be a key.
@@ -109,7 +108,7 @@ impl Cache {
         key.into_entry_key(&self.engine.store().config().serialization)
     }
 
-    /// The value of `key`; if there is none, the one that `compute` returns, which is stored first.
+    /// The value of `key`; if there is none, stores and returns the result of `compute`.
     ///
     /// Of all threads and processes that miss the value at once, one computes it, and the others wait for it. See
     /// [`get_or_try_compute`](Self::get_or_try_compute).
@@ -124,10 +123,11 @@ impl Cache {
         self.get_or_try_insert_with(key, || Ok(compute()))
     }
 
-    /// Like [`Cache::get_or_insert_with`] for a computation that may fail; nothing is stored then.
+    /// Like [`Cache::get_or_insert_with`] for a computation that may fail; a failure is not stored.
     ///
-    /// The computation's error comes back as it is. Its type also takes the errors of the cache ([`HoldsError`]), as
-    /// `std::io::Error`, `anyhow::Error`, `Box<dyn Error>`, `String` and every type with a `From<cacheness::Error>` do:
+    /// The computation's error is returned unchanged. Its type must also hold the errors of the cache ([`HoldsError`]),
+    /// as `std::io::Error`, `anyhow::Error`, `Box<dyn Error>`, `String` and every type with a `From<cacheness::Error>`
+    /// do:
     ///
     /// ```
     /// # use cacheness::prelude::*;
@@ -136,7 +136,8 @@ impl Cache {
     /// assert_eq!(missing.unwrap_err().kind(), std::io::ErrorKind::NotFound);
     /// ```
     ///
-    /// Any other error becomes a `cacheness::Error`, whose source it is, with [`Error::computation`](cacheness_core::Error::computation):
+    /// Convert any other error with [`Error::computation`](cacheness_core::Error::computation) into a
+    /// `cacheness::Error` whose source it is:
     ///
     /// ```
     /// # use cacheness::prelude::*;
@@ -149,7 +150,7 @@ impl Cache {
     /// # Ok(()) }
     /// ```
     ///
-    /// A closure with several `?` says once which error it returns: `|| -> std::io::Result<_> { … }`.
+    /// A closure with several `?` states its error type once: `|| -> std::io::Result<_> { … }`.
     ///
     /// # Errors
     /// Those of `compute`, [`Cache::get`] and [`Cache::put`].
@@ -161,14 +162,14 @@ impl Cache {
         self.get_or_try_compute(key, ComputeOptions::default(), compute)
     }
 
-    /// The value of `key`; if there is none, or one caller should compute it anew, the one that `compute` returns.
+    /// The value of `key`; if it is missing or due for recomputation, the result of `compute`.
     ///
     /// One of all callers computes, in all threads and processes that use the store:
-    /// - When the process that computes dies, another takes over within 50 ms; after a panic, another caller.
-    /// - After an error, those who waited compute for themselves.
-    /// - Calls inside `compute` do not block each other, in whatever order they are nested: a caller that would wait for
-    ///   itself computes. Between processes a caller inside a computation waits for
-    ///   [`flight_patience_seconds`](cacheness_core::config::CacheConfig::flight_patience_seconds) at the longest.
+    /// - If the computing process dies, another takes over within 50 ms; after a panic, another caller does.
+    /// - After an error, the waiting callers compute for themselves.
+    /// - Calls inside `compute` do not deadlock, whatever their nesting: a caller that would wait for itself computes.
+    ///   A caller inside a computation waits for another process for at most
+    ///   [`flight_patience_seconds`](cacheness_core::config::CacheConfig::flight_patience_seconds).
     ///
     /// # Errors
     /// Those of `compute`, [`Cache::get`] and [`Cache::put`]. Nothing is stored then.
@@ -191,13 +192,13 @@ impl Cache {
         self.keep(flight, search.into_key(), options, begun, computed)
     }
 
-    /// [`Cache::get_or_try_compute`] for a computation that is awaited.
+    /// [`Cache::get_or_try_compute`] for an async computation.
     ///
-    /// Waiting for another caller does not block the executor, whichever it is; reading and writing the value does, for as
-    /// long as the disk takes. A future that is dropped lets another caller take over. Computations that are awaited
-    /// inside `compute`, and not in a task of their own, know that they are part of it.
+    /// Waiting for another caller does not block the executor, whichever it is; reading and writing the value does, as
+    /// long as the disk takes. If the future is dropped, another caller takes over. Computations awaited inside
+    /// `compute`, not in a separate task, count as part of it.
     ///
-    /// A future that is not awaited at once needs a key that borrows nothing: [`Cache::entry_key`].
+    /// A future that is not awaited at once needs an owned key: [`Cache::entry_key`].
     ///
     /// # Errors
     /// Those of `compute`, [`Cache::get`] and [`Cache::put`]. Nothing is stored then.
@@ -254,7 +255,7 @@ impl Cache {
     }
 }
 
-/// A future whose parts know that they are inside a scope, on whatever thread they are polled.
+/// A future that is polled inside a scope, on whatever thread.
 struct InScope<'a, F> {
     scope: Scope,
     future: Pin<&'a mut F>,

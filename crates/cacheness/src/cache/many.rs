@@ -15,7 +15,7 @@ use super::{Cache, GetOptions, ttl_of};
 use crate::info::EntryInfo;
 use crate::key::IntoEntryKey;
 
-/// How many entries one transaction removes.
+/// The number of entries that one transaction removes.
 const REMOVED: usize = 6000;
 
 impl Cache {
@@ -41,7 +41,7 @@ impl Cache {
         let found = self.engine.read_batch(&valid, max_age, store.read_options(), &InPlace, T::decode);
         let mut found = match found {
             Ok(found) => found.into_iter(),
-            // Every key has an error of its own then.
+            // Then every key gets its own error.
             Err(_) => valid.into_iter().map(|key| self.get(key)).collect::<Vec<_>>().into_iter(),
         };
         keys.into_iter().map(|key| key.and_then(|_| found.next().unwrap_or(Ok(None)))).collect()

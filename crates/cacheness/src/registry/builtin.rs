@@ -56,9 +56,8 @@ fn open_sqlite(context: &BackendContext<'_>) -> Result<Box<dyn MetadataBackend>>
             match (context.creating, path.exists()) {
                 (true, true) => {
                     let what = format!("database_url: {} is there already", path.display());
-                    return Err(Error::new(ErrorKind::NotAStore, what).with_hint(
-                        "a database belongs to one store: give the path of one to be made, or leave it out",
-                    ));
+                    return Err(Error::new(ErrorKind::NotAStore, what)
+                        .with_hint("a database belongs to one store: give the path of a new one, or leave it out"));
                 }
                 (false, false) => {
                     let what = format!("the database {} is gone", path.display());
@@ -104,7 +103,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|e| Error::io(format_args!("cannot use {}", path.display()), e))
 }
 
-/// The path as a manifest records it.
+/// The form of the path in a manifest.
 fn text(path: PathBuf) -> Result<String> {
     path.into_os_string().into_string().map_err(|path| {
         let what = format!("database_url: {} is no valid UTF-8", path.display());
@@ -112,8 +111,8 @@ fn text(path: PathBuf) -> Result<String> {
     })
 }
 
-/// Refuses a database that has been emptied or removed: SQLite would make a new one, and the payloads beside it would be
-/// lost without a word. A new store has no payloads.
+/// Refuses a database that was emptied or removed: SQLite would create a new one, and the existing payloads would
+/// silently be lost. A new store has no payloads.
 fn refuse_lost(root: &Path) -> Result<()> {
     let database = root.join(DATABASE);
     let has_log = || fs::metadata(root.join(format!("{DATABASE}-wal"))).is_ok_and(|found| found.len() > 0);
@@ -132,7 +131,7 @@ fn refuse_lost(root: &Path) -> Result<()> {
     ))
 }
 
-/// Whether there is a file in the directory, or up to `levels - 1` below it.
+/// Whether there is a file in the directory or up to `levels - 1` levels below it.
 fn has_files(directory: &Path, levels: u8) -> bool {
     let Ok(found) = fs::read_dir(directory) else { return false };
     found.flatten().any(|entry| match entry.file_type() {
@@ -162,7 +161,7 @@ fn open_filesystem(context: &BackendContext<'_>) -> Result<Arc<dyn BlobBackend>>
         match blobs.sweep(std::time::Duration::ZERO) {
             Ok(0) => {}
             Ok(count) => log::info!("removed {count} temporary files of processes that died"),
-            Err(error) => log::warn!("cannot look for left temporary files: {}", error.with_causes()),
+            Err(error) => log::warn!("cannot look for leftover temporary files: {}", error.with_causes()),
         }
     }
     Ok(Arc::new(blobs))

@@ -1,4 +1,4 @@
-//! What a registry knows of a backend: its names, where it may be used, and how it is opened.
+//! The registered description of a backend: its names, where it may be used, and how to open it.
 
 use std::fmt;
 use std::path::Path;
@@ -9,29 +9,29 @@ use cacheness_core::clock::Clock;
 use cacheness_core::config::{BackendOptions, BackendUrl, Durability, nearest};
 use cacheness_core::{Error, ErrorKind, Result};
 
-/// What a backend is opened with.
+/// The parameters for opening a backend.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BackendContext<'a> {
     /// The directory of the store, which exists; `None` for a store without one.
     pub directory: Option<&'a Path>,
-    /// Where the backend keeps its data, if the configuration or the directory says so. `Debug` and `Display` hide its
-    /// password.
+    /// The location of the backend's data, if the configuration or the directory gives one. `Debug` and `Display` hide
+    /// its password.
     pub url: Option<&'a BackendUrl>,
     /// The backend's own options.
     pub options: &'a BackendOptions,
-    /// What a write survives once it has returned.
+    /// The durability of a write when it returns.
     pub durability: Durability,
-    /// Over how many directories or prefixes blobs are to be spread: hexadecimal digits, 0 to 4.
+    /// The number of hexadecimal digits, 0 to 4, that spread blobs over directories or prefixes.
     pub shard_chars: u8,
-    /// Nothing may be written.
+    /// The store is read-only.
     pub read_only: bool,
-    /// Where the store takes the time from.
+    /// The store's clock.
     pub clock: &'a Clock,
-    /// The id of the store, if some of its data lies outside of the directory. The backend records the id beside such data,
+    /// The id of the store, if some of its data lies outside the directory. The backend records the id with such data,
     /// and fails with `NotAStore` if it finds another id there: data belongs to one store.
     pub store_id: Option<&'a str>,
-    /// The store is being made: fail with `NotAStore` if there is data at [`url`](Self::url) already.
+    /// The store is being created: fail with `NotAStore` if there already is data at [`url`](Self::url).
     pub creating: bool,
 }
 
@@ -42,9 +42,9 @@ type Locate = dyn Fn(&BackendUrl) -> Result<String> + Send + Sync;
 /// Where a backend may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Home {
-    /// In stores with a directory, and in those without.
+    /// In stores with and without a directory.
     Anywhere,
-    /// In a directory only.
+    /// Only in a directory.
     Directory,
     /// In memory: its data ends with the process, and nothing is written into a directory.
     Process,
@@ -75,7 +75,7 @@ impl<B> fmt::Debug for Factory<B> {
 }
 
 impl<B> Factory<B> {
-    /// A backend that configurations and directories call `name`, usable with and without a directory.
+    /// A backend named `name` in configurations and directories, usable with and without a directory.
     pub fn new(
         name: impl Into<String>,
         open: impl Fn(&BackendContext<'_>) -> Result<B> + Send + Sync + 'static,
@@ -92,43 +92,45 @@ impl<B> Factory<B> {
         }
     }
 
-    /// Is also chosen by URLs with this scheme; may be called several times.
+    /// Makes URLs with this scheme choose the backend; may be called several times.
     #[must_use]
     pub fn scheme(mut self, scheme: impl Into<String>) -> Self {
         self.schemes.push(scheme.into());
         self
     }
 
-    /// Takes the options of these names only: others are refused before the backend is opened.
+    /// Accepts only options with these names: others are refused before the backend is opened.
     #[must_use]
     pub fn options(mut self, names: &[&str]) -> Self {
         self.options = Some(names.iter().map(|name| (*name).to_owned()).collect());
         self
     }
 
-    /// Cannot be used without a directory.
+    /// Declares that the backend needs a directory.
     #[must_use]
     pub fn needs_directory(mut self) -> Self {
         self.home = Home::Directory;
         self
     }
 
-    /// Keeps its data in memory: the data ends with the process, and nothing is written into a directory.
+    /// Declares that the backend keeps its data in memory: the data ends with the process, and nothing is written into
+    /// a directory.
     #[must_use]
     pub fn in_memory(mut self) -> Self {
         self.home = Home::Process;
         self
     }
 
-    /// Keeps its data in this file of the directory unless there is a URL: a directory that has the file and no manifest is
-    /// a store of this backend.
+    /// Declares that the backend keeps its data in this file of the directory unless there is a URL: a directory with
+    /// the file and no manifest is a store of this backend.
     #[must_use]
     pub fn file(mut self, name: impl Into<String>) -> Self {
         self.file = Some(name.into());
         self
     }
 
-    /// Checks a URL and returns what the directory records of it. By default that is the URL without its secrets.
+    /// Sets the function that checks a URL and returns its recorded form. By default that is the URL without its
+    /// secrets.
     #[must_use]
     pub fn locate(mut self, locate: impl Fn(&BackendUrl) -> Result<String> + Send + Sync + 'static) -> Self {
         self.locate = Some(Box::new(locate));
@@ -149,7 +151,7 @@ impl<B> Factory<B> {
         self.home
     }
 
-    /// The file that the backend has in `root`.
+    /// The backend's file in `root`.
     pub(crate) fn file_in(&self, root: &Path) -> Option<std::path::PathBuf> {
         self.file.as_ref().map(|name| root.join(name))
     }
@@ -177,8 +179,8 @@ impl<B> Factory<B> {
 }
 
 impl MetadataFactory {
-    /// Has locks of its own between processes, for example in the database. Without, a store with a directory locks a
-    /// file there, and a store without one has no locks between processes.
+    /// Declares that the backend has its own locks between processes, for example in the database. Otherwise a store
+    /// with a directory locks a file there, and a store without one has no locks between processes.
     #[must_use]
     pub fn locks(
         mut self,

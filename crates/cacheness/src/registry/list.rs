@@ -1,4 +1,5 @@
-//! A list that only grows: read without a lock, which a forked child might inherit locked for ever.
+//! A list that only grows. It is read without a lock, because a forked child might inherit a lock that is never
+//! released.
 
 use std::sync::OnceLock;
 
@@ -6,7 +7,7 @@ use cacheness_core::Result;
 
 type Link<T> = OnceLock<Box<Node<T>>>;
 
-/// Grows at its end.
+/// A list that grows at its end.
 pub(super) struct List<T> {
     first: Link<T>,
 }
@@ -25,8 +26,8 @@ impl<T> List<T> {
         std::iter::successors(self.first.get(), |node| node.next.get()).map(|node| &node.value)
     }
 
-    /// Appends `value`, unless `accept` refuses it beside one of the others. Each of them is asked about, also those that
-    /// other threads append at the same time.
+    /// Appends `value`, unless `accept` refuses it because of an existing element. Checks every element, including
+    /// those that other threads append at the same time.
     pub(super) fn push(&self, value: T, accept: impl Fn(&T, &T) -> Result<()>) -> Result<()> {
         let (mut link, mut node) = (&self.first, Box::new(Node { value, next: OnceLock::new() }));
         loop {

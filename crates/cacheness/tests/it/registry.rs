@@ -217,12 +217,12 @@ fn names_and_schemes_are_taken_once() {
     assert!(registry::blob_backends().contains(&"taken-once"));
     assert_eq!(registry::metadata_backends()[..4], ["sqlite", "json", "sqlite_memory", "memory"]);
     for (result, what) in [
-        (registry::register_metadata(metadata("sqlite")), "there is a metadata backend \"sqlite\" already"),
-        (registry::register_blobs(blobs("filesystem")), "there is a blob backend \"filesystem\" already"),
-        (registry::register_blobs(blobs("taken-once")), "there is a blob backend \"taken-once\" already"),
+        (registry::register_metadata(metadata("sqlite")), "there is already a metadata backend \"sqlite\""),
+        (registry::register_blobs(blobs("filesystem")), "there is already a blob backend \"filesystem\""),
+        (registry::register_blobs(blobs("taken-once")), "there is already a blob backend \"taken-once\""),
         (
             registry::register_metadata(metadata("other").scheme("sqlite")),
-            "sqlite:// is a scheme of the metadata backend \"sqlite\" already",
+            "sqlite:// is already a scheme of the metadata backend \"sqlite\"",
         ),
         (registry::register_blobs(blobs("a b")), "a blob backend cannot be called \"a b\""),
         (registry::register_blobs(blobs("")), "a blob backend cannot be called \"\""),
