@@ -1,4 +1,4 @@
-//! The cache as a Python class. `cacheness.Cache` derives from it; what is here is what every get and put runs through.
+//! The cache as a Python class: the code on the path of every get and put. `cacheness.Cache` derives from it.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ use crate::opened::{self, Handle, Opened, parse_config};
 use crate::reading::{Detached, ReadFailure};
 use crate::values::{Check, Reading, Values};
 
-/// A cache of typed values in one directory. What Python says of wrong arguments names the class that people know.
+/// A cache of typed values in one directory. Its Python name is the public one, which errors about arguments show.
 #[pyclass(subclass, frozen, module = "cacheness._core", name = "Cache")]
 pub(crate) struct PyCache {
     handle: Handle<CacheEngine>,
@@ -37,12 +37,12 @@ impl PyCache {
         Ok(&self.opened()?.engine)
     }
 
-    /// Who encodes and decodes its values.
+    /// The encoder and decoder of its values.
     pub(crate) fn values(&self) -> PyResult<&Values> {
         Ok(&self.opened()?.values)
     }
 
-    /// What `decode` makes of the payload of `key`; a damaged entry or a wrong signature is logged and counts as a miss.
+    /// The payload of `key`, decoded by `decode`. A damaged entry or a wrong signature is logged and counts as a miss.
     fn read<T>(
         &self,
         py: Python<'_>,
@@ -87,39 +87,39 @@ impl PyCache {
         })
     }
 
-    /// Whether custom handlers must be asked before the built-in ones.
+    /// Sets whether custom handlers must be tried before the built-in ones.
     fn _set_handlers_changed(&self, changed: bool) -> PyResult<()> {
         self.opened()?.values.set_handlers_changed(changed);
         Ok(())
     }
 
-    /// Stores a value under its parameters, replacing what is there.
+    /// Stores a value under its parameters, replacing an existing entry.
     ///
     /// Args:
-    ///     data: the value, by position or, where nothing is given by position, as `data=…`. Beside a value that is given
-    ///         by position, `data` is a parameter.
-    ///     metadata: plain data that goes with it, shown by listings: a dictionary whose names are strings.
-    ///     description: a sentence about it, for listings.
-    ///     ttl_seconds: how long it is served, in seconds or as a `timedelta`; `None` for ever. The cache's default
-    ///         if it is not given, or `...`.
-    ///     cache_key: a name to store it under in place of parameters, up to 1024 bytes of UTF-8.
-    ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
+    ///     data: the value, by position or as `data=…`. If the value is given by position, `data` is a parameter.
+    ///     metadata: plain data stored with the value and shown by listings: a dictionary whose names are strings.
+    ///     description: a description of the value, for listings.
+    ///     ttl_seconds: the time to live, in seconds or as a `timedelta`; `None` means that it never expires. The
+    ///         cache's default if omitted or `...`.
+    ///     cache_key: a name for the entry instead of parameters, up to 1024 bytes of UTF-8.
+    ///     params: parameters in a dictionary, for names that are reserved keywords.
     ///     custom_metadata: not available yet.
     ///     parameters: all other keywords are the parameters that identify the value. Reserved are `metadata`,
-    ///         `custom_metadata`, `description`, `ttl_seconds`, `cache_key`, `params`, `default`,
-    ///         `mmap_mode` and `strict_verification`. Without parameters and `cache_key` the key is made from the content:
-    ///         equal payloads have one entry.
+    ///         `custom_metadata`, `description`, `ttl_seconds`, `cache_key`, `params`, `default`, `mmap_mode` and
+    ///         `strict_verification`. Without parameters and `cache_key` the key is derived from the content: equal
+    ///         payloads have one entry.
     ///
     /// Returns:
-    ///     The key: 16 hexadecimal digits made from the parameters, or `cache_key`; 32 digits made from the content.
+    ///     The key: 16 hexadecimal digits derived from the parameters, or `cache_key`; 32 digits if derived from the
+    ///     content.
     ///
     /// Raises:
-    ///     TypeError: no value, parameters beside `cache_key`, or a keyword that belongs to `get`.
-    ///     CacheConfigurationError: `ttl_seconds` or `cache_key` makes no sense.
+    ///     TypeError: no value, parameters together with `cache_key`, or a keyword of `get`.
+    ///     CacheConfigurationError: `ttl_seconds` or `cache_key` is invalid.
     ///     CacheSerializationError: a parameter has no stable key, or no handler can store the value.
     ///     CachePickleError: the value can only be pickled and the security configuration refuses that.
     ///     CacheUnsupportedError: `custom_metadata`.
-    ///     CacheStorageError: it cannot be written; the former value is still there.
+    ///     CacheStorageError: it cannot be written; the previous value is intact.
     ///     CacheReadOnlyError: the cache is read-only.
     ///     CacheClosedError: the cache has been closed.
     #[pyo3(
@@ -166,32 +166,32 @@ impl PyCache {
         Ok(PyString::new(py, key.as_str()))
     }
 
-    /// The value that was put with these parameters, of the type it was put with, or `default`.
+    /// Returns the value that was put with these parameters, with its type, or `default`.
     ///
-    /// Keywords of `put` that are no parameters (`metadata`, `description`) may be given and do nothing. An entry
-    /// that is damaged or has a wrong signature is logged as a warning and counts as a miss.
+    /// Ignores keywords of `put` that are not parameters (`metadata`, `description`). An entry that is damaged or has a
+    /// wrong signature is logged as a warning and counts as a miss.
     ///
     /// Args:
-    ///     name: the key of the entry, or the name it was stored under, in place of parameters; the same as `cache_key`.
-    ///     default: what to return if there is no such value or it has expired.
-    ///     ttl_seconds: for this call, entries that are older than so many seconds count as expired.
-    ///     mmap_mode: `"r"` maps the file read-only and `"c"` copy-on-write in place of reading it: uncompressed
+    ///     name: the key or the name of the entry, instead of parameters; the same as `cache_key`.
+    ///     default: the return value if the entry does not exist or has expired.
+    ///     ttl_seconds: for this call, entries older than this many seconds count as expired.
+    ///     mmap_mode: `"r"` maps the file read-only and `"c"` copy-on-write, instead of reading it: uncompressed
     ///         arrays, and with `"r"` uncompressed Arrow tables.
-    ///     strict_verification: `False` serves an entry although its signature is wrong, with a warning; never a
-    ///         pickle. `verify_integrity` says what the signature of an entry is.
-    ///     cache_key: the name it was stored under in place of parameters.
-    ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
+    ///     strict_verification: `False` serves an entry with a wrong signature, with a warning; never a pickle.
+    ///         `verify_integrity` reports the state of a signature.
+    ///     cache_key: the name of the entry, instead of parameters.
+    ///     params: parameters in a dictionary, for names that are reserved keywords.
     ///     parameters: all other keywords are the parameters that identify the value.
     ///
     /// Returns:
-    ///     The value, which is the caller's own, or `default`.
+    ///     The value, which the caller owns, or `default`.
     ///
     /// Raises:
     ///     TypeError: no parameters and no `cache_key`, or both.
-    ///     ValueError: an `mmap_mode` that does not exist.
+    ///     ValueError: an unknown `mmap_mode`.
     ///     CacheSerializationError: a parameter has no stable key, or the value cannot be decoded.
     ///     CachePickleError: the value is a pickle and the security configuration refuses those.
-    ///     CacheUnsupportedError: the value needs a package or handler that is not here, or cannot be mapped.
+    ///     CacheUnsupportedError: the value needs a missing package or handler, or cannot be mapped.
     ///     CacheStorageError: reading fails.
     ///     CacheClosedError: the cache has been closed.
     #[pyo3(
@@ -219,29 +219,29 @@ impl PyCache {
         })
     }
 
-    /// Part of an array, without reading the rest of it.
+    /// Reads a part of an array, without reading the rest of it.
     ///
-    /// The hash of the whole payload is not checked, because the whole is not read, unless `verify` asks for it.
+    /// Checks the hash of the whole payload only with `verify`, which reads all of it.
     ///
     /// Args:
-    ///     index: what would stand in brackets behind the array: integers, slices and `...`; `np.s_[…]` makes one.
-    ///     verify: whether the whole payload is read and compared with its hash before. A parameter of this name goes
+    ///     index: an index of the array: integers, slices and `...`, as made by `np.s_[…]`.
+    ///     verify: whether to read the whole payload and compare it with its hash first. A parameter of this name goes
     ///         into `params`.
-    ///     default: what to return if there is no such value or it has expired.
-    ///     ttl_seconds: for this call, entries that are older than so many seconds count as expired.
-    ///     strict_verification: `False` serves an entry although its signature is wrong, with a warning.
-    ///     cache_key: the name it was stored under in place of parameters.
-    ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
+    ///     default: the return value if the entry does not exist or has expired.
+    ///     ttl_seconds: for this call, entries older than this many seconds count as expired.
+    ///     strict_verification: `False` serves an entry with a wrong signature, with a warning.
+    ///     cache_key: the name of the entry, instead of parameters.
+    ///     params: parameters in a dictionary, for names that are reserved keywords.
     ///     parameters: all other keywords are the parameters that identify the value.
     ///
     /// Returns:
-    ///     What `get(…)[index]` would be, or `default`.
+    ///     The same as `get(…)[index]`, or `default`.
     ///
     /// Raises:
     ///     IndexError: the index is out of bounds, or has more parts than the array has dimensions.
     ///     TypeError: the index has a part of another type.
-    ///     CacheUnsupportedError: the value is no array.
-    ///     CacheError: as `get` raises it.
+    ///     CacheUnsupportedError: the value is not an array.
+    ///     CacheError: as for `get`.
     #[pyo3(
         signature = (index, /, *, verify=false, **params),
         text_signature = "($self, index, /, *, verify=False, default=None, ttl_seconds=None, strict_verification=True, \
@@ -261,15 +261,15 @@ impl PyCache {
         Ok(found.or(call.default).unwrap_or_else(|| py.None().into_bound(py)))
     }
 
-    /// The value and the metadata that it was put with.
+    /// Returns the value and the metadata that it was put with.
     ///
-    /// Takes the arguments of `get`; `default` does nothing.
+    /// Takes the arguments of `get`; ignores `default`.
     ///
     /// Returns:
     ///     The value and its metadata, an empty dictionary if it has none; `None` for a miss.
     ///
     /// Raises:
-    ///     CacheError: as `get` raises it.
+    ///     CacheError: as for `get`.
     #[pyo3(
         signature = (name=None, /, **params),
         text_signature = "($self, name=None, /, *, ttl_seconds=None, mmap_mode=None, strict_verification=True, \
@@ -290,22 +290,21 @@ impl PyCache {
         })
     }
 
-    /// What is known of an entry, without reading its value. Counts neither as a hit nor as a miss.
+    /// Describes an entry, without reading its value. Counts neither as a hit nor as a miss.
     ///
     /// Args:
-    ///     cache_key: its key, or the name it was stored under, in place of parameters, which are ignored beside it.
-    ///     check_expiration: whether an entry that has expired counts as missing. A parameter of this name goes into
-    ///         `params`.
-    ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
+    ///     cache_key: the key or the name of the entry, instead of parameters, which are then ignored.
+    ///     check_expiration: whether an expired entry counts as missing. A parameter of this name goes into `params`.
+    ///     params: parameters in a dictionary, for names that are reserved keywords.
     ///     parameters: all other keywords are the parameters that identify the value.
     ///
     /// Returns:
-    ///     The dictionary that `list_entries(include_metadata=True)` has for the entry; `None` if there is none. Its
-    ///     `metadata` holds the user's fields, and answers by name also for technical ones that these lack: `file_hash`,
-    ///     `entry_signature`, `actual_path`, `object_type`, `storage_format`, `serializer` and `compression_codec`.
+    ///     The dictionary of the entry in `list_entries(include_metadata=True)`; `None` if there is none. Its `metadata`
+    ///     holds the user's fields, and also looks up technical fields that these lack: `file_hash`, `entry_signature`,
+    ///     `actual_path`, `object_type`, `storage_format`, `serializer` and `compression_codec`.
     ///
     /// Raises:
-    ///     TypeError: no parameters and no `cache_key`, or a keyword that belongs to `get`.
+    ///     TypeError: no parameters and no `cache_key`, or a keyword of `get`.
     ///     CacheSerializationError: a parameter has no stable key.
     ///     CacheMetadataError: the database cannot be read.
     ///     CacheClosedError: the cache has been closed.
@@ -327,16 +326,16 @@ impl PyCache {
         found.map(|summary| entries::to_dict(py, &summary)).transpose()
     }
 
-    /// Whether there is an entry with these parameters that has not expired. Its value is not read.
+    /// Whether there is an unexpired entry with these parameters. Does not read its value.
     ///
     /// Args:
-    ///     name: its key, or the name it was stored under, in place of parameters; the same as `cache_key`.
-    ///     cache_key: its key, or the name it was stored under, in place of parameters.
-    ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
+    ///     name: the key or the name of the entry, instead of parameters; the same as `cache_key`.
+    ///     cache_key: the key or the name of the entry, instead of parameters.
+    ///     params: parameters in a dictionary, for names that are reserved keywords.
     ///     parameters: all other keywords are the parameters that identify the value.
     ///
     /// Raises:
-    ///     CacheError: as `get_metadata` raises it.
+    ///     CacheError: as for `get_metadata`.
     #[pyo3(
         signature = (name=None, /, **params),
         text_signature = "($self, name=None, /, *, cache_key=None, params=None, **parameters)"
@@ -356,17 +355,17 @@ impl PyCache {
     /// Removes the entry with these parameters.
     ///
     /// Args:
-    ///     name: its key, or the name it was stored under, in place of parameters; the same as `cache_key`.
-    ///     cache_key: its key, or the name it was stored under, in place of parameters.
-    ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
+    ///     name: the key or the name of the entry, instead of parameters; the same as `cache_key`.
+    ///     cache_key: the key or the name of the entry, instead of parameters.
+    ///     params: parameters in a dictionary, for names that are reserved keywords.
     ///     parameters: all other keywords are the parameters that identify the value.
     ///
     /// Returns:
-    ///     Whether there was one.
+    ///     Whether it existed.
     ///
     /// Raises:
     ///     CacheReadOnlyError: the cache is read-only.
-    ///     CacheError: as `get_metadata` raises it.
+    ///     CacheError: as for `get_metadata`.
     #[pyo3(
         signature = (name=None, /, **params),
         text_signature = "($self, name=None, /, *, cache_key=None, params=None, **parameters)"
@@ -383,10 +382,10 @@ impl PyCache {
         py.detach(|| engine.invalidate(&key)).into_py_result()
     }
 
-    /// Removes the entry of a key, as `put` and listings show it.
+    /// Removes the entry of a key, as returned by `put` and shown by listings.
     ///
     /// Returns:
-    ///     Whether there was one.
+    ///     Whether it existed.
     ///
     /// Raises:
     ///     CacheReadOnlyError: the cache is read-only.
@@ -398,17 +397,19 @@ impl PyCache {
         py.detach(|| engine.invalidate(&key)).into_py_result()
     }
 
-    /// All entries in the order of their keys, without their values; also those that have expired.
+    /// All entries in the order of their keys, without their values; includes expired ones.
     ///
     /// Args:
-    ///     include_metadata: whether the dictionaries also have `metadata`, the user's.
+    ///     include_metadata: whether the dictionaries include the user's `metadata`.
     ///
     /// Returns:
     ///     A list of dictionaries, which a notebook shows as a table. Each has among others `cache_key`, `function` (the
     ///     name of the decorated function whose result it is, else `None`), `call` (the call of that function, or the
-    ///     parameters, or the name, in at most 200 characters), `description` (`""` where none was given), `data_type`, `object_type`, `storage_format`, `file_size` (bytes), `access_count`,
-    ///     `compute_seconds` (how long a cached computation took; `None` for a value that was put), `cache_key_params` and `compression_info` (`codec`, `format`, `original_size` and `compressed_size` in bytes,
-    ///     and their `ratio`; `None` where a handler of your own does not say). Times are ISO 8601: `created`,
+    ///     parameters, or the name, in at most 200 characters), `description` (`""` if none was given), `data_type`,
+    ///     `object_type`, `storage_format`, `file_size` (bytes), `access_count`, `compute_seconds` (how long a cached
+    ///     computation took; `None` for a value that was put), `cache_key_params` and `compression_info` (`codec`,
+    ///     `format`, `original_size` and `compressed_size` in bytes,
+    ///     and their `ratio`; `None` if a custom handler does not report it). Times are ISO 8601: `created`,
     ///     `last_accessed` and `expires` in UTC with the offset `+00:00`; `created_at`, `accessed_at` and `expires_at` in
     ///     local time without an offset, to be compared with `datetime.now()`.
     ///
@@ -423,18 +424,18 @@ impl PyCache {
         py.import(intern!(py, "cacheness._entries"))?.getattr(intern!(py, "Entries"))?.call1((list,))
     }
 
-    /// The key that these parameters have, whether there is an entry or not.
+    /// The key of these parameters, whether or not there is an entry.
     ///
     /// Args:
-    ///     cache_key: a name in place of parameters, which is returned as it is.
-    ///     params: parameters in a dictionary, also those that have the name of a reserved keyword.
+    ///     cache_key: a name instead of parameters, which is returned unchanged.
+    ///     params: parameters in a dictionary, for names that are reserved keywords.
     ///     parameters: all other keywords are the parameters.
     ///
     /// Returns:
     ///     16 hexadecimal digits, the same in every process, on every machine and in Rust.
     ///
     /// Raises:
-    ///     TypeError: no parameters and no `cache_key`, both, or a keyword that belongs to `get`.
+    ///     TypeError: no parameters and no `cache_key`, both, or a keyword of `get`.
     ///     CacheSerializationError: a parameter has no stable key.
     #[pyo3(
         signature = (**params),
@@ -446,15 +447,15 @@ impl PyCache {
         Ok(PyString::new(py, call.key(&engine.store().config().serialization)?.as_str()))
     }
 
-    /// The keys after `after`, of entries that are served or of all: a page of them, and where to go on; `None` behind
-    /// the last.
+    /// A page of the keys after `after`, of all entries or of those that are served, and where to continue; `None`
+    /// after the last.
     #[pyo3(signature = (after=None, expired_too=false))]
     fn _keys(&self, py: Python<'_>, after: Option<&str>, expired_too: bool) -> PyResult<(Vec<String>, Option<String>)> {
         let Opened { engine, .. } = self.opened()?;
         py.detach(|| engine.keys(after, 1000, expired_too)).into_py_result()
     }
 
-    /// What the check of an entry found; `None` if there is no such entry.
+    /// The result of checking an entry; `None` if it does not exist.
     #[pyo3(signature = (**params))]
     fn _verify<'py>(
         &self,
@@ -488,17 +489,17 @@ impl PyCache {
         Ok(stats)
     }
 
-    /// When the oldest and the newest entry were put; `None` if there are none. Looks at all entries.
+    /// When the oldest and the newest entry were put; `None` if there are none. Scans all entries.
     fn _created_range(&self, py: Python<'_>) -> PyResult<Option<(String, String)>> {
         let Opened { engine, .. } = self.opened()?;
         let range = py.detach(|| engine.created_range()).into_py_result()?;
         Ok(range.map(|(oldest, newest)| (oldest.to_iso(), newest.to_iso())))
     }
 
-    /// Removes all entries that have expired.
+    /// Removes all expired entries.
     ///
     /// Returns:
-    ///     How many there were.
+    ///     The number of removed entries.
     ///
     /// Raises:
     ///     CacheReadOnlyError: the cache is read-only.
@@ -511,7 +512,7 @@ impl PyCache {
     /// Removes all entries.
     ///
     /// Returns:
-    ///     How many there were.
+    ///     The number of removed entries.
     ///
     /// Raises:
     ///     CacheReadOnlyError: the cache is read-only.
@@ -523,11 +524,11 @@ impl PyCache {
 
     /// Replaces the signing key and signs every entry that has a valid signature again.
     ///
-    /// Other processes may go on working; they notice the new key within a second, which this call waits for. Entries
-    /// whose signature is wrong or missing stay as they are.
+    /// Other processes continue to work. They detect the new key within a second, for which this call waits. Entries
+    /// with an invalid or missing signature stay unchanged.
     ///
     /// Returns:
-    ///     How many entries were signed again.
+    ///     The number of entries that were signed again.
     ///
     /// Raises:
     ///     CacheConfigurationError: the store does not sign its entries.
@@ -537,7 +538,7 @@ impl PyCache {
         py.detach(|| engine.store().rotate_signing_key()).into_py_result()
     }
 
-    /// Writes down accesses and releases all resources. Closing twice is no error.
+    /// Flushes access records and releases all resources. Closing twice is not an error.
     ///
     /// Later calls raise `CacheClosedError`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
@@ -547,13 +548,13 @@ impl PyCache {
         }
     }
 
-    /// Whether the cache has been closed, or never was opened.
+    /// Whether the cache has been closed, or was never opened.
     #[getter]
     fn closed(&self) -> bool {
         self.handle.if_opened().is_none_or(|opened| opened.engine.is_closed())
     }
 
-    /// Whether nothing may be written.
+    /// Whether the cache is read-only.
     #[getter]
     fn read_only(&self) -> PyResult<bool> {
         Ok(self.opened()?.engine.store().is_read_only())

@@ -1,4 +1,4 @@
-//! A place that calls through a cache: a decorated function, or a call of `get_or_compute`.
+//! A call site of a cache: a decorated function, or a call of `get_or_compute`.
 
 use std::collections::HashSet;
 use std::sync::OnceLock;
@@ -25,22 +25,22 @@ use crate::opened::Opened;
 use crate::reading::{Detached, ReadFailure};
 use crate::values::{Reading, Values};
 
-/// The longest time that a waiting thread does not look for signals (Ctrl-C).
+/// The maximum time between two checks for signals (Ctrl-C) in a waiting thread.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A place that calls through a cache: its options and its counts.
+/// A call site of a cache: its options and its counts.
 #[pyclass(frozen, module = "cacheness._core", name = "CallSite")]
 pub(crate) struct CallSite {
     ttl: Ttl,
     metadata: Option<String>,
     freshness: Freshness,
-    /// Compresses plain data and pickles, in place of the cache's codec.
+    /// The codec for plain data and pickles, instead of the cache's.
     codec: Option<Codec>,
     inline_only: bool,
-    /// The names under which a function collects arguments; `None` where the parameters are not made from arguments.
+    /// The names of the parameters that collect arguments; `None` if the key is not derived from arguments.
     collected: Option<Vec<String>>,
     on_code_change: OnCodeChange,
-    /// The code of the function now; not set until the function is called.
+    /// The current code of the function; set by the first call.
     code: OnceLock<Option<Code>>,
     /// Entries of other code that were served with a warning.
     warned: Mutex<HashSet<String>>,
@@ -48,11 +48,11 @@ pub(crate) struct CallSite {
     misses: AtomicU64,
     refreshes: AtomicU64,
     failures: AtomicU64,
-    /// What the hits took when they were computed.
+    /// The time that computing the hits took.
     saved_micros: AtomicU64,
 }
 
-/// What is done with an entry that other code has computed.
+/// What to do with an entry that other code has computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OnCodeChange {
     Recompute,
@@ -60,10 +60,10 @@ enum OnCodeChange {
     Ignore,
 }
 
-/// Entries that a warning is said of once; of more it is said again.
+/// The maximum number of entries that are remembered to warn only once.
 const WARNED: usize = 10_000;
 
-/// What decoding gave.
+/// The result of decoding.
 enum Value<'py> {
     Ready(Bound<'py, PyAny>),
     /// Reading it may take long.
@@ -71,7 +71,7 @@ enum Value<'py> {
 }
 
 impl CallSite {
-    /// The code that an entry must have been computed by to be served.
+    /// The code that must have computed an entry for it to be served.
     fn wanted_code(&self) -> Option<Code> {
         if self.on_code_change == OnCodeChange::Recompute { self.known_code() } else { None }
     }
@@ -90,12 +90,12 @@ impl CallSite {
         Ok(EntryKey::from_params(key.key, key.fingerprint, key.encoding))
     }
 
-    /// Whether [`CallSite::set_code`] has been called, where it is to be called.
+    /// Whether [`CallSite::set_code`] has been called, if it must be.
     pub(crate) fn knows_code(&self) -> bool {
         self.code.get().is_some()
     }
 
-    /// Notes that an entry's value is served.
+    /// Counts a hit.
     fn hit(&self, computed: Option<Computed>) {
         self.hits.fetch_add(1, Ordering::Relaxed);
         if let Some(Computed { micros, .. }) = computed {
@@ -103,7 +103,7 @@ impl CallSite {
         }
     }
 
-    /// Says once that other code has computed an entry that is served, where that is to be said.
+    /// Warns once that other code has computed a served entry, if configured.
     fn warn_of_other_code(&self, entry: &Entry) {
         let is_other = self.known_code().is_some_and(|code| entry.is_of_other_code(code));
         if self.on_code_change != OnCodeChange::Warn || !is_other {
@@ -118,16 +118,16 @@ impl CallSite {
         }
         warned.insert(entry.key.clone());
         drop(warned);
-        log::warn!(target: "cacheness", "{}: served although its code has changed since (said once)", entry.caption().call);
+        log::warn!(target: "cacheness", "{}: served although its code has changed (logged once)", entry.caption().call);
     }
 
-    /// What this call site reads.
+    /// Which entries this call site serves, and how it reads them.
     fn wanted(&self, engine: &CacheEngine, freshness: Freshness) -> Wanted {
         let freshness = Freshness { code: self.wanted_code(), ..freshness };
         Wanted { max_age: None, freshness, options: engine.store().read_options() }
     }
 
-    /// Decodes an entry that is served.
+    /// Decodes a served entry.
     fn decode<'py>(&self, py: Python<'py>, values: &Values, stored: Stored) -> Result<Value<'py>, ReadFailure> {
         self.warn_of_other_code(stored.entry());
         if self.inline_only && matches!(stored.entry().location, Location::Blob(_)) {
@@ -181,7 +181,7 @@ impl CallSite {
         Ok(Bound::new(py, found)?.into_any())
     }
 
-    /// The search of a call that has found nothing and is part of the computation `inside`.
+    /// The search of a call that found no value and is part of the computation `inside`.
     fn search(&self, engine: &CacheEngine, key: &EntryKey, inside: Option<&Bound<'_, PyFlight>>) -> PyResult<Search> {
         let wanted = self.wanted(engine, Freshness::default());
         Search::missing(engine, key.clone(), wanted, PyFlight::scope_of(inside)).into_py_result()
@@ -280,13 +280,13 @@ impl CallSite {
         })
     }
 
-    /// Sets the code that is compared with that of entries; the first one counts. `None`: it is not known.
+    /// Sets the code that is compared with that of entries; the first call counts. `None` if it is unknown.
     fn set_code(&self, code: Option<Code>) {
-        // Another thread that was as fast has found the same.
+        // A concurrent thread has found the same code.
         let _ = self.code.set(code);
     }
 
-    /// Whether the code has been set, where it is to be set.
+    /// Whether the code has been set, if it must be.
     #[getter]
     fn has_code(&self) -> bool {
         self.knows_code()
@@ -310,12 +310,12 @@ impl CallSite {
         py.detach(|| opened.engine.exists_of(&key, self.wanted_code())).into_py_result()
     }
 
-    /// The `CallKey` of these parameters; nothing is looked up.
+    /// The `CallKey` of these parameters, without a lookup.
     fn key(&self, cache: &Bound<'_, PyCache>, params: &Bound<'_, PyDict>) -> PyResult<CallKey> {
         Ok(CallKey::new(self.key_of(params, cache.get().opened()?)?))
     }
 
-    /// Removes the entry of these parameters; whether there was one.
+    /// Removes the entry of these parameters; returns whether it existed.
     fn invalidate(&self, py: Python<'_>, cache: &Bound<'_, PyCache>, params: &Bound<'_, PyDict>) -> PyResult<bool> {
         let opened = cache.get().opened()?;
         let key = self.key_of(params, opened)?;
@@ -383,7 +383,7 @@ impl CallSite {
         }
     }
 
-    /// A turn that a task takes without blocking.
+    /// A turn for a task, which takes it without blocking.
     #[pyo3(signature = (cache, key, inside=None))]
     fn turn(
         slf: &Bound<'_, Self>,
@@ -414,7 +414,7 @@ impl CallSite {
         }))
     }
 
-    /// Stores a value that took so many seconds to compute.
+    /// Stores a value whose computation took this many seconds.
     #[pyo3(signature = (cache, key, value, spent, description=None))]
     fn put<'py>(
         &self,
@@ -437,12 +437,12 @@ impl CallSite {
         })
     }
 
-    /// Notes that the cache failed and the call went on without it.
+    /// Counts a failure of the cache after which the call continued without it.
     fn note_failure(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Hits, misses, refreshes and failures, and the seconds that the hits took when they were computed.
+    /// Hits, misses, refreshes and failures, and the seconds that computing the hits took.
     #[allow(clippy::cast_precision_loss)]
     fn counts(&self) -> (u64, u64, u64, u64, f64) {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);

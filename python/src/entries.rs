@@ -1,4 +1,4 @@
-//! Entries as Python dictionaries, under the names of the reference; where it has two names for a field, under both.
+//! Entries as Python dictionaries with the names of the reference; a field with two names has both.
 
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntrySummary, Format, Name};
@@ -12,17 +12,17 @@ use pyo3::types::{PyDict, PyList, PyString};
 use crate::collector::Waiting;
 use crate::{keys, plain};
 
-/// What a listing leaves out.
+/// The detail of a listing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Detail {
-    /// User metadata is left out.
+    /// Without user metadata.
     Brief,
     /// Everything.
     Full,
 }
 
-/// ISO 8601 to the microsecond, in UTC where `offset` is `None`, else the wall clock that is so many seconds ahead of it,
-/// without a zone. Written out by hand because listings make many of them per entry.
+/// ISO 8601 to the microsecond: in UTC if `offset` is `None`, else the wall clock that is this many seconds ahead of
+/// UTC, without a zone. Hand-written because listings format many times per entry.
 fn iso<'py>(py: Python<'py>, time: Timestamp, offset: Option<i64>) -> Bound<'py, PyString> {
     const DAY: i64 = 86_400_000_000;
     let micros = time.0.saturating_add(offset.unwrap_or(0) * 1_000_000);
@@ -59,11 +59,11 @@ fn iso<'py>(py: Python<'py>, time: Timestamp, offset: Option<i64>) -> Bound<'py,
     PyString::new(py, std::str::from_utf8(text).unwrap_or_default())
 }
 
-/// How far the local time is ahead of UTC, as Python's `time` knows it: what `datetime.now()` goes by.
+/// The offset of local time from UTC according to Python's `time`, which `datetime.now()` uses.
 #[derive(Default)]
 struct LocalTime<'py> {
     localtime: Option<Bound<'py, PyAny>>,
-    /// The offset in seconds for the quarter of an hour that was asked about last: no zone changes within one.
+    /// The offset in seconds for the last quarter of an hour asked about: no zone changes within one.
     last: Option<(i64, i64)>,
 }
 
@@ -79,7 +79,7 @@ impl<'py> LocalTime<'py> {
             Some(localtime) => localtime,
             None => self.localtime.insert(py.import(intern!(py, "time"))?.getattr(intern!(py, "localtime"))?),
         };
-        // Systems know no local time of far years.
+        // Systems have no local time for distant years.
         let offset = match localtime.call1((quarter * 900,)) {
             Ok(local) => local.getattr(intern!(py, "tm_gmtoff"))?.extract().unwrap_or(0),
             Err(_) => 0,
@@ -95,7 +95,7 @@ pub(crate) fn megabytes(size: u64) -> f64 {
     size as f64 / (1 << 20) as f64
 }
 
-/// How many times smaller a value has become; `None` for one that takes no bytes.
+/// The compression ratio of a value; `None` for a payload of no bytes.
 #[allow(clippy::cast_precision_loss)]
 fn ratio(original: u64, stored: u64) -> Option<f64> {
     (stored > 0).then(|| original as f64 / stored as f64)
@@ -111,10 +111,10 @@ fn hex<'py, const N: usize, const DIGITS: usize>(py: Python<'py>, bytes: &[u8; N
     PyString::new(py, std::str::from_utf8(&text).unwrap_or_default())
 }
 
-/// What a dictionary has beside the fields; only [`Detail::Full`] has the last one.
+/// The items of a dictionary besides the fields; only [`Detail::Full`] has the last one.
 const OWN: [&str; 3] = ["compression_info", "cache_key_params", "metadata"];
 
-/// Makes the dictionaries of entries.
+/// Builds the dictionaries of entries.
 pub(crate) struct Writer<'py> {
     py: Python<'py>,
     detail: Detail,
@@ -122,18 +122,18 @@ pub(crate) struct Writer<'py> {
     local: LocalTime<'py>,
 }
 
-/// How many templates are kept: of more formats than a store usually has.
+/// The number of templates kept: more than a store usually has formats.
 const TEMPLATES: usize = 16;
 
-/// A dictionary with all names, of which a copy need not grow, and with the values that entries of one format share, so that
-/// they are not written again.
+/// A dictionary with all names, so that a copy need not grow, and with the values that entries of one format share, so
+/// that they are not set again.
 struct Template<'py> {
     dict: Bound<'py, PyDict>,
     compression_info: Bound<'py, PyDict>,
     format: Format,
 }
 
-/// Texts that say how a value is stored, and the names under which they are shown.
+/// The texts that describe how a value is stored, with their names.
 fn texts(format: &Format) -> [(&'static str, &Name); 6] {
     [
         ("data_type", &format.data_type),
@@ -146,7 +146,7 @@ fn texts(format: &Format) -> [(&'static str, &Name); 6] {
 }
 
 impl<'py> Template<'py> {
-    /// What entries of this format have that are inline, were never read, never expire and say nothing of themselves.
+    /// The template of entries of this format that are inline, were never read, never expire and have no description.
     fn new(py: Python<'py>, detail: Detail, format: &Format) -> PyResult<Self> {
         let dict = PyDict::new(py);
         let none = py.None();
@@ -191,7 +191,7 @@ impl<'py> Writer<'py> {
         Ok(&self.templates[place])
     }
 
-    /// The dictionary of an entry; `inline` says that its payload travels inside it.
+    /// The dictionary of an entry; `inline` means that it contains its payload.
     pub(crate) fn entry(&mut self, entry: &Entry, inline: bool) -> PyResult<Bound<'py, PyDict>> {
         let user = match self.detail {
             Detail::Full => Some(metadata(self.py, entry.metadata.as_deref())?),
@@ -211,7 +211,7 @@ impl<'py> Writer<'py> {
                 (Detail::Full, Some(json)) => Some(match plain::untagged(py, json) {
                     Some(user) => user,
                     None => {
-                        // Types that are no JSON are made by Python code.
+                        // Python code creates types that JSON lacks.
                         drop(waiting);
                         let user = plain::json_to_metadata(py, json)?;
                         waiting = Waiting::begin(py);
@@ -298,7 +298,7 @@ impl<'py> Writer<'py> {
     }
 }
 
-/// The user's metadata; an empty dictionary where none was given.
+/// The user's metadata; an empty dictionary if none was given.
 pub(crate) fn metadata<'py>(py: Python<'py>, json: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
     match json {
         Some(json) => plain::json_to_metadata(py, json),
@@ -306,7 +306,7 @@ pub(crate) fn metadata<'py>(py: Python<'py>, json: Option<&str>) -> PyResult<Bou
     }
 }
 
-/// The dictionary of one entry, whose metadata also answers for technical fields.
+/// The dictionary of one entry, whose metadata also has the technical fields.
 pub(crate) fn to_dict<'py>(
     py: Python<'py>,
     EntrySummary { entry, inline }: &EntrySummary,
@@ -316,7 +316,7 @@ pub(crate) fn to_dict<'py>(
     Ok(dict)
 }
 
-/// What the check of an entry found.
+/// The result of checking an entry.
 pub(crate) fn integrity<'py>(py: Python<'py>, report: &IntegrityReport) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("valid", report.valid)?;

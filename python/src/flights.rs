@@ -1,4 +1,4 @@
-//! What Python holds while it looks for a value: the key, its turn, and the right to compute.
+//! The Python objects of a search for a value: the key, its turn, and the right to compute.
 
 use cacheness_core::cache::{Search, Served};
 use cacheness_core::clock::Timestamp;
@@ -16,15 +16,15 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::cache::PyCache;
 use crate::call_site::CallSite;
 
-/// What a lookup returns unless it returns a value: the key to compute and put under, and what else was found.
+/// The result of a lookup without a value: the key for computing and putting, and other findings.
 #[pyclass(frozen, module = "cacheness._core", name = "CallKey")]
 pub(crate) struct CallKey {
     pub(crate) key: EntryKey,
     /// Why the cache could not be read.
     pub(crate) error: Option<Py<PyBaseException>>,
-    /// A value to be served, and when it was put: it is to be computed anew.
+    /// A value to serve, and when it was put: it must be recomputed.
     pub(crate) due: Option<(Py<PyAny>, Timestamp)>,
-    /// A value that is to be read where reading may take long, and when it was put if it is due.
+    /// A value that a thread that may block must read, and when it was put if it is due.
     pub(crate) deferred: Mutex<Option<Served<Box<Stored>>>>,
 }
 
@@ -53,7 +53,7 @@ impl CallKey {
         self.key.as_str()
     }
 
-    /// The call or the parameters as listings show them.
+    /// The call or the parameters, as in listings.
     #[getter]
     fn call(&self) -> String {
         let caption = match &self.key {
@@ -69,7 +69,7 @@ impl CallKey {
         self.error.as_ref().map(|error| error.bind(py).clone().into_any())
     }
 
-    /// Whether `value` is to be served, and one caller computes it anew.
+    /// Whether to serve `value` while one caller recomputes it.
     #[getter]
     fn due(&self) -> bool {
         self.due.is_some()
@@ -81,7 +81,7 @@ impl CallKey {
         self.due.as_ref().map(|(value, _)| value.bind(py).clone())
     }
 
-    /// Whether there is a value that `CallSite.read` returns.
+    /// Whether `CallSite.read` returns a value.
     #[getter]
     fn deferred(&self) -> bool {
         self.deferred.lock().is_some()
@@ -100,7 +100,7 @@ impl PyFlight {
         Self { scope: flight.scope(), flight: Mutex::new(Some(flight)) }
     }
 
-    /// What calls are part of that run inside this flight.
+    /// The scope of calls that run inside this flight.
     pub(crate) fn scope_of(inside: Option<&Bound<'_, Self>>) -> Scope {
         inside.map_or_else(Scope::outside, |flight| flight.get().scope.clone())
     }
@@ -108,21 +108,21 @@ impl PyFlight {
 
 #[pymethods]
 impl PyFlight {
-    /// The entry is there: waiting callers look again.
+    /// The entry exists: waiting callers look it up again.
     fn stored(&self) {
         if let Some(flight) = self.flight.lock().take() {
             flight.stored();
         }
     }
 
-    /// There will be no entry: waiting callers compute for themselves.
+    /// No entry will be stored: waiting callers compute for themselves.
     fn failed(&self) {
         if let Some(flight) = self.flight.lock().take() {
             flight.failed();
         }
     }
 
-    /// Another caller takes over.
+    /// The computation was interrupted: another caller takes over.
     fn interrupted(&self) {
         drop(self.flight.lock().take());
     }
@@ -131,7 +131,7 @@ impl PyFlight {
 /// Runs code as part of a flight, which nested lookups find in a context variable.
 ///
 /// An exception ends the flight, and waiting callers compute for themselves. After Ctrl-C, or when a task is cancelled,
-/// another caller takes over. In Rust, because no signal handler runs between its calls.
+/// another caller takes over. Written in Rust, because no signal handler runs between its calls.
 #[pyclass(frozen, module = "cacheness._core")]
 pub(crate) struct PartOf {
     variable: Py<PyAny>,
@@ -184,7 +184,7 @@ impl PartOf {
     }
 }
 
-/// The way of a task to a missing value.
+/// A task's request for a missing value.
 #[pyclass(frozen, module = "cacheness._core", name = "Turn")]
 pub(crate) struct PyTurn {
     pub(crate) site: Py<CallSite>,
@@ -199,8 +199,8 @@ impl PyTurn {
         visit.call(&self.cache)
     }
 
-    /// A `Flight` to compute with, a value or a `CallKey` whose value is to be read; `None` to ask again after `delay()`.
-    /// Without `look` the entry is known to be damaged.
+    /// A `Flight` to compute with, a value, or a `CallKey` whose value must be read; `None` to ask again after
+    /// `delay()`. Pass `look=False` if the entry is known to be damaged.
     #[pyo3(signature = (look=true))]
     fn step<'py>(&self, py: Python<'py>, look: bool) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut search = self.search.lock();
@@ -210,7 +210,7 @@ impl PyTurn {
         self.site.bind(py).get().step(py, self.cache.bind(py).get(), &mut search)
     }
 
-    /// How many seconds to wait.
+    /// The seconds to wait.
     fn delay(&self) -> f64 {
         self.search.lock().delay().as_secs_f64()
     }

@@ -1,4 +1,4 @@
-//! A decorated function: what every call runs through. `cacheness.decorators` derives from it.
+//! A decorated function: the code on the path of every call. `cacheness.decorators` derives from it.
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -13,16 +13,16 @@ use crate::flights::CallKey;
 /// A function whose results are kept.
 #[pyclass(frozen, subclass, module = "cacheness._core", name = "FunctionBase")]
 pub(crate) struct Function {
-    /// The `Site` in Python: all that is not simply found.
+    /// The `Site` in Python, for calls that are not plain hits.
     site: Py<PyAny>,
     calls: Py<CallSite>,
-    /// Makes the parameters of a call.
+    /// Converts the arguments of a call into parameters.
     bind: Py<PyAny>,
-    /// The cache, or what returns the one that is the default at the moment.
+    /// The cache, or a callable that returns the current default.
     cache: Py<PyAny>,
-    /// Runs a call of a coroutine function: gets the arguments as a tuple and a dictionary or `None`.
+    /// Runs a call of a coroutine function: takes the arguments as a tuple and a dictionary or `None`.
     run: Option<Py<PyAny>>,
-    /// Whether hits are told to the site.
+    /// Whether hits are reported to the site.
     verbose: bool,
 }
 
@@ -94,7 +94,7 @@ impl Function {
         }
     }
 
-    /// In a class it is a method.
+    /// In a class the function is a method.
     fn __get__<'py>(
         slf: &Bound<'py, Self>,
         instance: &Bound<'py, PyAny>,
@@ -108,7 +108,7 @@ impl Function {
         METHOD.import(slf.py(), "types", "MethodType")?.call1((slf, instance))
     }
 
-    /// What the call site counts and compares.
+    /// The call site, with its counts and the function's code.
     #[getter]
     fn _site(&self, py: Python<'_>) -> Py<PyAny> {
         self.site.clone_ref(py)

@@ -1,4 +1,4 @@
-//! What caches and stores have in common: `__init__` opens them, once, and says who encodes and decodes their values.
+//! The common part of caches and stores: `__init__` opens them once and sets the encoder and decoder of their values.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -19,10 +19,10 @@ pub(crate) struct Opened<E> {
     pub(crate) values: Values,
 }
 
-/// What a Python object holds of it: nothing, until `__init__` has opened it.
+/// The reference of a Python object to an opened cache or store: empty until `__init__` has opened it.
 pub(crate) struct Handle<E: Send> {
     opened: OnceLock<Opened<E>>,
-    /// `cache` or `store`, for sentences.
+    /// `cache` or `store`, for messages.
     kind: &'static str,
 }
 
@@ -31,7 +31,7 @@ impl<E: Send> Handle<E> {
         Self { opened: OnceLock::new(), kind }
     }
 
-    /// Opens it; called once, by `__init__`.
+    /// Opens the cache or store; called once, by `__init__`.
     pub(crate) fn open(
         &self,
         py: Python<'_>,
@@ -39,13 +39,13 @@ impl<E: Send> Handle<E> {
         registry: Py<PyAny>,
         open: impl FnOnce() -> cacheness_core::Result<E> + Send,
     ) -> PyResult<()> {
-        // What a warning needs: when that comes, no file may be opened any more.
+        // Loads what a warning needs, because at that time no file can be opened any more.
         py.import("cacheness._log")?;
         let values = Values::new(py, config, registry)?;
         let engine = py.detach(open).into_py_result()?;
         self.opened
             .set(Opened { engine, values })
-            .map_err(|_| PyRuntimeError::new_err(format!("the {} has been opened already", self.kind)))
+            .map_err(|_| PyRuntimeError::new_err(format!("the {} has already been opened", self.kind)))
     }
 
     pub(crate) fn get(&self) -> PyResult<&Opened<E>> {
@@ -58,13 +58,14 @@ impl<E: Send> Handle<E> {
         self.opened.get()
     }
 
-    /// Shows the collector of cycles what the object refers to. Each cycle passes through the registry, which is cleared.
+    /// Reports the object's references to the garbage collector. Each cycle passes through the registry, which is
+    /// cleared.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.if_opened().map_or(Ok(()), |opened| opened.values.traverse(visit))
     }
 }
 
-/// Nobody has closed it: what is written down then may take a while, and others run meanwhile.
+/// Not closed explicitly: flushing may take a while, so other threads run meanwhile.
 impl<E: Send> Drop for Handle<E> {
     fn drop(&mut self) {
         let Some(Opened { engine, values }) = self.opened.take() else { return };
@@ -73,24 +74,24 @@ impl<E: Send> Drop for Handle<E> {
     }
 }
 
-/// Reads a configuration as `CacheConfig._to_json` writes it.
+/// Reads a configuration in the form of `CacheConfig._to_json`.
 pub(crate) fn parse_config(json: &str) -> PyResult<CacheConfig> {
     CacheConfig::read(&mut serde_json::Deserializer::from_str(json)).into_py_result()
 }
 
-/// Refuses a configuration, as `CacheConfig._to_json` writes it, whose values make no sense.
+/// Refuses a configuration in the form of `CacheConfig._to_json` whose values are invalid.
 #[pyfunction]
 pub(crate) fn check_config(json: &str) -> PyResult<()> {
     registry::check_url(&parse_config(json)?.store).into_py_result()
 }
 
-/// The names of the metadata backends and of the blob backends of this release.
+/// The names of this release's metadata backends and blob backends.
 #[pyfunction]
 pub(crate) fn backends() -> (Vec<&'static str>, Vec<&'static str>) {
     (registry::metadata_backends(), registry::blob_backends())
 }
 
-/// Opens the store in `directory`; `:memory:` is one in memory.
+/// Opens the store in `directory`; `:memory:` opens one in memory.
 pub(crate) fn open(
     directory: PathBuf,
     config: StoreConfig,

@@ -74,7 +74,7 @@ impl PyStore {
         self.handle.open(py, &config, registry, || opened::open(directory, config.clone(), read_only, Clock::system()))
     }
 
-    /// Whether custom handlers must be tried before the built-in ones.
+    /// Sets whether custom handlers must be tried before the built-in ones.
     fn _set_handlers_changed(&self, changed: bool) -> PyResult<()> {
         self.opened()?.values.set_handlers_changed(changed);
         Ok(())
@@ -97,7 +97,7 @@ impl PyStore {
         let Opened { engine: store, values } = self.opened()?;
         let key = key.map(entry_key).transpose()?;
         let metadata = metadata.map(metadata_json).transpose()?;
-        // Pinned, so that a cache on the same directory does not evict it.
+        // Pins the entry, so that a cache on the same directory does not evict it.
         let attributes = PutAttributes { metadata, pinned: true, ..PutAttributes::default() };
         values.encode(py, data, store, |py, encoded| {
             let put = || match &key {
@@ -355,7 +355,7 @@ impl PyStore {
         py.detach(|| store.rotate_signing_key()).into_py_result()
     }
 
-    /// Entries and bytes.
+    /// The number of entries and their bytes.
     fn _totals(&self, py: Python<'_>) -> PyResult<(u64, u64)> {
         let Opened { engine: store, .. } = self.opened()?;
         let totals = py.detach(|| store.totals()).into_py_result()?;

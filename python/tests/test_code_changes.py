@@ -211,7 +211,7 @@ def test_an_entry_is_served_with_a_warning_or_without(sources: Sources, caplog: 
         assert not caplog.records
         assert [warns(1) for _ in range(3)] == [2, 2, 2]
     assert [record.getMessage() for record in caplog.records] == [
-        "alone.f(x=1): served although its code has changed since (said once)"
+        "alone.f(x=1): served although its code has changed (logged once)"
     ]
     assert warns.is_cached(1) and ignores.is_cached(1)
     # What it computes itself has its own code.
