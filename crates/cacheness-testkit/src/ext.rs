@@ -1,4 +1,4 @@
-//! Convenience for tests that call a metadata backend: one operation, one method.
+//! Convenience for tests of metadata backends: one method per operation.
 
 use cacheness_core::Result;
 use cacheness_core::backend::{
@@ -8,7 +8,7 @@ use cacheness_core::backend::{
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntrySummary, EntryVersion};
 
-/// An entry that has been deleted.
+/// A deleted entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deleted {
     /// The locator that no entry names any more.
@@ -44,10 +44,10 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Methods that a caller of a [`MetadataBackend`] would like to have. Every backend has them; none implements them.
+/// Convenience methods for callers of a [`MetadataBackend`], implemented for all backends.
 ///
 /// # Panics
-/// All of them, if the backend refuses a commit without a guard, or answers with outcomes that do not fit.
+/// All methods, if the backend refuses a commit without a guard or returns outcomes of the wrong kind.
 pub trait MetadataExt {
     /// The entry of `key`, with its payload.
     fn whole(&self, key: &str) -> Result<Option<Entry>>;
@@ -77,7 +77,7 @@ pub trait MetadataExt {
         }
     }
 
-    /// Whether `expected` was there and is updated.
+    /// Updates `expected`; returns whether it still existed.
     fn update(&self, expected: &Entry, update: &EntryUpdate) -> Result<bool> {
         match self.apply_one(Operation::Update { expected, update })? {
             Outcome::Found(found) => Ok(found),
@@ -90,18 +90,18 @@ pub trait MetadataExt {
         self.apply_one(Operation::Delete(key)).map(deleted)
     }
 
-    /// Deletes each entry that is still there in its version, in one commit.
+    /// Deletes each entry that still has its version, in one commit.
     fn delete_batch(&self, versions: &[EntryVersion]) -> Result<Vec<Option<Deleted>>> {
         let operations: Vec<_> = versions.iter().map(Operation::DeleteVersion).collect();
         Ok(self.apply(&operations)?.into_iter().map(deleted).collect())
     }
 
-    /// Deletes an entry that is still there in this version.
+    /// Deletes an entry if it still has this version.
     fn delete_version(&self, version: &EntryVersion) -> Result<Option<Deleted>> {
         self.apply_one(Operation::DeleteVersion(version)).map(deleted)
     }
 
-    /// Deletes all entries; how many there were, and the locators that they named.
+    /// Deletes all entries; returns their number and locators.
     fn clear(&self) -> Result<(u64, Vec<String>)> {
         match self.apply_one(Operation::Clear)? {
             Outcome::Cleared { entries, orphaned } => Ok((entries, orphaned.collect::<Result<_>>()?)),
@@ -109,7 +109,7 @@ pub trait MetadataExt {
         }
     }
 
-    /// Whether there is such an entry.
+    /// Returns whether the entry exists.
     fn set_pinned(&self, key: &str, pinned: bool) -> Result<bool> {
         match self.apply_one(Operation::Pin { key, pinned })? {
             Outcome::Found(found) => Ok(found),

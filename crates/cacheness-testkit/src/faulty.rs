@@ -1,6 +1,7 @@
-//! Backends of which any one call fails, to see what the engine makes of it.
+//! Backends that fail at a chosen call, to test the engine's error handling.
 //!
-//! A [`Plan`] counts the calls of all backends that share it, and lets the chosen one fail before it reaches the backend.
+//! A [`Plan`] counts the calls of all backends that share it, and makes the chosen one fail before it reaches the
+//! backend.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -16,10 +17,10 @@ use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntrySummary, Totals};
 use cacheness_core::{Error, ErrorKind, Result};
 
-/// What the message of every injected error says.
+/// The message of every injected error.
 pub const INJECTED: &str = "injected fault";
 
-/// Which call fails. Clones count together.
+/// Chooses the call that fails. Clones share the count.
 #[derive(Clone, Debug, Default)]
 pub struct Plan(Arc<Counter>);
 
@@ -30,13 +31,13 @@ struct Counter {
 }
 
 impl Plan {
-    /// Nothing fails.
+    /// No call fails.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The `call`-th call from now on, counted from 1, fails; none with 0.
+    /// Makes the `call`-th call from now on fail, counted from 1; 0 means none.
     pub fn fail(&self, call: u64) {
         self.0.calls.store(0, Ordering::Relaxed);
         self.0.fails.store(call, Ordering::Relaxed);
@@ -61,12 +62,12 @@ impl Plan {
     }
 }
 
-/// A blob backend of which any call may fail.
+/// A blob backend that fails at a chosen call.
 #[derive(Debug)]
 pub struct FaultyBlobs<B> {
-    /// The real one.
+    /// The real backend.
     pub inner: B,
-    /// Which call fails.
+    /// Chooses the call that fails.
     pub plan: Plan,
 }
 
@@ -176,12 +177,12 @@ impl<B: BlobBackend> BlobBackend for FaultyBlobs<B> {
     }
 }
 
-/// A metadata backend of which any call may fail.
+/// A metadata backend that fails at a chosen call.
 #[derive(Debug)]
 pub struct FaultyMetadata<M> {
-    /// The real one.
+    /// The real backend.
     pub inner: M,
-    /// Which call fails.
+    /// Chooses the call that fails.
     pub plan: Plan,
 }
 

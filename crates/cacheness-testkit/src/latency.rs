@@ -1,17 +1,17 @@
-//! Backends that are far away: round trips are counted, and may take time.
+//! Remote backends: their round trips are counted and may take time.
 //!
 //! | call | round trips |
 //! |---|---|
-//! | any of a metadata backend, however many operations, keys or rows | 1 |
+//! | any of a metadata backend, for any number of operations, keys or rows | 1 |
 //! | writing a blob of at most one part, or to a backend without parts | 1, at the commit |
-//! | writing a larger one | 1 for each part, and 2 that begin and complete the upload |
+//! | writing a larger one | 1 for each part, and 2 to begin and complete the upload |
 //! | opening a blob | 0 with parts, else 1 |
 //! | reading | 1 for each range, and for each further part of one |
 //! | deleting blobs | 1 for each thousand |
 //! | listing blobs | 1 for each thousand |
-//! | sweeping | 1, and 1 for each writer that has left something |
+//! | sweeping | 1, and 1 for each writer with leftovers |
 //!
-//! Questions that are answered from memory are none: names, capabilities, `outside_changes`.
+//! Calls that are answered from memory make none: names, capabilities, `outside_changes`.
 
 use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ use cacheness_core::entry::{Entry, EntrySummary, Totals};
 
 use crate::objects::BATCH;
 
-/// Counts round trips. Clones count together.
+/// Counts round trips. Clones share the count.
 #[derive(Clone, Debug, Default)]
 pub struct Trips(Arc<Counter>);
 
@@ -37,11 +37,11 @@ pub struct Trips(Arc<Counter>);
 struct Counter {
     metadata: AtomicU64,
     blobs: AtomicU64,
-    /// Microseconds that each takes.
+    /// The duration of each in microseconds.
     delay: AtomicU64,
 }
 
-/// How many round trips there have been.
+/// The number of round trips.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// To the metadata backend.
@@ -56,14 +56,14 @@ impl Trips {
         self.0.delay.store(u64::try_from(delay.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// How many there have been so far.
+    /// The number so far.
     #[must_use]
     pub fn count(&self) -> Count {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Count { metadata: read(&self.0.metadata), blobs: read(&self.0.blobs) }
     }
 
-    /// How many `work` makes.
+    /// The number that `work` makes.
     pub fn of<T>(&self, work: impl FnOnce() -> T) -> (Count, T) {
         let before = self.count();
         let result = work();
@@ -85,17 +85,17 @@ impl Trips {
         self.wait(1);
     }
 
-    /// `count` round trips, as many as `at_once` at the same time.
+    /// `count` round trips, up to `at_once` concurrently.
     fn to_blobs(&self, count: u64, at_once: usize) {
         self.0.blobs.fetch_add(count, Ordering::Relaxed);
         self.wait(count.div_ceil(at_once.max(1) as u64));
     }
 }
 
-/// A metadata backend that is far away.
+/// A remote metadata backend.
 #[derive(Debug)]
 pub struct DistantMetadata<M> {
-    /// The real one.
+    /// The real backend.
     pub inner: M,
     /// Counts its round trips.
     pub trips: Trips,
@@ -191,10 +191,10 @@ impl<M: MetadataBackend> MetadataBackend for DistantMetadata<M> {
     }
 }
 
-/// A blob backend that is far away.
+/// A remote blob backend.
 #[derive(Debug)]
 pub struct DistantBlobs<B> {
-    /// The real one.
+    /// The real backend.
     pub inner: B,
     /// Counts its round trips.
     pub trips: Trips,
@@ -211,7 +211,7 @@ impl<B: BlobBackend> DistantBlobs<B> {
     }
 }
 
-/// How many requests take `length` bytes.
+/// The number of requests for `length` bytes.
 fn requests(parts: Option<Parts>, length: u64) -> u64 {
     parts.map_or(u64::from(length > 0), |parts| length.div_ceil(parts.size as u64))
 }
@@ -224,7 +224,7 @@ struct DistantWriter {
 }
 
 impl DistantWriter {
-    /// Parts that have been sent: the last one is, when another byte follows.
+    /// The number of parts sent: a full part is sent when another byte follows.
     fn sent(&self) -> u64 {
         requests(self.parts, self.written).saturating_sub(1)
     }
@@ -349,7 +349,7 @@ impl<B: BlobBackend> BlobBackend for DistantBlobs<B> {
 
     fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<BlobInfo>> {
         let found = self.inner.list(after, limit)?;
-        // A page that is full may be followed by another one.
+        // A full page may be followed by another one.
         let pages = if found.len() == limit { limit.div_ceil(BATCH) } else { found.len() / BATCH + 1 };
         self.trips.to_blobs(pages as u64, 1);
         Ok(found)

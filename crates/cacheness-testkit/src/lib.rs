@@ -1,18 +1,18 @@
-//! Conformance suites that every backend of cacheness passes, and what they are made of.
+//! Conformance suites that every backend of cacheness passes, and their tools.
 //!
 //! A backend's own tests call a suite with a factory; a failed check panics with its name. See [`conformance`].
 //!
 //! | module | is for |
 //! |---|---|
-//! | [`conformance`] | what every backend does |
+//! | [`conformance`] | the behaviour of every backend |
 //! | [`child`] | forked processes |
 //! | [`sample`] | entries to test with |
-//! | [`ext`] | one method for each operation of a metadata backend |
-//! | [`faulty`] | backends of which any one call fails |
-//! | [`latency`] | backends that are far away: round trips are counted |
+//! | [`ext`] | one method per operation of a metadata backend |
+//! | [`faulty`] | backends that fail at a chosen call |
+//! | [`latency`] | remote backends: round trips are counted |
 //! | [`objects`] | an object store that promises no more than S3 |
-//! | [`syscalls`] | any one system call of the real backends fails |
-//! | [`power`] | what is left on the disk when the power goes |
+//! | [`syscalls`] | failing any system call of the real backends |
+//! | [`power`] | the state of the disk after a loss of power |
 
 pub mod child;
 pub mod conformance;

@@ -1,14 +1,14 @@
 //! An object store in the memory of this process that promises no more than S3 does.
 //!
-//! | what a file system does | what is done here |
+//! | a file system | this store |
 //! |---|---|
-//! | a deleted file stays readable where it is open | every read of a deleted object is `NotFound` |
-//! | opening looks for the file | opening makes no request; the first read finds that there is no object |
-//! | a temporary file goes with its writer | an upload stays until it is completed, aborted or swept |
-//! | a listing shows what is there | a listing is late, by [`BucketOptions::listing_delay`] |
-//! | a read takes any number of bytes | a request takes [`BucketOptions::parts`] at most |
+//! | a deleted file stays readable while open | every read of a deleted object is `NotFound` |
+//! | opening looks for the file | opening makes no request; the first read reports a missing object |
+//! | a temporary file is removed with its writer | an upload stays until it is completed, aborted or swept |
+//! | a listing is current | a listing lags by [`BucketOptions::listing_delay`] |
+//! | a read returns any number of bytes | a request returns at most [`BucketOptions::parts`] |
 //!
-//! Time passes by the clock that the [`Bucket`] was made with: a manual one makes all this exact.
+//! Time is the clock of the [`Bucket`]: a manual one makes all this exact.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +25,7 @@ use cacheness_core::{Error, ErrorKind, Result};
 
 use crate::sample::hash;
 
-/// How many objects one request lists or deletes, at most.
+/// The maximum number of objects that one request lists or deletes.
 pub const BATCH: usize = 1000;
 
 /// How a [`Bucket`] behaves.
@@ -35,9 +35,9 @@ pub struct BucketOptions {
     pub grace: Duration,
     /// See [`BlobCapability::longest_put`].
     pub longest_put: Duration,
-    /// How large a part of an upload is, and what a request reads at most.
+    /// The size of a part of an upload, and the maximum that a request reads.
     pub parts: Parts,
-    /// How long listings do not show what has been created or deleted.
+    /// How long listings lag behind creations and deletions.
     pub listing_delay: Duration,
 }
 
@@ -55,21 +55,21 @@ impl Default for BucketOptions {
 /// A request, as the server sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// A small object is written as a whole.
+    /// Writes a small object.
     Put(String),
-    /// An upload of several parts begins.
+    /// Begins an upload of several parts.
     Begin(String),
-    /// A part of an upload arrives.
+    /// Uploads a part.
     Part(String),
-    /// An upload becomes an object.
+    /// Completes an upload.
     Complete(String),
-    /// An upload is given up.
+    /// Aborts an upload.
     Abort(String),
-    /// Some bytes of an object are read.
+    /// Reads some bytes of an object.
     Get(String),
-    /// Objects are deleted.
+    /// Deletes objects.
     Delete(Vec<String>),
-    /// A page of objects, or of uploads, is listed.
+    /// Lists a page of objects or uploads.
     List,
 }
 
@@ -85,7 +85,7 @@ struct Upload {
     active_at: Timestamp,
 }
 
-/// An object as listings show it.
+/// An object in listings.
 struct Listed {
     info: BlobInfo,
     from: Timestamp,
@@ -99,10 +99,10 @@ struct State {
     listed: BTreeMap<String, Listed>,
 }
 
-/// What is asked before each request: may do anything, also with the bucket.
+/// Called before each request; may do anything, also with the bucket.
 type Before = Box<dyn Fn(&Request) + Send + Sync>;
 
-/// What the server keeps. It outlives the [`Objects`] that are its clients.
+/// The state of the server. It outlives its clients, the [`Objects`].
 pub struct Bucket {
     clock: Clock,
     options: BucketOptions,
@@ -132,30 +132,30 @@ impl Bucket {
         })
     }
 
-    /// Calls `before` ahead of each request.
+    /// Calls `before` before each request.
     pub fn before_each(&self, before: impl Fn(&Request) + Send + Sync + 'static) {
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Box::new(before)));
     }
 
-    /// How many requests have been made.
+    /// The number of requests so far.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// The locators of all objects, whatever listings show.
+    /// The locators of all objects, including those that listings do not show yet.
     #[must_use]
     pub fn objects(&self) -> Vec<String> {
         self.state().objects.keys().cloned().collect()
     }
 
-    /// How many uploads have neither been completed nor aborted.
+    /// The number of uploads that were neither completed nor aborted.
     #[must_use]
     pub fn uploads(&self) -> usize {
         self.state().uploads.len()
     }
 
-    /// Moves the clock so far that listings show all that has happened.
+    /// Advances the clock until listings are current.
     pub fn settle(&self) {
         self.clock.advance(i64::try_from(self.options.listing_delay.as_micros()).unwrap_or(i64::MAX) + 1);
     }
@@ -164,7 +164,7 @@ impl Bucket {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The server answers a request: everything in `answer` happens at once.
+    /// Serves a request: `answer` runs atomically.
     fn request<T>(&self, request: &Request, answer: impl FnOnce(&mut State) -> T) -> T {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -231,7 +231,7 @@ fn is_extension(text: &str) -> bool {
     text.split('.').all(is_part)
 }
 
-/// Refuses a locator that [`Objects::create`] could not have made.
+/// Refuses a locator that [`Objects::create`] cannot produce.
 fn check(locator: &str) -> Result<()> {
     let is_name = |name: &str| {
         let (base, extension) = name.split_once('.').map_or((name, None), |(base, rest)| (base, Some(rest)));
@@ -263,7 +263,7 @@ impl Objects {
         Self { bucket: Arc::clone(bucket), closed: AtomicBool::new(false) }
     }
 
-    /// What the server keeps.
+    /// The server's state.
     #[must_use]
     pub fn bucket(&self) -> &Arc<Bucket> {
         &self.bucket
@@ -280,13 +280,13 @@ impl Objects {
 struct ObjectWriter {
     bucket: Arc<Bucket>,
     locator: String,
-    /// What the last part has so far.
+    /// The bytes of the last part so far.
     part: Vec<u8>,
     is_multipart: bool,
 }
 
 impl ObjectWriter {
-    /// Sends the part that is full, or the last one.
+    /// Sends a full part, or the last one.
     fn send(&mut self) -> io::Result<()> {
         let locator = &self.locator;
         let now = self.bucket.clock.now();
@@ -372,7 +372,7 @@ impl BlobReader for ObjectReader {
     }
 
     fn read_ranges(&self, ranges: &mut [Range<'_>]) -> Result<()> {
-        // As many at a time as the options say, so that requests arrive in no particular order.
+        // Sends as many requests concurrently as the options say, so that they arrive in no particular order.
         for group in ranges.chunks_mut(self.bucket.options.parts.concurrency) {
             std::thread::scope(|scope| {
                 let read = |Range { offset, buffer }: &mut Range<'_>| self.read_exact_at(buffer, *offset);
@@ -408,7 +408,7 @@ impl BlobBackend for Objects {
             let what = format!("a blob cannot be named after {stem:?} and {extension:?}");
             return Err(Error::new(ErrorKind::InvalidInput, what));
         }
-        // An odd factor, so that each number gives another name, in no order.
+        // An odd factor, so that each number gives a different name, in no order.
         let name = self.bucket.names.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4b) & 0xffff_ffff_ffff;
         let dot = if extension.is_empty() { "" } else { "." };
         let locator = format!("blobs/{stem}-{name:012x}{dot}{extension}");

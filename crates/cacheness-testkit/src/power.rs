@@ -1,16 +1,16 @@
-//! A disk that loses power: what is on it at any moment of some work, as far as the work has had it synced.
+//! A disk that loses power: its possible states at any moment of some work, given what the work has synced.
 //!
-//! A [`Recorder`] notes every system call that changes files, in order, with the bytes. A [`Disk`] goes through what was
-//! recorded and keeps two states: what is durable, and what waits to be. An [`Image`](Disk::write_image) of it is what a
-//! machine may find that was switched off at that moment: all that is durable, and as much of the rest as one likes.
+//! A [`Recorder`] records every system call that changes files, in order, with the bytes. A [`Disk`] replays the record
+//! and keeps two states: the durable and the pending one. An [`Image`](Disk::write_image) of it is a state that a
+//! machine may find after losing power at that moment: everything durable, and any part of the rest.
 //!
 //! The disk promises as little as POSIX does, which is less than any file system in use:
-//! - What was written is durable when `fsync` or `fdatasync` of its file has returned. Until then each piece of 512 bytes
-//!   is there or not, by itself, and so is each change of length; what is written after a change of length is not there
+//! - Written data is durable when `fsync` or `fdatasync` of its file has returned. Until then each piece of 512 bytes
+//!   and each change of length independently exists or not; data written after a change of length does not exist
 //!   without it.
-//! - A name is durable when `fsync` of its directory has returned: syncing a file does not keep its name. A file that
-//!   was moved is in the one place or the other, never in both or in none.
-//! - A directory that is durable below one that is not is lost with it.
+//! - A name is durable when `fsync` of its directory has returned: syncing a file does not keep its name. A moved file
+//!   is in one place or the other, never in both or neither.
+//! - A durable directory below one that is not durable is lost with it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -19,7 +19,7 @@ use std::sync::Mutex;
 
 use crate::syscalls::{Answer, Call, Kind, path_of, supervise};
 
-/// The largest piece of a file that is written as a whole or not at all.
+/// The largest piece of a file that is written atomically.
 const PIECE: usize = 512;
 
 /// `NFS_SUPER_MAGIC` of `statfs(2)`.
@@ -28,34 +28,34 @@ const NFS: libc::c_long = 0x6969;
 /// `RENAME_EXCHANGE` of `renameat2(2)`.
 const EXCHANGE: u64 = 2;
 
-/// Something that has happened to the disk.
+/// An event on the disk.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A new file has come into being.
+    /// A file was created.
     Made(PathBuf, usize),
     /// Bytes were written to a file.
     Wrote(usize, u64, Vec<u8>),
-    /// A file has been given this length.
+    /// A file was set to this length.
     Length(usize, u64),
     /// A file was synced.
     Synced(usize),
-    /// A directory was made.
+    /// A directory was created.
     Directory(PathBuf),
     /// A directory was synced.
     SyncedDirectory(PathBuf),
-    /// A file has moved.
+    /// A file was moved.
     Moved(PathBuf, PathBuf),
-    /// Two files have changed places.
+    /// Two files were exchanged.
     Exchanged(PathBuf, PathBuf),
-    /// A file has one more name.
+    /// A file was linked under another name.
     Linked(PathBuf, PathBuf),
-    /// A name is gone.
+    /// A name was removed.
     Removed(PathBuf),
-    /// The work has got to this point.
+    /// The work reached this point.
     Mark(u64),
 }
 
-/// Notes what happens below a directory.
+/// Records the events below a directory.
 #[derive(Debug)]
 pub struct Recorder {
     root: PathBuf,
@@ -63,7 +63,7 @@ pub struct Recorder {
     events: Mutex<Vec<Event>>,
 }
 
-/// The files that are there while it is noted.
+/// The files that exist during the recording.
 #[derive(Default)]
 struct Files {
     by_inode: HashMap<(u64, u64), usize>,
@@ -73,7 +73,7 @@ struct Files {
 impl Files {
     fn of(&self, descriptor: i32) -> Option<usize> {
         let found = std::fs::metadata(format!("/proc/self/fd/{descriptor}")).ok()?;
-        // A directory may have the inode of a file that is gone.
+        // A directory may have the inode of a removed file.
         if found.is_dir() {
             return None;
         }
@@ -82,14 +82,14 @@ impl Files {
 }
 
 impl Recorder {
-    /// Will note what happens below `root`, an empty directory which is durable itself.
+    /// Records events below `root`, an empty directory that is durable itself.
     #[must_use]
     pub fn new(root: &Path) -> Self {
         let root = root.canonicalize().expect("the directory is there");
         Self { root, network: false, events: Mutex::default() }
     }
 
-    /// The directory is on NFS, as far as `statfs` says.
+    /// Makes `statfs` report that the directory is on NFS.
     #[must_use]
     pub fn on_a_network(mut self) -> Self {
         self.network = true;
@@ -97,27 +97,27 @@ impl Recorder {
     }
 
     fn note(&self, event: Event) {
-        self.events.lock().expect("nobody panics with it").push(event);
+        self.events.lock().expect("no thread panics while holding it").push(event);
     }
 
-    /// Notes that the work has got to this point; called by the work itself.
+    /// Records that the work reached this point; called by the work itself.
     pub fn mark(&self, point: u64) {
         self.note(Event::Mark(point));
     }
 
-    /// Runs `work` and notes what it does. It must have come to an end with all its threads.
+    /// Runs `work` and records its events. All its threads must end before it returns.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let mut files = Files::default();
         supervise(&self.root, |call| self.see(&mut files, call), work)
     }
 
-    /// What has been noted.
+    /// The recorded events.
     ///
     /// # Panics
-    /// If nothing has.
+    /// If there are none.
     #[must_use]
     pub fn into_events(self) -> Vec<Event> {
-        let events = self.events.into_inner().expect("nobody panics with it");
+        let events = self.events.into_inner().expect("no thread panics while holding it");
         assert!(!events.is_empty(), "nothing was recorded");
         events
     }
@@ -132,7 +132,7 @@ impl Recorder {
             Kind::Open => {
                 let flags = call.open_flags();
                 if flags & libc::O_CREAT == 0 || call.path.symlink_metadata().is_ok() {
-                    assert!(flags & libc::O_TRUNC == 0 || flags & libc::O_ACCMODE == 0, "{call:?} cuts a file");
+                    assert!(flags & libc::O_TRUNC == 0 || flags & libc::O_ACCMODE == 0, "{call:?} truncates a file");
                     return Answer::Go;
                 }
                 let result = call.perform();
@@ -158,7 +158,7 @@ impl Recorder {
                 }
                 Answer::Done(result)
             }
-            // Room that is asked for beyond the end changes nothing that can be seen.
+            // Allocating space beyond the end has no visible effect.
             Kind::Length if call.name == "fallocate" => Answer::Go,
             Kind::Length => {
                 let result = call.perform();
@@ -168,7 +168,7 @@ impl Recorder {
                 Answer::Done(result)
             }
             Kind::Sync => {
-                assert_ne!(call.name, "sync_file_range", "it makes nothing durable");
+                assert_ne!(call.name, "sync_file_range", "it makes no data durable");
                 let result = call.perform();
                 if result == 0 {
                     match files.of(call.descriptor()) {
@@ -207,7 +207,8 @@ impl Recorder {
                 Answer::Done(result)
             }
             Kind::Map => {
-                // What is written through a map is not seen: only SQLite's index of its log, which is made anew.
+                // Writes through a map are not seen. Only SQLite writes that way, to the index of its log, which it
+                // rebuilds.
                 let path = path_of(call.map_descriptor()).unwrap_or_default();
                 let harmless = !call.maps_for_writing() || path.to_string_lossy().ends_with("-shm");
                 assert!(harmless, "{} is written through a map", path.display());
@@ -245,7 +246,7 @@ impl Change {
         }
     }
 
-    /// Cut where pieces of the disk end.
+    /// Splits the data at the boundaries of the disk's pieces.
     fn pieces(&self) -> Vec<Self> {
         let Self::Write(at, bytes) = self else { return vec![self.clone()] };
         let mut pieces = Vec::new();
@@ -261,7 +262,7 @@ impl Change {
     }
 }
 
-/// A change of names, of which all parts happen or none.
+/// An atomic change of names.
 #[derive(Clone, Debug)]
 struct Naming {
     /// The directory whose sync makes it durable.
@@ -286,7 +287,7 @@ struct File {
     waiting: Vec<Change>,
 }
 
-/// What of the things that wait is there when the power is gone.
+/// Which pending changes survive the loss of power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Luck {
     /// Nothing.
@@ -297,11 +298,11 @@ pub enum Luck {
     Zeros,
     /// All content, and no names.
     Content,
-    /// What this number says.
+    /// A choice seeded by this number.
     Random(u64),
 }
 
-/// A disk that keeps what is durable apart from what waits to be.
+/// A disk that separates durable from pending changes.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     files: Vec<File>,
@@ -322,7 +323,7 @@ impl Disk {
         Self::default()
     }
 
-    /// One that says it has synced and has not: a test that passes on it proves nothing.
+    /// A disk that ignores syncs: a test that passes on it proves nothing.
     #[must_use]
     pub fn lying() -> Self {
         Self { lies: true, ..Self::default() }
@@ -338,7 +339,7 @@ impl Disk {
         *self.now.get(path).unwrap_or_else(|| panic!("{} is not there", path.display()))
     }
 
-    /// Goes on by one event.
+    /// Applies one event.
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::Made(path, file) => {
@@ -377,7 +378,7 @@ impl Disk {
         }
     }
 
-    /// Makes the empty directory `root` what a machine finds that lost its power now.
+    /// Writes into the empty directory `root` what a machine finds after losing power now.
     pub fn write_image(&self, root: &Path, luck: Luck) {
         let mut dice = Dice(match luck {
             Luck::Random(seed) => seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d,
@@ -424,7 +425,7 @@ impl Disk {
                         Luck::Random(_) => {
                             let pieces: Vec<_> = waiting.iter().flat_map(Change::pieces).collect();
                             let kept = dice.choose(&pieces);
-                            // What was written after a cut is nowhere without the cut.
+                            // Data written after a truncation does not exist without the truncation.
                             let cut = (0..pieces.len()).find(|&i| matches!(pieces[i], Change::Length(_)) && !kept[i]);
                             let until = cut.unwrap_or(pieces.len());
                             (0..until).filter(|&i| kept[i]).for_each(|i| pieces[i].apply(&mut content));
@@ -449,7 +450,7 @@ impl Dice {
         usize::try_from(self.0 >> 33).expect("31 bits fit") % end
     }
 
-    /// Which of them are there: none of them, all of them, the first ones, or any.
+    /// Chooses which of them exist: none, all, the first ones, or any.
     fn choose<T>(&mut self, all: &[T]) -> Vec<bool> {
         let count = match self.below(5) {
             0 => 0,
@@ -466,7 +467,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    /// What is in the file of this name if the power goes after each of the events.
+    /// The content of the file of this name if the power is lost after each event.
     fn images(events: &[Event], luck: Luck, name: &str) -> Vec<Option<Vec<u8>>> {
         let mut disk = Disk::new();
         events

@@ -8,7 +8,7 @@ use cacheness_core::entry::{BlobRef, Computed, Entry, Format, Location};
 /// 2026-11-20T12:00:00Z.
 pub const NOW: Timestamp = Timestamp(1_795_176_000_000_000);
 
-/// An entry of `key` with an inline payload, with every optional field left out.
+/// An entry of `key` with an inline payload, without any optional field.
 #[must_use]
 pub fn inline(key: &str, payload: &[u8]) -> Entry {
     Entry {
@@ -74,7 +74,7 @@ pub fn full(key: &str, payload: &[u8]) -> Entry {
     }
 }
 
-/// FNV-1a: the suites need a number that differs with the payload, not a good hash.
+/// FNV-1a: the suites need a number that depends on the payload, not a good hash.
 #[must_use]
 pub fn hash(payload: &[u8]) -> u64 {
     payload.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

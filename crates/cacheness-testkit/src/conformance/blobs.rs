@@ -1,4 +1,4 @@
-//! What every blob backend does.
+//! The behaviour of every blob backend.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -15,22 +15,22 @@ pub const CHECKS: &[Check<BlobFixture>] = &[
     ("a blob is read back", round_trip),
     ("a blob of no bytes", no_bytes),
     ("a large blob, written in pieces and read from the middle", large),
-    ("ranges are read in whatever order they are asked for", ranges),
-    ("two blobs of one stem do not meet", same_stem),
-    ("an aborted writer leaves nothing", aborted),
-    ("a dropped writer leaves nothing that a sweep does not find", dropped),
-    ("a sweep leaves a writer that is at work", sweep_beside_a_writer),
+    ("ranges are read in any order", ranges),
+    ("two blobs with one stem do not collide", same_stem),
+    ("an aborted writer leaves no data", aborted),
+    ("a sweep finds what a dropped writer leaves", dropped),
+    ("a sweep spares an active writer", sweep_beside_a_writer),
     ("an uncommitted blob is not listed", uncommitted),
     ("a missing blob is not found, by open or by the first read", missing),
-    ("a deleted blob is gone, and stays readable where there is no grace", deleted),
-    ("many blobs are deleted, whatever is between them", delete_many),
+    ("a deleted blob is gone, but stays readable while open if there is no grace", deleted),
+    ("many blobs are deleted despite missing and invalid locators", delete_many),
     ("a listing has pages in byte order", pages),
-    ("a listing says how large and how old a blob is", listed),
+    ("a listing reports the size and age of blobs", listed),
     ("a hostile locator is refused", hostile_locators),
     ("a hostile hint is refused", hostile_hints),
     ("many blobs from many threads", many),
     ("the capability does not change", capability),
-    ("a closed backend leaves what is open, and nothing of a put under way", closed),
+    ("a closed backend keeps open blobs readable and cleans up running puts", closed),
 ];
 
 const HINT: BlobHint<'static> = BlobHint { stem: "0123456789abcdef", extension: "bin", size: None };
@@ -134,7 +134,7 @@ fn no_bytes(fixture: &BlobFixture) {
     assert_eq!(list(fixture), BTreeMap::from([(blob.locator, 0)]));
 }
 
-/// 3 MB that repeat nowhere.
+/// 3 MB without repetition.
 fn many_bytes() -> Vec<u8> {
     (0..3_000_017_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0]).collect()
 }
@@ -164,7 +164,7 @@ fn large(fixture: &BlobFixture) {
 fn ranges(fixture: &BlobFixture) {
     let bytes = many_bytes();
     let reader = open(&*fixture.backend, &put(&*fixture.backend, &bytes));
-    // The last bytes first, some twice, some never, none at all.
+    // The last bytes first, some twice, some never, and an empty range.
     let places = [(3_000_000, 17), (0, 1), (1_000_000, 500_000), (1_400_000, 200_000), (7, 0), (3_000_017, 0)];
     let mut buffers: Vec<Vec<u8>> = places.iter().map(|(_, length)| vec![0; *length]).collect();
     let ranges = buffers.iter_mut().zip(places);
@@ -214,7 +214,7 @@ fn dropped(fixture: &BlobFixture) {
     }
     fixture.backend.sweep(Duration::ZERO).expect("swept");
     (fixture.assert_no_leftovers)();
-    assert_eq!(fixture.backend.sweep(Duration::ZERO).expect("swept"), 0, "nothing is left for another one");
+    assert_eq!(fixture.backend.sweep(Duration::ZERO).expect("swept"), 0, "nothing is left for another sweep");
 }
 
 fn sweep_beside_a_writer(fixture: &BlobFixture) {
@@ -251,7 +251,7 @@ fn deleted(fixture: &BlobFixture) {
     delete(backend, &blob);
 }
 
-/// The locator of a blob that this backend could have made, and has not.
+/// A valid locator of this backend for a blob that does not exist.
 fn never_made(blob: &BlobRef) -> BlobRef {
     let locator = blob.locator.replace("0123456789abcdef-", "0123456789abcdee-");
     assert_ne!(locator, blob.locator);
@@ -279,11 +279,11 @@ fn delete_many(fixture: &BlobFixture) {
     let mut locators: Vec<&str> = blobs[..10].iter().map(|blob| blob.locator.as_str()).collect();
     locators.insert(3, &missing.locator);
     locators.push(&blobs[0].locator);
-    backend.delete(&locators).expect("neither a missing blob nor one that is named twice is an error");
-    backend.delete(&locators).expect("nor is a deletion that is repeated");
+    backend.delete(&locators).expect("neither a missing blob nor a duplicate locator is an error");
+    backend.delete(&locators).expect("nor is a repeated deletion");
     let is_there = |blob: &BlobRef| get(backend, blob).is_some();
     assert!(!blobs[..10].iter().any(is_there) && blobs[10..].iter().all(is_there));
-    // A locator that the backend could not have made is an error, and does not keep the others.
+    // An invalid locator is an error, but the other blobs are deleted.
     let mut locators: Vec<&str> = blobs[10..15].iter().map(|blob| blob.locator.as_str()).collect();
     locators.insert(0, "../../etc/passwd");
     locators.insert(3, "");
@@ -296,7 +296,7 @@ fn delete_many(fixture: &BlobFixture) {
 
 fn pages(fixture: &BlobFixture) {
     let backend = &*fixture.backend;
-    // Names on both sides of a directory's: one that begins as it, one that ends before it, characters around the slash.
+    // Names around a directory's: one with it as a prefix, one that ends earlier, characters around the slash.
     let stems = ["a", "aa", "ab", "a-b", "a_b", "abcd", "abcde", "abc-d", "b", "0", "00", "zz", "z", "ab-", "ab_", "-"];
     let mut expected = Vec::new();
     for (i, stem) in stems.iter().cycle().take(40).enumerate() {
@@ -308,7 +308,7 @@ fn pages(fixture: &BlobFixture) {
     for limit in [1, 7, 39, 40, 41, usize::MAX] {
         assert_eq!(locators(list_pages(fixture, limit)), expected, "limit {limit}");
     }
-    // From every blob on, and from names that are none.
+    // From every blob on, and from names that are not blobs.
     for (i, locator) in expected.iter().enumerate() {
         assert_eq!(locators(backend.list(Some(locator), 100).expect("listed")), expected[i + 1..], "after {locator}");
         let directory = &locator[..=locator.rfind('/').expect("a locator has a directory")];
@@ -317,7 +317,7 @@ fn pages(fixture: &BlobFixture) {
             assert_eq!(locators(backend.list(Some(after), 3).expect("listed")), rest, "after {after:?}");
         }
     }
-    // What is deleted between two pages is left out, and what stays is not.
+    // Blobs deleted between two pages are left out; all others are listed.
     let page = locators(backend.list(None, 10).expect("listed"));
     backend.delete(&[&page[9], &expected[10], &expected[12]]).expect("deleted");
     (fixture.settle)();
@@ -334,7 +334,7 @@ fn listed(fixture: &BlobFixture) {
     let found = list_pages(fixture, 10);
     let [info] = &found[..] else { panic!("{found:?}") };
     assert_eq!((&info.locator, info.size), (&blob.locator, 1234));
-    // A file system dates files by a clock of its own, which is some milliseconds behind.
+    // A file system dates files by its own clock, which lags by some milliseconds.
     let slack = 2_000_000;
     assert!((before.0 - slack..=after.0 + slack).contains(&info.modified.0), "{info:?}, written at {before}");
 }
@@ -416,7 +416,7 @@ fn capability(fixture: &BlobFixture) {
     let first = backend.capability();
     assert!(!first.longest_put.is_zero(), "a put takes time");
     let blob = put(backend, b"x");
-    assert_eq!(open(backend, &blob).parts(), first.parts, "a reader says as much as its backend");
+    assert_eq!(open(backend, &blob).parts(), first.parts, "a reader reports the parts of its backend");
     delete(backend, &blob);
     assert_eq!(backend.capability(), first);
     backend.close().expect("closed");
@@ -444,6 +444,6 @@ fn closed(fixture: &BlobFixture) {
         Ok(found) => assert_eq!(read(&*found), b"abc"),
         Err(error) => assert_eq!(error.kind(), ErrorKind::Closed),
     }
-    backend.delete(&[&blob.locator]).expect("deleted, or there is nothing");
+    backend.delete(&[&blob.locator]).expect("deleted, or already gone");
     (fixture.assert_no_leftovers)();
 }

@@ -79,7 +79,7 @@ pub(super) fn outcomes(fixture: &MetadataFixture) {
     assert_eq!(backend.totals().expect("totals"), Totals { entries: 1, bytes: 7 });
 }
 
-/// Each operation sees what the ones before it have changed.
+/// Each operation sees the changes of the previous ones.
 pub(super) fn in_order(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;
     let first = full("k", b"first");
@@ -110,21 +110,21 @@ pub(super) fn in_order(fixture: &MetadataFixture) {
 pub(super) fn orphans_of_the_whole(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;
     put(backend, &blob("old", ONE, None, 5));
-    // An entry that moves to another key keeps its blob, whichever comes first.
+    // An entry that moves to another key keeps its blob, in either order.
     let moved = blob("new", ONE, None, 5);
     let outcomes = backend.apply(&[Operation::Delete("old"), Operation::Put(Put::of(&moved))]).expect("committed");
     assert!(matches!(outcomes[0], Outcome::Deleted { found: true, orphaned: None }), "{outcomes:?}");
     let back = blob("old", ONE, None, 5);
     let outcomes = backend.apply(&[Operation::Put(Put::of(&back)), Operation::Delete("new")]).expect("committed");
     assert!(matches!(outcomes[1], Outcome::Deleted { found: true, orphaned: None }), "{outcomes:?}");
-    // The same of a replacement, and of all entries.
+    // The same for a replacement, and for all entries.
     let (other, again) = (blob("old", TWO, None, 6), blob("third", ONE, None, 5));
     let outcomes = backend.apply(&[Operation::Put(Put::of(&other)), Operation::Put(Put::of(&again))]);
     assert_eq!(texts(&outcomes.expect("committed")), texts(&[Outcome::Put(new(true)), Outcome::Put(new(false))]));
     let outcomes = backend.apply(&[Operation::Clear, Operation::Put(Put::of(&again))]).expect("committed");
     let Some(Outcome::Cleared { entries: 2, orphaned }) = outcomes.into_iter().next() else { panic!("cleared") };
     assert_eq!(orphaned.map(|locator| locator.expect("read")).collect::<Vec<_>>(), [TWO]);
-    // Named again and orphaned again: it is reported, once.
+    // Named again and orphaned again: it is reported once.
     let outcomes = backend.apply(&[
         Operation::Delete("third"),
         Operation::Put(Put::of(&moved)),
@@ -137,7 +137,7 @@ pub(super) fn orphans_of_the_whole(fixture: &MetadataFixture) {
     assert_eq!(texts(&outcomes.expect("committed")), texts(&expected));
 }
 
-/// All that a failed commit must leave as it was.
+/// The state that a failed commit must not change.
 fn state(backend: &dyn MetadataBackend) -> impl PartialEq + std::fmt::Debug + use<> {
     let entries: Vec<_> =
         backend.scan(&Scan::default()).expect("listed").into_iter().map(|found| found.entry).collect();
@@ -154,7 +154,7 @@ pub(super) fn all_or_nothing(fixture: &MetadataFixture) {
     let commit = Commit { garbage_due: Some(NOW), ..Commit::of(&[Operation::Delete("c")]) };
     backend.commit(&commit).expect("committed");
     let before = state(backend);
-    // A row of a table that does not exist, or of a backend that keeps none.
+    // A row for a table that does not exist, or for a backend without tables.
     let rows = [CustomRow::new("no such table", &[])];
     let (new, other) = (inline("new", b"x"), blob("b", TWO, None, 6));
     let refused = Operation::Put(Put { rows: &rows, ..Put::of(&new) });
@@ -180,14 +180,14 @@ pub(super) fn all_or_nothing(fixture: &MetadataFixture) {
     for operations in commits {
         for garbage_due in [None, Some(NOW)] {
             let commit = Commit { garbage_due, ..Commit::of(&operations) };
-            let error = backend.commit(&commit).expect_err("a row that cannot be kept");
+            let error = backend.commit(&commit).expect_err("a row that cannot be stored");
             if !backend.capability().custom_rows {
                 assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
             }
             assert_eq!(state(backend), before, "{operations:?}");
         }
     }
-    // The backend goes on.
+    // The backend still works.
     put(backend, &new);
     assert_eq!(get(backend, "new"), Some(new));
 }
@@ -214,7 +214,7 @@ pub(super) fn custom_rows(fixture: &MetadataFixture) {
     assert!(error.to_string().contains("mine"), "{error}");
 }
 
-/// What a blob backend has said of a blob comes back wherever an entry does.
+/// The properties of a blob are returned wherever its entry is.
 pub(super) fn tags_and_versions(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;
     let tagged = |locator: &str, etag: Option<&str>, version: Option<&str>| BlobRef {
@@ -242,7 +242,7 @@ pub(super) fn tags_and_versions(fixture: &MetadataFixture) {
         put(backend, &entry(key, &blob));
         check(key, &blob);
     }
-    // An entry that shares a blob knows as much of it.
+    // An entry that shares a blob has the same properties.
     let own = tagged("blobs/d-000000000004", Some("own"), None);
     assert_eq!(backend.equal_blob(&entry("d", &own)).expect("looked"), Some(first.clone()));
     let put_shared =
@@ -255,7 +255,7 @@ pub(super) fn tags_and_versions(fixture: &MetadataFixture) {
     for key in ["a", "d", "e"] {
         check(key, &mended);
     }
-    // A replacement leaves nothing of the former one.
+    // A replacement keeps nothing of the previous one.
     put(backend, &inline("e", b"x"));
     put(backend, &blob("e", ONE, None, 10));
     check("e", &BlobRef::new(ONE, 10));

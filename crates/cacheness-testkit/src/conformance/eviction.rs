@@ -1,4 +1,4 @@
-//! How every metadata backend makes room.
+//! How every metadata backend evicts entries.
 
 use std::collections::BTreeSet;
 
@@ -49,7 +49,7 @@ pub(super) fn orders(fixture: &MetadataFixture) {
         }
         access(backend, 0, 500, 9);
         access(backend, 2, 400, 1);
-        // The same key again: it came first all the same.
+        // Put again: the key keeps its place.
         if order == EvictionOrder::FirstIn {
             file(backend, 0, None);
         }
@@ -99,7 +99,7 @@ pub(super) fn kept(fixture: &MetadataFixture) {
     assert!(backend.pinned().expect("listed").is_empty());
 }
 
-/// What is put pinned is pinned by that put, and stays so.
+/// A put with a pin pins the entry, and the pin stays.
 pub(super) fn put_pinned(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;
     let put = |pin| backend.put_with(Put { pin, ..Put::of(&inline("k1", b"x")) }).expect("put");
@@ -112,13 +112,13 @@ pub(super) fn put_pinned(fixture: &MetadataFixture) {
     assert_eq!(numbers(&evict(backend, EvictionOrder::FirstIn, 3, 0, 100)), [0, 2]);
     assert!(backend.set_pinned("k1", false).expect("unpinned"));
     put(true);
-    assert_eq!(backend.pinned().expect("listed"), ["k1"], "also where the entry was there");
+    assert_eq!(backend.pinned().expect("listed"), ["k1"], "also if the entry existed");
     backend.delete("k1").expect("deleted");
     put(false);
     assert!(backend.pinned().expect("listed").is_empty());
 }
 
-/// What may go is found behind and among many entries that are pinned.
+/// Evictable entries are found after and among many pinned ones.
 pub(super) fn many_pinned(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;
     let count = i64::from(fixture.many);
@@ -129,7 +129,8 @@ pub(super) fn many_pinned(fixture: &MetadataFixture) {
         backend.put_with(Put { pin: !may_go(number), ..Put::of(&entry) }).expect("put");
     }
     for order in [EvictionOrder::FirstIn, EvictionOrder::LeastRecentlyRead, EvictionOrder::LeastOftenRead] {
-        // One sample of eight places holds pinned entries only once in six times, twenty samples once in 10^15 times.
+        // One in six samples of eight places holds only pinned entries; so do twenty samples in a row with probability
+        // 10^-15.
         let mut samples = (0..20).map(|_| numbers(&evict(backend, order, count - 1, 0, 2)));
         let gone = samples.find(|gone| !gone.is_empty()).unwrap_or_default();
         assert!(!gone.is_empty() && gone.iter().all(|number| may_go(*number)), "{order:?}: {gone:?}");
@@ -165,7 +166,7 @@ pub(super) fn many(fixture: &MetadataFixture) {
     for number in 0..count {
         file(backend, number, None);
     }
-    // Half of them have been read lately.
+    // Half of them have been read recently.
     let accesses: Vec<_> = (0..count)
         .step_by(2)
         .map(|n| AccessRecord { key: format!("k{n}"), at: Timestamp(NOW.0 + 2 * count + n), count: 3 })
@@ -178,6 +179,6 @@ pub(super) fn many(fixture: &MetadataFixture) {
         evicted.extend(numbers(&gone));
     }
     let read = evicted.iter().filter(|number| *number % 2 == 0).count();
-    assert!(read <= enough / 20, "{read} of {} had been read lately", evicted.len());
+    assert!(read <= enough / 20, "{read} of {} had been read recently", evicted.len());
     assert_eq!(backend.totals().expect("counted").entries, u64::from(fixture.many) - enough as u64);
 }

@@ -1,4 +1,4 @@
-//! Blobs that are deleted later than the entries that named them.
+//! Blobs that are deleted later than their entries.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ const EVER: Timestamp = Timestamp(i64::MAX);
 fn later(backend: &dyn MetadataBackend, due: Timestamp, operations: &[Operation<'_>]) -> Vec<Outcome> {
     match backend.commit(&Commit { garbage_due: Some(due), ..Commit::of(operations) }).expect("committed") {
         Committed::Done(outcomes) => outcomes,
-        Committed::Refused(_) => panic!("refused without a guard"),
+        Committed::Refused(_) => panic!("a commit without a guard was refused"),
     }
 }
 
@@ -57,7 +57,7 @@ pub(super) fn recorded(fixture: &MetadataFixture) {
     // Replaced by another blob, by an inline payload, deleted by its key, deleted by its version.
     put(backend, &blob("a", names[0], None, 5));
     let outcome = put_later(backend, Put::of(&blob("a", names[1], None, 6)));
-    assert_eq!(outcome, PutOutcome { replaced: true, ..PutOutcome::default() }, "nothing is reported");
+    assert_eq!(outcome, PutOutcome { replaced: true, ..PutOutcome::default() }, "the backend reports no orphan");
     assert_eq!(garbage(backend, EVER), set([names[0]]));
     put_later(backend, Put::of(&inline("a", b"")));
     for (key, name) in [("b", names[2]), ("c", names[3])] {
@@ -86,9 +86,9 @@ pub(super) fn recorded(fixture: &MetadataFixture) {
     put(backend, &blob("h", names[6], None, 5));
     let outcome = later(backend, DUE, &[Operation::Clear]).pop();
     let Some(Outcome::Cleared { entries: 3, orphaned }) = outcome else { panic!("{outcome:?}") };
-    assert_eq!(orphaned.count(), 0, "nothing is reported");
+    assert_eq!(orphaned.count(), 0, "the backend reports no orphan");
     assert_eq!(garbage(backend, EVER), names[..7].iter().map(|name| (*name).to_owned()).collect());
-    // What is reported is not recorded.
+    // Reported blobs are not recorded.
     put(backend, &blob("i", names[7], None, 5));
     assert_eq!(backend.delete("i").expect("deleted"), Some(Deleted { orphaned: Some(names[7].to_owned()) }));
     assert!(!knows(backend, names[7]));
@@ -97,7 +97,7 @@ pub(super) fn recorded(fixture: &MetadataFixture) {
     assert_eq!(backend.totals().expect("totals"), Totals::default(), "garbage is no entry");
     if let Some(reopen) = &fixture.reopen {
         backend.close().expect("closed");
-        assert_eq!(garbage(&*reopen(), EVER).len(), 7, "it outlives the backend");
+        assert_eq!(garbage(&*reopen(), EVER).len(), 7, "the garbage outlives the backend");
     }
 }
 
@@ -113,7 +113,7 @@ pub(super) fn due(fixture: &MetadataFixture) {
     assert_eq!(garbage(backend, Timestamp(DUE.0 + 4)), (0..10).map(locator).collect());
     let some = backend.garbage(Timestamp(DUE.0 + 4), 3).expect("listed");
     assert!(some.len() == 3 && some.iter().all(|found| garbage(backend, Timestamp(DUE.0 + 4)).contains(found)));
-    // What has been deleted is forgotten; what was not there is no error.
+    // Deleted blobs are forgotten; unknown ones are no error.
     let collected = [locator(1), locator(3), locator(99), locator(3)];
     for _ in 0..2 {
         backend.apply_one(Operation::Collected(&collected)).expect("committed");
@@ -126,12 +126,12 @@ pub(super) fn due(fixture: &MetadataFixture) {
     assert!(garbage(backend, EVER).is_empty());
 }
 
-/// A blob that an entry names is no garbage.
+/// A blob that an entry names is not garbage.
 pub(super) fn named(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;
     let (one, two, three) = (locator(1), locator(2), locator(3));
     let digest = Some([1; 32]);
-    // Two entries name it, and one goes: in each of the ways.
+    // Two entries name it, and one is removed in each of the ways.
     let kept = || put(backend, &blob("kept", &one, digest, 5));
     let goes = || drop(put(backend, &blob("goes", &one, digest, 5)));
     let version = blob("goes", &one, digest, 5).version();
@@ -154,19 +154,19 @@ pub(super) fn named(fixture: &MetadataFixture) {
     };
     assert_eq!(backend.evict(&eviction).expect("evicted").keys, ["goes"]);
     assert!(garbage(backend, EVER).is_empty());
-    // Shared: the caller deletes its own blob at once. In place of a damaged one: that is garbage.
+    // Shared: the caller deletes its own blob at once. Replacing a damaged blob: the damaged one is garbage.
     let shared = put_later(backend, Put { share: Share::With(&one), ..Put::of(&blob("shares", &two, digest, 5)) });
     assert!(shared.shared && garbage(backend, EVER).is_empty() && !knows(backend, &two));
     let mended =
         put_later(backend, Put { share: Share::InPlaceOf(&one), ..Put::of(&blob("mends", &three, digest, 5)) });
     assert_eq!(mended, PutOutcome::default());
     assert_eq!(garbage(backend, EVER), [one.clone()].into());
-    // An entry names it again: it must not be deleted, until that entry goes, too.
+    // An entry names it again: it must not be deleted until that entry is removed too.
     put_later(backend, Put::of(&blob("again", &one, None, 5)));
     assert!(garbage(backend, EVER).is_empty());
     assert!(knows(backend, &one));
     later(backend, Timestamp(DUE.0 + 9), &[Operation::Delete("again")]);
-    assert!(garbage(backend, Timestamp(DUE.0 + 8)).is_empty(), "it has a grace of its own");
+    assert!(garbage(backend, Timestamp(DUE.0 + 8)).is_empty(), "it has its own grace");
     assert_eq!(garbage(backend, Timestamp(DUE.0 + 9)), [one].into());
     // The same within one commit.
     put(backend, &blob("old", &two, None, 5));

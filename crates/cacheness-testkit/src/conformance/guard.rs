@@ -13,7 +13,7 @@ use crate::sample::inline;
 const A: KeyId = [0xaa; 16];
 const B: KeyId = [0xbb; 16];
 
-/// Commits `operations` if `key` signs; otherwise the key that does.
+/// Commits `operations` if `key` is the signing key; otherwise returns the signing key.
 fn guarded(
     backend: &dyn MetadataBackend,
     key: Option<KeyId>,
@@ -29,9 +29,9 @@ fn guarded(
     }
 }
 
-/// The key that signs.
+/// The signing key.
 pub(super) fn signing_key(backend: &dyn MetadataBackend) -> Option<KeyId> {
-    // No key is made of these bytes alone.
+    // No real key has this id.
     guarded(backend, Some([0x55; 16]), &[]).expect_err("another key signs")
 }
 
@@ -56,11 +56,11 @@ pub(super) fn refusal(fixture: &MetadataFixture) {
             assert!(backend.pinned().expect("listed").is_empty());
         }
     }
-    // The guard is compared before anything is changed, also where the commit changes the key.
+    // The guard is checked before any change, even if the commit changes the key.
     assert_eq!(guarded(backend, Some(A), &[Operation::SignWith(B), Operation::Put(Put::of(&new))]), Ok(()));
     assert_eq!(get(backend, "k"), Some(new));
     assert_eq!(guarded(backend, Some(A), &[]), Err(Some(B)));
-    // A commit without a guard is never refused, and the key stays when all entries go.
+    // A commit without a guard is never refused, and the key stays when all entries are removed.
     backend.clear().expect("cleared");
     backend.shrink().expect("shrunk");
     assert_eq!(signing_key(backend), Some(B));
@@ -76,9 +76,9 @@ pub(super) fn two_handles(fixture: &MetadataFixture) {
     let (rotating, writing) = (&*fixture.backend, reopen());
     let writing = &*writing;
     put(writing, &inline("k", b"x"));
-    // A backend that watches for changes of others may begin to do so only when it has been asked a few times.
+    // A backend may begin to watch for changes by others only after a few calls.
     let ask = |backend: &dyn MetadataBackend| (0..10).for_each(|_| _ = backend.outside_changes());
-    // What the writer may do between the last commit with the former key and the first one after the rotation.
+    // Actions of the writer between its last commit with the old key and its first one after the rotation.
     let between: [&dyn Fn(); 6] = [
         &|| (),
         &|| drop(get(writing, "k")),
@@ -102,7 +102,7 @@ pub(super) fn two_handles(fixture: &MetadataFixture) {
         let next = [number; 16];
         rotating.apply_one(Operation::SignWith(next)).expect("committed");
         act();
-        // Twice: the backend may remember what it has read.
+        // Twice, because the backend may cache its last read.
         for _ in 0..2 {
             assert_eq!(guarded(writing, key, &operations), Err(Some(next)), "{number}");
         }
@@ -112,7 +112,7 @@ pub(super) fn two_handles(fixture: &MetadataFixture) {
     }
 }
 
-/// Threads that put while the key changes: when `SignWith` has returned, no entry is committed with a former key.
+/// Threads put while the key changes: after `SignWith` returns, no entry is committed with an older key.
 pub(super) fn threads(fixture: &MetadataFixture) {
     const WRITERS: usize = 4;
     const ROTATIONS: u8 = 12;
@@ -133,14 +133,14 @@ pub(super) fn threads(fixture: &MetadataFixture) {
                     committed.fetch_add(1, Ordering::AcqRel);
                 }
                 Err(recorded) => {
-                    assert_ne!(recorded, key, "refused with the key that it asked for");
+                    assert_ne!(recorded, key, "refused although the key matches");
                     refused.fetch_add(1, Ordering::Relaxed);
                     key = recorded;
                 }
             }
         }
     };
-    // How many entries are signed with a key before this one.
+    // The number of entries signed with an older key.
     let signed_before = |number: u8| {
         let found = backend.scan(&Scan::default()).expect("listed");
         found.iter().filter(|found| found.entry.signature.is_none_or(|signature| signature[0] < number)).count()
@@ -159,7 +159,7 @@ pub(super) fn threads(fixture: &MetadataFixture) {
         }
         is_over.store(true, Ordering::Release);
         for (number, count) in (1..).zip(counts) {
-            assert_eq!(signed_before(number), count, "an entry came after key {number} with a former one");
+            assert_eq!(signed_before(number), count, "an entry with an older key was committed after key {number}");
         }
     });
     assert!(refused.load(Ordering::Relaxed) > 0, "no writer met a rotation");

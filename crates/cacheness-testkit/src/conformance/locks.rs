@@ -1,4 +1,4 @@
-//! What every backend of locks does.
+//! The behaviour of every backend of locks.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,19 +13,19 @@ use crate::child::Child;
 pub const CHECKS: &[Check<LocksFixture>] = &[
     ("all handles of a store have one identity", identity),
     ("a lock is exclusive between handles", exclusive),
-    ("a timeout ends the wait, and not before", times_out),
+    ("a wait ends at its timeout, not before", times_out),
     ("a lock is released on drop and on request", released),
-    ("a waiting caller acquires what is released", waits),
-    ("of many threads with handles of their own one holds the lock", many),
+    ("a waiting caller acquires a released lock", waits),
+    ("of many threads with their own handles only one holds the lock", many),
     ("a lock is released when the process that holds it dies", process_dies),
     ("a forked child keeps no lock alive", not_inherited),
-    ("a forked child releases no lock", not_released_by_children),
-    ("a forked child acquires locks of its own", acquired_by_children),
-    ("closing releases, ends waits and happens twice", closed),
-    ("the guard of a closed handle releases nothing", guard_outlives_close),
+    ("a forked child does not release its parent's lock", not_released_by_children),
+    ("a forked child acquires its own locks", acquired_by_children),
+    ("closing releases locks, ends waits and may be repeated", closed),
+    ("the guard of a closed handle does not release another's lock", guard_outlives_close),
 ];
 
-/// Numbers as keys have them: all bits may be set.
+/// Numbers like those of keys: any bit may be set.
 const NUMBERS: [u64; 5] = [0, 0x10, 0x7fff_ffff_ffff_fff0, 0x8000_0000_0000_0000, u64::MAX];
 const ONE: u64 = 0x0123_4567_89ab_cdef;
 
@@ -84,7 +84,7 @@ fn released(fixture: &LocksFixture) {
         assert!(is_busy(&*one, ONE));
         guard.release().expect("released");
     }
-    // Guards outlive the handle that they come from, or the lock does not; it never stays behind.
+    // A guard may outlive its handle, with or without the lock; the lock is never left behind.
     let guard = held(&*one, ONE, NOW);
     drop((one, guard));
     drop(held(&*other, ONE, LONG));
@@ -167,7 +167,7 @@ fn not_released_by_children(fixture: &LocksFixture) {
         assert!(is_busy(&*other, ONE), "while the child lives");
         line.send();
         child.join();
-        assert!(is_busy(&*other, ONE), "when it is gone");
+        assert!(is_busy(&*other, ONE), "after its exit");
     }
     drop(guard);
     drop(held(&*other, ONE, NOW));
@@ -177,13 +177,13 @@ fn acquired_by_children(fixture: &LocksFixture) {
     let (one, other) = ((fixture.open)(), (fixture.open)());
     let mut inherited = Some(held(&*one, ONE, NOW));
     let (child, mut line) = Child::start(|line| {
-        // Through the handle of the parent, which holds another one.
-        assert!(is_busy(&*one, ONE), "it is the parent's");
+        // Through the handle of the parent, which holds another lock.
+        assert!(is_busy(&*one, ONE), "the parent holds it");
         line.send();
         line.wait();
         let own = held(&*one, ONE, NOW);
         drop(inherited.take());
-        assert!(is_busy(&*(fixture.open)(), ONE), "its own, whatever becomes of what it inherited");
+        assert!(is_busy(&*(fixture.open)(), ONE), "the child holds its own lock, whatever happens to inherited ones");
         line.send();
         line.wait();
         drop(own);

@@ -1,4 +1,4 @@
-//! What every metadata backend does.
+//! The behaviour of every metadata backend.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,48 +21,48 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
     ("extreme values come back", extreme_values),
     ("hostile keys are keys like others", hostile_keys),
     ("a put replaces, and keeps the access count", replace),
-    ("a replaced or deleted blob is orphaned once nobody names it", orphans),
+    ("a replaced or deleted blob is orphaned when no entry names it", orphans),
     ("equal blobs are shared", sharing::equal_blobs),
-    ("a damaged blob is replaced for all that name it", sharing::damaged_blobs),
-    ("an update changes what it names, of the entry expected", update),
+    ("a damaged blob is replaced for all entries that name it", sharing::damaged_blobs),
+    ("an update changes only its fields, of the expected entry", update),
     ("deleting a version leaves an entry that has been replaced", delete_version),
-    ("a batch of deletions says of each entry what became of it", delete_batch),
-    ("accesses are written down", accesses),
+    ("a batch of deletions reports the outcome for each entry", delete_batch),
+    ("accesses are recorded", accesses),
     ("scans give pages in the order of keys", scan_pages),
     ("scans by prefix, in Unicode", scan_prefixes),
-    ("scans of what has expired", scan_expired),
+    ("scans of expired entries", scan_expired),
     ("a walk shows every entry once", skim::every_entry_once),
-    ("what was seen may be removed while a walk goes on", skim::removals_between_steps),
-    ("entries go in the order asked for", eviction::orders),
-    ("what has expired goes first", eviction::expired_first),
-    ("what is pinned or just written stays", eviction::kept),
-    ("what is put pinned stays", eviction::put_pinned),
-    ("what may go is found among pinned entries", eviction::many_pinned),
+    ("entries may be removed during a walk", skim::removals_between_steps),
+    ("entries are evicted in the requested order", eviction::orders),
+    ("expired entries are evicted first", eviction::expired_first),
+    ("pinned and just written entries stay", eviction::kept),
+    ("an entry put with a pin stays", eviction::put_pinned),
+    ("evictable entries are found among pinned ones", eviction::many_pinned),
     ("evicted blobs are orphaned, bytes are counted", eviction::blobs_and_bytes),
-    ("of many entries cold ones go", eviction::many),
+    ("of many entries, cold ones are evicted", eviction::many),
     ("clear names every blob once", clear),
-    ("room is given back and nothing else", shrink),
+    ("unused space is returned and nothing else changes", shrink),
     ("a commit has one outcome for each operation, in order", commit::outcomes),
-    ("an operation sees what those before it have changed", commit::in_order),
+    ("an operation sees the changes of the previous ones", commit::in_order),
     ("a blob is orphaned when no entry names it after the commit", commit::orphans_of_the_whole),
-    ("a commit happens as a whole or not at all", commit::all_or_nothing),
+    ("a commit is atomic", commit::all_or_nothing),
     ("a commit of thousands of operations", commit::large),
-    ("rows of the user's own are refused where there are none", commit::custom_rows),
+    ("user-defined rows are refused if unsupported", commit::custom_rows),
     ("tags and versions of blobs come back", commit::tags_and_versions),
     ("a guard that does not hold changes nothing", guard::refusal),
     ("a guard holds for all handles", guard::two_handles),
     ("a guard holds for all threads", guard::threads),
-    ("blobs that are to be deleted later are recorded", garbage::recorded),
+    ("blobs for later deletion are recorded", garbage::recorded),
     ("garbage is listed when it is due, until it is collected", garbage::due),
-    ("a blob that an entry names is no garbage", garbage::named),
+    ("a blob that an entry names is not garbage", garbage::named),
     ("many entries are read at once", reads::batch),
-    ("keys are listed as entries are", reads::keys),
+    ("keys are listed like entries", reads::keys),
     ("the capability does not change", reads::capability),
-    ("a large payload travels inside the entry", large_payload),
-    ("totals stay true over many puts and deletes", many_totals),
+    ("a large inline payload is stored", large_payload),
+    ("totals stay exact over many puts and deletes", many_totals),
     ("threads at once", threads),
     ("entries outlive the backend", reopen),
-    ("a closed backend says so", closed),
+    ("a closed backend reports that it is closed", closed),
 ];
 
 pub(super) fn put(backend: &dyn MetadataBackend, entry: &Entry) -> PutOutcome {
@@ -154,12 +154,12 @@ fn extreme_values(fixture: &MetadataFixture) {
     put(backend, &huge);
     assert_eq!(get(backend, "huge"), Some(huge));
     backend.delete("huge").expect("deleted");
-    // One more read of an entry that has been read as often as can be counted.
+    // One more read of an entry with the maximum access count.
     backend.record_accesses(&[AccessRecord { key: "a".into(), at: NOW, count: u64::MAX }]).expect("written down");
     assert!(get(backend, "a").expect("there").access_count >= i64::MAX.cast_unsigned());
 }
 
-/// Keys that break what quotes, cuts, compares or counts them wrongly.
+/// Keys that reveal wrong quoting, truncation, comparison or counting.
 fn strange_keys() -> Vec<String> {
     let mut keys: Vec<String> = [
         "",
@@ -231,7 +231,7 @@ fn replace(fixture: &MetadataFixture) {
     assert_eq!(put(backend, &new), PutOutcome { replaced: true, ..PutOutcome::default() });
     assert_eq!(get(backend, "k"), Some(Entry { access_count: 5, ..new }));
     assert_eq!(totals(backend), (1, 11));
-    // What the former entry had and the new one has not is gone.
+    // Fields of the previous entry that the new one lacks are gone.
     put(backend, &inline("k", b""));
     assert_eq!(get(backend, "k"), Some(Entry { access_count: 5, ..inline("k", b"") }));
     assert_eq!(totals(backend), (1, 0));
@@ -265,7 +265,7 @@ fn update(fixture: &MetadataFixture) {
     let entry = full("k", b"payload");
     put(backend, &entry);
     assert!(change(backend, &entry, &EntryUpdate::default()));
-    assert_eq!(get(backend, "k"), Some(entry.clone()), "nothing was named");
+    assert_eq!(get(backend, "k"), Some(entry.clone()), "the update named no field");
     let update = EntryUpdate {
         expires_at: Some(None),
         description: Some(Some("new".into())),
@@ -282,7 +282,7 @@ fn update(fixture: &MetadataFixture) {
         ..entry.clone()
     };
     assert_eq!(get(backend, "k"), Some(changed.clone()));
-    // What was made from an older state is refused, also where only metadata and description have changed since.
+    // An update based on an older state is refused, even if only metadata and description have changed since.
     assert!(!change(backend, &entry, &update));
     let touch = EntryUpdate {
         created_at: Some(Timestamp(5)),
@@ -309,7 +309,7 @@ fn update(fixture: &MetadataFixture) {
         ..changed.clone()
     };
     assert_eq!(get(backend, "k"), Some(touched.clone()));
-    // The entry expected is not there any more: another time, another payload, gone.
+    // The expected entry no longer exists: another time, another payload, removed.
     assert!(!change(backend, &changed, &update));
     let other = Entry { file_hash: touched.file_hash ^ 1, ..touched.clone() };
     assert!(!change(backend, &other, &update));
@@ -392,7 +392,7 @@ fn scan_pages(fixture: &MetadataFixture) {
     }
     let found = backend.scan(&Scan { limit: 1, ..Scan::default() }).expect("scanned");
     assert_summary(&full("0000", b"payload"), &found[0].entry, found[0].inline);
-    // `after` need not be a key, and may lie before or behind the prefix.
+    // `after` need not be a key, and may lie before or after the prefix.
     assert_eq!(keys(backend, &Scan { after: Some("0003x"), limit: 1, ..Scan::default() }), ["0004"]);
     assert_eq!(keys(backend, &Scan { prefix: "002", after: Some("0001"), limit: 1, ..Scan::default() }), ["0020"]);
     assert_eq!(keys(backend, &Scan { prefix: "002", after: Some("0028"), ..Scan::default() }), ["0029"]);
@@ -451,7 +451,7 @@ fn clear(fixture: &MetadataFixture) {
     assert_eq!(distinct, (0..50).map(|i| format!("blobs/a-{i:012x}")).collect());
     assert_eq!(totals(backend), (0, 0));
     assert!(keys(backend, &Scan::default()).is_empty());
-    // Orphans need not be read at once: the removal is committed by then, and the backend may be used meanwhile.
+    // Orphans may be read later: the removal is already committed, and the backend may be used meanwhile.
     put(backend, &blob("k", "blobs/a-000000000001", None, 5));
     let Outcome::Cleared { entries: 1, orphaned } = backend.apply_one(Operation::Clear).expect("cleared") else {
         panic!("one entry is cleared");
@@ -492,7 +492,8 @@ fn large_payload(fixture: &MetadataFixture) {
 fn many_totals(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;
     let mut sizes = std::collections::BTreeMap::new();
-    // Puts outnumber deletes, of the newest, the oldest and one in between, so that the store grows and shrinks at both ends.
+    // More puts than deletes of the newest, the oldest and a middle entry, so that the store grows and shrinks at both
+    // ends.
     for i in 0..400_u32 {
         let key = format!("{i:04}");
         put(backend, &inline(&key, &[0; 13][..(i % 13) as usize]));
@@ -533,11 +534,11 @@ fn threads(fixture: &MetadataFixture) {
                     let payload = format!("{thread}:{round}").repeat(10);
                     put(backend, &inline(&own, payload.as_bytes()));
                     puts.fetch_add(1, Ordering::Relaxed);
-                    assert_eq!(get_own(backend, &own), payload.as_bytes(), "a thread sees what it has written");
-                    // All threads fight for one key: whoever wins, the entry is whole.
+                    assert_eq!(get_own(backend, &own), payload.as_bytes(), "a thread sees its own writes");
+                    // All threads put one key: the entry is consistent, whichever put wins.
                     put(backend, &inline("shared", payload.as_bytes()));
                     if let Some(entry) = backend.whole("shared").expect("got") {
-                        let Location::Inline(bytes) = &entry.location else { panic!("it is inline") };
+                        let Location::Inline(bytes) = &entry.location else { panic!("the payload is inline") };
                         assert_eq!(entry.size, bytes.len() as u64);
                         assert_eq!(entry.file_hash, crate::sample::hash(bytes));
                     }

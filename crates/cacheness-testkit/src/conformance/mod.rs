@@ -1,4 +1,4 @@
-//! The suites. Each check has a name, runs on a backend of its own and panics if the contract is broken.
+//! The suites. Each check has a name, runs on its own backend and panics if the contract is violated.
 //!
 //! ```
 //! use cacheness_core::backends::{LockFile, MemoryBlobs, MemoryMetadata};
@@ -38,24 +38,24 @@ pub use self::metadata::CHECKS as METADATA_CHECKS;
 pub struct MetadataFixture {
     /// The backend.
     pub backend: Box<dyn MetadataBackend>,
-    /// Opens the same store once more, while the first may be open or closed; `None` where nothing outlives it.
+    /// Opens the same store again, while the first is open or closed; `None` if no data outlives the backend.
     pub reopen: Option<Box<dyn Fn() -> Box<dyn MetadataBackend>>>,
-    /// What has to live as long as the backend (a temporary directory).
+    /// A value that must live as long as the backend (a temporary directory).
     pub keep: Option<Box<dyn Any>>,
-    /// How many entries are many: more than the backend keeps in order exactly, where it has such a limit.
+    /// The number of entries that counts as many: above the backend's limit for an exact order, if it has one.
     pub many: u32,
 }
 
-/// Many entries for a backend that is made for them.
+/// Many entries for a scalable backend.
 const MANY: u32 = 6000;
 
 impl MetadataFixture {
-    /// A backend that nothing outlives.
+    /// A backend whose data does not outlive it.
     pub fn new(backend: impl MetadataBackend + 'static) -> Self {
         Self { backend: Box::new(backend), reopen: None, keep: None, many: MANY }
     }
 
-    /// A backend that `open` opens, any number of times, on the same store.
+    /// A backend that `open` can open any number of times on the same store.
     pub fn persistent<B: MetadataBackend + 'static>(open: impl Fn() -> B + 'static, keep: impl Any) -> Self {
         let open = move || -> Box<dyn MetadataBackend> { Box::new(open()) };
         Self { backend: open(), reopen: Some(Box::new(open)), keep: Some(Box::new(keep)), many: MANY }
@@ -66,18 +66,18 @@ impl MetadataFixture {
 pub struct BlobFixture {
     /// The backend.
     pub backend: Box<dyn BlobBackend>,
-    /// Fails if the store holds anything besides the blobs listed (temporary files of a put that was given up).
+    /// Fails if the store holds anything besides the blobs listed (temporary files of an aborted put).
     pub assert_no_leftovers: Box<dyn Fn()>,
-    /// Makes listings show all that has happened until now.
+    /// Makes listings current.
     pub settle: Box<dyn Fn()>,
-    /// What blobs are dated by.
+    /// The clock that dates blobs.
     pub clock: Clock,
-    /// What has to live as long as the backend (a temporary directory).
+    /// A value that must live as long as the backend (a temporary directory).
     pub keep: Option<Box<dyn Any>>,
 }
 
 impl BlobFixture {
-    /// A backend that has no place for leftovers.
+    /// A backend that cannot have leftovers.
     pub fn new(backend: impl BlobBackend + 'static) -> Self {
         Self {
             backend: Box::new(backend),
@@ -91,14 +91,14 @@ impl BlobFixture {
 
 /// Locks of one store.
 pub struct LocksFixture {
-    /// Opens another handle. Called in forked children as well.
+    /// Opens another handle. Also called in forked children.
     pub open: Box<dyn Fn() -> Box<dyn Locks>>,
-    /// What has to live as long as the store (a temporary directory).
+    /// A value that must live as long as the store (a temporary directory).
     pub keep: Option<Box<dyn Any>>,
 }
 
 impl LocksFixture {
-    /// Locks of which `open` opens any number of handles.
+    /// Locks for which `open` opens any number of handles.
     pub fn new<L: Locks>(open: impl Fn() -> L + 'static, keep: impl Any) -> Self {
         Self { open: Box::new(move || Box::new(open())), keep: Some(Box::new(keep)) }
     }
@@ -110,7 +110,7 @@ pub fn metadata(factory: impl Fn() -> MetadataFixture) {
     model::metadata(&factory);
 }
 
-/// Checks a metadata backend that is open for reading only, on the store of `writer`, which is empty.
+/// Checks a read-only metadata backend on the empty store of `writer`.
 pub fn read_only(writer: &dyn MetadataBackend, reader: &dyn MetadataBackend) {
     reads::read_only(writer, reader);
 }

@@ -1,4 +1,4 @@
-//! Random operations on a backend and on a model of it, which has to agree after each.
+//! Random operations on a backend and on a model of it, which must agree after each.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::MetadataFixture;
 use crate::ext::{MetadataExt as _, Scan};
 use crate::sample::{NOW, blob, inline};
 
-/// An operation; keys, locators and digests are few, so that they meet.
+/// An operation; there are few keys, locators and digests, so that they collide.
 #[derive(Clone, Debug)]
 enum Operation {
     PutInline { key: String, payload: Vec<u8>, expires: Option<i64> },
@@ -46,11 +46,11 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
     prop::collection::vec(one, 1..60)
 }
 
-/// The model: what the trait's documentation says, without any index.
+/// The model: a direct implementation of the trait's documentation, without indexes.
 #[derive(Default)]
 struct Model {
     entries: BTreeMap<String, Entry>,
-    /// Counts puts, so that each entry has a creation time of its own.
+    /// Counts puts, so that each entry has its own creation time.
     clock: i64,
 }
 
@@ -59,7 +59,7 @@ impl Model {
         self.entries.values().any(|entry| entry.location.locator() == Some(locator))
     }
 
-    /// Files `entry` and returns what is orphaned and what is shared.
+    /// Puts `entry` and returns the orphaned and shared blobs.
     fn put(&mut self, mut entry: Entry, share: bool) -> (Vec<String>, Option<BlobRef>) {
         let may_share =
             share && entry.digest.is_some() && entry.location.locator().is_some_and(|own| !self.is_named(own));

@@ -1,4 +1,4 @@
-//! Reads of many entries at once, and what a backend that can only be read does.
+//! Reads of many entries at once, and read-only backends.
 
 use cacheness_core::ErrorKind;
 use cacheness_core::backend::{
@@ -30,7 +30,7 @@ pub(super) fn batch(fixture: &MetadataFixture) {
     assert_eq!((found.len(), found.iter().flatten().count()), (3001, 1));
 }
 
-/// `keys` gives the keys of `select`, for every query and page.
+/// `keys` returns the keys of `select`, for every query and page.
 pub(super) fn keys(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;
     let mut entries = Vec::new();
@@ -43,7 +43,7 @@ pub(super) fn keys(fixture: &MetadataFixture) {
         }
         entries.push((entry, i % 4 == 0));
     }
-    // Pins of entries that have gone.
+    // Pins of removed entries.
     for key in ["0/08", "0/16"] {
         backend.delete(key).expect("deleted");
         entries.retain(|(entry, _)| entry.key != key);
@@ -79,12 +79,12 @@ pub(super) fn capability(fixture: &MetadataFixture) {
     let first = backend.capability();
     assert!(first.batch > 0);
     if first.change_notice {
-        // It may begin to watch when it has been asked a few times; then it always tells.
+        // The backend may begin to watch only after a few calls; from then on it reports every change.
         (0..20).for_each(|_| _ = backend.outside_changes());
         let before = backend.outside_changes().expect("the capability promises it");
         if let Some(reopen) = &fixture.reopen {
             put(&*reopen(), &inline("from another handle", b"x"));
-            assert!(backend.outside_changes().expect("still") > before, "a change that was committed is in the answer");
+            assert!(backend.outside_changes().expect("still") > before, "the result includes a committed change");
         }
     } else {
         put(backend, &inline("k", b"x"));
@@ -95,7 +95,7 @@ pub(super) fn capability(fixture: &MetadataFixture) {
     assert_eq!(backend.capability(), first);
 }
 
-/// Checks `reader`, which is open for reading only, on the store of `writer`, which is empty.
+/// Checks the read-only backend `reader` on the empty store of `writer`.
 pub(super) fn read_only(writer: &dyn MetadataBackend, reader: &dyn MetadataBackend) {
     let entry = full("k", b"payload");
     put(writer, &entry);
@@ -127,10 +127,10 @@ pub(super) fn read_only(writer: &dyn MetadataBackend, reader: &dyn MetadataBacke
         reader.evict(&eviction).err(),
     ];
     for (call, error) in refused.into_iter().enumerate() {
-        let error = error.unwrap_or_else(|| panic!("call {call} wrote to a store that can only be read"));
+        let error = error.unwrap_or_else(|| panic!("call {call} wrote to a read-only store"));
         assert_eq!(error.kind(), ErrorKind::ReadOnly, "call {call}: {error}");
     }
-    // Every read does as it does elsewhere, and follows the writer.
+    // Every read works as usual and sees the writer's commits.
     put(writer, &inline("later", b"xy"));
     assert_eq!(reader.totals().expect("totals"), Totals { entries: 3, bytes: 7 + 5 + 2 });
     assert_eq!(reader.pinned().expect("listed"), ["pinned"]);

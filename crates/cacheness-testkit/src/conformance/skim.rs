@@ -1,4 +1,4 @@
-//! Walks through all entries, and removals in between.
+//! Walks through all entries, with removals in between.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ fn put(backend: &dyn MetadataBackend, entry: &Entry) {
     backend.put(entry).expect("put");
 }
 
-/// Walks in steps of `limit`, and calls `visit` with what each step has found.
+/// Walks in steps of `limit`, and calls `visit` with the result of each step.
 fn walk(backend: &dyn MetadataBackend, limit: usize, mut visit: impl FnMut(&Glimpses)) {
     let mut next = Some(Position::Start);
     while let Some(from) = next {
         let found = backend.skim(&from, limit).expect("walked");
         assert!(limit == 0 || found.len() <= limit, "{} entries in a step of {limit}", found.len());
-        assert!(found.next.as_ref() != Some(&from), "the walk does not go on");
+        assert!(found.next.as_ref() != Some(&from), "the walk does not advance");
         visit(&found);
         next = found.next;
     }
@@ -40,7 +40,7 @@ pub(super) fn every_entry_once(fixture: &MetadataFixture) {
         put(backend, &entry);
         expected.insert(key, entry);
     }
-    // Another entry under a key that is there.
+    // Another entry under an existing key.
     let entry = Entry { metadata: Some("{}".into()), ..inline("50", b"new") };
     put(backend, &entry);
     expected.insert("50".into(), entry);
@@ -73,7 +73,7 @@ pub(super) fn removals_between_steps(fixture: &MetadataFixture) {
     });
     assert_eq!(seen, 60);
     assert_eq!(backend.totals().expect("totals").entries, 30);
-    // Whatever comes then is counted, also where the numbers of rows are used again.
+    // Later entries are counted too, even if row ids are reused.
     for i in 0..80 {
         put(backend, &inline(&format!("new {i}"), b"xy"));
     }

@@ -1,5 +1,5 @@
-//! The filter of a thread, and its other end. See `seccomp(2)` and `seccomp_unotify(2)`.
-#![allow(clippy::cast_possible_truncation)] // codes of BPF have 16 bits, and are constants of 32
+//! The filter of a thread, and its listener. See `seccomp(2)` and `seccomp_unotify(2)`.
+#![allow(clippy::cast_possible_truncation)] // BPF codes have 16 bits; the constants have 32
 
 use std::io;
 use std::mem::zeroed;
@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use super::Answer;
 use super::table::TABLE;
 
-/// How long to wait before looking whether the work is done, in milliseconds.
+/// The interval between checks whether the work is done, in milliseconds.
 const PATIENCE: i32 = 5;
 
 /// Offsets in `struct seccomp_data`: the number of the call, and the lower half of an argument.
@@ -26,7 +26,7 @@ const fn jump(k: u32, yes: u8, no: u8) -> libc::sock_filter {
     libc::sock_filter { code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, jt: yes, jf: no, k }
 }
 
-/// Asks before the calls of [`TABLE`]; anonymous memory is none of them.
+/// Notifies before the calls of [`TABLE`], except mappings of anonymous memory.
 fn program() -> Vec<libc::sock_filter> {
     let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     let others: Vec<u32> = TABLE
@@ -36,13 +36,13 @@ fn program() -> Vec<libc::sock_filter> {
         .collect();
     let mmap = u32::try_from(libc::SYS_mmap).expect("numbers of calls are small");
     let mut program = vec![statement(load, NUMBER), jump(mmap, 0, 3)];
-    // An mmap without a descriptor is memory: asking about it could wait for the allocator that is making it.
+    // An mmap without a descriptor is memory: a notification could wait for the allocator that requests it.
     program.extend([
         statement(load, argument(4)),
         jump(u32::MAX, 0, 1),
         statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
     ]);
-    // The accumulator may hold that descriptor: the number is loaded again, and `mmap` is in the list too.
+    // Loads the number again, because the accumulator may hold that descriptor; `mmap` is in the list too.
     program.push(statement(load, NUMBER));
     let list: Vec<u32> = std::iter::once(mmap).chain(others).collect();
     for (i, number) in list.iter().enumerate() {
@@ -53,7 +53,7 @@ fn program() -> Vec<libc::sock_filter> {
     program
 }
 
-/// Puts this thread, and all that it will start, under the filter.
+/// Installs the filter for this thread and all threads that it starts.
 pub(super) fn install() -> Listener {
     let mut program = program();
     let prog =
@@ -70,15 +70,15 @@ pub(super) fn install() -> Listener {
     };
     let descriptor = i32::try_from(descriptor).expect("a descriptor");
     assert!(descriptor >= 0, "seccomp with a listener: {}", io::Error::last_os_error());
-    // SAFETY: the descriptor is new and nobody else's.
+    // SAFETY: the descriptor is new and has no other owner.
     Listener(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-/// Where the filter's questions come.
+/// Receives the filter's notifications.
 pub(super) struct Listener(OwnedFd);
 
 impl Listener {
-    /// Answers until nobody is left under the filter, or `is_done`; then the listener comes back.
+    /// Answers until no thread is left under the filter, or `is_done`; then returns the listener.
     pub(super) fn serve(
         self,
         mut judge: impl FnMut(i64, [u64; 6]) -> Answer,
@@ -98,8 +98,8 @@ impl Listener {
                 }
                 continue;
             }
-            // SAFETY: the structs are plain data for which all zeros are a value, as the kernel wants them; the requests
-            // belong to them.
+            // SAFETY: the structs are plain data for which all zeros are a value, as the kernel requires; the requests
+            // match them.
             unsafe {
                 let mut question: libc::seccomp_notif = zeroed();
                 if libc::ioctl(descriptor, libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut question) != 0 {
@@ -116,7 +116,7 @@ impl Listener {
                     Answer::Done(result) if result < 0 => response.error = i32::try_from(result).expect("an errno"),
                     Answer::Done(result) => response.val = result,
                 }
-                // It fails if whoever asked has been killed meanwhile.
+                // Fails if the asking thread was killed meanwhile.
                 libc::ioctl(descriptor, libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const response);
             }
         }

@@ -1,14 +1,14 @@
-//! The system calls of a piece of work, seen one by one, each of which can be made to fail.
+//! Intercepting the system calls of some work, to observe them or make them fail.
 //!
-//! The work runs on a thread of its own under a filter of seccomp that asks before every call that has to do with files
-//! (`SECCOMP_RET_USER_NOTIF`), and the thread that has started it answers. So whatever makes the call is reached: the
-//! standard library, rustix, which makes system calls without the C library, and SQLite. What is on a disk is what the
-//! kernel was told; nothing is interposed, compiled or simulated in between.
+//! The work runs on its own thread under a seccomp filter that asks before every call on files
+//! (`SECCOMP_RET_USER_NOTIF`); the starting thread answers. This catches every caller: the standard library, SQLite,
+//! and rustix, which bypasses the C library. The kernel executes the real calls; nothing is interposed, compiled or
+//! simulated in between.
 //!
-//! Both threads are of one process, so a call can also be performed by the one that answers, with other arguments: half
-//! of a `write` is a short write.
+//! Both threads belong to one process, so the answering thread can also perform the call itself, with other arguments:
+//! half of a `write` is a short write.
 //!
-//! What is mapped into memory is read and written without calls and is not seen.
+//! Reads and writes of mapped memory make no calls and are not seen.
 #![allow(unsafe_code)]
 
 mod filter;
@@ -23,16 +23,16 @@ use std::sync::mpsc;
 pub use table::Kind;
 use table::{Names, Place, TABLE};
 
-/// A call that waits for its answer.
+/// A call waiting for its answer.
 #[derive(Debug)]
 pub struct Call {
     /// Its name, as in its page of the manual.
     pub name: &'static str,
     /// What it does.
     pub kind: Kind,
-    /// The file or directory that it is about, by the name that it has now.
+    /// The file or directory of the call, by its current name.
     pub path: PathBuf,
-    /// The second one of `rename` and `link`: where to.
+    /// The target of `rename` and `link`.
     pub to: Option<PathBuf>,
     number: i64,
     args: [u64; 6],
@@ -41,16 +41,16 @@ pub struct Call {
 /// An answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The kernel goes on with it.
+    /// The kernel executes the call.
     Go,
-    /// It is not done, and fails with this `errno`.
+    /// The call is skipped and fails with this `errno`.
     Fail(i32),
-    /// It has been done by [`Call::perform`] or [`Call::perform_half`], with this result.
+    /// [`Call::perform`] or [`Call::perform_half`] has made the call, with this result.
     Done(i64),
 }
 
 impl Call {
-    /// The descriptor that a call by descriptor is about.
+    /// The descriptor argument of a call.
     #[must_use]
     pub fn descriptor(&self) -> RawFd {
         low(self.args[0])
@@ -68,7 +68,7 @@ impl Call {
         }
     }
 
-    /// The bytes of a `write` or `pwrite64`, and where they go: `None` is the present place in the file.
+    /// The bytes of a `write` or `pwrite64`, and their offset: `None` is the current position in the file.
     #[must_use]
     pub fn written(&self) -> Option<(Vec<u8>, Option<u64>)> {
         let length = usize::try_from(self.args[2]).ok()?;
@@ -83,7 +83,7 @@ impl Call {
         }
     }
 
-    /// The flags of a `renameat2`, and none of a call that has none.
+    /// The flags of a `renameat2`; 0 for calls without flags.
     #[must_use]
     pub fn rename_flags(&self) -> u64 {
         if self.name == "renameat2" { self.args[4] } else { 0 }
@@ -95,13 +95,13 @@ impl Call {
         low(self.args[4])
     }
 
-    /// Whether `mmap` makes a map whose changes reach the file.
+    /// Whether `mmap` creates a shared, writable map.
     #[must_use]
     pub fn maps_for_writing(&self) -> bool {
         low(self.args[2]) & libc::PROT_WRITE != 0 && low(self.args[3]) & libc::MAP_SHARED != 0
     }
 
-    /// Whether it gives up a lock, which the kernel never refuses.
+    /// Whether the call releases a lock, which the kernel never refuses.
     #[must_use]
     pub fn unlocks(&self) -> bool {
         match self.name {
@@ -115,7 +115,7 @@ impl Call {
         }
     }
 
-    /// Does a `statfs`, and says that the file system has this type.
+    /// Performs a `statfs`, and reports this type of file system.
     #[must_use]
     pub fn perform_statfs_as(&self, kind: libc::c_long) -> i64 {
         let result = self.perform();
@@ -132,13 +132,13 @@ impl Call {
         self.args[1]
     }
 
-    /// Does it here and now, as it is.
+    /// Performs the call now, unchanged.
     #[must_use]
     pub fn perform(&self) -> i64 {
         self.make(self.args)
     }
 
-    /// Does half of a `read` or `write`: at least one byte, and less than all where that is possible.
+    /// Performs half of a `read` or `write`: at least one byte, and less than all if possible.
     #[must_use]
     pub fn perform_half(&self) -> i64 {
         let mut args = self.args;
@@ -149,7 +149,7 @@ impl Call {
     /// The result as the kernel gives it: an error is its negative number.
     fn make(&self, args: [u64; 6]) -> i64 {
         let [a, b, c, d, e, f] = args;
-        // SAFETY: it is the call that the other thread wants to make, in the same process; at most its length is less.
+        // SAFETY: it is the call of the other thread, in the same process; at most its length is reduced.
         let result = unsafe { libc::syscall(self.number, a, b, c, d, e, f) };
         if result >= 0 {
             return result;
@@ -164,7 +164,7 @@ fn low(value: u64) -> i32 {
     value as u32 as i32
 }
 
-/// Where the descriptor of this process leads to.
+/// The path of a descriptor of this process.
 #[must_use]
 pub fn path_of(descriptor: RawFd) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{descriptor}")).ok()
@@ -181,7 +181,7 @@ fn resolve(directory: u64, path: u64) -> Option<PathBuf> {
         libc::AT_FDCWD => std::env::current_dir().ok()?,
         descriptor => path_of(descriptor)?,
     };
-    // `fstatat` with an empty path is about the descriptor itself.
+    // `fstatat` with an empty path means the descriptor itself.
     Some(if text.is_empty() { directory } else { directory.join(relative) })
 }
 
@@ -200,11 +200,11 @@ fn understand(number: i64, args: [u64; 6]) -> Option<Call> {
     Some(Call { name, kind, path, to, number, args })
 }
 
-/// Runs `work` on a thread of its own, and asks `judge` before every call of it, and of threads that it starts, that is
-/// about something below `root`. Threads that are there already are not asked.
+/// Runs `work` on its own thread, and asks `judge` before every call that it and the threads it starts make on files
+/// below `root`. Existing threads are not intercepted.
 ///
 /// # Panics
-/// If the kernel has no notifications of seccomp (Linux before 5.5), and with `work`.
+/// If the kernel lacks seccomp notifications (Linux before 5.5), or if `work` panics.
 pub fn supervise<T: Send>(root: &Path, mut judge: impl FnMut(&Call) -> Answer, work: impl FnOnce() -> T + Send) -> T {
     let root = root.canonicalize().expect("the directory is there");
     let (sender, receiver) = mpsc::channel();
@@ -225,7 +225,7 @@ pub fn supervise<T: Send>(root: &Path, mut judge: impl FnMut(&Call) -> Answer, w
             },
             || worker.is_finished(),
         );
-        // A thread that the work has left behind must still get its answers.
+        // Threads that outlive the work must still get answers.
         if let Some(listener) = left {
             std::thread::spawn(move || drop(listener.serve(|_, _| Answer::Go, || false)));
         }

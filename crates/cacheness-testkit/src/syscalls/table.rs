@@ -1,25 +1,25 @@
-//! The calls that are seen.
+//! The intercepted calls.
 
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Opens a file or directory, and may make it.
+    /// Opens a file or directory, and may create it.
     Open,
     /// Reads from a file.
     Read,
     /// Writes to a file.
     Write,
-    /// Makes what was written durable.
+    /// Makes written data durable.
     Sync,
-    /// Changes the length of a file, or asks for room.
+    /// Changes the length of a file, or allocates space.
     Length,
-    /// Gives a file another name, or one more.
+    /// Renames or links a file.
     Rename,
     /// Removes a name.
     Unlink,
-    /// Makes a directory.
+    /// Creates a directory.
     Mkdir,
-    /// Asks about a file.
+    /// Queries a file.
     Look,
     /// Locks a file, or changes a descriptor.
     Lock,
@@ -31,12 +31,12 @@ pub enum Kind {
     Mode,
 }
 
-/// Which argument says what a call is about.
+/// The argument that identifies the file of a call.
 #[derive(Clone, Copy)]
 pub(super) enum Place {
     Descriptor(usize),
     Path(usize),
-    /// A directory's descriptor, and the path in the argument behind it.
+    /// A directory's descriptor, and the path in the next argument.
     At(usize),
 }
 
@@ -92,7 +92,7 @@ pub(super) const TABLE: &[(i64, &str, Kind, Names)] = &[
     (libc::SYS_fchmod, "fchmod", Kind::Mode, descriptor()),
     (libc::SYS_fchown, "fchown", Kind::Mode, descriptor()),
     (libc::SYS_fchmodat, "fchmodat", Kind::Mode, at(0)),
-    // What newer architectures do without.
+    // Calls that newer architectures lack.
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_open, "open", Kind::Open, path()),
     #[cfg(target_arch = "x86_64")]
