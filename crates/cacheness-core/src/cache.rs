@@ -328,7 +328,7 @@ impl CacheEngine {
         self.refuse_if_unwritable()?;
         let removed = match key.fingerprint() {
             None => self.store.delete(key.as_str())?,
-            // Retries if the entry was touched or replaced after it was read: any version is to be removed.
+            // Retries if the entry was touched or replaced after it was read: any version must be removed.
             Some(_) => loop {
                 let Some(found) = self.get_entry(key, true)? else { break false };
                 if self.store.delete_entry(&found.entry)? {

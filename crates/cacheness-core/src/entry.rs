@@ -198,7 +198,7 @@ pub struct Entry {
     pub expires_at: Option<Timestamp>,
     /// How often it was read, according to the flushed accesses.
     pub access_count: u64,
-    /// How the payload is to be read.
+    /// The format of the payload.
     pub format: Format,
     /// Bytes of the payload as stored.
     pub size: u64,

@@ -87,7 +87,7 @@ impl BlobWriter for Collected {
 
 /// An encoded value, ready to be stored.
 pub struct Encoded<'a> {
-    /// How the payload is to be read.
+    /// The format of the payload.
     pub format: Format,
     /// The extension of a blob file, without the dot (`b2nd`, `msgpack.zst`).
     pub extension: Cow<'static, str>,

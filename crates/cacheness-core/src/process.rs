@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts how many are there. The number stands in memory of its own.
+    /// Counts the existing values, in memory of its own.
     struct Made<'a> {
         by: Box<usize>,
         there: &'a AtomicUsize,
@@ -174,11 +174,11 @@ mod tests {
             let ask = |by| {
                 let together = &together;
                 move || {
-                    // Half of them make it at once; the others come when they come, and may find it.
+                    // Half of them create it at once; the others come later and may find it.
                     if by % 2 == 0 {
                         together.wait();
                     }
-                    // Read without anything else that would put the threads in order.
+                    // Read without any other synchronisation between the threads.
                     *value.get_or_make(|| Made::new(by, there)).by
                 }
             };
@@ -200,13 +200,13 @@ mod tests {
         drop(PerProcess::<Made<'_>>::new());
     }
 
-    /// Calls `child` with a value that another process has made, which must survive.
+    /// Calls `child` with a value of another process, which must survive.
     fn inherit<'a>(there: &'a AtomicUsize, child: impl FnOnce(PerProcess<Made<'a>>)) {
-        // Reached through a pointer only, as what is inherited.
+        // Accessed through a pointer only, like an inherited value.
         let inherited = Box::into_raw(Box::new(Slot { forks: forks() + 1, value: Made::new(99, there) }));
         child(PerProcess { slot: AtomicPtr::new(inherited), owns: std::marker::PhantomData });
         #[allow(unsafe_code)]
-        // SAFETY: it comes from a box, and nobody has freed it, or this test crashes.
+        // SAFETY: it comes from a box, and was not freed, or this test crashes.
         let inherited = unsafe { Box::from_raw(inherited) };
         assert_eq!(*inherited.value.by, 99);
     }

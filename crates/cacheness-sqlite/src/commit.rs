@@ -81,7 +81,7 @@ const SIGNING_KEY: &str = "signing_key";
 
 /// The key that signs the entries.
 pub(crate) fn signing_key(connection: &Connection) -> Result<Option<KeyId>> {
-    let failed = |e| translate("cannot read which key signs the entries", e);
+    let failed = |e| translate("cannot read the id of the signing key", e);
     let found: Option<String> = prepare(connection, "SELECT value FROM cache_info WHERE name = ?1")?
         .query_row([SIGNING_KEY], |row| row.get(0))
         .optional()
@@ -104,7 +104,7 @@ fn sign_with(connection: &Connection, key: &KeyId) -> Result<()> {
     let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     let sql = "INSERT OR REPLACE INTO cache_info (name, value) VALUES (?1, ?2)";
     let recorded = prepare(connection, sql)?.execute([SIGNING_KEY, &text]);
-    recorded.map(drop).map_err(|e| translate("cannot record which key signs the entries", e))
+    recorded.map(drop).map_err(|e| translate("cannot record the id of the signing key", e))
 }
 
 fn update_entry(connection: &Connection, expected: &Entry, update: &EntryUpdate) -> Result<bool> {

@@ -183,7 +183,7 @@ fn look_at(path: &Path) -> Result<bool> {
         Ok(found) if found.is_file() => Ok(true),
         Ok(found) if found.is_dir() => refused("a directory"),
         Ok(found) if found.is_symlink() => refused("a symbolic link"),
-        Ok(_) => refused("no regular file"),
+        Ok(_) => refused("not a regular file"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => refused("below a file"),
         Err(error) => Err(Error::io(format_args!("cannot look at {}", path.display()), error)),
@@ -450,7 +450,7 @@ fn is_current(connection: &Connection, target: &Target) -> Result<bool> {
         let tables: i64 = snapshot.query_row(sql, (), |row| row.get(0)).map_err(failed)?;
         if application != 0 || version != 0 || tables != 0 {
             return Err(Error::new(ErrorKind::NotAStore, "the database belongs to another program")
-                .with_hint("give another directory: cacheness keeps to databases that it has made"));
+                .with_hint("give another directory: cacheness only uses databases that it has created"));
         }
         return Ok(false);
     }
@@ -545,7 +545,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 fn open_read_only(mut target: Target, exists: bool) -> Result<(Target, Pooled)> {
     if !exists {
         return Err(Error::new(ErrorKind::ReadOnly, format!("{} does not exist", target.path.display()))
-            .with_hint("a store that is not there yet cannot be opened for reading only"));
+            .with_hint("a read-only open does not create a store: open it for writing first"));
     }
     let check = |target: &Target| -> Result<Pooled> {
         let pooled = target.open()?;

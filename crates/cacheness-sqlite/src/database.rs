@@ -203,8 +203,8 @@ impl SqliteMetadata {
             self.changed.store(true, Ordering::Release);
         }
         if self.target.mode.is_read_only() && !self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::ReadOnly, "the store is open for reading only")
-                .with_hint("check who owns the store's directory, its permissions and its file system"));
+            return Err(Error::new(ErrorKind::ReadOnly, "the store is open read-only")
+                .with_hint("check the owner, the permissions and the file system of the store's directory"));
         }
         let mut long = None;
         let result = self.run(true, |pool, connection| {

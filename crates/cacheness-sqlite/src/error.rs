@@ -18,7 +18,7 @@ pub(crate) fn translate(action: &str, error: rusqlite::Error) -> Error {
             Some("another process holds the metadata database; try again, or look for a process that hangs"),
         ),
         Some(ErrorCode::ReadOnly) => {
-            (ErrorKind::ReadOnly, Some("check who owns the store's directory, its permissions and its file system"))
+            (ErrorKind::ReadOnly, Some("check the owner, the permissions and the file system of the store's directory"))
         }
         Some(ErrorCode::NotADatabase) => (ErrorKind::NotAStore, Some(NO_DATABASE)),
         Some(ErrorCode::DatabaseCorrupt) => (ErrorKind::Metadata, Some(DAMAGED)),

@@ -165,7 +165,7 @@ fn read_text(path: &Path) -> Result<Option<String>> {
         Err(error) => return Err(failed(error)),
     };
     if !file.metadata().map_err(failed)?.is_file() {
-        return Err(refused("no regular file"));
+        return Err(refused("not a regular file"));
     }
     let mut text = String::new();
     file.take(MAX_MANIFEST + 1).read_to_string(&mut text).map_err(|error| match error.kind() {
@@ -185,7 +185,7 @@ pub(crate) fn no_store(root: &Path) -> Error {
     let hint = format!("give the directory of a store, which contains a file {MANIFEST}");
     match Strangers::of(root) {
         Strangers { count: 0, .. } => error("it is empty".to_owned()).with_hint(hint),
-        found => error(format!("there is only {found} in it")).with_hint(hint),
+        found => error(format!("it contains only {found}")).with_hint(hint),
     }
 }
 

@@ -131,7 +131,7 @@ impl JsonMetadata {
             backend.look(|_| ())?;
         } else if read_only {
             return Err(Error::new(ErrorKind::ReadOnly, format!("{} does not exist", backend.path.display()))
-                .with_hint("a store that is not there yet cannot be opened for reading only"));
+                .with_hint("a read-only open does not create a store: open it for writing first"));
         } else {
             make_directory(&parent)?;
             let _lock = backend.lock()?;
@@ -188,7 +188,7 @@ impl JsonMetadata {
     fn change<T>(&self, change: impl FnOnce(&mut Entries) -> Result<Changed<T>>) -> Result<T> {
         let known = self.known()?;
         if self.read_only {
-            return Err(Error::new(ErrorKind::ReadOnly, format!("{} can only be read", self.path.display())));
+            return Err(Error::new(ErrorKind::ReadOnly, format!("{} is read-only", self.path.display())));
         }
         let _lock = self.lock()?;
         failpoint::reached("json/locked");
@@ -230,7 +230,7 @@ impl JsonMetadata {
         let found = file.metadata().map_err(failed)?;
         // The file may have been replaced since the check.
         if !found.is_file() {
-            return Err(Error::new(ErrorKind::NotAStore, format!("{} is no regular file", self.path.display())));
+            return Err(Error::new(ErrorKind::NotAStore, format!("{} is not a regular file", self.path.display())));
         }
         let stamp = Stamp::of(&found);
         let mut content = Vec::new();
@@ -335,7 +335,7 @@ fn look_at(path: &Path) -> Result<Option<Stamp>> {
         Ok(found) if found.is_file() => Ok(Some(Stamp::of(&found))),
         Ok(found) if found.is_dir() => refused("a directory"),
         Ok(found) if found.is_symlink() => refused("a symbolic link"),
-        Ok(_) => refused("no regular file"),
+        Ok(_) => refused("not a regular file"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => refused("below a file"),
         Err(error) => Err(Error::io(format_args!("cannot look at {}", path.display()), error)),

@@ -1,4 +1,4 @@
-//! What a front door tells the engine about itself: how it runs work that may wait, and what its errors say.
+//! The contract of a front door: how it runs work that may wait, and what its errors mean.
 
 use crate::error::{Error, ErrorKind};
 

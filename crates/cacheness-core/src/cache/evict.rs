@@ -108,7 +108,10 @@ impl Evictor {
         }
         Err(Error::new(
             ErrorKind::Full,
-            format!("the cache is full: {} entries, {} bytes, and nothing is evicted", totals.entries, totals.bytes),
+            format!(
+                "the cache is full: {} entries, {} bytes, and its eviction policy evicts nothing",
+                totals.entries, totals.bytes
+            ),
         )
         .with_hint("remove entries, raise max_cache_size_mb or max_entries, or choose an eviction_policy"))
     }

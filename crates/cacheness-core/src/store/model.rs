@@ -83,7 +83,7 @@ impl Database {
     fn place(&self, value: Option<u8>) -> usize {
         let commits = self.commits.lock();
         let place = commits.iter().rposition(|entry| entry.as_ref().map(byte) == value);
-        place.expect("nobody sees what was never there") + 1
+        place.expect("a reader sees only committed values") + 1
     }
 
     fn tell(&self, value: Option<u8>) {

@@ -132,7 +132,7 @@ impl Store {
     fn by_hand(&self) -> String {
         let whose = if self.forgets { "which is a miss from then on" } else { "which is lost" };
         format!(
-            "nothing is removed, because the disk is full and removing takes a little room, too: free some elsewhere on \
+            "nothing is removed, because the disk is full and removing needs a little space too: free some elsewhere on \
              this file system; or delete files below tmp in the store's directory, or below blobs, each of them the \
              payload of one entry, {whose}; or the whole directory, with all entries"
         )

@@ -70,7 +70,7 @@ impl Seal<'_> {
     fn refused(&mut self, recorded: Option<KeyId>) -> Result<()> {
         self.attempts += 1;
         let (Some(signer), true) = (self.signer, self.attempts < ATTEMPTS) else {
-            return Err(Error::new(ErrorKind::Conflict, "the key that signs entries changes all the time").with_hint(
+            return Err(Error::new(ErrorKind::Conflict, "the signing key keeps changing").with_hint(
                 "find the programs that replace the key file of this store; each should keep the same one",
             ));
         };

@@ -120,7 +120,7 @@ impl Store {
                 format!("a value of type {} can only be pickled, and this store signs nothing", format.object_type);
             return Err(Error::new(ErrorKind::PickleRefused, what).with_hint(
                 "without a signature a pickle is never decoded: set enable_entry_signing, or trust_unsigned_pickles if \
-                 nobody else can write to this store",
+                 no other user can write to this store",
             ));
         }
         Ok(())

@@ -23,7 +23,7 @@ fn file(backend: &dyn MetadataBackend, number: i64, expires_at: Option<Timestamp
 
 fn access(backend: &dyn MetadataBackend, number: i64, at: i64, count: u64) {
     let access = AccessRecord { key: format!("k{number}"), at: Timestamp(NOW.0 + at), count };
-    backend.record_accesses(&[access]).expect("written down");
+    backend.record_accesses(&[access]).expect("recorded");
 }
 
 fn evict(backend: &dyn MetadataBackend, order: EvictionOrder, keep: i64, entries: u64, count: usize) -> Evicted {
@@ -171,7 +171,7 @@ pub(super) fn many(fixture: &MetadataFixture) {
         .step_by(2)
         .map(|n| AccessRecord { key: format!("k{n}"), at: Timestamp(NOW.0 + 2 * count + n), count: 3 })
         .collect();
-    backend.record_accesses(&accesses).expect("written down");
+    backend.record_accesses(&accesses).expect("recorded");
     let mut evicted = Vec::new();
     while evicted.len() < enough {
         let gone = evict(backend, EvictionOrder::LeastRecentlyRead, 1, 0, step);

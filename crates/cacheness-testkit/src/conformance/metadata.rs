@@ -155,7 +155,7 @@ fn extreme_values(fixture: &MetadataFixture) {
     assert_eq!(get(backend, "huge"), Some(huge));
     backend.delete("huge").expect("deleted");
     // One more read of an entry with the maximum access count.
-    backend.record_accesses(&[AccessRecord { key: "a".into(), at: NOW, count: u64::MAX }]).expect("written down");
+    backend.record_accesses(&[AccessRecord { key: "a".into(), at: NOW, count: u64::MAX }]).expect("recorded");
     assert!(get(backend, "a").expect("there").access_count >= i64::MAX.cast_unsigned());
 }
 
@@ -226,7 +226,7 @@ fn hostile_keys(fixture: &MetadataFixture) {
 fn replace(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;
     put(backend, &Entry { access_count: 2, ..inline("k", b"old") });
-    backend.record_accesses(&[AccessRecord { key: "k".into(), at: NOW, count: 3 }]).expect("written down");
+    backend.record_accesses(&[AccessRecord { key: "k".into(), at: NOW, count: 3 }]).expect("recorded");
     let new = Entry { created_at: Timestamp(NOW.0 + 9), access_count: 0, ..full("k", b"new payload") };
     assert_eq!(put(backend, &new), PutOutcome { replaced: true, ..PutOutcome::default() });
     assert_eq!(get(backend, "k"), Some(Entry { access_count: 5, ..new }));
@@ -362,7 +362,7 @@ fn accesses(fixture: &MetadataFixture) {
     let later = NOW.0 + 1_000;
     backend
         .record_accesses(&[access("a", later, 3), access("gone", later, 1), access("a", NOW.0, 2), access("b", 0, 1)])
-        .expect("written down");
+        .expect("recorded");
     let a = get(backend, "a").expect("there");
     assert_eq!((a.access_count, a.accessed_at), (9, Timestamp(later)), "a time never goes back");
     let b = get(backend, "b").expect("there");

@@ -150,7 +150,7 @@ fn play(fixture: &MetadataFixture, operations: &[Operation]) {
             Operation::Access { keys } => {
                 let time = at(model.clock);
                 let accesses: Vec<_> = keys.into_iter().map(|key| AccessRecord { key, at: time, count: 2 }).collect();
-                backend.record_accesses(&accesses).expect("written down");
+                backend.record_accesses(&accesses).expect("recorded");
                 for access in accesses {
                     if let Some(entry) = model.entries.get_mut(&access.key) {
                         entry.access_count += 2;

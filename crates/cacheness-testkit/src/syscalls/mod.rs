@@ -28,7 +28,7 @@ use table::{Names, Place, TABLE};
 pub struct Call {
     /// Its name, as in its page of the manual.
     pub name: &'static str,
-    /// What it does.
+    /// What the call does.
     pub kind: Kind,
     /// The file or directory of the call, by its current name.
     pub path: PathBuf,

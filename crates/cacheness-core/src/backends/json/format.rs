@@ -1,4 +1,4 @@
-//! What is in `cache_metadata.json`. Specified in `docs/formats/store.md`.
+//! The content of `cache_metadata.json`. Specified in `docs/formats/store.md`.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -52,7 +52,7 @@ impl Serialize for Rows<'_> {
 struct Read<'a> {
     format: u64,
     application: Cow<'a, str>,
-    #[allow(dead_code)] // read by `Header`, where the rest cannot be
+    #[allow(dead_code)] // read through `Header`, even if the rest is unreadable
     written_by: Cow<'a, str>,
     #[serde(default)]
     signing_key: Option<Hex<16>>,
@@ -189,10 +189,10 @@ impl<'a> Row<'a> {
                 etag: self.etag.map(Cow::into_owned),
                 version: self.version.map(Cow::into_owned),
             }),
-            _ => return Err("has not exactly one of payload and locator"),
+            _ => return Err("must have exactly one of payload and locator"),
         };
         let metadata = match &self.metadata {
-            Some(raw) => Some(cooked(raw).ok_or("has metadata that is no object")?),
+            Some(raw) => Some(cooked(raw).ok_or("has metadata that is not an object")?),
             None => None,
         };
         let name = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
@@ -270,7 +270,7 @@ pub(super) fn read(content: &[u8], path: &Path) -> Result<Entries> {
                     Err(error) => damaged(&error),
                     Ok(_) => not_a_store(path),
                 },
-                _ => damaged(&"it names no format"),
+                _ => damaged(&"it does not name a format"),
             });
         }
     };
@@ -281,7 +281,7 @@ pub(super) fn read(content: &[u8], path: &Path) -> Result<Entries> {
         let key = row.cache_key.clone().into_owned();
         let kept = row.into_kept().map_err(|problem| damaged(&format_args!("entry {key:?} {problem}")))?;
         if !entries.load(kept) {
-            return Err(damaged(&format_args!("entry {key:?} is there twice, or its size cannot be")));
+            return Err(damaged(&format_args!("entry {key:?} occurs twice, or its size is impossible")));
         }
     }
     Ok(entries)
@@ -289,7 +289,7 @@ pub(super) fn read(content: &[u8], path: &Path) -> Result<Entries> {
 
 fn not_a_store(path: &Path) -> Error {
     Error::new(ErrorKind::NotAStore, format!("{} belongs to another program", path.display()))
-        .with_hint("give another directory: cacheness keeps to files that it has made")
+        .with_hint("give another directory: cacheness only uses files that it has created")
 }
 
 fn newer(format: u64, written_by: Option<String>) -> Error {
