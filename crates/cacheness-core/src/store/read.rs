@@ -170,7 +170,10 @@ impl Store {
             let checked = signed.is_some();
             let signed = match signed {
                 Some(signed) => signed,
-                None => self.accept_signature(&entry, options)?,
+                None => match self.accept_signature(&entry, options)? {
+                    Some(signed) => signed,
+                    None => continue,
+                },
             };
             self.guard_code(&entry, signed && verify)?;
             let check = match (verify, signed, entry.digest) {

@@ -5,8 +5,10 @@
 //! ([`Operation::SignWith`]), and every signed commit is guarded by it: a commit with an older key is refused, and the
 //! writer signs again with the new one. A rotation therefore waits for no writer.
 //!
-//! A key that lives in memory is this process's alone and is not recorded. A writer looks after its commit whether the
-//! key was rotated meanwhile, and signs again.
+//! A key that lives in memory is this process's alone and is not recorded. Its rotation waits for the commits of this
+//! process that are under way, before it signs all entries again.
+
+use parking_lot::RwLockReadGuard;
 
 use super::{PAGE, Store, put::unexpected};
 use crate::backend::{Commit, Committed, EntryUpdate, Guard, KeyId, Operation, Outcome, Page, Query};
@@ -26,6 +28,8 @@ pub(super) struct Seal<'a> {
     /// The backend has recorded another key, or none, and this process's file has no newer one: record this one.
     adopts: Option<Option<KeyId>>,
     attempts: u32,
+    /// Held until the commit is over.
+    _commits: Option<RwLockReadGuard<'a, ()>>,
 }
 
 impl Seal<'_> {
@@ -91,7 +95,13 @@ impl Seal<'_> {
 
 impl Store {
     pub(super) fn seal(&self) -> Seal<'_> {
-        Seal { signer: self.signer.as_ref(), key: None, adopts: None, attempts: 0 }
+        Seal {
+            signer: self.signer.as_ref(),
+            key: None,
+            adopts: None,
+            attempts: 0,
+            _commits: self.signer.as_ref().and_then(Signer::commits),
+        }
     }
 
     /// Commits an operation on an entry that `seal` has signed; `None` if it has to be signed again.
