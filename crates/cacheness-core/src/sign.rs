@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use sha2::Sha256;
 
 use self::key_file::{Lock, Overwrite};
@@ -171,6 +171,8 @@ pub struct Signer {
     keys: RwLock<Keys>,
     /// Held while the keys are replaced.
     rotating: Mutex<()>,
+    /// Read while an entry is signed with a key in memory and committed; a rotation waits for those commits.
+    committing: RwLock<()>,
     /// Whether the warning that the file cannot be read has been logged.
     complained: AtomicBool,
     path: Option<PathBuf>,
@@ -214,7 +216,14 @@ impl Signer {
             key_file::warn_if_readable_by_others(path);
         }
         let keys = Keys { list, generation: 0, checked_at: Instant::now() };
-        Self { keys: RwLock::new(keys), rotating: Mutex::new(()), complained: AtomicBool::new(false), path, fields }
+        Self {
+            keys: RwLock::new(keys),
+            rotating: Mutex::new(()),
+            committing: RwLock::new(()),
+            complained: AtomicBool::new(false),
+            path,
+            fields,
+        }
     }
 
     /// The signature of `entry`, whose `digest` must be set, and the key that made it.
@@ -236,6 +245,12 @@ impl Signer {
     #[must_use]
     pub fn signs_with(&self, key: SigningKey) -> bool {
         self.keys.read().generation == key.generation
+    }
+
+    /// Keeps a rotation of a key in memory from signing entries again before what is signed with the former key has been
+    /// committed. `None` for a key in a file, which the metadata backend guards.
+    pub(crate) fn commits(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        self.path.is_none().then(|| self.committing.read_recursive())
     }
 
     /// Reads the key file again: another process may have rotated the key.
@@ -382,6 +397,8 @@ impl Rotation<'_> {
         }
         self.keys = list.iter().map(|key| key.bytes).collect();
         self.signer.write(list)?;
+        // Commits that begin from now on are signed with the new key.
+        drop(self.signer.committing.write());
         Ok(is_new)
     }
 

@@ -20,7 +20,7 @@ pub enum Access {
     ReadOnly,
 }
 
-/// Options of [`SqliteMetadata::open`].
+/// Options of [`SqliteMetadata::open`](crate::SqliteMetadata::open).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SqliteOptions {
@@ -30,7 +30,7 @@ pub struct SqliteOptions {
     pub durability: Durability,
     /// Whether the database may be written.
     pub access: Access,
-    /// How long an operation waits for other processes before it fails with [`ErrorKind::Busy`].
+    /// How long an operation waits for other processes before it fails with [`ErrorKind::Busy`](cacheness_core::ErrorKind::Busy).
     pub busy_timeout: Duration,
     /// The kind of file system; `None` asks the system.
     pub filesystem: Option<FilesystemKind>,

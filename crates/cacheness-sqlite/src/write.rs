@@ -131,8 +131,8 @@ pub(crate) fn put(connection: &Connection, put: Put<'_>) -> Result<PutOutcome> {
                 location = &other;
             }
         }
-        (Share::InPlaceOf(damaged), Location::Blob(own)) if own.locator != damaged => {
-            if displace(connection, entry, own, damaged)? {
+        (Share::InPlaceOf(damaged), Location::Blob(own)) => {
+            if own.locator != damaged && displace(connection, entry, own, damaged)? {
                 outcome.orphaned.push(damaged.to_owned());
             }
         }

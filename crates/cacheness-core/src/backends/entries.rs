@@ -282,11 +282,7 @@ impl Entries {
                     entry.location = other;
                 }
             }
-            Share::InPlaceOf(damaged) => {
-                if self.displace(&entry, damaged) {
-                    outcome.orphaned.push(damaged.to_owned());
-                }
-            }
+            Share::InPlaceOf(damaged) if self.displace(&entry, damaged) => outcome.orphaned.push(damaged.to_owned()),
             _ => {}
         }
         let (mut place, mut pinned) = (self.next_place, pin);

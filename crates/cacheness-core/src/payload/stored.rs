@@ -54,18 +54,20 @@ fn read_hashed(reader: &dyn BlobReader, prefix: &[u8], destination: &mut [u8]) -
 enum Source {
     /// In the entry.
     Inline,
-    Blob {
-        reader: Box<dyn BlobReader>,
-        /// The first part, if blobs are read in parts and it has been read: a header is not requested twice.
-        head: OnceLock<Vec<u8>>,
-    },
+    Blob(Box<OpenBlob>),
+}
+
+struct OpenBlob {
+    reader: Box<dyn BlobReader>,
+    /// The first part, if the blob is read in parts and the part was read: a header is not requested twice.
+    head: OnceLock<Vec<u8>>,
 }
 
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Inline => "Inline",
-            Self::Blob { .. } => "Blob",
+            Self::Blob(_) => "Blob",
         })
     }
 }
@@ -92,7 +94,7 @@ impl Stored {
         let entry = entry.into();
         let source = match (&entry.location, reader) {
             (Location::Inline(_), _) => Source::Inline,
-            (Location::Blob(_), Some(reader)) => Source::Blob { reader, head: OnceLock::new() },
+            (Location::Blob(_), Some(reader)) => Source::Blob(Box::new(OpenBlob { reader, head: OnceLock::new() })),
             (Location::Blob(blob), None) => {
                 let what = format!("entry {}: its blob {} is missing", entry.key, blob.locator);
                 return Err(
@@ -192,7 +194,7 @@ impl Stored {
     fn size_found(&self) -> u64 {
         match &self.source {
             Source::Inline => self.inline().len() as u64,
-            Source::Blob { reader, .. } => reader.size(),
+            Source::Blob(blob) => blob.reader.size(),
         }
     }
 
@@ -243,7 +245,7 @@ impl Stored {
                     Ok(Location::Blob(_)) => Vec::new(),
                 }));
             }
-            Source::Blob { .. } => {
+            Source::Blob(_) => {
                 let mut buffer = Buffer::zeroed(self.length()?)?;
                 self.read_into(&[], buffer.as_mut_slice())?;
                 buffer
@@ -280,7 +282,7 @@ impl Stored {
                 self.check_parts(&[self.inline()])?;
                 Ok(Some(self.inline()))
             }
-            Source::Blob { .. } => Ok(None),
+            Source::Blob(_) => Ok(None),
         }
     }
 
@@ -290,7 +292,8 @@ impl Stored {
         let count = count.min(self.length()?);
         match &self.source {
             Source::Inline => Ok(self.inline()[..count].to_vec()),
-            Source::Blob { reader, head } => {
+            Source::Blob(blob) => {
+                let OpenBlob { reader, head } = &**blob;
                 if let Some(parts) = reader.parts().filter(|parts| parts.size >= count) {
                     return Ok(self.head(&**reader, head, parts)?[..count].to_vec());
                 }
@@ -312,12 +315,12 @@ impl Stored {
                 self.size()
             )));
         }
-        if let (Source::Blob { reader, .. }, Check::Blake3(expected)) = (&self.source, self.check)
-            && reader.parts().is_none()
+        if let (Source::Blob(blob), Check::Blake3(expected)) = (&self.source, self.check)
+            && blob.reader.parts().is_none()
             && prefix.len() < tree::PIECE
             && prefix.len() + destination.len() > tree::PIECE
         {
-            let found = read_hashed(&**reader, prefix, destination)?;
+            let found = read_hashed(&*blob.reader, prefix, destination)?;
             return if found == expected { Ok(()) } else { Err(self.wrong_hash()) };
         }
         self.fill(destination, prefix.len() as u64)?;
@@ -339,14 +342,17 @@ impl Stored {
                 buffer.copy_from_slice(from);
                 Ok(())
             }
-            Source::Blob { reader, head } => match reader.parts() {
-                Some(parts) => self.fill_in_parts(&**reader, head, parts, buffer, offset),
-                None if buffer.len() >= LARGE => parallel::run(|| {
-                    let pieces = buffer.par_chunks_mut(PIECE).enumerate();
-                    pieces.map(|(i, piece)| reader.read_exact_at(piece, offset + (i * PIECE) as u64)).collect()
-                }),
-                None => reader.read_exact_at(buffer, offset),
-            },
+            Source::Blob(blob) => {
+                let OpenBlob { reader, head } = &**blob;
+                match reader.parts() {
+                    Some(parts) => self.fill_in_parts(&**reader, head, parts, buffer, offset),
+                    None if buffer.len() >= LARGE => parallel::run(|| {
+                        let pieces = buffer.par_chunks_mut(PIECE).enumerate();
+                        pieces.map(|(i, piece)| reader.read_exact_at(piece, offset + (i * PIECE) as u64)).collect()
+                    }),
+                    None => reader.read_exact_at(buffer, offset),
+                }
+            }
         }
     }
 
@@ -390,7 +396,8 @@ impl Stored {
     /// Verifies the payload unless the check is [`Check::Skip`], and returns its file for memory mapping; `None` if the
     /// payload is not a local file.
     pub fn verified_file(&self) -> Result<Option<&File>> {
-        let Source::Blob { reader, .. } = &self.source else { return Ok(None) };
+        let Source::Blob(blob) = &self.source else { return Ok(None) };
+        let reader = &blob.reader;
         let Some(file) = reader.file() else { return Ok(None) };
         self.verify()?;
         Ok(Some(file))
@@ -398,7 +405,8 @@ impl Stored {
 
     /// Verifies the payload unless the check is [`Check::Skip`], and discards it.
     pub fn verify(&self) -> Result<()> {
-        let Source::Blob { reader, .. } = &self.source else { return self.check_parts(&[self.inline()]) };
+        let Source::Blob(blob) = &self.source else { return self.check_parts(&[self.inline()]) };
+        let reader = &blob.reader;
         let (xxh3, blake3) = match self.check {
             Check::Skip => return Ok(()),
             Check::Xxh3(_) => (true, false),
@@ -435,7 +443,7 @@ impl Stored {
     pub fn local_path(&self) -> Option<&std::path::Path> {
         match &self.source {
             Source::Inline => None,
-            Source::Blob { reader, .. } => reader.local_path(),
+            Source::Blob(blob) => blob.reader.local_path(),
         }
     }
 }

@@ -84,17 +84,25 @@ impl Store {
             let mut open = batch.to_vec();
             while !open.is_empty() {
                 let mut updates = Vec::new();
+                // A rotation has signed these again since they were read.
+                let mut stale: Vec<String> = Vec::new();
                 for EntrySummary { entry, .. } in self.get_entries(&open)?.into_iter().flatten() {
                     let Some(update) = change(&entry)? else { continue };
                     let state = self.check_signature(&entry)?;
                     if state == SignatureState::Invalid {
+                        if self.has_changed(&entry)? {
+                            stale.push(entry.key);
+                            continue;
+                        }
                         let what = format!("entry {}: its signature is wrong", entry.key);
                         return Err(Error::new(ErrorKind::Signature, what).with_hint("put the value again"));
                     }
                     updates.push(Update::of(entry, update, state == SignatureState::Valid));
                 }
+                let is_stale = |key: &&str| stale.iter().any(|stale| stale == key);
                 if updates.is_empty() {
-                    break;
+                    open.retain(is_stale);
+                    continue;
                 }
                 let writing: Vec<_> = open.iter().map(|key| self.writing(key)).collect();
                 let outcomes = self.commit_updates(&mut updates);
@@ -109,7 +117,7 @@ impl Store {
                         other => return Err(unexpected(&other)),
                     }
                 }
-                open.retain(|key| changed.contains(key));
+                open.retain(|key| changed.contains(key) || is_stale(key));
             }
         }
         Ok(updated)

@@ -47,13 +47,17 @@ pub enum Found<T> {
 
 /// What a reader of a key remembers between attempts: see [`Store::fetch_again`].
 #[derive(Debug, Default)]
-pub struct Retry {
+pub struct Retry(Option<Box<Attempts>>);
+
+/// Most reads succeed at once and have none.
+#[derive(Debug, Default)]
+struct Attempts {
     /// Where the payload was missing. The entry is read again; if it still names this location, the payload is lost.
     missing: Option<Location>,
     /// Set when the blob being read vanishes; holds its location.
     watched: Option<(Arc<AtomicBool>, Location)>,
     /// The entry that [`Store::prefetch`] has read.
-    prefetched: Option<Box<Prefetched>>,
+    prefetched: Option<Prefetched>,
 }
 
 #[derive(Debug)]
@@ -66,13 +70,26 @@ impl Retry {
     /// Whether the blob vanished while it was decoded: a writer may have replaced or removed the entry, which
     /// [`Store::fetch_again`] finds out.
     pub fn is_due(&mut self) -> bool {
-        match self.watched.take() {
+        let Some(attempts) = &mut self.0 else { return false };
+        match attempts.watched.take() {
             Some((vanished, location)) if vanished.load(Ordering::Acquire) => {
-                self.missing = Some(location);
+                attempts.missing = Some(location);
                 true
             }
             _ => false,
         }
+    }
+
+    fn missing(&self) -> Option<&Location> {
+        self.0.as_ref().and_then(|attempts| attempts.missing.as_ref())
+    }
+
+    fn attempts(&mut self) -> &mut Attempts {
+        self.0.get_or_insert_default()
+    }
+
+    fn take_prefetched(&mut self) -> Option<Prefetched> {
+        self.0.as_mut().and_then(|attempts| attempts.prefetched.take())
     }
 }
 
@@ -148,10 +165,10 @@ impl Store {
         retry: &mut Retry,
     ) -> Result<Fetched> {
         loop {
-            let (entry, signed, ticket) = match self.find_hot(key, retry.missing.is_some()) {
+            let (entry, signed, ticket) = match self.find_hot(key, retry.missing().is_some()) {
                 Ok(Hot { entry, signed, .. }) => (entry, Some(signed), None),
                 Err(ticket) => {
-                    let (found, ticket) = match retry.prefetched.take() {
+                    let (found, ticket) = match retry.take_prefetched() {
                         Some(prefetched) => (prefetched.entry, prefetched.ticket),
                         None => (self.metadata.get(key.as_str(), Part::Whole)?, ticket),
                     };
@@ -171,7 +188,10 @@ impl Store {
             let checked = signed.is_some();
             let signed = match signed {
                 Some(signed) => signed,
-                None => self.accept_signature(&entry, options)?,
+                None => match self.accept_signature(&entry, options)? {
+                    Some(signed) => signed,
+                    None => continue,
+                },
             };
             self.guard_code(&entry, signed && verify)?;
             let check = match (verify, signed, entry.digest) {
@@ -183,13 +203,13 @@ impl Store {
                 Location::Inline(_) => None,
                 location @ Location::Blob(blob) => {
                     // The entry still names the missing blob: no writer has replaced it.
-                    if retry.missing.as_ref() == Some(location) {
+                    if retry.missing() == Some(location) {
                         return Err(missing(&entry, blob));
                     }
                     match self.blobs.open(blob) {
                         Ok(reader) => Some(self.watched(reader, location, retry)),
                         Err(error) if error.kind() == ErrorKind::NotFound => {
-                            retry.missing = Some(location.clone());
+                            retry.attempts().missing = Some(location.clone());
                             continue;
                         }
                         Err(error) => return Err(error),
@@ -221,11 +241,11 @@ impl Store {
             let tickets: Vec<_> = keys.iter().map(|key| self.find_hot(key, false).err()).collect();
             let wanted = || keys.iter().zip(&tickets).filter(|(_, ticket)| ticket.is_some());
             let names: Vec<&str> = wanted().map(|(key, _)| key.as_str()).collect();
-            let mut found =
-                if names.is_empty() { Vec::new() } else { self.metadata.get_batch(&names, Part::Whole)? }.into_iter();
+            let found = if names.is_empty() { Vec::new() } else { self.metadata.get_batch(&names, Part::Whole)? };
+            let mut found = found.into_iter();
             retries.extend(tickets.iter().map(|ticket| {
-                let prefetched = ticket.map(|ticket| Box::new(Prefetched { entry: found.next().flatten(), ticket }));
-                Retry { prefetched, ..Retry::default() }
+                let prefetched = ticket.map(|ticket| Prefetched { entry: found.next().flatten(), ticket });
+                Retry(prefetched.map(|found| Box::new(Attempts { prefetched: Some(found), ..Attempts::default() })))
             }));
         }
         Ok(retries)
@@ -237,7 +257,7 @@ impl Store {
             return reader;
         }
         let vanished = Arc::new(AtomicBool::new(false));
-        retry.watched = Some((Arc::clone(&vanished), location.clone()));
+        retry.attempts().watched = Some((Arc::clone(&vanished), location.clone()));
         Box::new(Watched { reader, vanished })
     }
 

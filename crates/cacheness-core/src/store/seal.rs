@@ -5,8 +5,10 @@
 //! signed commit is guarded by it: a commit with an older key is refused, and the writer signs again with the new one.
 //! A rotation therefore waits for no writer.
 //!
-//! A key that lives in memory belongs to this process alone and is not recorded. After its commit, a writer checks
-//! whether the key was rotated meanwhile; if so it signs again.
+//! A key that lives in memory belongs to this process alone and is not recorded. Its rotation waits for the running
+//! commits of this process before it signs all entries again.
+
+use parking_lot::RwLockReadGuard;
 
 use super::{PAGE, Store, put::unexpected};
 use crate::backend::{Commit, Committed, EntryUpdate, Guard, KeyId, Operation, Outcome, Page, Query};
@@ -26,6 +28,8 @@ pub(super) struct Seal<'a> {
     /// The backend has recorded another key or none, and the key file has no newer one: record this process's key.
     adopts: Option<Option<KeyId>>,
     attempts: u32,
+    /// Held until the commit is over.
+    _commits: Option<RwLockReadGuard<'a, ()>>,
 }
 
 impl Seal<'_> {
@@ -91,7 +95,13 @@ impl Seal<'_> {
 
 impl Store {
     pub(super) fn seal(&self) -> Seal<'_> {
-        Seal { signer: self.signer.as_ref(), key: None, adopts: None, attempts: 0 }
+        Seal {
+            signer: self.signer.as_ref(),
+            key: None,
+            adopts: None,
+            attempts: 0,
+            _commits: self.signer.as_ref().and_then(Signer::commits),
+        }
     }
 
     /// Commits an operation on an entry that `seal` has signed; `None` if the entry must be signed again.

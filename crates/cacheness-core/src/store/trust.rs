@@ -38,8 +38,16 @@ impl Store {
         signed || self.signer.is_none() || stored.entry().signature.is_none()
     }
 
-    /// Whether the entry has a valid signature; an error if it has not and the configuration requires one.
-    pub(super) fn accept_signature(&self, entry: &Entry, options: ReadOptions) -> Result<bool> {
+    /// Whether `entry` has been signed again, replaced or deleted since it was read. A rotation drops the former keys when it
+    /// has signed all entries again, so a signature that has just been read may be invalid by now.
+    pub(super) fn has_changed(&self, entry: &Entry) -> Result<bool> {
+        let found = self.metadata.get(&entry.key, Part::Summary)?;
+        Ok(found.is_none_or(|found| found.signature != entry.signature || found.version() != entry.version()))
+    }
+
+    /// Whether the entry has a valid signature; an error if it has not and the configuration requires one. `None` if the
+    /// entry has changed since it was read and must be read again.
+    pub(super) fn accept_signature(&self, entry: &Entry, options: ReadOptions) -> Result<Option<bool>> {
         let key = &entry.key;
         let security = &self.config.security;
         let Some(signer) = &self.signer else {
@@ -49,16 +57,17 @@ impl Store {
                 return Err(Error::new(ErrorKind::Signature, what)
                     .with_hint(format!("put the key file {} back", security.signing_key_file)));
             }
-            return Ok(false);
+            return Ok(Some(false));
         };
         match signer.verify(entry)? {
-            SignatureState::Valid => Ok(true),
-            SignatureState::Unsigned if security.allow_unsigned_entries => Ok(false),
+            SignatureState::Valid => Ok(Some(true)),
+            SignatureState::Unsigned if security.allow_unsigned_entries => Ok(Some(false)),
             SignatureState::Unsigned => Err(Error::new(ErrorKind::Signature, format!("entry {key} is not signed"))
                 .with_hint("put the value again, or set allow_unsigned_entries")),
+            SignatureState::Invalid if self.has_changed(entry)? => Ok(None),
             SignatureState::Invalid if !options.strict => {
                 log::warn!("entry {key}: its signature is wrong, it may have been tampered with");
-                Ok(false)
+                Ok(Some(false))
             }
             SignatureState::Invalid => {
                 if security.delete_invalid_signatures && !self.is_read_only() {

@@ -54,7 +54,7 @@ pub(super) fn list_page(root: &OwnedFd, after: &str, limit: usize) -> Result<Vec
             match rustix::fs::statat(root, locator.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile => {
                     let micros = found.st_mtime.saturating_mul(1_000_000);
-                    let modified = Timestamp(micros.saturating_add_unsigned(found.st_mtime_nsec as u64 / 1000));
+                    let modified = Timestamp(micros.saturating_add_unsigned(found.st_mtime_nsec / 1000));
                     page.push(BlobInfo { locator, size: u64::try_from(found.st_size).unwrap_or(0), modified });
                 }
                 Ok(_) | Err(Errno::NOENT) => {}
