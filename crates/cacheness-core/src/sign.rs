@@ -241,12 +241,6 @@ impl Signer {
         self.path.as_ref().map(|_| self.keys.read().list[0].id)
     }
 
-    /// Whether `key` is still the one that signs, as far as this process knows.
-    #[must_use]
-    pub fn signs_with(&self, key: SigningKey) -> bool {
-        self.keys.read().generation == key.generation
-    }
-
     /// Keeps a rotation of a key in memory from signing entries again before what is signed with the former key has been
     /// committed. `None` for a key in a file, which the metadata backend guards.
     pub(crate) fn commits(&self) -> Option<RwLockReadGuard<'_, ()>> {

@@ -131,10 +131,8 @@ pub(crate) fn put(connection: &Connection, put: Put<'_>) -> Result<PutOutcome> {
                 location = &other;
             }
         }
-        (Share::InPlaceOf(damaged), Location::Blob(own)) => {
-            if own.locator != damaged && displace(connection, entry, own, damaged)? {
-                outcome.orphaned.push(damaged.to_owned());
-            }
+        (Share::InPlaceOf(damaged), Location::Blob(own)) if own.locator != damaged => {
+            outcome.orphaned.extend(displace(connection, entry, own, damaged)?.then(|| damaged.to_owned()));
         }
         _ => {}
     }

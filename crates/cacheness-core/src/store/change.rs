@@ -137,11 +137,6 @@ impl Store {
             }
             let operations: Vec<_> = updates.iter().map(Update::operation).collect();
             if let Some(outcomes) = self.commit_all_sealed(&mut seal, &operations)? {
-                for (one, outcome) in updates.iter_mut().zip(&outcomes) {
-                    if one.was_signed && matches!(outcome, Outcome::Found(true)) {
-                        seal.finish(self, &mut one.new)?;
-                    }
-                }
                 return Ok(outcomes);
             }
         }

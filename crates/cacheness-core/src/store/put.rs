@@ -164,10 +164,7 @@ impl Store {
         loop {
             seal.sign(entry)?;
             match self.commit_sealed(&mut seal, Operation::Put(Put { entry, share, pin, rows }))? {
-                Some(Outcome::Put(outcome)) => {
-                    seal.finish(self, entry)?;
-                    return Ok(outcome);
-                }
+                Some(Outcome::Put(outcome)) => return Ok(outcome),
                 Some(other) => return Err(unexpected(&other)),
                 None => {}
             }

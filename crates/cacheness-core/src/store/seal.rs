@@ -83,14 +83,6 @@ impl Seal<'_> {
         self.adopts = Some(recorded);
         Ok(())
     }
-
-    /// Call it after the commit of `entry`.
-    pub(super) fn finish(&self, store: &Store, entry: &mut Entry) -> Result<()> {
-        match (self.signer, self.key) {
-            (Some(signer), Some(key)) if key.id.is_none() => store.keep_signed(signer, key, entry),
-            _ => Ok(()),
-        }
-    }
 }
 
 impl Store {
@@ -127,18 +119,6 @@ impl Store {
             }
             Committed::Refused(recorded) => seal.refused(recorded).map(|()| None),
         }
-    }
-
-    /// Signs `entry` again until its signature is from the current key.
-    fn keep_signed(&self, signer: &Signer, mut key: SigningKey, entry: &mut Entry) -> Result<()> {
-        while !signer.signs_with(key) {
-            let signature;
-            (signature, key) = signer.sign(entry)?;
-            let update = EntryUpdate { signature: Some(Some(signature)), ..EntryUpdate::default() };
-            self.commit_one(Operation::Update { expected: entry, update: &update })?;
-            entry.signature = Some(signature);
-        }
-        Ok(())
     }
 
     /// Replaces the signing key and signs every entry with a valid signature again; returns their number.
