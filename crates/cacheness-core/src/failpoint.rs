@@ -19,6 +19,7 @@ pub const POINTS: &[&str] = &[
     "evict/committed",
     "clear/committed",
     "blob/deleted",
+    "garbage/deleted",
     "migrate/step",
     "json/locked",
     "json/written",

@@ -42,7 +42,9 @@ impl Store {
     /// has signed all entries again, so a signature that has just been read may be invalid by now.
     pub(super) fn has_changed(&self, entry: &Entry) -> Result<bool> {
         let found = self.metadata.get(&entry.key, Part::Summary)?;
-        Ok(found.is_none_or(|found| found.signature != entry.signature || found.version() != entry.version()))
+        // Not by its key: a damaged index may lead to a row of another key, again and again.
+        let state = |entry: &Entry| (entry.created_at, entry.file_hash, entry.signature);
+        Ok(found.is_none_or(|found| state(&found) != state(entry)))
     }
 
     /// Whether the entry has a valid signature; an error if it has not and the configuration requires one. `None` if the
