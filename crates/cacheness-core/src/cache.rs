@@ -256,6 +256,7 @@ impl CacheEngine {
     }
 
     /// Which entries are served at `now`; `max_age` in seconds is set by one caller.
+    #[inline]
     fn serving(&self, now: Timestamp, max_age: Option<f64>) -> Result<Serving> {
         let asked = max_age.map(|seconds| ttl_duration(seconds).map(|age| before(now, age))).transpose()?;
         let kept = self.max_age.map(|age| before(now, age).saturating_add(Duration::from_micros(1)));
@@ -263,6 +264,7 @@ impl CacheEngine {
     }
 
     /// The payload of `key`, if there is an entry to serve. Counts a hit or a miss.
+    #[inline]
     fn fetch_served(
         &self,
         key: &EntryKey,
@@ -536,6 +538,7 @@ struct Serving {
 }
 
 impl Serving {
+    #[inline]
     fn admits(self, entry: &Entry) -> bool {
         !is_expired(entry, self.unexpired_at)
             && self.oldest.is_none_or(|oldest| entry.created_at >= oldest)

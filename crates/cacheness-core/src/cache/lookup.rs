@@ -330,6 +330,7 @@ impl CacheEngine {
     }
 
     /// The payload of an entry to serve, and whether it is due. Counts a hit or a miss.
+    #[inline]
     fn fetch(&self, key: &EntryKey, wanted: &Wanted, retry: &mut Retry) -> Result<Option<Served<Box<Stored>>>> {
         let Wanted { max_age, freshness, options } = *wanted;
         freshness.check()?;
@@ -339,11 +340,14 @@ impl CacheEngine {
         let serving = Serving { unexpired_at: lenient, code: freshness.code, ..self.serving(now, max_age)? };
         let Some(stored) = self.fetch_served(key, serving, now, options, retry)? else { return Ok(None) };
         let entry = stored.entry();
-        let due = is_expired(entry, now) || freshness.early_recompute.is_some_and(|beta| early(entry, now, beta));
-        Ok(Some(Served { due: due.then_some(entry.created_at), value: stored }))
+        let is_stale = || freshness.stale.is_some() && is_expired(entry, now);
+        let is_early = || freshness.early_recompute.is_some_and(|beta| early(entry, now, beta));
+        let due = (is_stale() || is_early()).then_some(entry.created_at);
+        Ok(Some(Served { due, value: stored }))
     }
 
     /// Decodes what was fetched; `None` if its blob vanished meanwhile, so that the entry must be fetched again.
+    #[inline]
     fn decode_found<T, E: ReadError>(
         &self,
         found: Result<Option<Served<Box<Stored>>>>,

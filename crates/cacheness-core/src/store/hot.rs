@@ -110,6 +110,7 @@ impl HotEntries {
     }
 
     /// The entry of `key` if it is here and still valid; else a ticket for offering it after reading it.
+    #[inline]
     pub(super) fn find(&self, key: &str, outside: u64, now: Timestamp) -> Result<Hot, Ticket> {
         let mut shard = self.shard(key);
         let found = match self.config.memory_cache_type {
