@@ -102,9 +102,20 @@ def main(directory: str, seed: int, interrupts: int) -> None:
     def twice(number: int) -> np.ndarray:
         return np.full(1000, 2 * number)
 
+    # How many have been sent, and how many the program has gone on from. One at a time: between the handler of one and the
+    # next ``try`` no program can catch another.
+    sent = gone_on = 0
+
     def interrupt() -> None:
+        nonlocal sent
         for _ in range(interrupts):
             time.sleep(pauses.uniform(0.0005, 0.01))
+            # One that came in a destructor is ignored by the interpreter, so this does not wait for long.
+            patience = 1000
+            while gone_on < sent and patience:
+                patience -= 1
+                time.sleep(0.001)
+            sent += 1
             os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -115,6 +126,7 @@ def main(directory: str, seed: int, interrupts: int) -> None:
                 begun = True
                 thread.start()
             while thread.is_alive():
+                gone_on = sent
                 step(cache, twice, model, draw)
             time.sleep(0.1)  # the last one may still be on its way
             break
