@@ -333,17 +333,33 @@ impl CacheEngine {
     #[inline]
     fn fetch(&self, key: &EntryKey, wanted: &Wanted, retry: &mut Retry) -> Result<Option<Served<Box<Stored>>>> {
         let Wanted { max_age, freshness, options } = *wanted;
-        freshness.check()?;
         let now = self.store.clock().now();
+        let mut serving = self.serving(now, max_age)?;
+        serving.code = freshness.code;
+        if freshness.stale.is_some() || freshness.early_recompute.is_some() {
+            return self.fetch_or_due(key, wanted, serving, now, retry);
+        }
+        let found = self.fetch_served(key, serving, now, options, retry)?;
+        Ok(found.map(|value| Served { value, due: None }))
+    }
+
+    /// [`CacheEngine::fetch`] of a value that may be due.
+    #[inline(never)]
+    fn fetch_or_due(
+        &self,
+        key: &EntryKey,
+        Wanted { freshness, options, .. }: &Wanted,
+        mut serving: Serving,
+        now: Timestamp,
+        retry: &mut Retry,
+    ) -> Result<Option<Served<Box<Stored>>>> {
+        freshness.check()?;
         // Serves the entry as if it were that much earlier.
-        let lenient = freshness.stale.map_or(now, |stale| before(now, stale));
-        let serving = Serving { unexpired_at: lenient, code: freshness.code, ..self.serving(now, max_age)? };
-        let Some(stored) = self.fetch_served(key, serving, now, options, retry)? else { return Ok(None) };
+        serving.unexpired_at = freshness.stale.map_or(now, |stale| before(now, stale));
+        let Some(stored) = self.fetch_served(key, serving, now, *options, retry)? else { return Ok(None) };
         let entry = stored.entry();
-        let is_stale = || freshness.stale.is_some() && is_expired(entry, now);
-        let is_early = || freshness.early_recompute.is_some_and(|beta| early(entry, now, beta));
-        let due = (is_stale() || is_early()).then_some(entry.created_at);
-        Ok(Some(Served { due, value: stored }))
+        let due = is_expired(entry, now) || freshness.early_recompute.is_some_and(|beta| early(entry, now, beta));
+        Ok(Some(Served { due: due.then_some(entry.created_at), value: stored }))
     }
 
     /// Decodes what was fetched; `None` if its blob vanished meanwhile, so that the entry must be fetched again.
