@@ -146,18 +146,22 @@ impl Store {
     /// Reads the payload of `key` and compares it with its entry; `None` if there is no entry.
     pub fn verify_integrity(&self, key: &str) -> Result<Option<IntegrityReport>> {
         let mut former: Option<Location> = None;
-        let (entry, payload) = loop {
+        let (entry, payload, signature) = loop {
             let Some(entry) = self.metadata.get(key, Part::Whole)? else { return Ok(None) };
             let payload = self.read_payload(&entry);
+            let signature = self.check_signature(&entry)?;
+            // A rotation may have signed the entry again while its payload was read.
+            if signature == SignatureState::Invalid && self.has_changed(&entry)? {
+                continue;
+            }
             // A writer may have replaced the entry meanwhile; the new one then names another blob.
             match payload {
                 Err(error) if error.kind() == ErrorKind::NotFound && former.as_ref() != Some(&entry.location) => {
                     former = Some(entry.location);
                 }
-                payload => break (entry, payload),
+                payload => break (entry, payload, signature),
             }
         };
-        let signature = self.check_signature(&entry)?;
         let (expected_hash, expected_digest) = (entry.file_hash, entry.digest);
         let mut report = IntegrityReport { valid: false, expected_hash, actual_hash: None, signature, problem: None };
         let payload = match payload {
