@@ -20,9 +20,8 @@ use rusqlite::wal::CheckpointMode;
 
 use crate::connect::Target;
 use crate::error::translate;
-use crate::fork;
-use crate::totals;
 use crate::turn::Turn;
+use crate::{fork, thread, totals};
 
 /// How many times longer than the threshold a log may grow before writers wait for the checkpoint.
 const MOST: i32 = 6;
@@ -116,9 +115,7 @@ impl Log {
         if !*moving && !self.stopped.load(Ordering::Relaxed) {
             *moving = true;
             let (log, theirs) = (Arc::clone(self), Arc::clone(target));
-            let spawned =
-                std::thread::Builder::new().name("cacheness log".to_owned()).spawn(move || log.work(length, &theirs));
-            if spawned.is_err() {
+            if !thread::start(move || log.work(length, &theirs)) {
                 // If no thread can be started, the checkpoint runs here, as SQLite would do it.
                 drop(moving);
                 self.work(length, target);

@@ -24,7 +24,7 @@
 //! | `rows`, `scan` | entries as rows, pages of them |
 //! | `checkpoint`, `watch`, `changes` | checkpoints of the write-ahead log, noticing commits of others |
 //! | [`mount`] | what kind of file system a path is on |
-//! | `fork` | keeping SQLite's locks valid in a forked child |
+//! | `fork`, `thread` | keeping SQLite's locks valid in a forked child, and its threads startable |
 
 mod backend;
 mod changes;
@@ -48,6 +48,7 @@ mod rows;
 mod scan;
 mod spool;
 mod statement;
+mod thread;
 mod totals;
 mod turn;
 mod watch;

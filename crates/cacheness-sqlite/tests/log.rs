@@ -152,6 +152,36 @@ fn processes_fork_while_it_is_moved() {
     assert_eq!(examine(&path).len(), 20 * 500);
 }
 
+/// A fork copies the mutex that threads of the standard library take when they start and end.
+#[test]
+fn a_child_moves_it_although_threads_started_and_ended_during_the_fork() {
+    let (_dir, path) = place();
+    let store = SqliteMetadata::open(SqliteOptions::new(&path).log_pages(1)).expect("opened");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    std::thread::spawn(|| ()).join().expect("ends");
+                }
+            });
+        }
+        for round in 0..400 {
+            let child = Child::start(|| {
+                // SAFETY: ends this process if it hangs.
+                unsafe { libc::alarm(60) };
+                put(&store, &format!("{round}/1"), "x");
+                put(&store, &format!("{round}/2"), "x");
+                store.close().expect("closed");
+            });
+            child.join();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    store.close().expect("closed");
+    assert_eq!(examine(&path).len(), 800);
+}
+
 #[test]
 fn nothing_is_lost_when_processes_are_killed_that_move_it() {
     let (_dir, path) = place();
