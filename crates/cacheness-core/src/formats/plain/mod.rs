@@ -20,7 +20,7 @@ mod de;
 pub mod dtype;
 mod equality;
 pub mod ext;
-pub(in crate::formats) mod numpy;
+pub(crate) mod numpy;
 mod ser;
 pub mod tagged_json;
 pub mod uuid;

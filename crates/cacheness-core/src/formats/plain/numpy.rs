@@ -6,7 +6,7 @@ use super::dtype::{self, Dtype};
 
 /// One item of a simple dtype.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Item<'a> {
+pub(crate) enum Item<'a> {
     Bool(bool),
     Int(i64),
     UInt(u64),
@@ -18,7 +18,7 @@ pub(super) enum Item<'a> {
 
 /// The item at the start of `data`; `None` if Rust has no such type (times, records) or the bytes are not such an item.
 #[allow(clippy::cast_possible_truncation)]
-pub(super) fn item<'a>(dtype: &str, data: &'a [u8]) -> Option<Item<'a>> {
+pub(crate) fn item<'a>(dtype: &str, data: &'a [u8]) -> Option<Item<'a>> {
     let Dtype::Simple { order, kind, item_size } = dtype::parse(dtype)? else { return None };
     let data = data.get(..item_size)?;
     let number = || {

@@ -249,6 +249,25 @@ pub(crate) fn value_from_json(json: &str, name: &str) -> Result<Value> {
     decode(parsed, &path)
 }
 
+/// The value of any JSON, outside of metadata.
+pub(crate) fn value_of(json: Json) -> Result<Value> {
+    decode(json, &Path { parent: None, step: Step::Key("…") })
+}
+
+/// The JSON of any value, outside of metadata.
+pub(crate) fn json_of(value: &Value) -> Result<Json> {
+    encode(value, &Path { parent: None, step: Step::Key("…") })
+}
+
+/// Whether an object's key is one of the tags.
+pub(crate) fn is_tag(key: &str) -> bool {
+    const TAGS: [&str; 20] = [
+        "$tuple", "$set", "$frozenset", "$map", "$bytes", "$bytearray", "$float", "$int", "$complex", "$datetime", "$time",
+        "$date", "$timedelta", "$decimal", "$uuid", "$path", "$dtype", "$range", "$numpy", "$ndarray",
+    ];
+    TAGS.contains(&key)
+}
+
 fn malformed(path: &Path<'_>, tag: &str) -> Error {
     Error::new(ErrorKind::Serialization, format!("{path} does not match its tag {tag:?}"))
 }
