@@ -189,35 +189,45 @@ class Management(Queries):
         """
         return _core.delete_where(self, filter_fn)
 
-    def delete_matching(self, filter_fn: Callable[[dict[str, Any]], bool] | None = None, /, **values: Any) -> int:
-        """Removes all entries with these values.
-
-        A name is looked up in the metadata of an entry, then in the parameters of its key, then in the arguments of the
-        decorated function, then in the entry's fields (``data_type``, ``storage_format``, ``description``,
-        ``cache_key``, … as in listings, times as ``created``, ``last_accessed`` and ``expires``). The first match
-        counts.
+    def delete_matching(
+        self,
+        where: dict[str, Any] | Callable[[dict[str, Any]], bool] | None = None,
+        /,
+        *,
+        all: bool = False,
+        **values: Any,
+    ) -> int:
+        """Removes all entries that match a filter, or that have these values.
 
         Args:
-            filter_fn: in place of values, a predicate that selects entries to remove. It gets a dictionary of all names
-                and their values, looked up in the same order.
-            values: names and values, all of which must match. Values match if they are equal in Python: ``1`` matches
-                ``1.0`` and ``True``. Arrays match as a whole, in shape and items.
+            where: a filter, such as ``{"accuracy": {"$lt": 0.5}}`` (see docs/formats/filters.md). Also a predicate: it gets a
+                dictionary of all names and their values, looked up as described below.
+            all: lets an empty filter remove all entries.
+            values: names and values, or operators, all of which must match. A name is looked up in the metadata of an entry,
+                then in the parameters of its key, then in the arguments of the decorated function, then in the entry's
+                fields (``data_type``, ``description``, ``cache_key``, …); the first place that has the name counts.
 
         Returns:
-            The number of removed entries. Nothing is removed if the search fails.
+            The number of removed entries. Nothing is removed if the filter is not valid or the search fails.
 
         Raises:
-            TypeError: neither values nor a predicate, or both.
-            CacheUnsupportedError: a comparison, such as ``{"$gte": 0.9}``, in place of a value.
+            TypeError: neither a filter nor values, or both.
+            CacheError: the filter is not valid; the error names the mistake.
             CacheSerializationError: the metadata of an entry is damaged.
-            Exception: any exception of a comparison or of the predicate.
+            Exception: any exception of the predicate.
         """
-        if filter_fn is None:
+        if where is not None and values:
+            raise TypeError("give a filter, a function or values, not several of them")
+        if where is None:
+            if all and not values:
+                return self.clear_all()
             _refuse_empty(values)
-            return _core.delete_matching(self, values)
-        if values:
-            raise TypeError("give a function or values, not both")
-        return _core.delete_where(self, filter_fn, True)
+            return _core.delete_matching(self, values, True)
+        if callable(where):
+            return _core.delete_where(self, where, True)
+        if all and isinstance(where, dict) and not where:
+            return self.clear_all()
+        return _core.delete_matching(self, where, False)
 
     def delete_by_prefix(self, /, **prefixes: str) -> int:
         """Removes all entries whose strings under these names have these prefixes.
@@ -243,20 +253,26 @@ class Management(Queries):
 
         return _core.delete_where(self, begins, True)
 
-    def touch_batch(self, /, **values: Any) -> int:
-        """Restarts the time to live of all entries with these values.
+    def touch_batch(self, where: dict[str, Any] | None = None, /, **values: Any) -> int:
+        """Restarts the time to live of all entries that match a filter, or that have these values.
 
         Args:
+            where: a filter, as for :meth:`delete_matching`.
             values: as for :meth:`delete_matching`.
 
         Returns:
             The number of touched entries; expired entries are not touched.
 
         Raises:
+            TypeError: neither a filter nor values, or both.
             CacheError: as for :meth:`delete_matching`; nothing is touched then.
         """
+        if where is not None and values:
+            raise TypeError("give a filter or values, not both")
+        if where is not None:
+            return _core.touch_matching(self, where, False)
         _refuse_empty(values)
-        return _core.touch_matching(self, values)
+        return _core.touch_matching(self, values, True)
 
     def get_batch(self, kwargs_list: Iterable[dict[str, Any]]) -> dict[str, Any]:
         """The values of several entries.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use cacheness::Clock;
 use cacheness_core::cache::{CacheAttributes, CacheEngine};
 use cacheness_core::payload::Stored;
+use cacheness_core::query::Filter;
 use cacheness_core::store::{EntryKey, ReadOptions};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -15,8 +16,10 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::clock::PyClock;
 use crate::entries::{self, Detail};
 use crate::errors::IntoPyResult;
+use crate::filters;
 use crate::kwargs::{Call, Given, Method, text};
 use crate::listing;
+use crate::matching::Listing;
 use crate::opened::{self, Handle, Opened, parse_config};
 use crate::reading::{Detached, ReadFailure};
 use crate::values::{Check, Reading, Values};
@@ -401,6 +404,11 @@ impl PyCache {
     ///
     /// Args:
     ///     include_metadata: whether the dictionaries include the user's `metadata`.
+    ///     where: a filter: only entries that match it, such as `{"accuracy": {"$gte": 0.9}}`.
+    ///     sort: a field, `"-field"` for descending, or a list of them; by default the key.
+    ///     limit: at most this many entries.
+    ///     offset: this many of them are left out first.
+    ///     after: only entries whose key comes after this one: in the order of the keys, the last of the previous page.
     ///
     /// Returns:
     ///     A list of dictionaries, which a notebook shows as a table. Each has among others `cache_key`, `function` (the
@@ -414,13 +422,29 @@ impl PyCache {
     ///     local time without an offset, to be compared with `datetime.now()`.
     ///
     /// Raises:
+    ///     CacheError: the filter or the order is not valid; the error names the mistake.
     ///     CacheMetadataError: the database cannot be read.
     ///     CacheClosedError: the cache has been closed.
-    #[pyo3(signature = (include_metadata = false))]
-    fn list_entries<'py>(&self, py: Python<'py>, include_metadata: bool) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(signature = (include_metadata = false, *, r#where = None, sort = None, limit = None, offset = 0, after = None))]
+    #[allow(clippy::too_many_arguments)]
+    fn list_entries<'py>(
+        &self,
+        py: Python<'py>,
+        include_metadata: bool,
+        r#where: Option<&Bound<'py, PyAny>>,
+        sort: Option<&Bound<'py, PyAny>>,
+        limit: Option<usize>,
+        offset: usize,
+        after: Option<String>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let Opened { engine, .. } = self.opened()?;
         let detail = if include_metadata { Detail::Full } else { Detail::Brief };
-        let list = listing::list(py, engine, detail)?;
+        let list = if r#where.is_none() && sort.is_none() && limit.is_none() && offset == 0 && after.is_none() {
+            listing::list(py, engine, detail)?
+        } else {
+            let filter = r#where.map_or_else(|| Ok(Filter::all()), filters::filter)?;
+            Listing { filter, sort: filters::sort(sort)?, limit, offset, after }.list(py, engine, detail)?
+        };
         py.import(intern!(py, "cacheness._entries"))?.getattr(intern!(py, "Entries"))?.call1((list,))
     }
 

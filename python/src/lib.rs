@@ -9,6 +9,7 @@ mod clock;
 mod collector;
 mod entries;
 mod errors;
+mod filters;
 mod flights;
 mod function;
 mod handlers;

@@ -1,100 +1,83 @@
-//! Finds, removes and touches entries with given values, or those that a predicate selects.
+//! Finds, removes, touches and counts entries that match a filter, or those that a predicate selects.
 
-use cacheness_core::backend::Position;
-use cacheness_core::cache::{CacheEngine, Matches, Ttl};
-use cacheness_core::entry::{EntrySummary, EntryVersion, Glimpse};
-use cacheness_core::formats::plain::Value;
-use cacheness_core::query::pattern::{Pattern, Verdict};
+use cacheness_core::backend::{Page, Position, Query};
+use cacheness_core::cache::{CacheEngine, Ttl};
+use cacheness_core::entry::{EntrySummary, EntryVersion};
+use cacheness_core::query::{Filter, Sort};
 use cacheness_core::store::EntryKey;
 use cacheness_core::{Error, ErrorKind};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyList};
 
 use crate::cache::PyCache;
 use crate::entries::{Detail, Writer};
 use crate::errors::{IntoPyResult, to_py};
-use crate::plain;
+use crate::filters;
 
 /// How many entries are scanned, or touched, between two checks for signals, and how many are removed.
 const PAGE: usize = 1000;
 const REMOVED: usize = 6000;
 
-/// Names and their wanted values, compared by Rust, or by Python if Rust cannot decide.
-pub(crate) struct Wanted<'py> {
-    pattern: Pattern,
-    values: Bound<'py, PyDict>,
+/// The filter of a dictionary, or of values that are looked up in all places.
+fn given(filter: &Bound<'_, PyDict>, named: bool) -> PyResult<Filter> {
+    if named { filters::named(filter) } else { filters::filter(filter) }
 }
 
-impl<'py> Wanted<'py> {
-    pub(crate) fn new(values: &Bound<'py, PyDict>) -> PyResult<Self> {
-        let mut pattern = Pattern::new();
-        for (name, value) in values {
-            let name: String = name.extract()?;
-            refuse_operators(&name, &value)?;
-            let mut encoding = Vec::new();
-            let plain = plain::dump(&value, &mut encoding)?;
-            pattern = pattern.with(name, plain.then(|| Value::decode(&encoding)).transpose().into_py_result()?);
-        }
-        pattern.check().into_py_result()?;
-        Ok(Self { pattern, values: values.clone() })
+/// All entries that match; changes nothing.
+fn find(py: Python<'_>, engine: &CacheEngine, filter: &Filter) -> PyResult<Vec<EntryVersion>> {
+    CacheEngine::check_selective(filter).into_py_result()?;
+    let mut found = Vec::new();
+    let mut next = Some(Position::Start);
+    while let Some(from) = next {
+        next = py.detach(|| engine.find_matching(filter, &from, &mut found)).into_py_result()?;
+        py.check_signals()?;
     }
+    Ok(found)
+}
 
-    /// Whether an entry has all values.
-    pub(crate) fn matches(&self, summary: &EntrySummary) -> PyResult<bool> {
-        let glimpse = Glimpse::from(&summary.entry);
-        match self.pattern.judge(&glimpse, Some(summary), Value::equals).into_py_result()? {
-            Verdict::Matches => Ok(true),
-            Verdict::Differs => Ok(false),
-            Verdict::Undecided(found) => self.are_same(&found),
+/// A listing of the entries that match.
+pub(crate) struct Listing {
+    pub(crate) filter: Filter,
+    pub(crate) sort: Vec<Sort>,
+    pub(crate) limit: Option<usize>,
+    pub(crate) offset: usize,
+    pub(crate) after: Option<String>,
+}
+
+impl Listing {
+    /// The dictionaries of the entries.
+    pub(crate) fn list<'py>(
+        &self,
+        py: Python<'py>,
+        engine: &CacheEngine,
+        detail: Detail,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let mut writer = Writer::new(py, detail);
+        let list = PyList::empty(py);
+        if self.limit == Some(0) {
+            return Ok(list);
         }
-    }
-
-    /// Whether the values found under some names equal the wanted ones in Python.
-    fn are_same(&self, found: &[(String, Value)]) -> PyResult<bool> {
-        let py = self.values.py();
-        let same = py.import(intern!(py, "cacheness._equal"))?.getattr(intern!(py, "same"))?;
-        for (name, value) in found {
-            let Some(wanted) = self.values.get_item(name)? else { return Ok(false) };
-            let mut encoding = Vec::new();
-            value.encode(&mut encoding).into_py_result()?;
-            if !same.call1((plain::load(py, &encoding)?, wanted))?.is_truthy()? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// All entries that match; changes nothing.
-    fn search(&self, py: Python<'_>, engine: &CacheEngine) -> PyResult<Vec<EntryVersion>> {
-        let pattern = &self.pattern;
-        let mut found = Matches::default();
-        let mut next = Some(Position::Start);
-        while let Some(from) = next {
-            next = py.detach(|| engine.find_matching(pattern, &from, &mut found)).into_py_result()?;
+        let query = Query { filter: Some(&self.filter), sort: &self.sort, ..Query::default() };
+        // In the order of the keys a long listing is read in pages, between which Ctrl-C is noticed.
+        let step = if self.sort.is_empty() { PAGE } else { usize::MAX };
+        let mut after = self.after.clone();
+        let mut offset = self.offset;
+        let mut left = self.limit.unwrap_or(usize::MAX);
+        while left > 0 {
+            let limit = left.min(step);
+            let page = Page { after: after.as_deref(), offset, limit: if limit == usize::MAX { 0 } else { limit } };
+            let found = py.detach(|| engine.select(&query, &page)).into_py_result()?;
             py.check_signals()?;
-            for entry in found.undecided.drain(..) {
-                if self.are_same(&entry.found)? {
-                    found.versions.push(entry.version);
-                }
+            writer.append_to(&list, &found)?;
+            if found.len() < limit {
+                break;
             }
+            left -= found.len();
+            offset = 0;
+            after = found.into_iter().next_back().map(|last| last.entry.key);
         }
-        Ok(found.versions)
+        Ok(list)
     }
-}
-
-/// Refuses comparisons, also if their operands are not plain values.
-fn refuse_operators(name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
-    let Ok(dict) = value.cast::<PyDict>() else { return Ok(()) };
-    for (key, _) in dict {
-        if let Ok(operator) = key.cast::<PyString>()
-            && operator.to_str().is_ok_and(|operator| operator.starts_with('$'))
-        {
-            let value = Value::Map(vec![(operator.to_str()?.into(), Value::None)]);
-            return Pattern::new().with(name, Some(value)).check().into_py_result();
-        }
-    }
-    Ok(())
 }
 
 /// Removes the chosen entries; returns their number. Calls `choose` again for those that have been touched or replaced
@@ -103,7 +86,7 @@ fn remove(
     py: Python<'_>,
     engine: &CacheEngine,
     mut chosen: Vec<EntryVersion>,
-    mut choose: impl FnMut(&EntrySummary) -> PyResult<bool>,
+    mut choose: impl FnMut(&[EntrySummary]) -> PyResult<Vec<EntryVersion>>,
 ) -> PyResult<u64> {
     let mut removed = 0;
     let mut again = Vec::new();
@@ -113,10 +96,8 @@ fn remove(
         for part in chosen.chunks(REMOVED).chain(chosen.is_empty().then_some(&[][..])) {
             let removal = py.detach(|| engine.delete_batch(part)).into_py_result()?;
             removed += removal.count;
-            for found in &removal.changed {
-                if choose(found)? {
-                    again.push(found.entry.version());
-                }
+            if !removal.changed.is_empty() {
+                again.extend(choose(&removal.changed)?);
             }
             py.check_signals()?;
         }
@@ -142,23 +123,25 @@ fn delete_where(py: Python<'_>, cache: &PyCache, function: &Bound<'_, PyAny>, na
     let engine = cache.engine()?;
     let by_name = if names { Some(py.import("cacheness._equal")?.getattr("by_name")?) } else { None };
     let mut writer = Writer::new(py, Detail::Full);
-    let mut choose = |found: &EntrySummary| -> PyResult<bool> {
-        let mut entry = writer.entry(&found.entry, found.inline)?.into_any();
-        if let Some(by_name) = &by_name {
-            entry = by_name.call1((entry,))?;
+    let mut choose = |page: &[EntrySummary]| -> PyResult<Vec<EntryVersion>> {
+        let mut chosen = Vec::new();
+        for found in page {
+            let mut entry = writer.entry(&found.entry, found.inline)?.into_any();
+            if let Some(by_name) = &by_name {
+                entry = by_name.call1((entry,))?;
+            }
+            if function.call1((entry,))?.is_truthy()? {
+                chosen.push(found.entry.version());
+            }
         }
-        function.call1((entry,))?.is_truthy()
+        Ok(chosen)
     };
     let mut chosen = Vec::new();
     let mut after: Option<String> = None;
     loop {
         let page = py.detach(|| engine.page(after.as_deref(), PAGE)).into_py_result()?;
         py.check_signals()?;
-        for found in &page {
-            if choose(found)? {
-                chosen.push(found.entry.version());
-            }
-        }
+        chosen.extend(choose(&page)?);
         if page.len() < PAGE {
             return remove(py, engine, chosen, choose);
         }
@@ -166,23 +149,23 @@ fn delete_where(py: Python<'_>, cache: &PyCache, function: &Bound<'_, PyAny>, na
     }
 }
 
-/// Removes the entries with all these values.
+/// Removes the entries that match a filter; with `named`, those with all these values, looked up in all places.
 #[pyfunction]
-#[pyo3(signature = (cache, values, /))]
-fn delete_matching(py: Python<'_>, cache: &PyCache, values: &Bound<'_, PyDict>) -> PyResult<u64> {
+#[pyo3(signature = (cache, filter, named, /))]
+fn delete_matching(py: Python<'_>, cache: &PyCache, filter: &Bound<'_, PyDict>, named: bool) -> PyResult<u64> {
     let engine = cache.engine()?;
-    let wanted = Wanted::new(values)?;
-    let chosen = wanted.search(py, engine)?;
-    remove(py, engine, chosen, |summary| wanted.matches(summary))
+    let filter = given(filter, named)?;
+    let chosen = find(py, engine, &filter)?;
+    remove(py, engine, chosen, |changed| engine.still_matching(&filter, changed).into_py_result())
 }
 
-/// Restarts the time to live of the entries with all these values; returns the number of unexpired ones.
+/// Restarts the time to live of the entries that match; returns the number of unexpired ones.
 #[pyfunction]
-#[pyo3(signature = (cache, values, /))]
-fn touch_matching(py: Python<'_>, cache: &PyCache, values: &Bound<'_, PyDict>) -> PyResult<u64> {
+#[pyo3(signature = (cache, filter, named, /))]
+fn touch_matching(py: Python<'_>, cache: &PyCache, filter: &Bound<'_, PyDict>, named: bool) -> PyResult<u64> {
     let engine = cache.engine()?;
     let mut touched = 0;
-    for part in Wanted::new(values)?.search(py, engine)?.chunks(PAGE) {
+    for part in find(py, engine, &given(filter, named)?)?.chunks(PAGE) {
         let touch = |version: &EntryVersion| {
             let key = EntryKey::from_name(version.key.as_str())?;
             engine.touch(&key, Ttl::Default).map(u64::from)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use cacheness::Clock;
-use cacheness_core::backend::EntryUpdate;
+use cacheness_core::backend::{EntryUpdate, Page, Query};
 use cacheness_core::entry::Entry;
 use cacheness_core::payload::Stored;
 use cacheness_core::store::{EntryKey, Fetched, PutAttributes, Retry, Store};
@@ -13,10 +13,13 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::entries;
 use crate::errors::IntoPyResult;
+use crate::filters;
 use crate::kwargs::{metadata_json, text};
-use crate::matching::Wanted;
 use crate::opened::{self, Handle, Opened, parse_config};
 use crate::values::{Check, Reading};
+
+/// How many keys are listed between two checks for signals.
+const PAGE: usize = 4096;
 
 /// Artifacts under names, in one directory.
 #[pyclass(subclass, module = "cacheness._core", name = "BlobStore")]
@@ -259,11 +262,11 @@ impl PyStore {
     ///
     /// Args:
     ///     prefix: only keys with this prefix.
-    ///     metadata_filter: only entries whose metadata has all of these fields, with equal values. A field that the
-    ///         metadata lacks is looked up in the entry itself, such as `data_type`.
+    ///     metadata_filter: a filter: only entries that match it, such as `{"version": "1.0"}` or
+    ///         `{"accuracy": {"$gte": 0.9}}`.
     ///
     /// Raises:
-    ///     CacheUnsupportedError: a comparison such as `{"$gte": 0.9}` in place of a value.
+    ///     CacheError: the filter is not valid; the error names the mistake.
     ///     CacheMetadataError: the database cannot be read.
     ///     CacheClosedError: the store has been closed.
     #[pyo3(signature = (prefix = None, metadata_filter = None))]
@@ -274,23 +277,20 @@ impl PyStore {
         metadata_filter: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyList>> {
         let Opened { engine: store, .. } = self.opened()?;
-        let wanted = metadata_filter.map(Wanted::new).transpose()?;
-        let mut summaries = Vec::new();
-        let visit = |summary| {
-            summaries.push(summary);
-            Ok(())
-        };
+        let filter = metadata_filter.map(|filter| filters::filter(filter)).transpose()?;
         let prefix = prefix.map_or(Ok(""), |prefix| text(prefix, "prefix"))?;
-        py.detach(|| store.for_each(prefix, visit)).into_py_result()?;
+        let query = Query { prefix, filter: filter.as_ref(), ..Query::default() };
         let list = PyList::empty(py);
-        for summary in &summaries {
-            let matches = match &wanted {
-                Some(wanted) => wanted.matches(summary)?,
-                None => true,
-            };
-            if matches {
-                list.append(&summary.entry.key)?;
+        let mut after: Option<String> = None;
+        loop {
+            let page = Page { after: after.as_deref(), limit: PAGE, offset: 0 };
+            let keys = py.detach(|| store.metadata().keys(&query, &page)).into_py_result()?;
+            py.check_signals()?;
+            keys.iter().try_for_each(|key| list.append(key))?;
+            if keys.len() < PAGE {
+                break;
             }
+            after = keys.into_iter().next_back();
         }
         Ok(list)
     }

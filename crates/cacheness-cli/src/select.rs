@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use cacheness::core::entry::{EntrySummary, Glimpse};
+use cacheness::core::entry::EntrySummary;
 use cacheness::core::formats::plain::Value;
-use cacheness::core::query::pattern::{Pattern, Verdict};
+use cacheness::core::query::{Evaluator, Filter, Subject};
 use cacheness::core::store::Store;
 use cacheness::{EntryInfo, Timestamp};
 
@@ -38,15 +38,16 @@ impl Filters {
         mut visit: impl FnMut(EntryInfo) -> cacheness::Result<()>,
     ) -> cacheness::Result<()> {
         let now = store.clock().now();
-        let pattern = self.conditions.iter().map(|c| (c.name.clone(), c.value.clone())).collect::<Pattern>();
-        pattern.check()?;
+        let values = self.conditions.iter().map(|c| (Value::Str(c.name.clone()), c.value.clone())).collect();
+        let filter = Filter::named(&Value::Map(values))?;
+        let evaluator = Evaluator::new(&filter, &[])?;
         store.for_each(self.prefix.as_deref().unwrap_or(""), |summary: EntrySummary| {
             let entry = EntryInfo::from(summary);
-            if self.takes(&entry, &pattern, now)? { visit(entry) } else { Ok(()) }
+            if self.takes(&entry, &evaluator, now)? { visit(entry) } else { Ok(()) }
         })
     }
 
-    fn takes(&self, entry: &EntryInfo, pattern: &Pattern, now: Timestamp) -> cacheness::Result<bool> {
+    fn takes(&self, entry: &EntryInfo, evaluator: &Evaluator<'_>, now: Timestamp) -> cacheness::Result<bool> {
         if self.data_type.as_deref().is_some_and(|wanted| wanted != entry.data_type())
             || self.older_than.is_some_and(|age| !is_older(entry.created_at(), age, now))
         {
@@ -57,10 +58,8 @@ impl Filters {
         {
             return Ok(false);
         }
-        let whole = || EntrySummary { entry: entry.entry().clone(), inline: entry.is_inline() };
-        let whole = pattern.names_fields().then(whole);
-        let glimpse = Glimpse::from(entry.entry());
-        Ok(pattern.is_empty() || pattern.judge(&glimpse, whole.as_ref(), is_equal)? == Verdict::Matches)
+        let whole = EntrySummary { entry: entry.entry().clone(), inline: entry.is_inline() };
+        evaluator.matches(&Subject::of(&whole, false))
     }
 }
 
@@ -72,12 +71,6 @@ fn is_older(then: Timestamp, Lifetime(seconds): Lifetime, now: Timestamp) -> boo
 /// Whether `wanted` names a function: its full name, or the part after a module or type.
 fn is_named(name: &str, wanted: &str) -> bool {
     name == wanted || name.strip_suffix(wanted).is_some_and(|module| module.ends_with('.') || module.ends_with("::"))
-}
-
-/// Compares values. Those that only Python can compare are equal if they are displayed alike.
-fn is_equal(found: &Value, wanted: &Value) -> Option<bool> {
-    let same = || found == wanted || found.to_display_json() == wanted.to_display_json();
-    Some(found.equals(wanted).unwrap_or_else(same))
 }
 
 #[cfg(test)]

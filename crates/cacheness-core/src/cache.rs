@@ -26,7 +26,7 @@ use accesses::Accesses;
 pub use door::{Blocking, Failure, InPlace, ReadError};
 pub use freshness::Freshness;
 pub use lookup::{Next, Search, Served, Wanted};
-pub use matching::{Matches, Removal, Undecided};
+pub use matching::Removal;
 
 /// The number of expired entries that one step of [`CacheEngine::cleanup_expired`] removes.
 const CLEANUP_PAGE: usize = 500;
@@ -415,7 +415,7 @@ impl CacheEngine {
         let mut after: Option<String> = None;
         loop {
             let query = Query { expired_at, ..Query::default() };
-            let page = Page { after: after.as_deref(), limit: CLEANUP_PAGE };
+            let page = Page { after: after.as_deref(), limit: CLEANUP_PAGE, offset: 0 };
             let page = self.store.metadata().select(&query, &page)?;
             let doomed = page.iter().filter(|found| !serving.admits(&found.entry) && !stays(&found.entry));
             // Entries touched or replaced meanwhile are fresh.
@@ -446,13 +446,7 @@ impl CacheEngine {
 
     /// At most `limit` entries whose keys come after `after`, expired ones too, in the order of the keys.
     pub fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<EntrySummary>> {
-        self.refuse_if_closed()?;
-        if after.is_none() {
-            self.flush_before_reading()?;
-        }
-        let mut page = self.store.metadata().select(&Query::default(), &Page { after, limit })?;
-        page.iter_mut().for_each(|found| self.accesses.add_to(&mut found.entry));
-        Ok(page)
+        self.select(&Query::default(), &Page { after, limit, offset: 0 })
     }
 
     /// The keys of all entries or of those that are served, in order, from at most `limit` entries after `after`. Also

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use cacheness_core::Result;
 use cacheness_core::backend::{
-    Capability, Commit, Committed, Evicted, Eviction, Glimpses, KeyId, MetadataBackend, Operation, Page, Part,
-    Position, Query,
+    Capability, Commit, Committed, Evicted, Eviction, KeyId, MetadataBackend, Operation, Page, Part, Position, Query,
+    Versions,
 };
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{BlobRef, Entry, EntrySummary, Totals};
+use cacheness_core::query::Field;
 use rusqlite::{Connection, Row};
 
 use crate::connect::Mode;
@@ -18,7 +19,7 @@ use crate::error::translate;
 use crate::pool::Pool;
 use crate::rows::columns;
 use crate::statement::prepare;
-use crate::{checkpoint, commit, evict, fork, garbage, rows, scan, totals, write};
+use crate::{checkpoint, commit, evict, find, fork, garbage, index, rows, scan, text_index, totals, write};
 
 /// The number of entries that one transaction removes: about 20 ms.
 const BATCH: usize = 1500;
@@ -64,6 +65,7 @@ impl MetadataBackend for SqliteMetadata {
         let mut capability = Capability::LOCAL;
         capability.change_notice = self.target.mode == Mode::Wal;
         capability.sql = true;
+        capability.full_text = true;
         capability.batch = BATCH;
         capability.pause = PAUSE;
         capability
@@ -95,18 +97,50 @@ impl MetadataBackend for SqliteMetadata {
     }
 
     fn select(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<EntrySummary>> {
-        self.read(|connection| scan::select(connection, query, page))
+        self.read(|connection| match find::Find::new(query)? {
+            None if page.offset == 0 => scan::select(connection, query, page),
+            _ => find::select(connection, query, page),
+        })
     }
 
     fn keys(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<String>> {
-        if query.pinned && query.expired_at.is_none() {
+        if query.pinned && query.expired_at.is_none() && query.filter.is_none() && page.offset == 0 {
             return self.read(|connection| scan::pinned(connection, query, page));
         }
         Ok(self.select(query, page)?.into_iter().map(|found| found.entry.key).collect())
     }
 
-    fn skim(&self, from: &Position, limit: usize) -> Result<Glimpses> {
-        self.read(|connection| scan::skim(connection, from, limit))
+    fn count(&self, query: &Query<'_>) -> Result<u64> {
+        self.read(|connection| find::count(connection, query))
+    }
+
+    fn search(&self, query: &Query<'_>, from: &Position, limit: usize) -> Result<Versions> {
+        self.read(|connection| find::search(connection, query, from, limit))
+    }
+
+    fn create_index(&self, field: &Field) -> Result<bool> {
+        let expression = index::expression(field)?;
+        self.transact(false, |_, connection, _| index::create(connection, field, &expression))
+    }
+
+    fn drop_index(&self, field: &Field) -> Result<bool> {
+        self.transact(false, |_, connection, _| index::remove(connection, field))
+    }
+
+    fn indexes(&self) -> Result<Vec<Field>> {
+        self.read(index::all)
+    }
+
+    fn create_text_index(&self) -> Result<bool> {
+        self.transact(false, |_, connection, _| text_index::create(connection))
+    }
+
+    fn drop_text_index(&self) -> Result<bool> {
+        self.transact(false, |_, connection, _| text_index::remove(connection))
+    }
+
+    fn text_search(&self, text: &str, query: &Query<'_>, limit: usize) -> Result<Vec<EntrySummary>> {
+        self.read(|connection| text_index::search(connection, text, query, limit))
     }
 
     fn equal_blob(&self, entry: &Entry) -> Result<Option<BlobRef>> {

@@ -22,6 +22,8 @@
 //! | `connect`, `connection`, `pool`, `turn` | opening the database, connections, the write queue |
 //! | `commit`, `write`, `evict`, `garbage`, `totals` | statements that change something |
 //! | `rows`, `scan` | entries as rows, pages of them |
+//! | `filter`, `find` | filters as SQL, searches with them |
+//! | `index`, `text_index` | indexes of metadata, full-text search |
 //! | `checkpoint`, `watch`, `changes` | checkpoints of the write-ahead log, noticing commits of others |
 //! | [`mount`] | what kind of file system a path is on |
 //! | `fork`, `thread` | keeping SQLite's locks valid in a forked child, and its threads startable |
@@ -36,9 +38,12 @@ mod database;
 mod errno;
 mod error;
 mod evict;
+mod filter;
+mod find;
 mod fork;
 mod garbage;
 mod header;
+mod index;
 mod log_length;
 pub mod mount;
 mod names;
@@ -48,6 +53,7 @@ mod rows;
 mod scan;
 mod spool;
 mod statement;
+mod text_index;
 mod thread;
 mod totals;
 mod turn;

@@ -20,7 +20,7 @@ macro_rules! columns {
 pub(crate) use columns;
 
 /// The column after [`columns`]: the payload, or the key in a row of a listing.
-const LAST: usize = 23;
+pub(crate) const LAST: usize = 23;
 
 /// The parameters of a statement that writes a whole row: the key is 1, the columns follow, the payload is 25. NULLs
 /// are not bound: a cached statement has no bindings.
@@ -218,15 +218,15 @@ pub(crate) fn summary(row: &Row<'_>) -> Result<EntrySummary> {
     Ok(EntrySummary { entry: columns.entry(location)?, inline })
 }
 
-/// The glimpse of a row of `id, cache_key, created_at, file_hash, metadata, params`.
-pub(crate) fn glimpse<'a>(row: &'a Row<'_>) -> Result<Glimpse<'a>> {
-    let key = Columns { row, key: "?" }.text(1, "key")?;
+/// The glimpse of a row whose columns from `first` on are `cache_key, created_at, file_hash, metadata, params`.
+pub(crate) fn glimpse<'a>(row: &'a Row<'_>, first: usize) -> Result<Glimpse<'a>> {
+    let key = Columns { row, key: "?" }.text(first, "key")?;
     let columns = Columns { row, key };
     Ok(Glimpse {
         key,
-        created_at: Timestamp(columns.integer(2, "creation time")?),
-        file_hash: columns.integer(3, "hash")?.cast_unsigned(),
-        metadata: columns.optional_text(4, "metadata")?,
-        params: columns.optional_blob(5, "parameters")?,
+        created_at: Timestamp(columns.integer(first + 1, "creation time")?),
+        file_hash: columns.integer(first + 2, "hash")?.cast_unsigned(),
+        metadata: columns.optional_text(first + 3, "metadata")?,
+        params: columns.optional_blob(first + 4, "parameters")?,
     })
 }

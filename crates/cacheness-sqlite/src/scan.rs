@@ -1,7 +1,7 @@
-//! Pages of entries: in the order of their keys, or in the order of the table if any order will do.
+//! Pages of entries in the order of their keys; see `find` for those with a filter.
 
 use cacheness_core::Result;
-use cacheness_core::backend::{Glimpses, Page, Position, Query};
+use cacheness_core::backend::{Page, Query};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::EntrySummary;
 use rusqlite::Connection;
@@ -14,7 +14,7 @@ use crate::statement::prepare;
 const FEW_EXPIRED: i64 = 10_000;
 
 /// The first string, in the order of bytes, that is greater than all that start with `prefix`; `None` if there is none.
-fn after_prefix(prefix: &str) -> Option<String> {
+pub(crate) fn after_prefix(prefix: &str) -> Option<String> {
     let mut end = prefix.to_owned();
     while let Some(last) = end.pop() {
         let next = match last {
@@ -30,7 +30,7 @@ fn after_prefix(prefix: &str) -> Option<String> {
 }
 
 /// The key at which a page begins, and whether it is part of the page.
-fn first<'a>(query: &Query<'a>, page: &Page<'a>) -> (&'a str, &'static str) {
+pub(crate) fn first<'a>(query: &Query<'a>, page: &Page<'a>) -> (&'a str, &'static str) {
     match page.after {
         Some(after) if after >= query.prefix => (after, ">"),
         _ => (query.prefix, ">="),
@@ -38,7 +38,7 @@ fn first<'a>(query: &Query<'a>, page: &Page<'a>) -> (&'a str, &'static str) {
 }
 
 /// The limit of a page, for SQL.
-fn most(limit: usize) -> i64 {
+pub(crate) fn most(limit: usize) -> i64 {
     if limit == 0 { -1 } else { i64::try_from(limit).unwrap_or(i64::MAX) }
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn pinned(connection: &Connection, query: &Query<'_>, page: &Page<'_>
     Ok(keys)
 }
 
-/// A page of entries without their inline payloads.
+/// A page of entries without their inline payloads; neither a filter nor another order nor an offset.
 pub(crate) fn select(connection: &Connection, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<EntrySummary>> {
     let failed = |e| translate("cannot list entries", e);
     let (from, operator) = first(query, page);
@@ -108,26 +108,6 @@ pub(crate) fn select(connection: &Connection, query: &Query<'_>, page: &Page<'_>
         found.push(rows::summary(row)?);
     }
     Ok(found)
-}
-
-/// The next rows after the row `after`, at most `limit`, in the order of the table, so that each of its pages is read
-/// once.
-pub(crate) fn skim(connection: &Connection, from: &Position, limit: usize) -> Result<Glimpses> {
-    let failed = |e| translate("cannot look through the entries", e);
-    let sql = "SELECT id, cache_key, created_at, file_hash, metadata, params FROM cache_entries \
-               WHERE id > ?1 ORDER BY id LIMIT ?2";
-    let mut last = if let Position::Number(id) = from { *id } else { i64::MIN };
-    let mut statement = prepare(connection, sql)?;
-    statement.raw_bind_parameter(1, last).map_err(failed)?;
-    statement.raw_bind_parameter(2, most(limit)).map_err(failed)?;
-    let mut found = statement.raw_query();
-    let mut glimpses = Glimpses::default();
-    while let Some(row) = found.next().map_err(failed)? {
-        last = row.get(0).map_err(failed)?;
-        glimpses.push(&rows::glimpse(row)?);
-    }
-    glimpses.next = (limit > 0 && glimpses.len() >= limit).then_some(Position::Number(last));
-    Ok(glimpses)
 }
 
 /// The smallest and the largest creation time.

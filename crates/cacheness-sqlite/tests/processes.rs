@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cacheness_core::ErrorKind;
-use cacheness_core::backend::{Commit, Committed, Guard, KeyId, MetadataBackend, Operation, Position, Put};
+use cacheness_core::backend::{Commit, Committed, Guard, KeyId, MetadataBackend, Operation, Position, Put, Query};
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::Entry;
 use cacheness_sqlite::{FilesystemKind, SqliteMetadata, SqliteOptions};
@@ -91,7 +91,7 @@ fn a_listing_sees_all_of_a_commit_or_nothing() {
                     let found = store.scan(&Scan::default()).expect("listed");
                     let rounds: BTreeSet<_> = found.iter().map(|found| found.entry.created_at).collect();
                     assert_eq!((found.len(), rounds.len()), (10, 1), "{rounds:?}");
-                    let found = store.skim(&Position::Start, 100).expect("walked");
+                    let found = store.search(&Query::default(), &Position::Start, 100).expect("searched").versions;
                     let rounds: BTreeSet<_> = found.iter().map(|found| found.created_at).collect();
                     assert_eq!((found.len(), rounds.len()), (10, 1), "{rounds:?}");
                 }

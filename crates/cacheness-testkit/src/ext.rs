@@ -34,13 +34,13 @@ impl<'a> Scan<'a> {
     /// The query.
     #[must_use]
     pub fn query(&self) -> Query<'a> {
-        Query { prefix: self.prefix, expired_at: self.expired_at, pinned: self.pinned }
+        Query { prefix: self.prefix, expired_at: self.expired_at, pinned: self.pinned, ..Query::default() }
     }
 
     /// The page.
     #[must_use]
     pub fn page(&self) -> Page<'a> {
-        Page { after: self.after, limit: self.limit }
+        Page { after: self.after, limit: self.limit, offset: 0 }
     }
 }
 

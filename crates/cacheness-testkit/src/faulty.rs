@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use cacheness_core::backend::{
     BlobBackend, BlobCapability, BlobHint, BlobInfo, BlobReader, BlobRef, BlobWriter, Capability, Commit, Committed,
-    Evicted, Eviction, Glimpses, MetadataBackend, Page, Part, Parts, Position, Query, Range, Schema,
+    Evicted, Eviction, MetadataBackend, Page, Part, Parts, Position, Query, Range, Schema, Versions,
 };
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntrySummary, Totals};
+use cacheness_core::query::Field;
 use cacheness_core::{Error, ErrorKind, Result};
 
 /// The message of every injected error.
@@ -222,8 +223,36 @@ impl<M: MetadataBackend> MetadataBackend for FaultyMetadata<M> {
         self.inner()?.keys(query, page)
     }
 
-    fn skim(&self, from: &Position, limit: usize) -> Result<Glimpses> {
-        self.inner()?.skim(from, limit)
+    fn count(&self, query: &Query<'_>) -> Result<u64> {
+        self.inner()?.count(query)
+    }
+
+    fn search(&self, query: &Query<'_>, from: &Position, limit: usize) -> Result<Versions> {
+        self.inner()?.search(query, from, limit)
+    }
+
+    fn create_index(&self, field: &Field) -> Result<bool> {
+        self.inner()?.create_index(field)
+    }
+
+    fn drop_index(&self, field: &Field) -> Result<bool> {
+        self.inner()?.drop_index(field)
+    }
+
+    fn indexes(&self) -> Result<Vec<Field>> {
+        self.inner()?.indexes()
+    }
+
+    fn create_text_index(&self) -> Result<bool> {
+        self.inner()?.create_text_index()
+    }
+
+    fn drop_text_index(&self) -> Result<bool> {
+        self.inner()?.drop_text_index()
+    }
+
+    fn text_search(&self, text: &str, query: &Query<'_>, limit: usize) -> Result<Vec<EntrySummary>> {
+        self.inner()?.text_search(text, query, limit)
     }
 
     fn equal_blob(&self, entry: &Entry) -> Result<Option<BlobRef>> {

@@ -22,10 +22,11 @@ use std::time::Duration;
 use cacheness_core::Result;
 use cacheness_core::backend::{
     BlobBackend, BlobCapability, BlobHint, BlobInfo, BlobReader, BlobRef, BlobWriter, Capability, Commit, Committed,
-    Evicted, Eviction, Glimpses, MetadataBackend, Page, Part, Parts, Position, Query, Range, Schema,
+    Evicted, Eviction, MetadataBackend, Page, Part, Parts, Position, Query, Range, Schema, Versions,
 };
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntrySummary, Totals};
+use cacheness_core::query::Field;
 
 use crate::objects::BATCH;
 
@@ -142,8 +143,36 @@ impl<M: MetadataBackend> MetadataBackend for DistantMetadata<M> {
         self.go().keys(query, page)
     }
 
-    fn skim(&self, from: &Position, limit: usize) -> Result<Glimpses> {
-        self.go().skim(from, limit)
+    fn count(&self, query: &Query<'_>) -> Result<u64> {
+        self.go().count(query)
+    }
+
+    fn search(&self, query: &Query<'_>, from: &Position, limit: usize) -> Result<Versions> {
+        self.go().search(query, from, limit)
+    }
+
+    fn create_index(&self, field: &Field) -> Result<bool> {
+        self.go().create_index(field)
+    }
+
+    fn drop_index(&self, field: &Field) -> Result<bool> {
+        self.go().drop_index(field)
+    }
+
+    fn indexes(&self) -> Result<Vec<Field>> {
+        self.go().indexes()
+    }
+
+    fn create_text_index(&self) -> Result<bool> {
+        self.go().create_text_index()
+    }
+
+    fn drop_text_index(&self) -> Result<bool> {
+        self.go().drop_text_index()
+    }
+
+    fn text_search(&self, text: &str, query: &Query<'_>, limit: usize) -> Result<Vec<EntrySummary>> {
+        self.go().text_search(text, query, limit)
     }
 
     fn equal_blob(&self, entry: &Entry) -> Result<Option<BlobRef>> {

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use cacheness_core::backend::EntryUpdate;
+use cacheness_core::backend::{EntryUpdate, Page, Query};
 use cacheness_core::clock::Clock;
 use cacheness_core::config::StoreConfig;
-use cacheness_core::query::pattern::Pattern;
+use cacheness_core::query::Filter;
 use cacheness_core::storable::{AsStorable, Loadable, Storable};
 use cacheness_core::store::{EntryKey, Found, IntegrityReport, PutAttributes, Store};
 use cacheness_core::{Error, ErrorKind, Result};
@@ -174,25 +174,13 @@ impl BlobStore {
         Ok(self.store.get_entry(key)?.is_some())
     }
 
-    /// The keys with this `prefix`, in order, of the entries that have all values of `filter`. Names are looked up in
-    /// the metadata, then among the fields of the entry (`data_type`, …). Numbers are compared by value, `1` is `1.0`.
+    /// The keys with this `prefix`, in order, of the entries that match `filter`.
     ///
     /// # Errors
-    /// `Unsupported` for a comparison such as `{"$gte": 0.9}`; `Serialization` for an entry whose metadata is damaged;
-    /// `Metadata`, `Closed`.
-    pub fn list(&self, prefix: &str, filter: Option<&Map<String, Value>>) -> Result<Vec<String>> {
-        let pattern = match filter {
-            Some(filter) => Pattern::from_json(&Value::from(filter.clone()).to_string())?,
-            None => Pattern::new(),
-        };
-        let mut keys = Vec::new();
-        self.store.for_each(prefix, |summary| {
-            if pattern.is_empty() || pattern.matches(&summary)? {
-                keys.push(summary.entry.key);
-            }
-            Ok(())
-        })?;
-        Ok(keys)
+    /// `InvalidInput` for a filter with a mistake; `Serialization` for an entry whose metadata is damaged; `Metadata`,
+    /// `Closed`.
+    pub fn list(&self, prefix: &str, filter: Option<&Filter>) -> Result<Vec<String>> {
+        self.store.metadata().keys(&Query { prefix, filter, ..Query::default() }, &Page::default())
     }
 
     /// Reads the payload of `key` and compares it with its entry; `None` if there is no entry.

@@ -91,6 +91,7 @@ pub use cacheness_core::error::HoldsError;
 pub use cacheness_core::key::{Bytes, CacheKey, KeyEncoder, Params, ToKey};
 pub use cacheness_core::params;
 pub use cacheness_core::payload::{Encoded, Payload, Stored};
+pub use cacheness_core::query::{self, Filter, field, param};
 pub use cacheness_core::storable::{AsStorable, Loadable, Plain, Serde, SerdeType, Storable, expect_format, rust_type};
 pub use cacheness_core::store::{IntegrityReport, MAX_NAME};
 pub use cacheness_core::{Error, ErrorKind, Result};

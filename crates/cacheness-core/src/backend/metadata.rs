@@ -3,10 +3,11 @@
 use std::any::Any;
 use std::fmt;
 
-use super::{Capability, Commit, Committed, Evicted, Eviction, Glimpses, Page, Position, Query, Schema};
+use super::{Capability, Commit, Committed, Evicted, Eviction, Page, Position, Query, Schema, Versions};
 use crate::clock::Timestamp;
-use crate::entry::{BlobRef, Entry, EntrySummary, Glimpse, Totals};
+use crate::entry::{BlobRef, Entry, EntrySummary, Totals};
 use crate::error::{Error, ErrorKind, Result};
+use crate::query::Field;
 
 /// How much of an entry to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub trait MetadataBackend: Any + Send + Sync + fmt::Debug {
     /// Returns a page of the entries that match `query`, without their inline payloads.
     ///
     /// # Behavior
+    /// - The filter of the query is decided as [`Evaluator`](crate::query::Evaluator) decides it, and the order is that of
+    ///   [`Sorter`](crate::query::Sorter).
     /// - Entries put or removed between two pages may or may not be seen, all others exactly once.
     fn select(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<EntrySummary>>;
 
@@ -61,21 +64,26 @@ pub trait MetadataBackend: Any + Send + Sync + fmt::Debug {
         Ok(self.select(query, page)?.into_iter().map(|found| found.entry.key).collect())
     }
 
-    /// The next entries of a walk, at most `limit`, in the order that is fastest for the backend.
+    /// The number of entries that match `query`.
+    fn count(&self, query: &Query<'_>) -> Result<u64> {
+        Ok(self.keys(query, &Page::default())?.len() as u64)
+    }
+
+    /// The next entries that match `query`, at most `limit` (0 means no limit), in the order that is fastest for the
+    /// backend. A step may find fewer, so that it takes no more than about a second, and none.
     ///
     /// # Behavior
-    /// - Entries put or removed between two steps may or may not be seen, all others exactly once.
-    fn skim(&self, from: &Position, limit: usize) -> Result<Glimpses> {
+    /// - Entries put or removed between two steps may or may not be found, all others exactly once.
+    fn search(&self, query: &Query<'_>, from: &Position, limit: usize) -> Result<Versions> {
         let after = match from {
             Position::Key(key) => Some(key.as_str()),
             _ => None,
         };
-        let page = self.select(&Query::default(), &Page { after, limit })?;
-        let mut glimpses = Glimpses::default();
-        page.iter().for_each(|found| glimpses.push(&Glimpse::from(&found.entry)));
+        let query = Query { sort: &[], ..*query };
+        let page = self.select(&query, &Page { after, limit, offset: 0 })?;
         let more = limit > 0 && page.len() >= limit;
-        glimpses.next = page.into_iter().next_back().filter(|_| more).map(|last| Position::Key(last.entry.key));
-        Ok(glimpses)
+        let next = page.last().filter(|_| more).map(|last| Position::Key(last.entry.key.clone()));
+        Ok(Versions { versions: page.iter().map(|found| found.entry.version()).collect(), next })
     }
 
     /// A blob with the digest and size of `entry` that an entry of another key names: the one of the smallest key.
@@ -102,6 +110,67 @@ pub trait MetadataBackend: Any + Send + Sync + fmt::Debug {
 
     /// The smallest and the largest [`Entry::created_at`]; `None` if there are no entries. Scans all entries.
     fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>>;
+
+    /// Creates an index that speeds up filters on a field of the metadata; `false` if there is one. All later commits keep
+    /// it up to date.
+    ///
+    /// # Errors
+    /// `Unsupported` without [`Capability::sql`]; `InvalidInput` for a field that is not of the metadata.
+    fn create_index(&self, field: &Field) -> Result<bool> {
+        Err(self.no_index(field))
+    }
+
+    /// Removes an index; `false` if there is none.
+    fn drop_index(&self, field: &Field) -> Result<bool> {
+        let _ = field;
+        Ok(false)
+    }
+
+    /// The fields that have an index, in their order as text.
+    fn indexes(&self) -> Result<Vec<Field>> {
+        Ok(Vec::new())
+    }
+
+    /// The error of a backend without indexes.
+    #[doc(hidden)]
+    fn no_index(&self, field: &Field) -> Error {
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("the metadata backend {} has no indexes, so none of {field}", self.name()),
+        )
+        .with_hint("filters work without one; the backend sqlite has indexes")
+    }
+
+    /// Creates the full-text index over descriptions and the texts in the metadata; `false` if there is one. All later commits
+    /// keep it up to date.
+    ///
+    /// # Errors
+    /// `Unsupported` without [`Capability::full_text`].
+    fn create_text_index(&self) -> Result<bool> {
+        Err(self.no_text_index())
+    }
+
+    /// Removes the full-text index; `false` if there is none.
+    fn drop_text_index(&self) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// The entries that match a full-text query and the filter of `query`, at most `limit`, the most relevant first.
+    ///
+    /// # Errors
+    /// `Unsupported` without [`Capability::full_text`]; `InvalidInput` if there is no full-text index, and for a text that
+    /// is no query.
+    fn text_search(&self, text: &str, query: &Query<'_>, limit: usize) -> Result<Vec<EntrySummary>> {
+        let _ = (text, query, limit);
+        Err(self.no_text_index())
+    }
+
+    /// The error of a backend without full-text search.
+    #[doc(hidden)]
+    fn no_text_index(&self) -> Error {
+        Error::new(ErrorKind::Unsupported, format!("the metadata backend {} has no full-text search", self.name()))
+            .with_hint("use a filter with $regex or $contains, or the backend sqlite")
+    }
 
     /// Creates a user-defined table unless it exists.
     ///

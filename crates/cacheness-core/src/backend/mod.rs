@@ -28,4 +28,4 @@ pub use commit::{
 pub use evict::{Evicted, Eviction, EvictionOrder};
 pub use locks::{Acquired, LockGuard, Locks, Release};
 pub use metadata::{MetadataBackend, Part};
-pub use query::{Glimpses, Page, Position, Query};
+pub use query::{Page, Position, Query, Versions};

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
 use crate::backend::{
-    AccessRecord, Commit, Committed, EntryUpdate, Evicted, Eviction, EvictionOrder, Glimpses, KeyId, Operation,
-    Orphans, Outcome, Page, Part, Position, Put, PutOutcome, Query, Share,
+    AccessRecord, Commit, Committed, EntryUpdate, Evicted, Eviction, EvictionOrder, KeyId, Operation, Orphans, Outcome,
+    Page, Part, Position, Put, PutOutcome, Query, Share, Versions,
 };
 use crate::clock::Timestamp;
 use crate::entry::{BlobRef, Entry, EntrySummary, EntryVersion, Glimpse, Location, Totals};
 use crate::error::{Error, ErrorKind, Result};
+use crate::query::{Evaluator, Filter, Sorter, Subject};
 
 /// The entries of a store. Each operation is specified by [`MetadataBackend`](crate::backend::MetadataBackend).
 #[derive(Default)]
@@ -313,44 +314,77 @@ impl Entries {
         self.remove(&expected.key).map(|(_, orphaned)| orphaned)
     }
 
-    fn matching<'a>(&'a self, query: &'a Query<'_>, page: &'a Page<'_>) -> impl Iterator<Item = &'a Entry> {
-        let start = match page.after {
-            Some(after) if after >= query.prefix => Bound::Excluded(after),
-            _ => Bound::Included(query.prefix),
+    /// The entries that match all of `query` but its filter, in the order of the keys.
+    fn within<'a>(&'a self, query: &Query<'a>, after: Option<&'a str>) -> impl Iterator<Item = &'a Kept> {
+        let Query { prefix, expired_at, pinned, .. } = *query;
+        let start = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
         };
         self.entries
             .range::<str, _>((start, Bound::Unbounded))
             .map(|(_, kept)| kept)
-            .take_while(|kept| kept.entry.key.starts_with(query.prefix))
-            .filter(|kept| kept.pinned || !query.pinned)
-            .map(|kept| &kept.entry)
-            .filter(|entry| query.expired_at.is_none_or(|time| entry.expires_at.is_some_and(|expiry| expiry <= time)))
-            .take(page.most())
+            .take_while(move |kept| kept.entry.key.starts_with(prefix))
+            .filter(move |kept| kept.pinned || !pinned)
+            .filter(move |kept| {
+                expired_at.is_none_or(|time| kept.entry.expires_at.is_some_and(|expiry| expiry <= time))
+            })
     }
 
-    pub(super) fn select(&self, query: &Query<'_>, page: &Page<'_>) -> Vec<EntrySummary> {
-        self.matching(query, page).map(summary).collect()
+    /// The entries that match `query`, in the order of the keys.
+    fn matching<'a>(
+        &'a self,
+        query: &Query<'a>,
+        after: Option<&'a str>,
+    ) -> Result<impl Iterator<Item = Result<&'a Entry>>> {
+        let evaluator = query.filter.map(|filter| Evaluator::new(filter, &[])).transpose()?;
+        Ok(self.within(query, after).filter_map(move |kept| {
+            let Some(evaluator) = &evaluator else { return Some(Ok(&kept.entry)) };
+            let matches = with_subject(evaluator, kept, |subject| evaluator.matches(subject));
+            matches.map(|matches| matches.then_some(&kept.entry)).transpose()
+        }))
     }
 
-    pub(super) fn keys(&self, query: &Query<'_>, page: &Page<'_>) -> Vec<String> {
-        self.matching(query, page).map(|entry| entry.key.clone()).collect()
+    /// A page of the entries that match `query`, as `make` makes them.
+    fn page<T>(&self, query: &Query<'_>, page: &Page<'_>, make: impl Fn(&Entry) -> T) -> Result<Vec<T>> {
+        if query.sort.is_empty() {
+            let matching = self.matching(query, page.after)?.skip(page.offset).take(page.most());
+            return matching.map(|entry| entry.map(&make)).collect();
+        }
+        let all = Filter::all();
+        let evaluator = Evaluator::new(query.filter.unwrap_or(&all), query.sort)?;
+        let mut sorter = Sorter::new(query.sort, page.offset, page.most());
+        for kept in self.within(query, page.after) {
+            let values = with_subject(&evaluator, kept, |subject| evaluator.ranked(subject, query.sort))?;
+            if let Some(values) = values {
+                sorter.push(values, &kept.entry.key, || Ok(make(&kept.entry)))?;
+            }
+        }
+        Ok(sorter.finish())
     }
 
-    pub(super) fn skim(&self, from: &Position, limit: usize) -> Glimpses {
+    pub(super) fn select(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<EntrySummary>> {
+        self.page(query, page, summary)
+    }
+
+    pub(super) fn keys(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<String>> {
+        self.page(query, page, |entry| entry.key.clone())
+    }
+
+    pub(super) fn count(&self, query: &Query<'_>) -> Result<u64> {
+        self.matching(query, None)?.try_fold(0, |count, entry| entry.map(|_| count + 1))
+    }
+
+    pub(super) fn search(&self, query: &Query<'_>, from: &Position, limit: usize) -> Result<Versions> {
         let after = match from {
             Position::Key(key) => Some(key.as_str()),
             _ => None,
         };
-        let mut glimpses = Glimpses::default();
-        let mut last = None;
-        let (query, page) = (Query::default(), Page { after, limit });
-        for entry in self.matching(&query, &page) {
-            glimpses.push(&Glimpse::from(entry));
-            last = Some(&entry.key);
-        }
-        let more = limit > 0 && glimpses.len() >= limit;
-        glimpses.next = last.filter(|_| more).map(|key| Position::Key(key.clone()));
-        glimpses
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        let versions = self.matching(query, after)?.take(limit).map(|entry| entry.map(Entry::version));
+        let versions = versions.collect::<Result<Vec<_>>>()?;
+        let next = versions.last().filter(|_| versions.len() == limit).map(|last| Position::Key(last.key.clone()));
+        Ok(Versions { versions, next })
     }
 
     /// The keys of the entries that may be evicted, in the order of eviction.
@@ -402,6 +436,12 @@ impl Entries {
         entry.access_count = entry.access_count.saturating_add(access.count);
         true
     }
+}
+
+/// Calls `decide` with as much of an entry as is needed.
+fn with_subject<T>(evaluator: &Evaluator<'_>, kept: &Kept, decide: impl FnOnce(&Subject<'_>) -> T) -> T {
+    let whole = evaluator.needs_entry().then(|| summary(&kept.entry));
+    decide(&Subject { glimpse: Glimpse::from(&kept.entry), entry: whole.as_ref(), pinned: kept.pinned })
 }
 
 fn summary(entry: &Entry) -> EntrySummary {

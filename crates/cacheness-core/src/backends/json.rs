@@ -35,7 +35,7 @@ use self::lock::Lock;
 use super::entries::Entries;
 use super::may_be_written;
 use crate::backend::{
-    Capability, Commit, Committed, Evicted, Eviction, Glimpses, MetadataBackend, Page, Part, Position, Query,
+    Capability, Commit, Committed, Evicted, Eviction, MetadataBackend, Page, Part, Position, Query, Versions,
 };
 use crate::clock::Timestamp;
 use crate::config::Durability;
@@ -369,15 +369,19 @@ impl MetadataBackend for JsonMetadata {
     }
 
     fn select(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<EntrySummary>> {
-        self.look(|entries| entries.select(query, page))
+        self.look(|entries| entries.select(query, page))?
     }
 
     fn keys(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<String>> {
-        self.look(|entries| entries.keys(query, page))
+        self.look(|entries| entries.keys(query, page))?
     }
 
-    fn skim(&self, from: &Position, limit: usize) -> Result<Glimpses> {
-        self.look(|entries| entries.skim(from, limit))
+    fn count(&self, query: &Query<'_>) -> Result<u64> {
+        self.look(|entries| entries.count(query))?
+    }
+
+    fn search(&self, query: &Query<'_>, from: &Position, limit: usize) -> Result<Versions> {
+        self.look(|entries| entries.search(query, from, limit))?
     }
 
     fn equal_blob(&self, entry: &Entry) -> Result<Option<BlobRef>> {

@@ -14,7 +14,7 @@ use super::entries::Entries;
 use super::locator::{Locator, new_name, not_found};
 use crate::backend::{
     BlobBackend, BlobCapability, BlobHint, BlobInfo, BlobReader, BlobWriter, Capability, Commit, Committed, Evicted,
-    Eviction, Glimpses, MetadataBackend, Page, Part, Position, Query,
+    Eviction, MetadataBackend, Page, Part, Position, Query, Versions,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::entry::{BlobRef, Entry, EntrySummary, Totals};
@@ -76,15 +76,19 @@ impl MetadataBackend for MemoryMetadata {
     }
 
     fn select(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<EntrySummary>> {
-        self.read(|entries| entries.select(query, page))
+        self.read(|entries| entries.select(query, page))?
     }
 
     fn keys(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<String>> {
-        self.read(|entries| entries.keys(query, page))
+        self.read(|entries| entries.keys(query, page))?
     }
 
-    fn skim(&self, from: &Position, limit: usize) -> Result<Glimpses> {
-        self.read(|entries| entries.skim(from, limit))
+    fn count(&self, query: &Query<'_>) -> Result<u64> {
+        self.read(|entries| entries.count(query))?
+    }
+
+    fn search(&self, query: &Query<'_>, from: &Position, limit: usize) -> Result<Versions> {
+        self.read(|entries| entries.search(query, from, limit))?
     }
 
     fn equal_blob(&self, entry: &Entry) -> Result<Option<BlobRef>> {

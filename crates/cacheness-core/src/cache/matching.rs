@@ -1,14 +1,13 @@
-//! Entries with given values: found in one walk over all entries, and removed in the order of their keys, so that each
-//! page of the key index is changed once.
+//! Entries that match a filter: found in one search, and removed in the order of their keys, so that each page of the key
+//! index is changed once.
 
 use super::{CacheEngine, Ttl};
 use crate::backend::{Page, Position, Query};
-use crate::entry::{EntrySummary, EntryVersion, Glimpse};
+use crate::entry::{EntrySummary, EntryVersion};
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::plain::Value;
-use crate::query::pattern::{self, Pattern, Verdict};
+use crate::query::{Evaluator, Filter, PINNED, Root, Subject};
 
-/// The number of entries per step, each one read of the backend.
+/// The maximum number of entries that one step of a search finds.
 const STEP: usize = 4096;
 
 /// How many entries are removed in one step.
@@ -23,111 +22,117 @@ pub struct Removal {
     pub changed: Vec<EntrySummary>,
 }
 
-/// The result of a search. A search is completed before any change, so that a failed search changes nothing; a million
-/// entries take about 100 MB.
-#[derive(Debug, Default)]
-pub struct Matches {
-    /// The matching entries, in their state at the search.
-    pub versions: Vec<EntryVersion>,
-    /// The entries that only Python can decide.
-    pub undecided: Vec<Undecided>,
-}
-
-/// An entry that a pattern cannot decide.
-#[derive(Debug)]
-pub struct Undecided {
-    /// The entry.
-    pub version: EntryVersion,
-    /// The entry's values under the names that decide.
-    pub found: Vec<(String, Value)>,
-}
-
-impl Matches {
-    fn add(&mut self, verdict: Verdict, version: impl FnOnce() -> EntryVersion) {
-        match verdict {
-            Verdict::Matches => self.versions.push(version()),
-            Verdict::Differs => {}
-            Verdict::Undecided(found) => self.undecided.push(Undecided { version: version(), found }),
-        }
-    }
-}
-
 impl CacheEngine {
-    /// One step of a search for the entries that match `pattern`, expired ones too: adds its results to `found` and
+    /// A page of the entries that match `query`, expired ones too; accesses are up to date.
+    ///
+    /// # Errors
+    /// Those of [`Filter::check`]; [`ErrorKind::InvalidInput`] for a page after a key in another order than that of the keys;
+    /// [`ErrorKind::Serialization`] for damaged metadata or parameters, if they are needed.
+    pub fn select(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<EntrySummary>> {
+        self.refuse_if_closed()?;
+        if page.after.is_some() && !query.sort.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidInput, "a sorted listing cannot continue after a key")
+                .with_hint("leave `sort` out, or use `offset`"));
+        }
+        if page.after.is_none() {
+            self.flush_before_reading()?;
+        }
+        let mut found = self.store.metadata().select(query, page)?;
+        found.iter_mut().for_each(|found| self.accesses.add_to(&mut found.entry));
+        Ok(found)
+    }
+
+    /// The number of entries that match the filter, expired ones too.
+    ///
+    /// # Errors
+    /// As [`CacheEngine::select`].
+    pub fn count(&self, filter: &Filter) -> Result<u64> {
+        self.refuse_if_closed()?;
+        if filter.is_empty() {
+            return Ok(self.totals()?.entries);
+        }
+        self.flush_if_named(filter)?;
+        self.store.metadata().count(&Query { filter: Some(filter), ..Query::default() })
+    }
+
+    /// One step of a search for the entries that match the filter, expired ones too: adds its results to `found` and
     /// returns where to continue, `None` at the end. Entries put or removed between the steps may or may not be found.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a pattern that every entry matches, and those of [`Pattern::check`] and
-    /// [`Pattern::judge`].
-    pub fn find_matching(&self, pattern: &Pattern, from: &Position, found: &mut Matches) -> Result<Option<Position>> {
-        self.find(pattern, from, found, Value::equals)
-    }
-
-    fn find(
+    /// As [`CacheEngine::select`].
+    pub fn find_matching(
         &self,
-        pattern: &Pattern,
+        filter: &Filter,
         from: &Position,
-        found: &mut Matches,
-        compare: impl Fn(&Value, &Value) -> Option<bool>,
+        found: &mut Vec<EntryVersion>,
     ) -> Result<Option<Position>> {
         self.refuse_if_closed()?;
-        if pattern.is_empty() {
-            return Err(
-                Error::new(ErrorKind::InvalidInput, "no values to match").with_hint("clear() removes all entries")
-            );
+        if *from == Position::Start {
+            self.flush_if_named(filter)?;
         }
-        pattern.check()?;
-        if pattern.names_fields() {
-            return self.find_by_fields(pattern, from, found, compare);
-        }
-        let step = self.store.metadata().skim(from, STEP)?;
-        for entry in step.iter() {
-            found.add(pattern.judge(&entry, None, &compare)?, || entry.version());
-        }
+        let query = Query { filter: Some(filter), ..Query::default() };
+        let step = self.store.metadata().search(&query, from, STEP)?;
+        found.extend(step.versions);
         Ok(step.next)
     }
 
-    /// The same for patterns that need whole entries, which takes longer.
-    fn find_by_fields(
-        &self,
-        pattern: &Pattern,
-        from: &Position,
-        found: &mut Matches,
-        compare: impl Fn(&Value, &Value) -> Option<bool>,
-    ) -> Result<Option<Position>> {
-        let after = match from {
-            Position::Key(key) => Some(key.as_str()),
-            _ => None,
-        };
-        if after.is_none() {
-            self.flush_accesses()?;
-        }
-        let page = self.store.metadata().select(&Query::default(), &Page { after, limit: STEP })?;
-        for summary in &page {
-            let verdict = pattern.judge(&Glimpse::from(&summary.entry), Some(summary), &compare)?;
-            found.add(verdict, || summary.entry.version());
-        }
-        let more = page.len() == STEP;
-        Ok(page.into_iter().next_back().filter(|_| more).map(|last| Position::Key(last.entry.key)))
+    /// Flushes accesses if the filter asks for fields that they change.
+    fn flush_if_named(&self, filter: &Filter) -> Result<()> {
+        if Evaluator::new(filter, &[])?.needs_entry() { self.flush_before_reading() } else { Ok(()) }
     }
 
-    /// All entries that match `pattern`. Changes nothing.
-    fn find_all(&self, pattern: &Pattern) -> Result<Vec<EntryVersion>> {
-        let mut found = Matches::default();
-        let mut next = Some(Position::Start);
-        while let Some(from) = next {
-            next = self.find(pattern, &from, &mut found, pattern::same)?;
-        }
-        Ok(found.versions)
-    }
-
-    /// Removes the entries that match `pattern`, expired ones too, and returns how many. Values that only Python can
-    /// compare are equal if they are identical. Removes nothing if the search fails.
+    /// Refuses a filter that every entry matches, before entries are changed by it.
     ///
     /// # Errors
-    /// Those of [`CacheEngine::find_matching`], and [`ErrorKind::ReadOnly`].
-    pub fn delete_matching(&self, pattern: &Pattern) -> Result<u64> {
-        let mut chosen = self.find_all(pattern)?;
+    /// [`ErrorKind::InvalidInput`], and those of [`Filter::check`].
+    pub fn check_selective(filter: &Filter) -> Result<()> {
+        filter.check()?;
+        if filter.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidInput, "the filter has no condition: it matches every entry")
+                .with_hint("clear() removes all entries"));
+        }
+        Ok(())
+    }
+
+    /// All entries that match the filter. Changes nothing.
+    fn find_all(&self, filter: &Filter) -> Result<Vec<EntryVersion>> {
+        Self::check_selective(filter)?;
+        let mut found = Vec::new();
+        let mut next = Some(Position::Start);
+        while let Some(from) = next {
+            next = self.find_matching(filter, &from, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    /// The versions of those entries that match the filter in their current state.
+    ///
+    /// # Errors
+    /// As [`CacheEngine::select`].
+    pub fn still_matching(&self, filter: &Filter, entries: &[EntrySummary]) -> Result<Vec<EntryVersion>> {
+        let evaluator = Evaluator::new(filter, &[])?;
+        let mut names_pinned = false;
+        filter.node().for_each_test(&mut |field, _| {
+            names_pinned |= field.root() == Root::Entry && field.steps()[0] == PINNED;
+        });
+        let pinned = if names_pinned && !entries.is_empty() { self.store.pinned()? } else { Vec::new() };
+        let mut matching = Vec::new();
+        for found in entries {
+            let pinned = pinned.binary_search(&found.entry.key).is_ok();
+            if evaluator.matches(&Subject::of(found, pinned))? {
+                matching.push(found.entry.version());
+            }
+        }
+        Ok(matching)
+    }
+
+    /// Removes the entries that match the filter, expired ones too, and returns how many. The search is completed before
+    /// any change, so that a failed search removes nothing; a million entries take about 100 MB.
+    ///
+    /// # Errors
+    /// Those of [`CacheEngine::check_selective`] and [`CacheEngine::select`], and [`ErrorKind::ReadOnly`].
+    pub fn delete_matching(&self, filter: &Filter) -> Result<u64> {
+        let mut chosen = self.find_all(filter)?;
         self.store.refuse_if_read_only()?;
         let mut removed = 0;
         while !chosen.is_empty() {
@@ -137,24 +142,21 @@ impl CacheEngine {
                 let removal = self.delete_batch(part)?;
                 removed += removal.count;
                 // Entries touched meanwhile are removed too; replaced ones may no longer match.
-                for summary in &removal.changed {
-                    if pattern.matches(summary)? {
-                        again.push(summary.entry.version());
-                    }
-                }
+                again.extend(self.still_matching(filter, &removal.changed)?);
             }
             chosen = again;
         }
         Ok(removed)
     }
 
-    /// Resets the age of the entries that match `pattern`, as if they had just been put, with this time to live;
-    /// returns the number that had not expired. Values are compared as [`CacheEngine::delete_matching`] compares them.
+    /// Resets the age of the entries that match the filter, as if they had just been put, with this time to live; returns
+    /// the number that had not expired.
     ///
     /// # Errors
-    /// Those of [`CacheEngine::find_matching`], after which no entry has been touched, and of [`CacheEngine::touch`].
-    pub fn touch_matching(&self, pattern: &Pattern, ttl: Ttl) -> Result<u64> {
-        let found = self.find_all(pattern)?;
+    /// Those of [`CacheEngine::check_selective`] and [`CacheEngine::select`], after which no entry has been touched, and of
+    /// [`CacheEngine::touch`].
+    pub fn touch_matching(&self, filter: &Filter, ttl: Ttl) -> Result<u64> {
+        let found = self.find_all(filter)?;
         let keys: Vec<&str> = found.iter().map(|version| version.key.as_str()).collect();
         self.touch_batch(&keys, ttl)
     }

@@ -159,7 +159,11 @@ impl<'a> Opened<'a> {
     fn rank(&self, sort: &Sort) -> Result<Value> {
         self.with_values(&sort.field, |values| {
             let all = values.found.iter().flat_map(|value| items(value).unwrap_or(std::slice::from_ref(*value)));
-            let chosen = if sort.descending { all.max_by(|a, b| order::total(a, b)) } else { all.min_by(|a, b| order::total(a, b)) };
+            let chosen = if sort.descending {
+                all.max_by(|a, b| order::total(a, b))
+            } else {
+                all.min_by(|a, b| order::total(a, b))
+            };
             chosen.cloned().unwrap_or_default()
         })
     }

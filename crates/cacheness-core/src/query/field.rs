@@ -115,9 +115,8 @@ impl Field {
         let nearest = known.max_by(|a, b| strsim::jaro_winkler(a, &name).total_cmp(&strsim::jaro_winkler(b, &name)));
         let error = Error::new(ErrorKind::InvalidInput, format!("entries have no field entry.{name}"));
         Err(match nearest {
-            Some(nearest) if strsim::jaro_winkler(nearest, &name) > 0.7 => {
-                error.with_hint(format!("did you mean entry.{nearest}? A field of the metadata is named without `entry.`"))
-            }
+            Some(nearest) if strsim::jaro_winkler(nearest, &name) > 0.7 => error
+                .with_hint(format!("did you mean entry.{nearest}? A field of the metadata is named without `entry.`")),
             _ => error.with_hint(format!("the fields are {}, {PINNED}", fields::FIELDS.join(", "))),
         })
     }
@@ -192,7 +191,13 @@ pub(super) fn time_operand(value: Value) -> Result<Value> {
         let wall = chrono::DateTime::from_timestamp_micros(micros)?.naive_utc();
         let found = match chrono::Local.from_local_datetime(&wall) {
             MappedLocalTime::Single(time) => time,
-            MappedLocalTime::Ambiguous(earlier, later) => if fold { later } else { earlier },
+            MappedLocalTime::Ambiguous(earlier, later) => {
+                if fold {
+                    later
+                } else {
+                    earlier
+                }
+            }
             // A gap: as Python, the offset from before it.
             MappedLocalTime::None => {
                 let day = chrono::TimeDelta::days(1);
@@ -268,7 +273,10 @@ mod tests {
             ("$x", Root::Metadata, &["$x"]),
         ] {
             let field = Field::parse(text).expect(text);
-            assert_eq!((field.root(), field.steps()), (root, &*steps.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()));
+            assert_eq!(
+                (field.root(), field.steps()),
+                (root, &*steps.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())
+            );
             assert_eq!(Field::parse(&field.to_string()).expect("again"), field, "{field}");
         }
         for text in ["", "a.", ".a", "a..b", "a\\", "params.", "entry.nothing", "entry.file_size.x"] {
@@ -291,7 +299,9 @@ mod tests {
             assert_eq!(time_operand(operand).expect("a time"), utc(Timestamp(expected)));
         }
         assert_eq!(time_operand(Value::None).expect("null"), Value::None);
-        for operand in [Value::from("yesterday"), "2026-13-01".into(), true.into(), f64::NAN.into(), "1970-01-01T01:00:00.".into()] {
+        for operand in
+            [Value::from("yesterday"), "2026-13-01".into(), true.into(), f64::NAN.into(), "1970-01-01T01:00:00.".into()]
+        {
             assert_eq!(time_operand(operand).expect_err("no time").kind(), ErrorKind::InvalidInput);
         }
     }

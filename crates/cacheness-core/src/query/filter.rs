@@ -101,8 +101,9 @@ impl Node {
             Operator::Compare(comparison, value) => {
                 if !order::is_ordered(&value) {
                     let what = format!("{field}: a {} has no order", value.type_name());
-                    return Err(Error::new(ErrorKind::InvalidInput, what)
-                        .with_hint("compare with a number, a string, a time or bytes; a list is asked for its elements"));
+                    return Err(Error::new(ErrorKind::InvalidInput, what).with_hint(
+                        "compare with a number, a string, a time or bytes; a list is asked for its elements",
+                    ));
                 }
                 Operator::Compare(comparison, operand(value)?)
             }
@@ -205,49 +206,6 @@ impl Filter {
     pub(super) fn simplest(mut nodes: Vec<Node>) -> Node {
         if nodes.len() == 1 { nodes.remove(0) } else { Node::And(nodes) }
     }
-
-    /// Matches entries that have each of these values under its name, wherever an entry has the name first: in the user's
-    /// metadata, among the parameters of the key, among the arguments of the function whose result the entry is, or among
-    /// the fields of the entry itself. Names are taken literally.
-    #[must_use]
-    pub fn named<S: Into<String>, V: Into<Value>>(values: impl IntoIterator<Item = (S, V)>) -> Self {
-        let nodes = values.into_iter().map(|(name, value)| anywhere(name.into(), value.into())).collect();
-        Self { node: Self::simplest(nodes) }
-    }
-}
-
-/// The name has the value in the first place that has the name.
-fn anywhere(name: String, value: Value) -> Node {
-    let places = [
-        Field::new(Root::Metadata, [name.clone()]),
-        Field::new(Root::Params, [name.clone()]),
-        Field::new(Root::Params, ["arguments".to_owned(), name.clone()]),
-        Field::new(Root::Entry, [name]),
-    ];
-    let is_call = || Field::new(Root::Params, ["__function__"]).map(|field| Node::Test(field, Operator::Exists(true)));
-    let mut conditions: Vec<Node> = Vec::new();
-    let mut alternatives = Vec::new();
-    for (i, field) in places.into_iter().enumerate() {
-        // Entries have few fields: another name ends here.
-        let Ok(field) = field else { break };
-        let here = match Node::test(field.clone(), Operator::Eq(value.clone())) {
-            Ok(here) => here,
-            Err(error) => Node::invalid(error),
-        };
-        let mut all = conditions.clone();
-        // `null` is equal to nothing: there has to be something.
-        all.push(Node::Test(field.clone(), Operator::Exists(true)));
-        let missing = Node::Test(field, Operator::Exists(false));
-        if let (2, Ok(is_call)) = (i, is_call()) {
-            all.push(is_call.clone());
-            conditions.push(Node::Or(vec![missing, Node::Not(Box::new(is_call))]));
-        } else {
-            conditions.push(missing);
-        }
-        all.push(here);
-        alternatives.push(Node::And(all));
-    }
-    Node::Or(alternatives)
 }
 
 impl std::ops::BitAnd for Filter {
@@ -410,7 +368,8 @@ pub(super) fn compile(expression: &str, options: &str) -> Result<Operator> {
             regex::Error::CompiledTooBig(_) => "the regular expression is too large".to_owned(),
             error => format!("{expression:?} is no regular expression: {error}"),
         };
-        Error::new(ErrorKind::InvalidInput, what)
-            .with_hint("backreferences and look-around are not supported; a backslash takes a special character literally")
+        Error::new(ErrorKind::InvalidInput, what).with_hint(
+            "backreferences and look-around are not supported; a backslash takes a special character literally",
+        )
     })
 }

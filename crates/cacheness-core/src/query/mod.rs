@@ -16,11 +16,11 @@ mod filter;
 mod number;
 mod order;
 mod parse;
-pub mod pattern;
 mod sort;
 mod text;
 
 pub use evaluate::{Evaluator, Subject};
 pub use field::{EntryType, Field, PINNED, Root};
 pub use filter::{Comparison, FieldBuilder, Filter, MAX_DEPTH, Node, Operator, field, param};
+pub use order::Scalar;
 pub use sort::{Sort, Sorter};

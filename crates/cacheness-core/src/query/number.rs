@@ -135,10 +135,8 @@ impl<'a> Exact<'a> {
 fn digits_of(bytes: &[u8]) -> String {
     const BILLION: u64 = 1_000_000_000;
     // Words of 32 bits, the least significant first.
-    let mut words: Vec<u32> = bytes
-        .rchunks(4)
-        .map(|chunk| chunk.iter().fold(0, |word, &byte| word << 8 | u32::from(byte)))
-        .collect();
+    let mut words: Vec<u32> =
+        bytes.rchunks(4).map(|chunk| chunk.iter().fold(0, |word, &byte| word << 8 | u32::from(byte))).collect();
     if is_negative(bytes) {
         let unused = 32 - 8 * (bytes.len().wrapping_sub(1) % 4 + 1);
         if let Some(last) = words.last_mut()

@@ -81,7 +81,9 @@ impl<'a> Class<'a> {
         Some(match &time.zone {
             Zone::Naive => Self::Wall(nanos),
             Zone::Fixed { offset, .. } => Self::Instant(nanos - i128::from(*offset) * 1000),
-            Zone::Named(name) => Self::Instant(nanos - i128::from(offset_at(name, time.micros, time.fold)?) * 1_000_000_000),
+            Zone::Named(name) => {
+                Self::Instant(nanos - i128::from(offset_at(name, time.micros, time.fold)?) * 1_000_000_000)
+            }
         })
     }
 
@@ -257,6 +259,39 @@ pub(super) fn compare(a: &Value, b: &Value) -> Option<Ordering> {
     (a.place() == b.place()).then(|| a.compare(&b))
 }
 
+/// An operand as a database has it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scalar<'a> {
+    /// Equal to whatever is missing.
+    Null,
+    /// A boolean, which is no number.
+    Bool(bool),
+    /// An integer of 64 bits.
+    Int(i64),
+    /// Not NaN.
+    Float(f64),
+    /// Compared by code points. Has no NUL.
+    Text(Cow<'a, str>),
+    /// A datetime with a zone: microseconds since 1970 UTC.
+    Instant(i64),
+}
+
+impl<'a> Scalar<'a> {
+    /// The form of a value; `None` if only an [`Evaluator`](super::Evaluator) can compare it.
+    #[must_use]
+    pub fn of(value: &'a Value) -> Option<Self> {
+        Some(match Class::of(value) {
+            Class::Null => Self::Null,
+            Class::Bool(value) => Self::Bool(value),
+            Class::Number(Number::Int(value)) => Self::Int(i64::try_from(value).ok()?),
+            Class::Number(Number::Float(value)) => Self::Float(value),
+            Class::Text(text) if !text.contains('\0') => Self::Text(text),
+            Class::Instant(nanos) if nanos % 1000 == 0 => Self::Instant(i64::try_from(nanos / 1000).ok()?),
+            _ => return None,
+        })
+    }
+}
+
 /// The string that a value is, also one of `NumPy`.
 pub(super) fn text(value: &Value) -> Option<Cow<'_, str>> {
     match Class::of(value) {
@@ -332,9 +367,18 @@ mod tests {
         let day = |days: i64| at(days * 24 * HOUR + 5 * HOUR / 2, Zone::Named("Europe/Berlin".into()), false);
         let again = |days: i64| at(days * 24 * HOUR + 5 * HOUR / 2, Zone::Named("Europe/Berlin".into()), true);
         assert!(equal(&day(20_023), &at(20_023 * 24 * HOUR + HOUR / 2, Zone::Fixed { offset: 0, name: None }, false)));
-        assert!(equal(&again(20_023), &at(20_023 * 24 * HOUR + 3 * HOUR / 2, Zone::Fixed { offset: 0, name: None }, false)));
-        assert!(equal(&day(19_813), &at(19_813 * 24 * HOUR + 3 * HOUR / 2, Zone::Fixed { offset: 0, name: None }, false)));
-        assert!(equal(&again(19_813), &at(19_813 * 24 * HOUR + HOUR / 2, Zone::Fixed { offset: 0, name: None }, false)));
+        assert!(equal(
+            &again(20_023),
+            &at(20_023 * 24 * HOUR + 3 * HOUR / 2, Zone::Fixed { offset: 0, name: None }, false)
+        ));
+        assert!(equal(
+            &day(19_813),
+            &at(19_813 * 24 * HOUR + 3 * HOUR / 2, Zone::Fixed { offset: 0, name: None }, false)
+        ));
+        assert!(equal(
+            &again(19_813),
+            &at(19_813 * 24 * HOUR + HOUR / 2, Zone::Fixed { offset: 0, name: None }, false)
+        ));
         // A zone that does not exist.
         let nowhere = at(0, Zone::Named("Nowhere/Land".into()), false);
         assert!(equal(&nowhere, &nowhere) && !equal(&nowhere, &utc(0)));
@@ -342,7 +386,8 @@ mod tests {
 
     #[test]
     fn numpy_scalars_are_what_they_hold() {
-        let scalar = |dtype: &str, data: &[u8]| Value::NumpyScalar(NumpyScalar { dtype: dtype.into(), data: data.into() });
+        let scalar =
+            |dtype: &str, data: &[u8]| Value::NumpyScalar(NumpyScalar { dtype: dtype.into(), data: data.into() });
         assert!(equal(&scalar("<f4", &0.5_f32.to_le_bytes()), &0.5.into()));
         assert!(equal(&scalar("|b1", &[1]), &true.into()));
         assert!(equal(&scalar(">i2", &[1, 0]), &256.into()));

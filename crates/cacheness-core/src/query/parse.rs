@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::field::Field;
+use super::field::{Field, Root};
 use super::filter::{self, Comparison, Filter, MAX_DEPTH, Node, Operator};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::plain::Value;
@@ -10,8 +10,22 @@ use crate::formats::plain::tagged_json;
 
 /// All operators, those between filters first.
 const OPERATORS: [&str; 16] = [
-    "$and", "$or", "$not", "$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$regex", "$options",
-    "$contains", "$startswith",
+    "$and",
+    "$or",
+    "$not",
+    "$eq",
+    "$ne",
+    "$gt",
+    "$gte",
+    "$lt",
+    "$lte",
+    "$in",
+    "$nin",
+    "$exists",
+    "$regex",
+    "$options",
+    "$contains",
+    "$startswith",
 ];
 
 fn invalid(what: impl Into<String>) -> Error {
@@ -24,7 +38,8 @@ fn is_operator(name: &str) -> bool {
 
 fn unknown(name: &str) -> Error {
     let score = |other: &&str| strsim::jaro_winkler(other, name);
-    let nearest = OPERATORS.iter().copied().max_by(|a, b| score(a).total_cmp(&score(b))).filter(|near| score(near) > 0.8);
+    let nearest =
+        OPERATORS.iter().copied().max_by(|a, b| score(a).total_cmp(&score(b))).filter(|near| score(near) > 0.8);
     // Those of MongoDB that are near to another by their letters only.
     let foreign = ["$size", "$all", "$elemMatch", "$type", "$mod", "$nor", "$expr", "$where", "$text"];
     let hint = match nearest.filter(|_| !foreign.contains(&name)) {
@@ -49,40 +64,145 @@ impl Filter {
     /// # Errors
     /// As [`Filter::from_value`], and [`ErrorKind::InvalidInput`] for invalid JSON.
     pub fn from_json(json: &str) -> Result<Self> {
-        let json: Json = serde_json::from_str(json)
-            .map_err(|error| invalid(format!("a filter is not valid JSON: {error}")))?;
-        Self::from_value(&with_operators(json)?)
+        let json =
+            serde_json::from_str(json).map_err(|error| invalid(format!("a filter is not valid JSON: {error}")))?;
+        Self::from_value(&json_filter(json, 0)?)
     }
-}
 
-/// A JSON value in which operators may be keys: tags become values, operators stay.
-fn with_operators(json: Json) -> Result<Value> {
-    match json {
-        Json::Object(fields) => {
-            if fields.keys().any(|key| OPERATORS.contains(&key.as_str())) || !has_tag(&fields) {
-                let pairs = fields.into_iter().map(|(key, value)| {
-                    let value = match &*key {
-                        // Operands are values.
-                        "$eq" | "$ne" => tagged_json::value_of(value)?,
-                        _ => with_operators(value)?,
-                    };
-                    let name = if key.starts_with("$$") { key[1..].to_owned() } else { key };
-                    Ok((Value::Str(name), value))
-                });
-                return pairs.collect::<Result<_>>().map(Value::Map);
+    /// A filter that each of these names satisfies, wherever an entry has the name first: in the user's metadata, among the
+    /// parameters of the key, among the arguments of the function whose result the entry is, or among the fields of the
+    /// entry itself. An entry without the name does not match. Names are taken literally; what stands for each is a value or
+    /// a mapping of operators.
+    ///
+    /// # Errors
+    /// As [`Filter::from_value`].
+    pub fn named(values: &Value) -> Result<Self> {
+        let Value::Map(pairs) = values else {
+            return Err(invalid(format!("values by name are a mapping, not a {}", values.type_name())));
+        };
+        let mut nodes = Vec::with_capacity(pairs.len());
+        for (name, condition) in pairs {
+            match name {
+                Value::Str(name) if ["$and", "$or", "$not"].contains(&name.as_str()) => {
+                    return Err(invalid(format!("{name} is no name of a value")).with_hint("give a filter: where={…}"));
+                }
+                Value::Str(name) => nodes.push(anywhere(name, condition)?),
+                name => {
+                    let what = format!("a name to match is a {}; names are strings", name.type_name());
+                    return Err(invalid(what));
+                }
             }
-            let tag = fields.keys().find(|key| is_operator(key)).cloned().unwrap_or_default();
-            tagged_json::value_of(Json::Object(fields)).map_err(|error| {
-                if tagged_json::is_tag(&tag) { error.with_kind(ErrorKind::InvalidInput) } else { unknown(&tag) }
-            })
         }
-        Json::Array(items) => items.into_iter().map(with_operators).collect::<Result<_>>().map(Value::List),
-        other => Ok(Value::from(other)),
+        Ok(Self::simplest(nodes).into())
+    }
+
+    /// [`Filter::named`] of a JSON object.
+    ///
+    /// # Errors
+    /// As [`Filter::from_json`].
+    pub fn named_json(json: &str) -> Result<Self> {
+        let json = serde_json::from_str(json).map_err(|error| invalid(format!("this is not valid JSON: {error}")))?;
+        let Json::Object(fields) = json else { return Err(invalid("values by name are a JSON object")) };
+        let pairs = fields.into_iter().map(|(name, value)| {
+            let name = name.strip_prefix('$').filter(|name| name.starts_with('$')).map(str::to_owned).unwrap_or(name);
+            Ok((Value::Str(name), json_condition(value, 0)?))
+        });
+        Self::named(&Value::Map(pairs.collect::<Result<_>>()?))
     }
 }
 
-fn has_tag(fields: &serde_json::Map<String, Json>) -> bool {
-    fields.keys().any(|key| key.starts_with('$') && !key.starts_with("$$"))
+/// The condition holds in the first place that has the name.
+fn anywhere(name: &str, condition: &Value) -> Result<Node> {
+    let not = |node: Node| Node::Not(Box::new(node));
+    let exists = |field: &Field| Node::test(field.clone(), Operator::Exists(true));
+    let is_call = exists(&Field::new(Root::Params, ["__function__"])?)?;
+    let places = [
+        Field::new(Root::Metadata, [name]).map(|field| (field, false)),
+        Field::new(Root::Params, [name]).map(|field| (field, false)),
+        Field::new(Root::Params, ["arguments", name]).map(|field| (field, true)),
+        Field::new(Root::Entry, [name]).map(|field| (field, false)),
+    ];
+    // Entries have few fields: most names are in no other place.
+    let mut found = Vec::new();
+    for (field, of_call) in places.into_iter().flatten() {
+        let mut has = vec![exists(&field)?];
+        if of_call {
+            has.insert(0, is_call.clone());
+        }
+        match conditions(&field, condition, 0) {
+            Ok(holds) => found.push((Filter::simplest(has), holds)),
+            // A value that is no time may well be one of the metadata's field `created_at`.
+            Err(_) if field.root() == Root::Entry => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // From the last place to the first: it has the name and the condition holds, or it lacks the name and a later one has it.
+    let mut node = Node::Or(Vec::new());
+    for (has, holds) in found.into_iter().rev() {
+        let later = match node {
+            Node::Or(nodes) if nodes.is_empty() => None,
+            node => Some(Node::And(vec![not(has.clone()), node])),
+        };
+        let here = Node::And(vec![has, holds]);
+        node = Node::Or([Some(here), later].into_iter().flatten().collect());
+    }
+    Ok(node)
+}
+
+/// A filter in JSON, with values in place of their tags.
+fn json_filter(json: Json, depth: usize) -> Result<Value> {
+    if depth > MAX_DEPTH {
+        return Err(invalid(format!("a filter is nested deeper than {MAX_DEPTH} levels")));
+    }
+    let Json::Object(fields) = json else { return tagged_json::value_of(json) };
+    let pairs = fields.into_iter().map(|(name, value)| {
+        let value = match (&*name, value) {
+            ("$and" | "$or", Json::Array(filters)) => {
+                Value::List(filters.into_iter().map(|filter| json_filter(filter, depth + 1)).collect::<Result<_>>()?)
+            }
+            ("$not", filter) => json_filter(filter, depth + 1)?,
+            (_, condition) => json_condition(condition, depth)?,
+        };
+        Ok((Value::Str(name), value))
+    });
+    pairs.collect::<Result<_>>().map(Value::Map)
+}
+
+/// What has to hold for a field, in JSON.
+fn json_condition(json: Json, depth: usize) -> Result<Value> {
+    if depth > MAX_DEPTH {
+        return Err(invalid(format!("a filter is nested deeper than {MAX_DEPTH} levels")));
+    }
+    let is_tag = |key: &String| is_operator(key) && !key.starts_with("$$");
+    match json {
+        Json::Object(fields) if fields.keys().any(|key| is_tag(key) && !tagged_json::is_tag(key)) => {
+            let pairs = fields.into_iter().map(|(operator, operand)| {
+                let operand = match &*operator {
+                    "$not" => json_condition(operand, depth + 1)?,
+                    _ => json_value(operand)?,
+                };
+                Ok((Value::Str(operator), operand))
+            });
+            pairs.collect::<Result<_>>().map(Value::Map)
+        }
+        json => Ok(match json_value(json)? {
+            // Its keys are no operators.
+            value @ Value::Map(_) if has_dollar(&value) => Value::Map(vec![("$eq".into(), value)]),
+            value => value,
+        }),
+    }
+}
+
+fn json_value(json: Json) -> Result<Value> {
+    tagged_json::value_of(json).map_err(|error| {
+        error.with_kind(ErrorKind::InvalidInput).with_hint(
+            "operators belong to the whole path of a field: {\"a.b\": {\"$gte\": 1}}; other values have the tags of metadata",
+        )
+    })
+}
+
+fn has_dollar(value: &Value) -> bool {
+    matches!(value, Value::Map(pairs) if pairs.iter().any(|(key, _)| key.as_str().is_some_and(is_operator)))
 }
 
 fn filter(value: &Value, depth: usize) -> Result<Node> {
@@ -133,7 +253,9 @@ fn conditions(field: &Field, value: &Value, depth: usize) -> Result<Node> {
     if operators == 0 {
         if let Some(operator) = operator_inside(value) {
             let what = format!("{field}: {operator} is inside of a value");
-            return Err(invalid(what).with_hint(format!("name the whole path: {{\"{field}.NAME\": {{\"{operator}\": …}}}}")));
+            return Err(
+                invalid(what).with_hint(format!("name the whole path: {{\"{field}.NAME\": {{\"{operator}\": …}}}}"))
+            );
         }
         return Node::test(field.clone(), Operator::Eq(value.clone()));
     }

@@ -117,7 +117,9 @@ impl<'a> Parser<'a> {
         self.skip_blanks();
         let place = self.at;
         let Some(sign) = OPERATORS.into_iter().find(|operator| self.take(operator)) else {
-            let what = format!("an operator is expected after {name}: = != < <= > >= ~ !~ in contains startswith exists missing");
+            let what = format!(
+                "an operator is expected after {name}: = != < <= > >= ~ !~ in contains startswith exists missing"
+            );
             return Err(self.error(&what));
         };
         let mut negated = matches!(sign, "!=" | "!~");
@@ -202,7 +204,8 @@ impl<'a> Parser<'a> {
                 c if c == quote => {
                     json.push('"');
                     self.at = start + 1 + i + 1;
-                    return serde_json::from_str(&json).map_err(|_| self.error_at(start, "the string has an invalid escape"));
+                    return serde_json::from_str(&json)
+                        .map_err(|_| self.error_at(start, "the string has an invalid escape"));
                 }
                 c => json.push(c),
             }
@@ -259,7 +262,8 @@ impl<'a> Parser<'a> {
                 return Ok(Value::List(items));
             }
             if !items.is_empty() && !self.take(",") {
-                let what = if self.rest().is_empty() { "the list does not end" } else { "a comma or `]` is expected here" };
+                let what =
+                    if self.rest().is_empty() { "the list does not end" } else { "a comma or `]` is expected here" };
                 return Err(if self.rest().is_empty() { self.error_at(start, what) } else { self.error(what) });
             }
             self.skip_blanks();
@@ -352,7 +356,11 @@ fn write(f: &mut fmt::Formatter<'_>, node: &Node, above: u8) -> fmt::Result {
         Node::Test(field, operator) => {
             let name = field.to_string();
             let plain = name.chars().all(|c| c.is_alphanumeric() || "_.\\-".contains(c)) && name != "not";
-            if plain { f.write_str(&name)? } else { write!(f, "{}", text(&name))? }
+            if plain {
+                f.write_str(&name)?;
+            } else {
+                write!(f, "{}", text(&name))?;
+            }
             match operator {
                 Operator::Eq(value) => write!(f, " = {}", shown(value)),
                 Operator::In(values) => {
@@ -406,10 +414,19 @@ mod tests {
             ("a = 1", r#"{"a": 1}"#),
             ("a==1.0 and b != x", r#"{"a": 1.0, "b": {"$ne": "x"}}"#),
             ("a.b.0 >= -1e3", r#"{"a.b.0": {"$gte": -1e3}}"#),
-            ("a in [x, \"y z\", 3, null] or not b exists", r#"{"$or": [{"a": {"$in": ["x", "y z", 3, null]}}, {"$not": {"b": {"$exists": true}}}]}"#),
+            (
+                "a in [x, \"y z\", 3, null] or not b exists",
+                r#"{"$or": [{"a": {"$in": ["x", "y z", 3, null]}}, {"$not": {"b": {"$exists": true}}}]}"#,
+            ),
             ("a not in []", r#"{"a": {"$nin": []}}"#),
-            ("(a = 1 or b = 2) and c missing", r#"{"$and": [{"$or": [{"a": 1}, {"b": 2}]}, {"c": {"$exists": false}}]}"#),
-            (r"a ~ ^x\d+$ and a !~ 'y\\.'", r#"{"$and": [{"a": {"$regex": "^x\\d+$"}}, {"a": {"$not": {"$regex": "y\\."}}}]}"#),
+            (
+                "(a = 1 or b = 2) and c missing",
+                r#"{"$and": [{"$or": [{"a": 1}, {"b": 2}]}, {"c": {"$exists": false}}]}"#,
+            ),
+            (
+                r"a ~ ^x\d+$ and a !~ 'y\\.'",
+                r#"{"$and": [{"a": {"$regex": "^x\\d+$"}}, {"a": {"$not": {"$regex": "y\\."}}}]}"#,
+            ),
             ("a contains 5 and b startswith 'it''", r""),
             ("'my field' = true", r#"{"my field": true}"#),
             ("order = 1 and android = 2", r#"{"order": 1, "android": 2}"#),

@@ -200,7 +200,7 @@ impl Store {
         let query = Query { prefix, ..Query::default() };
         let mut after: Option<String> = None;
         loop {
-            let page = self.metadata.select(&query, &Page { after: after.as_deref(), limit: PAGE })?;
+            let page = self.metadata.select(&query, &Page { after: after.as_deref(), limit: PAGE, offset: 0 })?;
             let last = page.len() < PAGE;
             after = page.last().map(|summary| summary.entry.key.clone());
             page.into_iter().try_for_each(&mut visit)?;

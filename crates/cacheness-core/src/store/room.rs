@@ -100,7 +100,7 @@ impl Store {
             Doomed::All => {
                 let mut after: Option<String> = None;
                 loop {
-                    let page = Page { after: after.as_deref(), limit: PAGE };
+                    let page = Page { after: after.as_deref(), limit: PAGE, offset: 0 };
                     let found = self.metadata.select(&Query::default(), &page)?;
                     let page: Vec<_> = found.into_iter().map(|found| found.entry).collect();
                     after = page.last().map(|last| last.key.clone());

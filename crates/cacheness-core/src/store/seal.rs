@@ -154,7 +154,8 @@ impl Store {
         let mut count = 0;
         let mut after: Option<String> = None;
         loop {
-            let page = self.metadata.keys(&Query::default(), &Page { after: after.as_deref(), limit: PAGE })?;
+            let page =
+                self.metadata.keys(&Query::default(), &Page { after: after.as_deref(), limit: PAGE, offset: 0 })?;
             let keys: Vec<&str> = page.iter().map(String::as_str).collect();
             count += self.update_entries(&keys, |entry| {
                 let is_valid = signer.verify(entry)? == SignatureState::Valid;

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cacheness_core::backend::{
-    AccessRecord, EntryUpdate, MetadataBackend, Operation, Outcome, Part, Position, PutOutcome,
+    AccessRecord, EntryUpdate, MetadataBackend, Operation, Outcome, Part, Position, PutOutcome, Query,
 };
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, Location, Totals};
 use cacheness_core::{ErrorKind, Result};
 
-use super::{Check, MetadataFixture, commit, eviction, garbage, guard, reads, sharing, skim};
+use super::{Check, MetadataFixture, commit, eviction, garbage, guard, reads, search, sharing};
 use crate::ext::{MetadataExt as _, Scan};
 use crate::sample::{NOW, blob, full, inline};
 
@@ -31,8 +31,8 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
     ("scans give pages in the order of keys", scan_pages),
     ("scans by prefix, in Unicode", scan_prefixes),
     ("scans of expired entries", scan_expired),
-    ("a walk shows every entry once", skim::every_entry_once),
-    ("entries may be removed during a walk", skim::removals_between_steps),
+    ("a walk shows every entry once", search::every_entry_once),
+    ("entries may be removed during a walk", search::removals_between_steps),
     ("entries are evicted in the requested order", eviction::orders),
     ("expired entries are evicted first", eviction::expired_first),
     ("pinned and just written entries stay", eviction::kept),
@@ -609,7 +609,8 @@ fn closed(fixture: &MetadataFixture) {
         backend.delete("k").err(),
         backend.delete_version(&entry.version()).err(),
         backend.clear().err(),
-        backend.skim(&Position::Start, 1).err(),
+        backend.search(&Query::default(), &Position::Start, 1).err(),
+        backend.count(&Query::default()).err(),
         backend.created_range().err(),
         backend.scan(&Scan::default()).err(),
         backend.record_accesses(&[access]).err(),

@@ -22,8 +22,8 @@ mod locks;
 mod metadata;
 mod model;
 mod reads;
+mod search;
 mod sharing;
-mod skim;
 
 use std::any::Any;
 

@@ -2,7 +2,7 @@
 
 use cacheness_core::ErrorKind;
 use cacheness_core::backend::{
-    AccessRecord, EntryUpdate, Eviction, EvictionOrder, MetadataBackend, Operation, Part, Position,
+    AccessRecord, EntryUpdate, Eviction, EvictionOrder, MetadataBackend, Operation, Part, Position, Query,
 };
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntrySummary, Totals};
@@ -134,7 +134,7 @@ pub(super) fn read_only(writer: &dyn MetadataBackend, reader: &dyn MetadataBacke
     put(writer, &inline("later", b"xy"));
     assert_eq!(reader.totals().expect("totals"), Totals { entries: 3, bytes: 7 + 5 + 2 });
     assert_eq!(reader.pinned().expect("listed"), ["pinned"]);
-    assert_eq!(reader.skim(&Position::Start, 0).expect("walked").len(), 3);
+    assert_eq!(reader.search(&Query::default(), &Position::Start, 0).expect("searched").versions.len(), 3);
     assert_eq!(reader.get_batch(&["later", "no"], Part::Summary).expect("got").iter().flatten().count(), 1);
     assert_eq!(reader.knows_blobs(&["blobs/a-000000000001"]).expect("looked"), [true]);
     assert!(reader.equal_blob(&blob("x", "blobs/x-000000000001", Some([1; 32]), 5)).expect("looked").is_some());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cacheness_core::Result;
 use cacheness_core::cache::InPlace;
 use cacheness_core::entry::{EntrySummary, EntryVersion};
-use cacheness_core::query::pattern::Pattern;
+use cacheness_core::query::Filter;
 use cacheness_core::storable::Loadable;
 use cacheness_core::store::EntryKey;
 use serde::Serialize;
@@ -132,7 +132,7 @@ impl Cache {
     /// which some entries may have been removed; `Metadata`, `ReadOnly`, `Closed`.
     pub fn delete_matching(&self, values: impl Serialize) -> Result<u64> {
         let values = metadata_json(serde_json::to_value(values).map_err(|e| e.to_string()))?;
-        self.engine.delete_matching(&Pattern::from_json(&values)?)
+        self.engine.delete_matching(&Filter::named_json(&values)?)
     }
 
     /// Restarts the time to live of all entries with these values, found as by [`delete_matching`](Self::delete_matching),
@@ -154,6 +154,6 @@ impl Cache {
     /// Those of [`Cache::delete_matching`] and [`Cache::touch`]; some may have been touched.
     pub fn touch_batch(&self, values: impl Serialize, ttl: Option<Duration>) -> Result<u64> {
         let values = metadata_json(serde_json::to_value(values).map_err(|e| e.to_string()))?;
-        self.engine.touch_matching(&Pattern::from_json(&values)?, ttl_of(ttl))
+        self.engine.touch_matching(&Filter::named_json(&values)?, ttl_of(ttl))
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cacheness::core::sign::SignatureState;
 use cacheness::prelude::*;
-use cacheness::{CacheConfig, ErrorKind, OpenMode, Place, StoreConfig};
+use cacheness::{CacheConfig, ErrorKind, OpenMode, Place, StoreConfig, field};
 use serde_json::{Map, Value, json};
 
 use crate::{blobs, noise};
@@ -28,10 +28,12 @@ fn artifacts_are_kept_under_names() {
     }
     assert_eq!(store.list("", None).unwrap().len(), 3);
     assert_eq!(store.list("model_", None).unwrap(), ["model_a", "model_b"]);
-    assert_eq!(store.list("", Some(&map(json!({ "accuracy": 0.9, "data_type": "plain" })))).unwrap(), ["model_a"]);
-    let refused = store.list("", Some(&map(json!({ "accuracy": { "$gte": 0.9 } })))).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
-    let filter = map(json!({ "version": "1.0" }));
+    let good = field("accuracy").ge(0.5) & field("entry.data_type").eq("plain");
+    assert_eq!(store.list("", Some(&good)).unwrap(), ["model_a"]);
+    assert_eq!(store.list("model_b", Some(&good)).unwrap(), [""; 0]);
+    let refused = store.list("", Some(&field("entry.accuracy").ge(0.5))).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{refused}");
+    let filter = field("version").eq("1.0");
     assert_eq!(store.list("", Some(&filter)).unwrap(), ["model_a", "データ/é 'quoted'"]);
     assert!(store.update_metadata("model_a", &map(json!({ "stage": "prod" }))).unwrap());
     let info = store.get_metadata("model_a").unwrap().unwrap();

@@ -18,7 +18,6 @@
 pub mod calendar;
 mod de;
 pub mod dtype;
-mod equality;
 pub mod ext;
 pub(crate) mod numpy;
 mod ser;

@@ -262,8 +262,26 @@ pub(crate) fn json_of(value: &Value) -> Result<Json> {
 /// Whether an object's key is one of the tags.
 pub(crate) fn is_tag(key: &str) -> bool {
     const TAGS: [&str; 20] = [
-        "$tuple", "$set", "$frozenset", "$map", "$bytes", "$bytearray", "$float", "$int", "$complex", "$datetime", "$time",
-        "$date", "$timedelta", "$decimal", "$uuid", "$path", "$dtype", "$range", "$numpy", "$ndarray",
+        "$tuple",
+        "$set",
+        "$frozenset",
+        "$map",
+        "$bytes",
+        "$bytearray",
+        "$float",
+        "$int",
+        "$complex",
+        "$datetime",
+        "$time",
+        "$date",
+        "$timedelta",
+        "$decimal",
+        "$uuid",
+        "$path",
+        "$dtype",
+        "$range",
+        "$numpy",
+        "$ndarray",
     ];
     TAGS.contains(&key)
 }

@@ -1,10 +1,10 @@
-//! Walks through all entries, with removals in between.
+//! Searches through all entries in steps, with removals in between.
 
 use std::collections::BTreeMap;
 
-use cacheness_core::backend::{Glimpses, MetadataBackend, Position};
+use cacheness_core::backend::{MetadataBackend, Position, Query, Versions};
 use cacheness_core::clock::Timestamp;
-use cacheness_core::entry::{Entry, Glimpse};
+use cacheness_core::entry::{Entry, EntryVersion};
 
 use super::MetadataFixture;
 use crate::ext::MetadataExt as _;
@@ -15,14 +15,15 @@ fn put(backend: &dyn MetadataBackend, entry: &Entry) {
 }
 
 /// Walks in steps of `limit`, and calls `visit` with the result of each step.
-fn walk(backend: &dyn MetadataBackend, limit: usize, mut visit: impl FnMut(&Glimpses)) {
+fn walk(backend: &dyn MetadataBackend, limit: usize, mut visit: impl FnMut(&[EntryVersion])) {
     let mut next = Some(Position::Start);
     while let Some(from) = next {
-        let found = backend.skim(&from, limit).expect("walked");
-        assert!(limit == 0 || found.len() <= limit, "{} entries in a step of {limit}", found.len());
-        assert!(found.next.as_ref() != Some(&from), "the walk does not advance");
-        visit(&found);
-        next = found.next;
+        let found = backend.search(&Query::default(), &from, limit).expect("searched");
+        let Versions { versions, next: then } = found;
+        assert!(limit == 0 || versions.len() <= limit, "{} entries in a step of {limit}", versions.len());
+        assert!(then.as_ref() != Some(&from), "the search does not advance");
+        visit(&versions);
+        next = then;
     }
 }
 
@@ -47,11 +48,9 @@ pub(super) fn every_entry_once(fixture: &MetadataFixture) {
     for limit in [0, 1, 7, 99, 100, 101] {
         let mut seen = BTreeMap::new();
         walk(backend, limit, |found| {
-            for entry in found.iter() {
-                let known = &expected[entry.key];
-                assert_eq!(entry, Glimpse::from(known));
-                assert_eq!(entry.version(), known.version());
-                assert!(seen.insert(entry.key.to_owned(), ()).is_none(), "{} twice", entry.key);
+            for version in found {
+                assert_eq!(*version, expected[&version.key].version());
+                assert!(seen.insert(version.key.clone(), ()).is_none(), "{} twice", version.key);
             }
         });
         assert_eq!(seen.len(), expected.len(), "limit {limit}");
@@ -66,8 +65,8 @@ pub(super) fn removals_between_steps(fixture: &MetadataFixture) {
     let mut seen = 0;
     walk(backend, 7, |found| {
         seen += found.len();
-        let is_even = |entry: &Glimpse<'_>| entry.key.as_bytes()[1].is_multiple_of(2);
-        let versions: Vec<_> = found.iter().filter(is_even).map(|entry| entry.version()).collect();
+        let is_even = |version: &&EntryVersion| version.key.as_bytes()[1].is_multiple_of(2);
+        let versions: Vec<_> = found.iter().filter(is_even).cloned().collect();
         let outcomes = backend.delete_batch(&versions).expect("deleted");
         assert!(outcomes.iter().all(Option::is_some));
     });
