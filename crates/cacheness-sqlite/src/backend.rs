@@ -132,11 +132,17 @@ impl MetadataBackend for SqliteMetadata {
     }
 
     fn create_text_index(&self) -> Result<bool> {
-        self.transact(false, |_, connection, _| text_index::create(connection))
+        self.transact(false, |pool, connection, _| {
+            pool.tracker().note_text_index(None);
+            text_index::create(connection)
+        })
     }
 
     fn drop_text_index(&self) -> Result<bool> {
-        self.transact(false, |_, connection, _| text_index::remove(connection))
+        self.transact(false, |pool, connection, _| {
+            pool.tracker().note_text_index(None);
+            text_index::remove(connection)
+        })
     }
 
     fn text_search(&self, text: &str, query: &Query<'_>, limit: usize) -> Result<Vec<EntrySummary>> {

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::error::translate;
 use crate::garbage::{add_garbage, collected};
 use crate::statement::prepare;
-use crate::{totals, write};
+use crate::{text_index, totals, write};
 
 /// Whether the operations put, change or remove entries. A few access records alone do not justify a checkpoint.
 pub(crate) fn changes_entries(operations: &[Operation<'_>]) -> bool {
@@ -28,7 +28,7 @@ pub(crate) fn run(connection: &Connection, commit: &Commit<'_>) -> Result<Vec<Ou
         let start = outcomes.len();
         match *operation {
             Operation::DeleteVersion(_) => write::delete_versions(connection, run, &mut outcomes)?,
-            Operation::Access(_) => record_accesses(connection, run, &mut outcomes)?,
+            Operation::Access(_) => text_index::unnoticed(|| record_accesses(connection, run, &mut outcomes))?,
             Operation::Put(put) => outcomes.push(Outcome::Put(write::put(connection, put)?)),
             Operation::Update { expected, update } => {
                 outcomes.push(Outcome::Found(update_entry(connection, expected, update)?));
@@ -176,6 +176,7 @@ fn clear(connection: &Connection, garbage_due: Option<Timestamp>) -> Result<Outc
         None => Orphans::new(write::all_locators(connection)?.strings()?),
     };
     let removed = connection.execute("DELETE FROM cache_entries", ()).map_err(failed)?;
+    text_index::cleared(connection)?;
     connection.execute("DELETE FROM cache_pins", ()).map_err(failed)?;
     totals::cleared(connection)?;
     Ok(Outcome::Cleared { entries: removed as u64, orphaned })

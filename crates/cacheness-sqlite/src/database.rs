@@ -21,7 +21,8 @@ use crate::mount::FilesystemKind;
 use crate::options::SqliteOptions;
 use crate::pool::Pool;
 use crate::statement::step;
-use crate::{checkpoint, connect, errno, fork, log_length, watch};
+use crate::text_index::Follower;
+use crate::{checkpoint, connect, errno, fork, log_length, text_index, watch};
 
 /// Keeps entries in a SQLite database.
 pub struct SqliteMetadata {
@@ -209,26 +210,30 @@ impl SqliteMetadata {
         let mut long = None;
         let result = self.run(true, |pool, connection| {
             step(connection, "BEGIN IMMEDIATE")?;
-            let (before, known) = {
+            let (before, known, has_text_index) = {
                 let mut tracker = pool.tracker();
                 let before = tracker.header();
                 let known = tracker.knows_schema(before);
                 if !known {
                     tracker.note_signing_key(None);
+                    tracker.note_text_index(None);
                 }
-                (before, known)
+                (before, known, tracker.text_index(known))
             };
             failpoint::reached("transaction/begun");
             let pages = watch::pages_written(connection);
             let mut committing = false;
-            let result =
-                self.target.check(connection, known).and_then(|()| operation(pool, connection, known)).and_then(
-                    |value| {
-                        failpoint::reached("transaction/commit");
-                        committing = true;
-                        step(connection, "COMMIT").map(|()| value)
-                    },
-                );
+            let result = self
+                .target
+                .check(connection, known)
+                .and_then(|()| {
+                    Self::with_text_index(pool, connection, has_text_index, || operation(pool, connection, known))
+                })
+                .and_then(|value| {
+                    failpoint::reached("transaction/commit");
+                    committing = true;
+                    step(connection, "COMMIT").map(|()| value)
+                });
             failpoint::reached("transaction/committed");
             let committed = result.is_ok().then(|| watch::pages_written(connection) != pages);
             pool.tracker().over(before, committed);
@@ -247,5 +252,30 @@ impl SqliteMetadata {
             log.move_beside(length, &self.target);
         }
         result
+    }
+
+    /// Runs the operation of a transaction; a full-text index follows. `exists` is whether there is one, if known.
+    #[inline]
+    fn with_text_index<T>(
+        pool: &Pool,
+        connection: &Connection,
+        exists: Option<bool>,
+        operation: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let exists = match exists {
+            Some(exists) => exists,
+            None => {
+                let exists = text_index::exists(connection)?;
+                pool.tracker().note_text_index(Some(exists));
+                exists
+            }
+        };
+        if !exists {
+            return operation();
+        }
+        let follower = Follower::new(connection);
+        let value = operation()?;
+        follower.follow()?;
+        Ok(value)
     }
 }

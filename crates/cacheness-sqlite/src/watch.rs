@@ -103,11 +103,13 @@ pub(crate) struct Tracker {
     changes: Changes<Header>,
     /// The signing key as last read. Valid as long as [`Tracker::knows_schema`].
     signing_key: Option<Option<KeyId>>,
+    /// Whether there is a full-text index, as last looked up. Valid as long as the signing key.
+    text_index: Option<bool>,
 }
 
 impl Default for Tracker {
     fn default() -> Self {
-        Self { state: State::Waiting(0), changes: Changes::default(), signing_key: None }
+        Self { state: State::Waiting(0), changes: Changes::default(), signing_key: None, text_index: None }
     }
 }
 
@@ -143,6 +145,16 @@ impl Tracker {
     /// The signing key, if known; `known` means that no other handle has committed since.
     pub(crate) fn signing_key(&self, known: bool) -> Option<Option<KeyId>> {
         self.signing_key.filter(|_| known)
+    }
+
+    /// Whether there is a full-text index, if known; `known` as for the signing key.
+    pub(crate) fn text_index(&self, known: bool) -> Option<bool> {
+        self.text_index.filter(|_| known)
+    }
+
+    /// Records whether there is a full-text index, or that it is unknown.
+    pub(crate) fn note_text_index(&mut self, exists: Option<bool>) {
+        self.text_index = exists;
     }
 
     /// Records the signing key, or that it is unknown.

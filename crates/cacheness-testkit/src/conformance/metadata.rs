@@ -10,7 +10,7 @@ use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, Location, Totals};
 use cacheness_core::{ErrorKind, Result};
 
-use super::{Check, MetadataFixture, commit, eviction, garbage, guard, reads, search, sharing};
+use super::{Check, MetadataFixture, commit, eviction, filters, garbage, guard, reads, search, sharing};
 use crate::ext::{MetadataExt as _, Scan};
 use crate::sample::{NOW, blob, full, inline};
 
@@ -33,6 +33,10 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
     ("scans of expired entries", scan_expired),
     ("a walk shows every entry once", search::every_entry_once),
     ("entries may be removed during a walk", search::removals_between_steps),
+    ("a filter with a mistake finds nothing", filters::mistakes),
+    ("damaged metadata is reported", filters::damage),
+    ("indexes of metadata", filters::indexes),
+    ("full-text search", filters::text_search),
     ("entries are evicted in the requested order", eviction::orders),
     ("expired entries are evicted first", eviction::expired_first),
     ("pinned and just written entries stay", eviction::kept),

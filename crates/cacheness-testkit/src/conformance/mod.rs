@@ -16,6 +16,7 @@
 mod blobs;
 mod commit;
 mod eviction;
+mod filters;
 mod garbage;
 mod guard;
 mod locks;
@@ -108,6 +109,7 @@ impl LocksFixture {
 pub fn metadata(factory: impl Fn() -> MetadataFixture) {
     run("metadata", METADATA_CHECKS, &factory);
     model::metadata(&factory);
+    filters::random(&factory);
 }
 
 /// Checks a read-only metadata backend on the empty store of `writer`.
