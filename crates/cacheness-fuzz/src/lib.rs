@@ -5,6 +5,7 @@
 
 mod arrays;
 mod config;
+mod filters;
 mod frames;
 mod keys;
 pub mod mutate;
@@ -36,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "arrays", run: arrays::run, iterations: 5_000 },
     Target { name: "tables", run: tables::run, iterations: 20_000 },
     Target { name: "rows", run: rows::run, iterations: 1_000 },
+    Target { name: "filters", run: filters::run, iterations: 20_000 },
     Target { name: "config", run: config::run, iterations: 1_000 },
 ];
 

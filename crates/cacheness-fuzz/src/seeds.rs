@@ -30,6 +30,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "tables" => tables(),
         "rows" => rows(),
         "config" => configs(),
+        "filters" => filters(),
         other => panic!("no target {other}"),
     }
 }
@@ -157,6 +158,23 @@ fn rows() -> Vec<Vec<u8>> {
 
 fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).expect("a file of the store")
+}
+
+fn filters() -> Vec<Vec<u8>> {
+    [
+        "accuracy >= 0.9 and project in [fraud, \"risk 2\"]",
+        "not (stage = dev or a.b.0 missing) and entry.created_at > 2026-11-01",
+        "a ~ '^x+$' or b !~ y and c contains z or d startswith w",
+        "a = date(2026-11-20) and b < datetime(2026-11-20T12:00:00.5+01:00)",
+        "a = {\"b\": [1, {\"$tuple\": []}]}",
+        r#"{"$or": [{"a": {"$gte": 1, "$lt": 2.5}}, {"$not": {"params.b": {"$in": [null, true, "x"]}}}]}"#,
+        r#"{"a": {"$regex": "x", "$options": "i"}, "b": {"$not": {"$exists": true}}}"#,
+        "{\"a\":{\"$numpy\":\"<f8\",\"value\":0.5},\"b\":{\"$datetime\":\"2026-11-20T12:00:00\",\"zone\":\"Europe/Berlin\"}}\na > 0.1 and b != 3",
+        "{\"a\":[{\"b\":{\"$int\":\"0x010000000000000000\"}},{\"$decimal\":\"1E+9\"}]}\na.b >= 1 or a.1 = 1000000000",
+        "-entry.file_size",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
 }
 
 fn configs() -> Vec<Vec<u8>> {

@@ -73,6 +73,11 @@ fn rows() {
 }
 
 #[test]
+fn filters() {
+    replay("filters");
+}
+
+#[test]
 fn config() {
     replay("config");
 }

@@ -189,6 +189,44 @@ fn selected(condition: &Condition, find: &Find<'_>, whole: bool) -> String {
     format!("{entry}{SUBJECT}, {}, {pinned}", condition.sql.text)
 }
 
+/// A statement that selects these columns of the rows that may match. With an index, the planner uses no other.
+fn statement(
+    columns: &str,
+    condition: Condition,
+    query: &Query<'_>,
+    page: &Page<'_>,
+    indexed: Option<(&Field, &Operator)>,
+) -> Sql {
+    let sql = condition.sql;
+    let text = format!("SELECT {columns} FROM cache_entries WHERE ({}) IS NOT 0", sql.text);
+    let mut sql = Sql { text, ..sql };
+    add_query(&mut sql, query, page, if indexed.is_some() { "+" } else { "" });
+    if let Some(indexed) = indexed {
+        add_indexed(&mut sql, indexed);
+    }
+    sql
+}
+
+/// The statement of a page, in the order of the keys unless the caller sorts.
+fn statement_of_page(
+    find: &Find<'_>,
+    condition: Condition,
+    query: &Query<'_>,
+    page: &Page<'_>,
+    indexed: Option<(&Field, &Operator)>,
+) -> Sql {
+    let exact = condition.exact;
+    let mut sql = statement(&selected(&condition, find, true), condition, query, page, indexed);
+    if query.sort.is_empty() {
+        sql.push(" ORDER BY ").push(if indexed.is_some() { "+cache_key" } else { "cache_key" });
+        if exact {
+            sql.push(" LIMIT ").bind(most(page.limit));
+            sql.push(" OFFSET ").bind(i64::try_from(page.offset).unwrap_or(i64::MAX));
+        }
+    }
+    sql
+}
+
 /// A page of entries without their inline payloads.
 pub(crate) fn select(connection: &Connection, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<EntrySummary>> {
     let find = Find::new(query)?.map_or_else(Find::all, Ok)?;
@@ -202,33 +240,15 @@ fn page_of(
     query: &Query<'_>,
     page: &Page<'_>,
 ) -> Result<Vec<EntrySummary>> {
-    let columns = selected(&condition, find, true);
-    let is_condition = condition.sql.text.clone();
-    let mut sql =
-        Sql { text: format!("SELECT {columns} FROM cache_entries WHERE ({is_condition}) IS NOT 0"), ..condition.sql };
-    let indexed = few_by_index(connection, find)?;
-    // With an index the keys are sorted; without one the rows come in their order, or sorted by the caller.
-    let walk = if indexed.is_some() { "+" } else { "" };
-    add_query(&mut sql, query, page, walk);
-    if let Some(indexed) = indexed {
-        add_indexed(&mut sql, indexed);
-    }
-    let mut sorter = Sorter::new(query.sort, page.offset, page.most());
+    let exact = condition.exact;
     let is_sorted = query.sort.is_empty();
-    if is_sorted {
-        sql.push(" ORDER BY ").push(walk).push("cache_key");
-        if condition.exact {
-            sql.push(" LIMIT ")
-                .bind(most(page.limit))
-                .push(" OFFSET ")
-                .bind(i64::try_from(page.offset).unwrap_or(i64::MAX));
-        }
-    }
+    let mut sorter = Sorter::new(query.sort, page.offset, page.most());
+    let sql = statement_of_page(find, condition, query, page, few_by_index(connection, find)?);
     let mut statement = connection.prepare(&sql.text).map_err(failed)?;
     bind(&mut statement, &sql.values)?;
     let found = Found { rows: statement.raw_query(), find, subject: LAST + 1 };
     let mut entries = Vec::new();
-    let mut skipped = if condition.exact { page.offset } else { 0 };
+    let mut skipped = if exact { page.offset } else { 0 };
     found.for_each(query, |row, version, values| {
         if !is_sorted {
             sorter.push(values, version.key, || rows::summary(row))?;
@@ -250,15 +270,7 @@ pub(crate) fn count(connection: &Connection, query: &Query<'_>) -> Result<u64> {
         let exact = condition.exact;
         let columns =
             if exact { "count(*)".to_owned() } else { selected(&condition, &find, find.evaluator.needs_entry()) };
-        let is_condition = condition.sql.text.clone();
-        let mut sql = Sql {
-            text: format!("SELECT {columns} FROM cache_entries WHERE ({is_condition}) IS NOT 0"),
-            ..condition.sql
-        };
-        add_query(&mut sql, query, &Page::default(), "");
-        if let Some(indexed) = few_by_index(connection, &find)? {
-            add_indexed(&mut sql, indexed);
-        }
+        let sql = statement(&columns, condition, query, &Page::default(), few_by_index(connection, &find)?);
         let mut statement = connection.prepare(&sql.text).map_err(failed)?;
         bind(&mut statement, &sql.values)?;
         let mut rows = statement.raw_query();
@@ -290,20 +302,16 @@ pub(crate) fn search(connection: &Connection, query: &Query<'_>, from: &Position
     with_condition(&find, |condition| {
         let needs_entry = find.evaluator.needs_entry();
         let columns = selected(&condition, &find, needs_entry);
-        let is_condition = condition.sql.text.clone();
-        let mut sql = Sql {
-            text: format!("SELECT {columns}, id FROM cache_entries WHERE ({is_condition}) IS NOT 0"),
-            ..condition.sql
-        };
-        add_query(&mut sql, query, &Page::default(), "+");
         // With an index all rows are found at once.
-        let (walk, end) = match few_by_index(connection, &find)? {
-            Some(indexed) => {
-                add_indexed(&mut sql, indexed);
-                ("+", last)
-            }
-            None => ("", last.min(least.saturating_add(STEP))),
-        };
+        let indexed = few_by_index(connection, &find)?;
+        let (walk, end) = if indexed.is_some() { ("+", last) } else { ("", last.min(least.saturating_add(STEP))) };
+        let any_key = Query { prefix: "", ..*query };
+        let mut sql = statement(&format!("{columns}, id"), condition, &any_key, &Page::default(), indexed);
+        if !query.prefix.is_empty() {
+            sql.push(" AND substr(cache_key, 1, ")
+                .bind(i64::try_from(query.prefix.chars().count()).unwrap_or(i64::MAX));
+            sql.push(") = ").bind(query.prefix.to_owned());
+        }
         sql.push(" AND ").push(walk).push("id > ").bind(after).push(" AND ").push(walk).push("id <= ").bind(end);
         sql.push(" ORDER BY ").push(walk).push("id");
         let mut statement = connection.prepare(&sql.text).map_err(failed)?;
@@ -320,4 +328,63 @@ pub(crate) fn search(connection: &Connection, query: &Query<'_>, from: &Position
         })?;
         Ok(found)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use cacheness_core::query::field;
+
+    use super::*;
+    use crate::{SqliteMetadata, SqliteOptions};
+    use cacheness_core::backend::MetadataBackend as _;
+
+    /// How SQLite executes the statement of a page.
+    fn plan(connection: &Connection, filter: &Filter) -> String {
+        let query = Query { filter: Some(filter), ..Query::default() };
+        let find = Find::new(&query).unwrap().unwrap();
+        let page = Page { limit: 100, ..Page::default() };
+        let indexed = few_by_index(connection, &find).unwrap();
+        let sql = statement_of_page(&find, find.condition(Vec::new()), &query, &page, indexed);
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.text)).unwrap();
+        bind(&mut statement, &sql.values).unwrap();
+        let mut rows = statement.raw_query();
+        let mut steps = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            steps.push(row.get::<_, String>(3).unwrap());
+        }
+        steps.join("; ")
+    }
+
+    #[test]
+    fn a_filter_uses_the_index_of_its_field() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteMetadata::open(SqliteOptions::new(dir.path().join("db"))).unwrap();
+        let accuracy = Field::parse("accuracy").unwrap();
+        let nested = Field::parse("a.b").unwrap();
+        let uses = |filter: &Filter, name: &str| {
+            let plan = store.read(|connection| Ok(plan(connection, filter))).unwrap();
+            plan.contains(&format!("USING INDEX cache_metadata:{name} "))
+        };
+        let good = field("accuracy").ge(0.9) & field("project").eq("x");
+        assert!(!uses(&good, "accuracy"), "there is none");
+        store.create_index(&accuracy).unwrap();
+        store.create_index(&nested).unwrap();
+        for filter in [
+            good.clone(),
+            field("accuracy").eq(1),
+            field("accuracy").lt("x"),
+            field("accuracy").is_in([1, 2]),
+            field("accuracy").starts_with("x"),
+            field("entry.file_size").gt(1) & field("accuracy").eq(true),
+        ] {
+            assert!(uses(&filter, "accuracy"), "{filter}");
+        }
+        assert!(uses(&field("a.b").eq("x"), "a.b"));
+        for filter in [field("accuracy").ne(1), field("accuracy").is_missing(), good.clone() | field("b").eq(1)] {
+            assert!(!uses(&filter, "accuracy"), "{filter}");
+        }
+        store.drop_index(&accuracy).unwrap();
+        assert!(!uses(&good, "accuracy"));
+        store.close().unwrap();
+    }
 }
