@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::backend::{EntryUpdate, Page, Query};
+use crate::backend::{CustomRows, EntryUpdate, Page, Query};
 use crate::cache::evict::Evictor;
 use crate::clock::Timestamp;
 use crate::config::{CacheConfig, ttl_duration};
@@ -183,15 +183,36 @@ impl CacheEngine {
 
     /// Stores a value under `key`; returns the entry.
     pub fn put(&self, key: &EntryKey, encoded: Encoded<'_>, attributes: CacheAttributes) -> Result<Arc<Entry>> {
-        self.put_at(Some(key), encoded, attributes)
+        self.put_at(Some(key), encoded, attributes, CustomRows::none())
     }
 
     /// Stores a value under the digest of its content, as [`Store::put_by_content`] does; returns the entry.
     pub fn put_by_content(&self, encoded: Encoded<'_>, attributes: CacheAttributes) -> Result<Arc<Entry>> {
-        self.put_at(None, encoded, attributes)
+        self.put_at(None, encoded, attributes, CustomRows::none())
     }
 
-    fn put_at(&self, key: Option<&EntryKey>, encoded: Encoded<'_>, attributes: CacheAttributes) -> Result<Arc<Entry>> {
+    /// Stores a value under `key`, or under the digest of its content, with rows of user-defined tables in the same
+    /// transaction; returns the entry.
+    ///
+    /// # Errors
+    /// Those of [`Store::put_with`].
+    pub fn put_with(
+        &self,
+        key: Option<&EntryKey>,
+        encoded: Encoded<'_>,
+        attributes: CacheAttributes,
+        rows: &CustomRows,
+    ) -> Result<Arc<Entry>> {
+        self.put_at(key, encoded, attributes, rows)
+    }
+
+    fn put_at(
+        &self,
+        key: Option<&EntryKey>,
+        encoded: Encoded<'_>,
+        attributes: CacheAttributes,
+        rows: &CustomRows,
+    ) -> Result<Arc<Entry>> {
         self.refuse_if_closed()?;
         let CacheAttributes { description, metadata, ttl, computed } = attributes;
         let max_bytes = self.evictor.as_ref().map(Evictor::max_bytes);
@@ -201,8 +222,8 @@ impl CacheEngine {
             self.admit(evictor, key, encoded.payload.size())?;
         }
         let entry = match key {
-            Some(key) => self.store.put(key, encoded, attributes)?,
-            None => self.store.put_by_content(encoded, attributes)?,
+            Some(key) => self.store.put_with(key, encoded, attributes, rows)?,
+            None => self.store.put_by_content_with(encoded, attributes, rows)?,
         };
         self.counters.puts.fetch_add(1, Ordering::Relaxed);
         if let Some(evictor) = &self.evictor {

@@ -57,6 +57,8 @@ pub enum ErrorKind {
     Denied,
     /// Another writer changed the same data at the same time.
     Conflict,
+    /// A constraint of a user-defined table refuses a row: a value that is missing, not unique, or refers to nothing.
+    Constraint,
 }
 
 impl ErrorKind {

@@ -10,6 +10,7 @@ pub const POINTS: &[&str] = &[
     "blob/placed",
     "put/blob",
     "transaction/begun",
+    "put/row",
     "transaction/commit",
     "transaction/committed",
     "put/committed",

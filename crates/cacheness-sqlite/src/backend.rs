@@ -14,6 +14,7 @@ use cacheness_core::query::Field;
 use rusqlite::{Connection, Row};
 
 use crate::connect::Mode;
+use crate::custom::Tables;
 use crate::database::SqliteMetadata;
 use crate::error::translate;
 use crate::pool::Pool;
@@ -66,6 +67,7 @@ impl MetadataBackend for SqliteMetadata {
         capability.change_notice = self.target.mode == Mode::Wal;
         capability.sql = true;
         capability.full_text = true;
+        capability.custom_rows = self.target.mode != Mode::Memory;
         capability.batch = BATCH;
         capability.pause = PAUSE;
         capability
@@ -92,7 +94,7 @@ impl MetadataBackend for SqliteMetadata {
             if signs {
                 pool.tracker().note_signing_key(None);
             }
-            commit::run(connection, commit).map(Committed::Done)
+            commit::run(connection, commit, Tables { pool, known }).map(Committed::Done)
         })
     }
 

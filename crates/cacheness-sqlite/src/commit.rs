@@ -6,6 +6,7 @@ use cacheness_core::entry::Entry;
 use cacheness_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::custom::Tables;
 use crate::error::translate;
 use crate::garbage::{add_garbage, collected};
 use crate::statement::prepare;
@@ -17,7 +18,7 @@ pub(crate) fn changes_entries(operations: &[Operation<'_>]) -> bool {
 }
 
 /// Makes all changes; returns an outcome for each.
-pub(crate) fn run(connection: &Connection, commit: &Commit<'_>) -> Result<Vec<Outcome>> {
+pub(crate) fn run(connection: &Connection, commit: &Commit<'_>, tables: Tables<'_>) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::with_capacity(commit.operations.len());
     let mut rest = commit.operations;
     // Consecutive operations of one kind run together: statements are prepared once and totals are updated once.
@@ -29,7 +30,7 @@ pub(crate) fn run(connection: &Connection, commit: &Commit<'_>) -> Result<Vec<Ou
         match *operation {
             Operation::DeleteVersion(_) => write::delete_versions(connection, run, &mut outcomes)?,
             Operation::Access(_) => text_index::unnoticed(|| record_accesses(connection, run, &mut outcomes))?,
-            Operation::Put(put) => outcomes.push(Outcome::Put(write::put(connection, put)?)),
+            Operation::Put(put) => outcomes.push(Outcome::Put(write::put(connection, put, tables)?)),
             Operation::Update { expected, update } => {
                 outcomes.push(Outcome::Found(update_entry(connection, expected, update)?));
             }

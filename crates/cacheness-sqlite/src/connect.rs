@@ -22,7 +22,7 @@ use crate::fork::{self, OpenLog};
 use crate::mount::FilesystemKind;
 use crate::options::{Access, SqliteOptions};
 use crate::statement::{STATEMENTS, prepare};
-use crate::{errno, log_length};
+use crate::{errno, log_length, session};
 
 /// `application_id` of our databases: "cach".
 const APPLICATION_ID: i64 = 0x6361_6368;
@@ -227,6 +227,11 @@ impl Target {
         self.register(connection)
     }
 
+    /// Device and inode of the database file.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+
     /// Whether the log is so long that the next process to open the database would wait for it.
     pub(crate) fn is_log_long(&self) -> bool {
         self.mode == Mode::Wal && length_beside(&self.path, "-wal") > LEFT_LOG_BYTES
@@ -303,7 +308,7 @@ impl Target {
     fn settle(&self, connection: &mut Connection) -> Result<()> {
         let failed = |e| translate("cannot open a connection", e);
         run_no_programs(connection)?;
-        connection.busy_handler(Some(patience(self.busy_timeout))).map_err(failed)?;
+        connection.busy_handler(Some(patience(self.busy_timeout, self.identity))).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         // With a rollback journal, NORMAL syncs the journal's header and pages together, and a loss of power between
         // the two leaves a damaged database (found by `it/power.rs`; <https://www.sqlite.org/pragma.html>).
@@ -342,7 +347,7 @@ impl Target {
 
     /// Retries while `attempt` finds the database busy, for steps in which SQLite calls no busy handler.
     fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-        let mut wait = patience(self.busy_timeout);
+        let mut wait = patience(self.busy_timeout, self.identity);
         let mut count = 0;
         loop {
             match attempt() {
@@ -405,8 +410,9 @@ fn immutable_uri(path: &Path) -> String {
     uri + "?immutable=1"
 }
 
-/// A busy handler: waits with growing random delays until `timeout` has passed or a fork is waiting.
-fn patience(timeout: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
+/// A busy handler: waits with growing random delays until `timeout` has passed or a fork is waiting, and not at all if
+/// this thread itself has the database locked in a session.
+pub(crate) fn patience(timeout: Duration, identity: (u64, u64)) -> impl FnMut(i32) -> bool + Send + 'static {
     let mut started = Instant::now();
     // Spreads out waiters that wake up together; the seeds of connections differ.
     let mut random = getrandom::u64().unwrap_or(0x9e37_79b9_7f4a_7c15) | 1;
@@ -414,7 +420,7 @@ fn patience(timeout: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
         if count == 0 {
             started = Instant::now();
         }
-        if started.elapsed() >= timeout || fork::is_waiting() {
+        if started.elapsed() >= timeout || fork::is_waiting() || session::is_held_by_this_thread(identity) {
             return false;
         }
         random ^= random << 13;

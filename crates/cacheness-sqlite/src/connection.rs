@@ -32,6 +32,11 @@ impl Pooled {
 }
 
 impl Pooled {
+    /// Changes the settings of a connection that has just been opened.
+    pub(crate) fn edit<T>(&mut self, change: impl FnOnce(&mut Connection) -> T) -> T {
+        change(&mut self.0.get_mut().connection)
+    }
+
     /// Whether this process opened it.
     pub(crate) fn is_of_this_process(&self) -> bool {
         self.0.is_of_this_process()

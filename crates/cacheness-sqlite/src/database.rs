@@ -22,13 +22,15 @@ use crate::options::SqliteOptions;
 use crate::pool::Pool;
 use crate::statement::step;
 use crate::text_index::Follower;
-use crate::{checkpoint, connect, errno, fork, log_length, text_index, watch};
+use crate::{checkpoint, connect, errno, fork, log_length, session, text_index, watch};
 
 /// Keeps entries in a SQLite database.
 pub struct SqliteMetadata {
     pub(crate) target: Arc<Target>,
     pool: Pool,
     pub(crate) closed: AtomicBool,
+    /// The same for sessions, which may outlive this value.
+    pub(crate) sessions_closed: Arc<AtomicBool>,
     /// Whether entries were put, changed or removed. A few access records alone do not justify the two syncs of a
     /// checkpoint at closing.
     changed: AtomicBool,
@@ -86,7 +88,13 @@ impl SqliteMetadata {
     fn with_connection(target: Target, first: Pooled, log_pages: u32) -> Self {
         let pool = Pool::new(log_pages);
         pool.put_back(first);
-        Self { target: Arc::new(target), pool, closed: AtomicBool::new(false), changed: AtomicBool::new(false) }
+        Self {
+            target: Arc::new(target),
+            pool,
+            closed: AtomicBool::new(false),
+            sessions_closed: Arc::default(),
+            changed: AtomicBool::new(false),
+        }
     }
 
     /// The database file; `None` for a database in memory.
@@ -97,6 +105,7 @@ impl SqliteMetadata {
 
     pub(crate) fn shut(&self) {
         self.closed.store(true, Ordering::Release);
+        self.sessions_closed.store(true, Ordering::Release);
         let log = {
             let _passage = fork::enter();
             Arc::clone(self.pool().log())
@@ -180,12 +189,23 @@ impl SqliteMetadata {
                     let started: &mut Instant = started.get_or_insert_with(Instant::now);
                     // Does not retry after the busy handler's timeout.
                     if !fork::is_waiting() || started.elapsed() >= self.target.busy_timeout {
-                        return Err(error);
+                        return Err(self.named_if_own(error));
                     }
                 }
                 result => return result,
             }
         }
+    }
+
+    /// The error of a thread that waited for itself, if it did.
+    #[cold]
+    fn named_if_own(&self, error: Error) -> Error {
+        let _passage = fork::enter();
+        if !session::is_held_by_this_thread(self.target.identity()) {
+            return error;
+        }
+        Error::new(ErrorKind::Busy, "this thread has an open transaction in a session of the same store")
+            .with_hint("commit the session or roll it back before you write through the cache")
     }
 
     pub(crate) fn read<T>(&self, mut operation: impl FnMut(&Connection) -> Result<T>) -> Result<T> {

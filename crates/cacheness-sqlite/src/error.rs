@@ -25,6 +25,7 @@ pub(crate) fn translate(action: &str, error: rusqlite::Error) -> Error {
         Some(ErrorCode::CannotOpen) => {
             (ErrorKind::Metadata, Some("check that the store's directory exists and its permissions"))
         }
+        Some(ErrorCode::ConstraintViolation) => (ErrorKind::Constraint, None),
         Some(ErrorCode::TooBig) => (
             ErrorKind::InvalidInput,
             Some("an entry's key, metadata and inline payload have to stay below 1 GB together"),

@@ -14,6 +14,10 @@
 //! 3. The parent waits in its handler until the child holds them, so that it cannot close its connections earlier.
 //! 4. The [`generation`] grows by one in the child. Connections of an earlier generation are neither used nor closed
 //!    nor freed; new ones are opened.
+//! 5. A session of the user may have a transaction open while no operation runs. SQLite's tables in the child then say
+//!    that this process holds the locks of that transaction, so that no connection of the child would ever get the write
+//!    lock, or would read under a lock that nobody holds. They are released in the child before anything else runs
+//!    (`open_file`).
 //!
 //! A child that does nothing but `exec` loses the descriptors, and the locks with them, at the `exec`.
 //! `vfork` and `posix_spawn` run no handlers and need none.
@@ -23,6 +27,7 @@
 #![allow(unsafe_code)]
 
 mod left;
+mod open_file;
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -32,6 +37,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::Duration;
 
 pub(crate) use left::LeftInChildren;
+pub(crate) use open_file::OpenFile;
 
 /// Set in [`GATE`] during a fork. The lower bits count the running operations.
 const FORKING: u32 = 1 << 31;
@@ -227,6 +233,7 @@ extern "C" fn in_child() {
             log.lost.store(true, Ordering::Relaxed);
         }
     });
+    open_file::release_all();
     GENERATION.fetch_add(1, Ordering::Relaxed);
     if let Some((read, write)) = take_ready() {
         // SAFETY: both descriptors are ours and are closed once. If the parent has died the byte is never read; writing

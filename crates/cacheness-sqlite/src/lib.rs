@@ -21,9 +21,11 @@
 //! | `options`, `database`, `backend` | the options, the transactions, the contract |
 //! | `connect`, `connection`, `pool`, `turn` | opening the database, connections, the write queue |
 //! | `commit`, `write`, `evict`, `garbage`, `totals` | statements that change something |
+//! | `custom` | rows of user-defined tables that belong to entries |
 //! | `rows`, `scan` | entries as rows, pages of them |
 //! | `filter`, `find` | filters as SQL, searches with them |
 //! | `index`, `text_index` | indexes of metadata, full-text search |
+//! | `session` | connections for SQL of the user |
 //! | `checkpoint`, `watch`, `changes` | checkpoints of the write-ahead log, noticing commits of others |
 //! | [`mount`] | what kind of file system a path is on |
 //! | `fork`, `thread` | keeping SQLite's locks valid in a forked child, and its threads startable |
@@ -34,6 +36,7 @@ mod checkpoint;
 mod commit;
 mod connect;
 mod connection;
+mod custom;
 mod database;
 mod errno;
 mod error;
@@ -51,6 +54,7 @@ mod options;
 mod pool;
 mod rows;
 mod scan;
+mod session;
 mod spool;
 mod statement;
 mod text_index;
@@ -63,3 +67,4 @@ mod write;
 pub use database::SqliteMetadata;
 pub use mount::FilesystemKind;
 pub use options::{Access as SqliteAccess, SqliteOptions};
+pub use session::{Executed, Session, SqlError, SqlValue, Wait, sqlite_version};

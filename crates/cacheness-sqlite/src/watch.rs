@@ -17,6 +17,7 @@ use rusqlite::{Connection, ffi};
 use crate::changes::Changes;
 use crate::connect::{Mode, Target};
 use crate::connection::Pooled;
+use crate::custom::KnownTables;
 use crate::error::translate;
 use crate::header::{Header, Mapped};
 
@@ -105,11 +106,13 @@ pub(crate) struct Tracker {
     signing_key: Option<Option<KeyId>>,
     /// Whether there is a full-text index, as last looked up. Valid as long as the signing key.
     text_index: Option<bool>,
+    /// The tables whose rows belong to entries, as last read: see [`crate::custom`].
+    tables: Option<KnownTables>,
 }
 
 impl Default for Tracker {
     fn default() -> Self {
-        Self { state: State::Waiting(0), changes: Changes::default(), signing_key: None, text_index: None }
+        Self { state: State::Waiting(0), changes: Changes::default(), signing_key: None, text_index: None, tables: None }
     }
 }
 
@@ -155,6 +158,16 @@ impl Tracker {
     /// Records whether there is a full-text index, or that it is unknown.
     pub(crate) fn note_text_index(&mut self, exists: Option<bool>) {
         self.text_index = exists;
+    }
+
+    /// The tables whose rows belong to entries, if they have been read.
+    pub(crate) fn tables(&self) -> Option<KnownTables> {
+        self.tables.clone()
+    }
+
+    /// Records the tables whose rows belong to entries.
+    pub(crate) fn note_tables(&mut self, tables: KnownTables) {
+        self.tables = Some(tables);
     }
 
     /// Records the signing key, or that it is unknown.

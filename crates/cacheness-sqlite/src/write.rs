@@ -5,6 +5,7 @@ use cacheness_core::entry::{BlobRef, Entry, EntryVersion, Location};
 use cacheness_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::custom::{self, Tables};
 use crate::error::translate;
 use crate::rows::{self, columns};
 use crate::spool::Spool;
@@ -115,11 +116,8 @@ const REPLACE: &str = "UPDATE cache_entries SET fingerprint = ?2, created_at = ?
     file_size = ?13, file_hash = ?14, digest = ?15, signature = ?16, description = ?17, metadata = ?18, params = ?19, \
     raw_size = ?20, locator = ?21, computed = ?22, etag = ?23, version = ?24, payload = ?25 WHERE id = ?26";
 
-pub(crate) fn put(connection: &Connection, put: Put<'_>) -> Result<PutOutcome> {
+pub(crate) fn put(connection: &Connection, put: Put<'_>, tables: Tables<'_>) -> Result<PutOutcome> {
     let Put { entry, share, pin: is_pinned, rows } = put;
-    if !rows.is_empty() {
-        return Err(Error::new(ErrorKind::Unsupported, "this release keeps no user-defined tables"));
-    }
     let mut outcome = PutOutcome::default();
     let other;
     let mut location = &entry.location;
@@ -146,6 +144,9 @@ pub(crate) fn put(connection: &Connection, put: Put<'_>) -> Result<PutOutcome> {
     drop(insert);
     if inserted > 0 {
         totals::inserted(connection, connection.last_insert_rowid())?;
+        if !rows.is_empty() {
+            outcome.row_ids = custom::insert(connection, &entry.key, rows)?;
+        }
         return Ok(outcome);
     }
     let former = find_former(connection, &entry.key)?
@@ -160,6 +161,10 @@ pub(crate) fn put(connection: &Connection, put: Put<'_>) -> Result<PutOutcome> {
         outcome.orphaned.extend(if_orphaned(connection, former.locator)?);
     }
     outcome.replaced = true;
+    custom::remove(connection, &entry.key, tables)?;
+    if !rows.is_empty() {
+        outcome.row_ids = custom::insert(connection, &entry.key, rows)?;
+    }
     Ok(outcome)
 }
 

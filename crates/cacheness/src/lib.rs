@@ -69,6 +69,7 @@ mod open;
 mod place;
 pub mod registry;
 mod shared;
+pub mod sql;
 
 pub use blob_store::BlobStore;
 pub use cache::{Cache, CacheBuilder, ComputeOptions, GetOptions, PutOptions, Stats};

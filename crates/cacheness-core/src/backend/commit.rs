@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use super::rows::CustomRow;
 use crate::clock::Timestamp;
 use crate::entry::{Entry, EntryVersion, Signature};
 use crate::error::Result;
-use crate::formats::plain::Value;
 
 /// Identifies the key that signs the entries of a store: a hash that reveals nothing about the key.
 pub type KeyId = [u8; 16];
@@ -118,8 +118,9 @@ pub struct Put<'a> {
     pub share: Share<'a>,
     /// Pin the entry. `false` keeps its pin as it was.
     pub pin: bool,
-    /// Rows of user-defined tables that belong to the entry.
-    pub rows: &'a [CustomRow<'a>],
+    /// Rows of user-defined tables that belong to the entry. Those that belonged to the previous entry of this key are
+    /// removed, also if there are no new ones.
+    pub rows: &'a [CustomRow],
 }
 
 impl<'a> Put<'a> {
@@ -142,25 +143,6 @@ pub enum Share<'a> {
     /// The blob at this locator is damaged: make the entries of the same digest and size that name it name the new
     /// entry's blob.
     InPlaceOf(&'a str),
-}
-
-/// A row of a user-defined table, committed with its entry. Backends without
-/// [`custom_rows`](super::Capability::custom_rows) refuse it.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct CustomRow<'a> {
-    /// The name of the [`Schema`].
-    pub schema: &'a str,
-    /// Columns and values.
-    pub values: &'a [(&'a str, Value)],
-}
-
-impl<'a> CustomRow<'a> {
-    /// A row of the table `schema`.
-    #[must_use]
-    pub fn new(schema: &'a str, values: &'a [(&'a str, Value)]) -> Self {
-        Self { schema, values }
-    }
 }
 
 /// A user-defined table.
@@ -271,6 +253,8 @@ pub struct PutOutcome {
     pub shared: bool,
     /// Locators that no entry names any more: that of the previous payload, and that of [`Share::InPlaceOf`].
     pub orphaned: Vec<String>,
+    /// The key that each of [`Put::rows`] was given in its table.
+    pub row_ids: Vec<i64>,
 }
 
 /// Locators that no entry names any more. There may be millions: they are read lazily.

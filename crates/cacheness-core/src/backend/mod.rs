@@ -17,15 +17,17 @@ mod evict;
 mod locks;
 mod metadata;
 mod query;
+mod rows;
 
 pub use crate::entry::BlobRef;
 pub use blob::{BlobBackend, BlobHint, BlobInfo, BlobReader, BlobWriter, Range};
 pub use capability::{BlobCapability, Capability, Parts};
 pub use commit::{
-    AccessRecord, Commit, Committed, CustomRow, EntryUpdate, Guard, KeyId, Operation, Orphans, Outcome, Put,
-    PutOutcome, Schema, Share,
+    AccessRecord, Commit, Committed, EntryUpdate, Guard, KeyId, Operation, Orphans, Outcome, Put, PutOutcome, Schema,
+    Share,
 };
 pub use evict::{Evicted, Eviction, EvictionOrder};
 pub use locks::{Acquired, LockGuard, Locks, Release};
 pub use metadata::{MetadataBackend, Part};
 pub use query::{Page, Position, Query, Versions};
+pub use rows::{CustomRow, CustomRows};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::share::EqualBlob;
 use super::{EntryKey, Store, write};
-use crate::backend::{BlobHint, CustomRow, Operation, Outcome, Put, PutOutcome, Share};
+use crate::backend::{BlobHint, CustomRow, CustomRows, Operation, Outcome, Put, PutOutcome, Share};
 use crate::clock::Timestamp;
 use crate::entry::{Computed, Entry, Format, Location};
 use crate::error::{Error, ErrorKind, Result};
@@ -34,18 +34,56 @@ impl Store {
     /// When it returns, the entry is as durable as [`Durability`](crate::config::Durability) says. After an error the
     /// previous value is intact and nothing of the new one remains.
     pub fn put(&self, key: &EntryKey, encoded: Encoded<'_>, attributes: PutAttributes) -> Result<Arc<Entry>> {
+        self.put_with(key, encoded, attributes, CustomRows::none())
+    }
+
+    /// [`Store::put`] with rows of user-defined tables, in the same transaction.
+    ///
+    /// # Errors
+    /// `Unsupported` if the metadata backend keeps no such rows, `Constraint` if a table refuses one.
+    pub fn put_with(
+        &self,
+        key: &EntryKey,
+        encoded: Encoded<'_>,
+        attributes: PutAttributes,
+        rows: &CustomRows,
+    ) -> Result<Arc<Entry>> {
         self.refuse_if_read_only()?;
+        self.refuse_rows(rows)?;
         self.refuse_code(&encoded.format)?;
         refuse_too_large(encoded.payload.size(), &attributes)?;
         let written = self.write(&key.stem(), encoded.payload, &encoded.extension, self.needs_digest())?;
         self.refuse_written(&written, &attributes)?;
-        self.file(key, encoded.format, attributes, written)
+        self.file(key, encoded.format, attributes, written, rows)
+    }
+
+    fn refuse_rows(&self, rows: &CustomRows) -> Result<()> {
+        if rows.rows().is_empty() || self.capability.custom_rows {
+            return Ok(());
+        }
+        let what = format!("the metadata backend {} keeps no custom metadata", self.metadata.name());
+        Err(Error::new(ErrorKind::Unsupported, what)
+            .with_hint("open the store in a directory, with the backend sqlite"))
     }
 
     /// Stores `encoded` under the digest of its content (32 hexadecimal digits, see `docs/formats/store.md`) and
     /// returns the entry. Equal payloads that decode to different values have different digests.
     pub fn put_by_content(&self, encoded: Encoded<'_>, attributes: PutAttributes) -> Result<Arc<Entry>> {
+        self.put_by_content_with(encoded, attributes, CustomRows::none())
+    }
+
+    /// [`Store::put_by_content`] with rows of user-defined tables, in the same transaction.
+    ///
+    /// # Errors
+    /// Those of [`Store::put_with`].
+    pub fn put_by_content_with(
+        &self,
+        encoded: Encoded<'_>,
+        attributes: PutAttributes,
+        rows: &CustomRows,
+    ) -> Result<Arc<Entry>> {
         self.refuse_if_read_only()?;
+        self.refuse_rows(rows)?;
         self.refuse_code(&encoded.format)?;
         // The digest is known only after the payload is written, and the first digits spread files over directories.
         let stem = format!("{:016x}", getrandom::u64().map_err(no_random)?);
@@ -59,7 +97,7 @@ impl Store {
                 return Err(Error::new(ErrorKind::Storage, "a payload was written without the digest of its content"));
             }
         };
-        self.file(&EntryKey::Name(content_key(&encoded.format, &digest)), encoded.format, attributes, written)
+        self.file(&EntryKey::Name(content_key(&encoded.format, &digest)), encoded.format, attributes, written, rows)
     }
 
     fn needs_digest(&self) -> bool {
@@ -92,6 +130,7 @@ impl Store {
         format: Format,
         attributes: PutAttributes,
         written: write::Written,
+        rows: &CustomRows,
     ) -> Result<Arc<Entry>> {
         let write::Written { location, hash: PayloadHash { size, file_hash, digest } } = written;
         let now = self.clock.now();
@@ -123,7 +162,7 @@ impl Store {
         failpoint::reached("put/blob");
         let filed = equal.and_then(|equal| {
             let share = equal.as_ref().map_or(Share::No, EqualBlob::share);
-            let outcome = self.commit_put(&mut entry, share, attributes.pinned, &[])?;
+            let outcome = self.commit_put(&mut entry, share, attributes.pinned, rows.rows())?;
             Ok((outcome, equal))
         });
         match filed {
@@ -142,6 +181,7 @@ impl Store {
                     }
                 }
                 self.delete_orphans(outcome.orphaned);
+                rows.committed(outcome.row_ids);
                 let entry = Arc::new(entry);
                 if let (Some(writing), Some(outside)) = (writing, outside) {
                     writing.keep(Arc::clone(&entry), self.signer.is_some(), outside, now);
@@ -159,7 +199,7 @@ impl Store {
         }
     }
 
-    fn commit_put(&self, entry: &mut Entry, share: Share<'_>, pin: bool, rows: &[CustomRow<'_>]) -> Result<PutOutcome> {
+    fn commit_put(&self, entry: &mut Entry, share: Share<'_>, pin: bool, rows: &[CustomRow]) -> Result<PutOutcome> {
         let mut seal = self.seal();
         loop {
             seal.sign(entry)?;

@@ -25,6 +25,10 @@ impl<T> LeftInChildren<T> {
         Self { value: ManuallyDrop::new(value), generation: None }
     }
 
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+
     pub(crate) fn is_of_this_process(&self) -> bool {
         self.generation.is_none_or(|made| made == generation())
     }

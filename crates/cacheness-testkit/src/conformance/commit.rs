@@ -155,7 +155,7 @@ pub(super) fn all_or_nothing(fixture: &MetadataFixture) {
     backend.commit(&commit).expect("committed");
     let before = state(backend);
     // A row for a table that does not exist, or for a backend without tables.
-    let rows = [CustomRow::new("no such table", &[])];
+    let rows = [CustomRow::new("no such table", None, Vec::new())];
     let (new, other) = (inline("new", b"x"), blob("b", TWO, None, 6));
     let refused = Operation::Put(Put { rows: &rows, ..Put::of(&new) });
     let update = EntryUpdate { expires_at: Some(Some(NOW)), ..EntryUpdate::default() };
