@@ -16,6 +16,7 @@ from .handlers import HandlerRegistry
 
 __all__ = [
     "HANDLERS",
+    "SQLITE_VERSION",
     "Blobs",
     "CacheBase",
     "CallKey",
@@ -24,6 +25,7 @@ __all__ = [
     "Flight",
     "FunctionBase",
     "PartOf",
+    "SqlConnection",
     "StoreBase",
     "Table",
     "TableColumn",
@@ -56,6 +58,7 @@ __all__ = [
     "render_params",
     "set_default_handlers_changed",
     "set_pinned",
+    "sql_connection",
     "table_dumps",
     "table_loads",
     "touch",
@@ -70,6 +73,50 @@ _Index = _Part | tuple[_Part, ...]
 __version__: str
 #: The built-in handlers, in the order in which they are tried.
 HANDLERS: tuple[str, ...]
+#: The version of the SQLite inside.
+SQLITE_VERSION: str
+
+# Rows, the statement that has more of them, the columns, the number of changed rows or -1, and the last rowid.
+_Executed = tuple[list[tuple[Any, ...]], int | None, list[str], int, int]
+
+@final
+class SqlConnection:
+    """A connection to the metadata database of a cache; see ``cacheness._dbapi``."""
+
+    def execute(self, sql: str, parameters: Iterable[Any], most: int) -> _Executed:
+        """Runs a statement; returns at most ``most`` of its rows."""
+
+    def execute_many(self, sql: str, sets: Iterable[Iterable[Any]]) -> _Executed:
+        """Runs a statement for each set of parameters."""
+
+    def fetch(self, statement: int, columns: int, most: int) -> tuple[list[tuple[Any, ...]], bool]:
+        """The next rows of a statement with this many columns, and whether there are more."""
+
+    def finish(self, statement: int) -> None:
+        """Gives up the other rows of a statement."""
+
+    def commit(self) -> None:
+        """Commits the open transaction, if there is one."""
+
+    def rollback(self) -> None:
+        """Rolls the open transaction back, if there is one."""
+
+    def close(self) -> None:
+        """Closes the connection; an open transaction is rolled back."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be used: not closed, and not opened before a fork."""
+
+    def set_autocommit(self, autocommit: bool) -> None:
+        """Sets whether each statement is a transaction of its own."""
+
+def sql_connection(cache: CacheBase) -> SqlConnection:
+    """Opens a connection to the metadata database of a cache."""
 
 @final
 class Blobs:
@@ -169,7 +216,8 @@ class CacheBase:
                 also with ``...``: the cache's.
             cache_key: a name to store it under in place of parameters, up to 1024 bytes of UTF-8.
             params: parameters in a dictionary, including those with the name of a reserved keyword.
-            custom_metadata: not available yet.
+            custom_metadata: an object of a model of typed metadata, or a list of them: see
+                :mod:`cacheness.custom_metadata`. They are stored in the transaction of the entry, and removed with it.
             parameters: all other keywords are the parameters that identify the value. Reserved keywords are
                 ``metadata``, ``custom_metadata``, ``description``, ``ttl_seconds``, ``cache_key``, ``params``,
                 ``default``, ``mmap_mode`` and ``strict_verification``. Without parameters and ``cache_key`` the key is
@@ -183,7 +231,8 @@ class CacheBase:
             CacheConfigurationError: ``ttl_seconds`` or ``cache_key`` is invalid.
             CacheSerializationError: a parameter has no stable key, or no handler can store the value.
             CachePickleError: the value can only be pickled and the security configuration refuses that.
-            CacheUnsupportedError: ``custom_metadata``.
+            CacheConstraintError: a table of ``custom_metadata`` refuses a row; nothing has changed.
+            CacheUnsupportedError: ``custom_metadata`` in a store whose backend has no tables.
             CacheStorageError: the value cannot be written; the previous value stays.
             CacheReadOnlyError: the cache is read-only.
             CacheClosedError: the cache has been closed.

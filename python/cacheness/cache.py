@@ -212,6 +212,7 @@ class Cache(Management):
             self.get_entry,
             lambda: self.list_entries(include_metadata=True),
             self.invalidate_by_cache_key,
+            self._sql_engine,
         )
 
     #: :data:`cacheness.cached`: the module of the decorators, which knows this class, puts it here.

@@ -7,6 +7,7 @@ __all__ = [
     "CacheClosedError",
     "CacheCompressionError",
     "CacheConfigurationError",
+    "CacheConstraintError",
     "CacheDeniedError",
     "CacheError",
     "CacheFullError",
@@ -99,6 +100,10 @@ class CacheMetadataError(CacheError):
 
 class CacheBusyError(CacheMetadataError, TimeoutError):
     """Another process or thread held a lock for too long; try again."""
+
+
+class CacheConstraintError(CacheMetadataError, ValueError):
+    """A constraint of a table of custom metadata refuses a row; its cause is SQLAlchemy's ``IntegrityError``."""
 
 
 class CacheUnavailableError(CacheError, ConnectionError):

@@ -14,6 +14,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::clock::PyClock;
+use crate::custom_rows::Prepared;
 use crate::entries::{self, Detail};
 use crate::errors::IntoPyResult;
 use crate::filters;
@@ -106,7 +107,8 @@ impl PyCache {
     ///         cache's default if omitted or `...`.
     ///     cache_key: a name for the entry instead of parameters, up to 1024 bytes of UTF-8.
     ///     params: parameters in a dictionary, for names that are reserved keywords.
-    ///     custom_metadata: not available yet.
+    ///     custom_metadata: an object of a model of typed metadata, or a list of them: see `cacheness.custom_metadata`.
+    ///         They are stored in the transaction of the entry, and removed with it.
     ///     parameters: all other keywords are the parameters that identify the value. Reserved are `metadata`,
     ///         `custom_metadata`, `description`, `ttl_seconds`, `cache_key`, `params`, `default`, `mmap_mode` and
     ///         `strict_verification`. Without parameters and `cache_key` the key is derived from the content: equal
@@ -121,7 +123,8 @@ impl PyCache {
     ///     CacheConfigurationError: `ttl_seconds` or `cache_key` is invalid.
     ///     CacheSerializationError: a parameter has no stable key, or no handler can store the value.
     ///     CachePickleError: the value can only be pickled and the security configuration refuses that.
-    ///     CacheUnsupportedError: `custom_metadata`.
+    ///     CacheConstraintError: a table of `custom_metadata` refuses a row; nothing has changed.
+    ///     CacheUnsupportedError: `custom_metadata` in a store whose backend has no tables.
     ///     CacheStorageError: it cannot be written; the previous value is intact.
     ///     CacheReadOnlyError: the cache is read-only.
     ///     CacheClosedError: the cache has been closed.
@@ -131,13 +134,13 @@ impl PyCache {
                           params=None, custom_metadata=None, **parameters)"
     )]
     fn put<'py>(
-        &self,
+        slf: &Bound<'py, Self>,
         py: Python<'py>,
         data: Given<'_, 'py>,
         surplus: Given<'_, 'py>,
         params: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
-        let Opened { engine, values, .. } = self.opened()?;
+        let Opened { engine, values, .. } = slf.get().opened()?;
         if surplus.is_there() {
             return Err(PyTypeError::new_err(
                 "put() takes one value by position; to store it under a name, write put(value, cache_key=name) or \
@@ -157,6 +160,14 @@ impl PyCache {
             ttl: call.ttl()?,
             computed: None,
         };
+        if let Some(custom) = &call.custom {
+            let prepared = Prepared::new(slf, custom)?;
+            let put = values.encode(py, &data, engine.store(), |py, encoded| {
+                let put = || engine.put_with(key.as_ref(), encoded, attributes, &prepared.rows);
+                py.detach(put).into_py_result().map(|entry| entry.key.clone())
+            });
+            return Ok(PyString::new(py, &prepared.finish(put)?));
+        }
         let Some(key) = key else {
             let entry = values.encode(py, &data, engine.store(), |py, encoded| {
                 py.detach(|| engine.put_by_content(encoded, attributes)).into_py_result()

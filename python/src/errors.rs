@@ -25,6 +25,7 @@ fn class_name(kind: ErrorKind) -> &'static str {
         ErrorKind::Busy | ErrorKind::Conflict => "CacheBusyError",
         ErrorKind::Unavailable | ErrorKind::TimedOut => "CacheUnavailableError",
         ErrorKind::Denied => "CacheDeniedError",
+        ErrorKind::Constraint => "CacheConstraintError",
         ErrorKind::Full => "CacheFullError",
         _ => "CacheError",
     }

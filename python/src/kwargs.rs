@@ -21,6 +21,8 @@ use crate::{keys, plain};
 #[derive(Default)]
 pub(crate) struct Call<'py> {
     pub(crate) metadata: Option<Bound<'py, PyAny>>,
+    /// Objects of models of typed metadata.
+    pub(crate) custom: Option<Bound<'py, PyAny>>,
     pub(crate) description: Option<String>,
     pub(crate) ttl_seconds: Option<Bound<'py, PyAny>>,
     pub(crate) default: Option<Bound<'py, PyAny>>,
@@ -183,15 +185,8 @@ impl<'py> Call<'py> {
         call.description = optional_text(take(kwargs, intern!(py, "description"))?, "description")?;
         call.ttl_seconds = take(kwargs, intern!(py, "ttl_seconds"))?;
         call.cache_key = optional_text(take(kwargs, intern!(py, "cache_key"))?, "cache_key")?;
-        if let Some(custom) = take(kwargs, intern!(py, "custom_metadata"))?
-            && !custom.is_none()
-            && method == Method::Put
-        {
-            return Err(to_py(
-                Error::new(ErrorKind::Unsupported, "custom_metadata is not available in this release")
-                    .with_hint("pass metadata={…}, which listings show and SQL can query"),
-            ));
-        }
+        let custom = take(kwargs, intern!(py, "custom_metadata"))?;
+        call.custom = custom.filter(|custom| !custom.is_none() && method == Method::Put);
         for name in [intern!(py, "default"), intern!(py, "mmap_mode"), intern!(py, "strict_verification")] {
             let Some(value) = take(kwargs, name)? else { continue };
             if method != Method::Get {

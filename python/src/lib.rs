@@ -7,6 +7,7 @@ mod cache;
 mod call_site;
 mod clock;
 mod collector;
+mod custom_rows;
 mod entries;
 mod errors;
 mod filters;
@@ -23,6 +24,7 @@ mod numpy_api;
 mod opened;
 mod plain;
 mod reading;
+mod sql;
 mod store;
 mod tables;
 mod values;
@@ -59,6 +61,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     call_site::register(m)?;
     flights::register(m)?;
     function::register(m)?;
+    sql::register(m)?;
     #[cfg(feature = "testing")]
     {
         keys::register_testing(m)?;

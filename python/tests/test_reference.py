@@ -11,19 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reference import api, guide, planning, waiting
+from reference import api, custom, guide, planning, waiting
 
 from cacheness import CacheUnsupportedError, cacheness, reset_cache, set_default_cache
 
 PREPARED = Path(waiting.__file__ or "").with_name("prepared.py").read_text(encoding="utf-8")
 RUNNING = {
     f"{document}: {name}": block
-    for document, blocks in (("reference", api.BLOCKS), ("guide", guide.BLOCKS), ("plans", planning.BLOCKS))
+    for document, blocks in (
+        ("reference", api.BLOCKS),
+        ("guide", guide.BLOCKS),
+        ("plans", planning.BLOCKS),
+        ("typed metadata", custom.BLOCKS),
+    )
     for name, block in blocks.items()
 }
 
 #: How many blocks waited when the list was made. It may only become smaller.
-MOST_WAITING = 25
+MOST_WAITING = 15
 
 
 def run(block: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

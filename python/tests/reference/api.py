@@ -300,7 +300,7 @@ BLOCKS = {
         assert [e for e in cache.list_entries() if e.get("metadata", {}).get("s3_etag")] == []
     """,
     "hasattr of the backend's engine": """
-        assert not hasattr(cache.metadata_backend, "engine")
+        assert hasattr(cache.metadata_backend, "engine")
     """,
     "columns": """
         __tablename__ = "custom_ml_experiments"

@@ -1,4 +1,4 @@
-# ruff: noqa: F401, F403, RUF012 - blocks use the names, whatever they need
+# ruff: noqa: F401, F403, F405, RUF012 - blocks use the names, whatever they need
 """The names that blocks take for granted. Run before each of them, in a fresh directory."""
 
 import os
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sqlalchemy import Boolean, Column, Date, DateTime, Float, Integer, String, Text
 
 from cacheness import *
 from cacheness import cacheness
@@ -50,22 +51,31 @@ class Response:
 requests = SimpleNamespace(get=lambda url, params=None: Response())
 
 
-def Column(*arguments, **options):
-    """Stands for a column of a table of typed metadata, which is not read as long as there are none."""
+@custom_metadata_model("experiments")
+class ExperimentMetadata(Base, CustomMetadataBase):
+    __tablename__ = "custom_ml_experiments"
+
+    experiment_id = Column(String(100), unique=True, index=True)
+    experiment_name = Column(String, index=True)
+    model_type = Column(String(50), index=True)
+    accuracy = Column(Float, index=True)
+    epochs = Column(Integer)
+    is_production = Column(Boolean, default=False)
+    created_by = Column(String)
 
 
-String = Float = Integer = Boolean = DateTime = Text = Date = Column
+@custom_metadata_model("performance")
+class PerformanceMetadata(Base, CustomMetadataBase):
+    __tablename__ = "custom_performance"
+
+    run_id = Column(String(100), index=True)
+    training_time_seconds = Column(Float, index=True)
+    memory_usage_mb = Column(Float)
 
 
-class Model:
-    """Stands for a row of typed metadata."""
-
-    def __init__(self, **columns):
-        vars(self).update(columns)
-
-
-experiment = Model(experiment_id="exp_001", accuracy=0.95)
-performance = Model(run_id="run_001")
+MLExperiment = MLExperimentMetadata = Model = ExperimentMetadata
+experiment = ExperimentMetadata(experiment_id="exp_000", model_type="xgboost", accuracy=0.95, epochs=10)
+performance = PerformanceMetadata(run_id="run_000", training_time_seconds=30.0)
 
 cache = cacheness("prepared")
 cache.put(

@@ -16,7 +16,6 @@ class Waiting(NamedTuple):
     block: str
 
 
-TYPED = "typed metadata (SQLAlchemy models)"
 SQL = "SQL queries of metadata"
 POSTGRESQL = "the PostgreSQL metadata backend"
 OWN = "backends that a program brings along"
@@ -24,45 +23,6 @@ S3 = "the S3 blob backend"
 
 WAITING = {
     # ----- The reference of the interface.
-    "query_custom": Waiting(TYPED, "query_custom", """
-        cache.query_custom("ml_experiments", {"model_type": "xgboost"})
-    """),
-    "query_custom without filters": Waiting(TYPED, "query_custom", """
-        cache.query_custom("ml_experiments")
-    """),
-    "query_custom_session": Waiting(TYPED, "query_custom_session", """
-        with cache.query_custom_session("ml_experiments") as query:
-            query.filter(Model.accuracy >= 0.9).all()
-    """),
-    "a model": Waiting(TYPED, "custom_metadata_model", """
-        @custom_metadata_model("experiments")
-        class ExperimentMetadata(Base, CustomMetadataBase):
-            __tablename__ = "custom_ml_experiments"
-            experiment_id = Column(String(100), nullable=False, unique=True, index=True)
-    """),
-    "two models": Waiting(TYPED, "custom_metadata_model", """
-        @custom_metadata_model("performance")
-        class PerformanceMetadata(Base, CustomMetadataBase): ...
-    """),
-    "put with a row": Waiting(TYPED, "custom_metadata", """
-        cache.put(trained_model, experiment="exp_001", custom_metadata=experiment)
-    """),
-    "put with rows": Waiting(TYPED, "custom_metadata", """
-        cache.put(trained_model, experiment="exp_001", custom_metadata=[experiment, performance])
-    """),
-    "put with a row alone": Waiting(TYPED, "custom_metadata", """
-        cache.put(trained_model, custom_metadata=experiment)
-    """),
-    "rows of an entry": Waiting(TYPED, "get_custom_metadata_for_entry", """
-        cache.get_custom_metadata_for_entry(experiment="exp_001")
-    """),
-    "tables of an engine": Waiting(TYPED, "migrate_custom_metadata_tables", """
-        from cacheness.custom_metadata import migrate_custom_metadata_tables
-
-        if hasattr(cache.metadata_backend, "engine"):
-            migrate_custom_metadata_tables(engine=cache.metadata_backend.engine)
-        migrate_custom_metadata_tables(engine=object())
-    """),
     "PostgreSQL": Waiting(POSTGRESQL, "postgresql", """
         config = CacheConfig(
             metadata=CacheMetadataConfig(
@@ -70,6 +30,15 @@ WAITING = {
             )
         )
         cacheness(config=config)
+    """),
+    "custom metadata in PostgreSQL": Waiting(POSTGRESQL, "postgresql", """
+        pg_config = CacheConfig(
+            metadata=CacheMetadataConfig(
+                backend="postgresql",
+                connection_url="postgresql://user:password@localhost:5432/cacheness_db"
+            )
+        )
+        pg_cache = cacheness(config=pg_config)
     """),
     "registered backends by name": Waiting(OWN, "redis", """
         from cacheness import CacheBlobConfig
@@ -93,10 +62,6 @@ WAITING = {
             )
         )
         cacheness(config=config)
-    """),
-    "sessions of the guide": Waiting(TYPED, "query_custom_session", """
-        with cache.query_custom_session("experiments") as query:
-            cache_keys = {row.cache_key for row in query.all()}
     """),
     # ----- The plans.
     "a backend of one's own, by name": Waiting(OWN, "metadata_backend is 'mine'", """

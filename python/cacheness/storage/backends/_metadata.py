@@ -133,12 +133,30 @@ class OpenedBackend(MetadataBackend):
         entry: Callable[[str], dict[str, Any] | None],
         entries: Callable[[], list[dict[str, Any]]],
         remove: Callable[[str], bool],
+        engine: Callable[[], Any] | None = None,
     ) -> None:
         self._place = place
         self._stats = stats
         self._entry = entry
         self._entries = entries
         self._remove = remove
+        self._engine = engine
+
+    @property
+    def engine(self) -> Any:
+        """The engine of SQLAlchemy on the database of a cache.
+
+        Raises:
+            AttributeError: there is no database that SQLAlchemy reaches, or SQLAlchemy is not installed.
+        """
+        from ...errors import CacheUnsupportedError
+
+        try:
+            if self._engine is not None:
+                return self._engine()
+        except CacheUnsupportedError as error:
+            raise AttributeError(str(error)) from error
+        raise AttributeError(f"the metadata backend {self.name} of a store has no engine: open a cache")
 
     @property
     def name(self) -> str:
