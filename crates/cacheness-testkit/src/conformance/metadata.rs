@@ -10,6 +10,7 @@ use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, Location, Totals};
 use cacheness_core::{ErrorKind, Result};
 
+use super::listings::{self, keys};
 use super::{Check, MetadataFixture, commit, eviction, filters, garbage, guard, reads, search, sharing};
 use crate::ext::{MetadataExt as _, Scan};
 use crate::sample::{NOW, blob, full, inline};
@@ -19,7 +20,7 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
     ("an empty backend", empty),
     ("every field comes back", every_field),
     ("extreme values come back", extreme_values),
-    ("hostile keys are keys like others", hostile_keys),
+    ("hostile keys are keys like others", listings::hostile_keys),
     ("a put replaces, and keeps the access count", replace),
     ("a replaced or deleted blob is orphaned when no entry names it", orphans),
     ("equal blobs are shared", sharing::equal_blobs),
@@ -28,9 +29,9 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
     ("deleting a version leaves an entry that has been replaced", delete_version),
     ("a batch of deletions reports the outcome for each entry", delete_batch),
     ("accesses are recorded", accesses),
-    ("scans give pages in the order of keys", scan_pages),
-    ("scans by prefix, in Unicode", scan_prefixes),
-    ("scans of expired entries", scan_expired),
+    ("scans give pages in the order of keys", listings::pages),
+    ("scans by prefix, in Unicode", listings::prefixes),
+    ("scans of expired entries", listings::expired),
     ("a walk shows every entry once", search::every_entry_once),
     ("entries may be removed during a walk", search::removals_between_steps),
     ("a filter with a mistake finds nothing", filters::mistakes),
@@ -89,18 +90,14 @@ pub(super) fn get(backend: &dyn MetadataBackend, key: &str) -> Option<Entry> {
 }
 
 /// A summary is the entry without its inline payload.
-fn assert_summary(entry: &Entry, summary: &Entry, inline: bool) {
+pub(super) fn assert_summary(entry: &Entry, summary: &Entry, inline: bool) {
     assert_eq!(inline, matches!(entry.location, Location::Inline(_)));
     let expected =
         if inline { Entry { location: Location::Inline(Vec::new()), ..entry.clone() } } else { entry.clone() };
     assert_eq!(*summary, expected);
 }
 
-fn keys(backend: &dyn MetadataBackend, scan: &Scan<'_>) -> Vec<String> {
-    backend.scan(scan).expect("scanned").into_iter().map(|summary| summary.entry.key).collect()
-}
-
-fn totals(backend: &dyn MetadataBackend) -> (u64, u64) {
+pub(super) fn totals(backend: &dyn MetadataBackend) -> (u64, u64) {
     let Totals { entries, bytes } = backend.totals().expect("totals");
     (entries, bytes)
 }
@@ -161,70 +158,6 @@ fn extreme_values(fixture: &MetadataFixture) {
     // One more read of an entry with the maximum access count.
     backend.record_accesses(&[AccessRecord { key: "a".into(), at: NOW, count: u64::MAX }]).expect("recorded");
     assert!(get(backend, "a").expect("there").access_count >= i64::MAX.cast_unsigned());
-}
-
-/// Keys that reveal wrong quoting, truncation, comparison or counting.
-fn strange_keys() -> Vec<String> {
-    let mut keys: Vec<String> = [
-        "",
-        " ",
-        "\0",
-        "a",
-        "a\0",
-        "a\0b",
-        "a\0c",
-        "'",
-        "\"",
-        "''; DROP TABLE cache_entries; --",
-        "%",
-        "_",
-        "a%",
-        "a_b",
-        "*",
-        "[a]",
-        "?1",
-        "\\",
-        "\n",
-        "A",
-        "ä",
-        "a\u{308}",
-        "😀",
-        "\u{d7ff}",
-        "\u{e000}",
-        "\u{ffff}",
-        "\u{10ffff}",
-        "\u{10ffff}\u{10ffff}x",
-        "NULL",
-        "0",
-        "00",
-        "1e3",
-        "0x1",
-        "../../etc/passwd",
-    ]
-    .map(str::to_owned)
-    .into();
-    keys.push("k".repeat(100_000));
-    keys.push("k".repeat(100_001));
-    keys
-}
-
-fn hostile_keys(fixture: &MetadataFixture) {
-    let backend = &*fixture.backend;
-    let keys_in = strange_keys();
-    for key in &keys_in {
-        assert!(!put(backend, &inline(key, key.as_bytes())).replaced, "{key:?}");
-    }
-    let mut sorted = keys_in.clone();
-    sorted.sort();
-    assert_eq!(keys(backend, &Scan::default()), sorted);
-    for key in &keys_in {
-        assert_eq!(get(backend, key), Some(inline(key, key.as_bytes())), "{key:?}");
-    }
-    for key in &keys_in {
-        assert!(backend.delete(key).expect("deleted").is_some(), "{key:?}");
-        assert_eq!(get(backend, key), None);
-    }
-    assert_eq!(totals(backend), (0, 0));
 }
 
 fn replace(fixture: &MetadataFixture) {
@@ -372,73 +305,6 @@ fn accesses(fixture: &MetadataFixture) {
     let b = get(backend, "b").expect("there");
     assert_eq!((b.access_count, b.accessed_at), (5, Timestamp(NOW.0 + 2)));
     assert_eq!(get(backend, "gone"), None);
-}
-
-fn scan_pages(fixture: &MetadataFixture) {
-    let backend = &*fixture.backend;
-    let expected: Vec<String> = (0..257).map(|i| format!("{i:04}")).collect();
-    for key in expected.iter().rev() {
-        put(backend, &full(key, b"payload"));
-    }
-    assert_eq!(keys(backend, &Scan::default()), expected);
-    for limit in [1, 7, 256, 257, 258, usize::MAX] {
-        let mut found = Vec::new();
-        loop {
-            let after = found.last().cloned();
-            let page = keys(backend, &Scan { after: after.as_deref(), limit, ..Scan::default() });
-            assert!(page.len() <= limit);
-            if page.is_empty() {
-                break;
-            }
-            found.extend(page);
-        }
-        assert_eq!(found, expected, "limit {limit}");
-    }
-    let found = backend.scan(&Scan { limit: 1, ..Scan::default() }).expect("scanned");
-    assert_summary(&full("0000", b"payload"), &found[0].entry, found[0].inline);
-    // `after` need not be a key, and may lie before or after the prefix.
-    assert_eq!(keys(backend, &Scan { after: Some("0003x"), limit: 1, ..Scan::default() }), ["0004"]);
-    assert_eq!(keys(backend, &Scan { prefix: "002", after: Some("0001"), limit: 1, ..Scan::default() }), ["0020"]);
-    assert_eq!(keys(backend, &Scan { prefix: "002", after: Some("0028"), ..Scan::default() }), ["0029"]);
-    assert!(keys(backend, &Scan { prefix: "002", after: Some("0030"), ..Scan::default() }).is_empty());
-}
-
-fn scan_prefixes(fixture: &MetadataFixture) {
-    let backend = &*fixture.backend;
-    let all = strange_keys();
-    for key in &all {
-        put(backend, &inline(key, b""));
-    }
-    let mut prefixes = all.clone();
-    prefixes.extend(["ключ", "\u{10fffe}", "a\u{0}", "\u{d7fe}", "k", "kk"].map(str::to_owned));
-    for prefix in &prefixes {
-        let mut expected: Vec<_> = all.iter().filter(|key| key.starts_with(prefix.as_str())).cloned().collect();
-        expected.sort();
-        assert_eq!(keys(backend, &Scan { prefix, ..Scan::default() }), expected, "prefix {prefix:?}");
-    }
-}
-
-fn scan_expired(fixture: &MetadataFixture) {
-    let backend = &*fixture.backend;
-    for i in 0..40_i64 {
-        let expires_at = (i % 4 != 0).then_some(Timestamp(NOW.0 + i % 4));
-        put(backend, &Entry { expires_at, ..inline(&format!("{}/{i:02}", i % 2), b"") });
-    }
-    let expired = |time: i64| {
-        let mut keys: Vec<_> =
-            (0..40).filter(|i| i % 4 != 0 && i % 4 <= time).map(|i| format!("{}/{i:02}", i % 2)).collect();
-        keys.sort();
-        keys
-    };
-    for time in 0..5 {
-        let expired_at = Some(Timestamp(NOW.0 + time));
-        assert_eq!(keys(backend, &Scan { expired_at, ..Scan::default() }), expired(time), "time {time}");
-        let of_prefix: Vec<_> = expired(time).into_iter().filter(|key| key.starts_with("1/")).collect();
-        assert_eq!(keys(backend, &Scan { expired_at, prefix: "1/", ..Scan::default() }), of_prefix);
-        let page = Scan { expired_at, prefix: "1/", after: Some("1/05"), limit: 3, ..Scan::default() };
-        let expected: Vec<_> = of_prefix.into_iter().filter(|key| key.as_str() > "1/05").take(3).collect();
-        assert_eq!(keys(backend, &page), expected);
-    }
 }
 
 fn clear(fixture: &MetadataFixture) {

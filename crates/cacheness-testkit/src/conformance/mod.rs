@@ -19,6 +19,7 @@ mod eviction;
 mod filters;
 mod garbage;
 mod guard;
+mod listings;
 mod locks;
 mod metadata;
 mod model;
