@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use cacheness_core::ErrorKind;
 use cacheness_core::backend::MetadataBackend;
 use cacheness_sqlite::SqliteMetadata;
-use common::{Child, Pipe, examine, get, open, place, put};
+use cacheness_testkit::child::Child;
+use common::{examine, get, open, place, put};
 
 /// The process that holds a lock on byte `offset` of the file at `path`, which this process must not have open in SQLite.
 fn lock_holder(path: &Path, offset: libc::off_t) -> Option<libc::pid_t> {
@@ -32,15 +33,14 @@ fn a_child_goes_on_when_the_parent_has_closed() {
     let (_dir, path) = place();
     let mut slot = Some(open(&path));
     put(slot.as_ref().expect("open"), "before", "parent");
-    let (mut go, mut done) = (Pipe::new(), Pipe::new());
-    let child = Child::start(|| {
+    let (child, mut line) = Child::with_line(|line| {
         let store = slot.take().expect("inherited");
-        go.wait();
+        line.wait();
         for i in 0..200 {
             put(&store, &format!("child {i}"), "child");
         }
-        done.send();
-        go.wait();
+        line.send();
+        line.wait();
         for i in 200..300 {
             put(&store, &format!("child {i}"), "child");
         }
@@ -55,14 +55,14 @@ fn a_child_goes_on_when_the_parent_has_closed() {
     shared_memory.push("-shm");
     assert_eq!(lock_holder(&path, 0x4000_0002), Some(child.pid()), "the child holds SHARED");
     assert_eq!(lock_holder(Path::new(&shared_memory), 128), Some(child.pid()), "the child holds the dead man's switch");
-    go.send();
-    done.wait();
+    line.send();
+    line.wait();
     // Another user comes and goes while the child has the store open.
     let second = open(&path);
     assert_eq!(get(&second, "child 199").as_deref(), Some("child"));
     put(&second, "between", "parent");
     second.close().expect("closed");
-    go.send();
+    line.send();
     child.join();
     let found = examine(&path);
     assert_eq!(found.len(), 303);
@@ -155,20 +155,19 @@ fn a_grandchild_goes_on_when_child_and_parent_have_closed() {
     let (_dir, path) = place();
     let mut slot = Some(open(&path));
     put(slot.as_ref().expect("open"), "parent", "x");
-    let mut go = Pipe::new();
     let child = Child::start(|| {
         let store = slot.take().expect("inherited");
         put(&store, "child", "x");
         let mut slot = Some(store);
-        let grandchild = Child::start(|| {
+        let (grandchild, mut line) = Child::with_line(|line| {
             let store = slot.take().expect("inherited");
-            go.wait();
+            line.wait();
             for i in 0..100 {
                 put(&store, &format!("grandchild {i}"), "x");
             }
         });
         drop(slot);
-        go.send();
+        line.send();
         grandchild.join();
     });
     drop(slot);

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use cacheness_core::backend::MetadataBackend;
 use cacheness_sqlite::{SqliteAccess as Access, SqliteMetadata, SqliteOptions};
+use cacheness_testkit::child::Child;
 use cacheness_testkit::ext::MetadataExt as _;
-use common::{Child, Pipe, examine, get, place, put};
+use common::{examine, get, place, put};
 
 /// A log that is moved this often is moved many times in a short test.
 const PAGES: u32 = 50;
@@ -188,17 +189,16 @@ fn nothing_is_lost_when_processes_are_killed_that_move_it() {
     drop(open(&path));
     let mut promised = 0_u32;
     for round in 0..12_u32 {
-        let mut pipe = Pipe::new();
-        let child = Child::start(|| {
+        let (child, mut line) = Child::with_line(|line| {
             let store = open(&path);
             let promised = std::fs::File::create(path.with_file_name("promised")).expect("made");
-            pipe.send();
+            line.send();
             for i in 0_u32.. {
                 put(&store, &format!("{round}/{}", key(i)), "x");
                 promised.write_all_at(&i.to_le_bytes(), 0).expect("noted");
             }
         });
-        pipe.wait();
+        line.wait();
         std::thread::sleep(Duration::from_millis(50 + u64::from(round) * 17));
         child.kill();
         let noted = std::fs::read(path.with_file_name("promised")).expect("noted");

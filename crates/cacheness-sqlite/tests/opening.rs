@@ -10,9 +10,10 @@ use cacheness_core::ErrorKind;
 use cacheness_core::backend::{AccessRecord, MetadataBackend};
 use cacheness_core::clock::Timestamp;
 use cacheness_sqlite::{FilesystemKind, SqliteAccess, SqliteMetadata, SqliteOptions};
+use cacheness_testkit::child::Child;
 use cacheness_testkit::ext::MetadataExt as _;
 use cacheness_testkit::sample;
-use common::{Child, examine, get, open, place, put};
+use common::{examine, get, open, place, put};
 
 fn refused(path: &Path) -> cacheness_core::Error {
     SqliteMetadata::open(SqliteOptions::new(path)).expect_err("refused")

@@ -3,7 +3,6 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,28 +11,28 @@ use cacheness_core::backend::{Commit, Committed, Guard, KeyId, MetadataBackend, 
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::Entry;
 use cacheness_sqlite::{FilesystemKind, SqliteMetadata, SqliteOptions};
+use cacheness_testkit::child::{Child, Line};
 use cacheness_testkit::ext::{MetadataExt as _, Scan};
 use cacheness_testkit::sample;
-use common::{Child, Pipe, examine, get, open, place, put};
+use common::{examine, get, open, place, put};
 
 #[test]
 fn twenty_processes_open_a_fresh_directory() {
     for kind in [FilesystemKind::Local, FilesystemKind::Network("nfs")] {
         let (dir, _) = place();
         let path = dir.path().join("not/there/yet/cache_metadata.db");
-        let mut go = Pipe::new();
-        let children: Vec<_> = (0..20)
+        let (children, mut lines): (Vec<_>, Vec<_>) = (0..20)
             .map(|child| {
-                let (path, go) = (&path, &mut go);
-                Child::start(move || {
-                    go.wait();
+                let path = &path;
+                Child::with_line(move |line| {
+                    line.wait();
                     let store = SqliteMetadata::open(SqliteOptions::new(path).filesystem(kind)).expect("opened");
                     put(&store, &format!("{child}"), "x");
                     assert!(get(&store, &format!("{child}")).is_some());
                 })
             })
-            .collect();
-        (0..20).for_each(|_| go.send());
+            .unzip();
+        lines.iter_mut().for_each(Line::send);
         children.into_iter().for_each(Child::join);
         assert_eq!(examine(&path).len(), 20, "{kind:?}");
     }
@@ -194,29 +193,19 @@ fn nothing_acknowledged_is_lost_when_a_writer_is_killed() {
     let mut acknowledged: BTreeMap<String, u32> = BTreeMap::new();
     let mut next = 1_u32;
     for round in 0..25_u64 {
-        let pipe = Pipe::new();
-        let (reader, child) = {
-            let (path, first) = (&path, next);
-            let mut pipe = Some(pipe);
-            let child = Child::start(|| {
-                let mut writer = pipe.take().expect("there").into_writer();
-                let store = open(path);
-                for value in first.. {
-                    // Replaced every 50 values, so that the number in an entry says how far it got. Some are large.
-                    let key = format!("{}", value % 50);
-                    let payload = format!("{value:010}").repeat(if value % 7 == 0 { 2_000 } else { 1 });
-                    store.put(&sample::inline(&key, payload.as_bytes())).expect("put");
-                    writer.write_all(&value.to_le_bytes()).expect("the parent listens");
-                }
-            });
-            (pipe.take().expect("the parent's copy").into_reader(), child)
-        };
+        let (child, line) = Child::with_line(|line| {
+            let store = open(&path);
+            for value in next.. {
+                // Replaced every 50 values, so that the number in an entry says how far it got. Some are large.
+                let key = format!("{}", value % 50);
+                let payload = format!("{value:010}").repeat(if value % 7 == 0 { 2_000 } else { 1 });
+                store.put(&sample::inline(&key, payload.as_bytes())).expect("put");
+                line.send_bytes(&value.to_le_bytes());
+            }
+        });
         std::thread::sleep(Duration::from_millis(3 + round * 7 % 40));
         child.kill();
-        let mut said = Vec::new();
-        let mut reader = reader;
-        reader.read_to_end(&mut said).expect("read");
-        for value in said.chunks_exact(4).map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four"))) {
+        for value in line.rest().chunks_exact(4).map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four"))) {
             acknowledged.insert(format!("{}", value % 50), value);
             next = value + 1;
         }
@@ -239,21 +228,20 @@ fn nothing_acknowledged_is_lost_when_a_writer_is_killed() {
 fn a_process_that_holds_the_lock_makes_others_busy_in_time() {
     let (_dir, path) = place();
     drop(open(&path));
-    let (mut held, mut free) = (Pipe::new(), Pipe::new());
-    let child = Child::start(|| {
+    let (child, mut line) = Child::with_line(|line| {
         let connection = rusqlite::Connection::open(&path).expect("opened");
         connection.execute_batch("BEGIN IMMEDIATE").expect("begun");
-        held.send();
-        free.wait();
+        line.send();
+        line.wait();
     });
-    held.wait();
+    line.wait();
     let options = SqliteOptions::new(&path).busy_timeout(Duration::from_millis(50));
     let store = SqliteMetadata::open(options).expect("opening needs no lock for writing");
     assert_eq!(get(&store, "k"), None, "reading needs none either");
     let error = store.put(&sample::inline("k", b"x")).expect_err("locked");
     assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
     assert!(error.is_retryable() && error.hint().is_some());
-    free.send();
+    line.send();
     child.join();
     put(&store, "k", "x");
 }
@@ -262,15 +250,14 @@ fn a_process_that_holds_the_lock_makes_others_busy_in_time() {
 fn a_lock_that_is_given_back_is_waited_for() {
     let (_dir, path) = place();
     let store = open(&path);
-    let mut held = Pipe::new();
-    let child = Child::start(|| {
+    let (child, mut line) = Child::with_line(|line| {
         let connection = rusqlite::Connection::open(&path).expect("opened");
         connection.execute_batch("BEGIN IMMEDIATE").expect("begun");
-        held.send();
+        line.send();
         std::thread::sleep(Duration::from_millis(100));
         connection.execute_batch("COMMIT").expect("committed");
     });
-    held.wait();
+    line.wait();
     put(&store, "k", "x");
     child.join();
     assert_eq!(examine(&path).len(), 1);

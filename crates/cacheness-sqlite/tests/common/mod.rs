@@ -1,9 +1,7 @@
-//! Child processes made by `fork()`, and what tests look at when they are gone.
-#![allow(unsafe_code, dead_code, unreachable_pub)]
+//! Databases of tests, one test at a time, and what is in them afterwards.
+#![allow(dead_code, unreachable_pub)]
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::os::fd::FromRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -67,96 +65,4 @@ pub fn examine(path: &Path) -> BTreeMap<String, String> {
     let verdict: String = connection.query_row("PRAGMA integrity_check", (), |row| row.get(0)).expect("checked");
     assert_eq!(verdict, "ok");
     entries
-}
-
-/// A forked child.
-pub struct Child(libc::pid_t);
-
-impl Child {
-    /// Runs `work` in a child, which ends after it; a panic is its failure.
-    pub fn start(work: impl FnOnce()) -> Self {
-        // SAFETY: glibc keeps its allocator whole over a fork; the child runs this closure and ends without returning.
-        match unsafe { libc::fork() } {
-            -1 => panic!("fork: {}", std::io::Error::last_os_error()),
-            0 => {
-                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-                // SAFETY: it ends this process without running what the parent has registered for its own end.
-                unsafe { libc::_exit(if result.is_ok() { 0 } else { 101 }) }
-            }
-            pid => Self(pid),
-        }
-    }
-
-    pub fn pid(&self) -> libc::pid_t {
-        self.0
-    }
-
-    fn wait_for_status(self) -> libc::c_int {
-        let mut status = 0;
-        loop {
-            // SAFETY: the child is ours and is waited for once.
-            let result = unsafe { libc::waitpid(self.0, &raw mut status, 0) };
-            if result == self.0 {
-                return status;
-            }
-            let error = std::io::Error::last_os_error();
-            assert_eq!(error.kind(), std::io::ErrorKind::Interrupted, "waitpid: {error}");
-        }
-    }
-
-    /// Waits for its end, which has to be a good one.
-    pub fn join(self) {
-        let status = self.wait_for_status();
-        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "the child failed: status {status:#x}");
-    }
-
-    /// Kills it where it stands.
-    pub fn kill(self) {
-        // SAFETY: the child is ours and has not been waited for.
-        assert_eq!(unsafe { libc::kill(self.0, libc::SIGKILL) }, 0);
-        let status = self.wait_for_status();
-        assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL, "status {status:#x}");
-    }
-}
-
-/// A pipe between parent and child.
-pub struct Pipe {
-    reader: Option<std::fs::File>,
-    writer: Option<std::fs::File>,
-}
-
-impl Pipe {
-    #[allow(clippy::new_without_default)]
-    pub fn new() -> Self {
-        let mut ends = [0; 2];
-        // SAFETY: `ends` has room for both descriptors, which are owned by the files from here on.
-        unsafe {
-            assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
-            Self {
-                reader: Some(std::fs::File::from_raw_fd(ends[0])),
-                writer: Some(std::fs::File::from_raw_fd(ends[1])),
-            }
-        }
-    }
-
-    /// The end to read from; the other one is closed in this process.
-    pub fn into_reader(mut self) -> std::fs::File {
-        self.writer = None;
-        self.reader.take().expect("there")
-    }
-
-    /// The end to write to; the other one is closed in this process.
-    pub fn into_writer(mut self) -> std::fs::File {
-        self.reader = None;
-        self.writer.take().expect("there")
-    }
-
-    pub fn send(&mut self) {
-        self.writer.as_mut().expect("there").write_all(b"!").expect("written");
-    }
-
-    pub fn wait(&mut self) {
-        let mut byte = [0];
-        self.reader.as_mut().expect("there").read_exact(&mut byte).expect("the other side sends");
-    }
 }

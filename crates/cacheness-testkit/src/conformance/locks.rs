@@ -125,7 +125,7 @@ fn many(fixture: &LocksFixture) {
 
 fn process_dies(fixture: &LocksFixture) {
     let locks = (fixture.open)();
-    let (child, mut line) = Child::start(|line| {
+    let (child, mut line) = Child::with_line(|line| {
         let _guard = held(&*(fixture.open)(), ONE, NOW);
         line.send();
         line.wait();
@@ -139,7 +139,7 @@ fn process_dies(fixture: &LocksFixture) {
 fn not_inherited(fixture: &LocksFixture) {
     let (one, other) = ((fixture.open)(), (fixture.open)());
     let guard = held(&*one, ONE, NOW);
-    let (child, mut line) = Child::start(|line| {
+    let (child, mut line) = Child::with_line(|line| {
         line.send();
         line.wait();
     });
@@ -154,7 +154,7 @@ fn not_released_by_children(fixture: &LocksFixture) {
     let (one, other) = ((fixture.open)(), (fixture.open)());
     let mut guard = Some(held(&*one, ONE, NOW));
     for how in 0..3 {
-        let (child, mut line) = Child::start(|line| {
+        let (child, mut line) = Child::with_line(|line| {
             match how {
                 0 => drop(guard.take()),
                 1 => guard.take().expect("there").release().expect("nothing to release"),
@@ -176,7 +176,7 @@ fn not_released_by_children(fixture: &LocksFixture) {
 fn acquired_by_children(fixture: &LocksFixture) {
     let (one, other) = ((fixture.open)(), (fixture.open)());
     let mut inherited = Some(held(&*one, ONE, NOW));
-    let (child, mut line) = Child::start(|line| {
+    let (child, mut line) = Child::with_line(|line| {
         // Through the handle of the parent, which holds another lock.
         assert!(is_busy(&*one, ONE), "the parent holds it");
         line.send();
