@@ -11,12 +11,13 @@ use cacheness_core::backend::{
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{BlobRef, Entry, EntrySummary, Totals};
 use cacheness_core::query::Field;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, Statement};
 
 use crate::connect::Mode;
 use crate::custom::Tables;
 use crate::database::SqliteMetadata;
 use crate::error::translate;
+use crate::hot::{Hot, Prepared};
 use crate::pool::Pool;
 use crate::rows::columns;
 use crate::statement::prepare;
@@ -29,21 +30,20 @@ const BATCH: usize = 1500;
 /// sleeps between two attempts.
 const PAUSE: Duration = Duration::from_micros(2500);
 
-const GET: &str = concat!("SELECT ", columns!(), ", payload FROM cache_entries WHERE cache_key = ?1");
 const GET_SUMMARY: &str = concat!("SELECT ", columns!(), ", cache_key FROM cache_entries WHERE cache_key = ?1");
 
-fn get<T>(connection: &Connection, sql: &str, key: &str, make: impl Fn(&Row<'_>) -> Result<T>) -> Result<Option<T>> {
+/// The row of `key` that `statement` finds.
+fn get<T>(statement: &mut Statement<'_>, key: &str, make: impl Fn(&Row<'_>) -> Result<T>) -> Result<Option<T>> {
     let failed = |e| translate("cannot read an entry", e);
-    let mut statement = prepare(connection, sql)?;
     statement.raw_bind_parameter(1, key).map_err(failed)?;
     let mut rows = statement.raw_query();
     rows.next().map_err(failed)?.map(make).transpose()
 }
 
-fn get_part(connection: &Connection, key: &str, part: Part) -> Result<Option<Entry>> {
+fn get_part(connection: &Prepared, key: &str, part: Part) -> Result<Option<Entry>> {
     match part {
-        Part::Whole => get(connection, GET, key, |row| rows::entry(key, row)),
-        Part::Summary => get(connection, GET_SUMMARY, key, |row| Ok(rows::summary(row)?.entry)),
+        Part::Whole => get(&mut *connection.hot(Hot::Get)?, key, |row| rows::entry(key, row)),
+        Part::Summary => get(&mut *prepare(connection, GET_SUMMARY)?, key, |row| Ok(rows::summary(row)?.entry)),
     }
 }
 
@@ -130,7 +130,7 @@ impl MetadataBackend for SqliteMetadata {
     }
 
     fn indexes(&self) -> Result<Vec<Field>> {
-        self.read(index::all)
+        self.read(|connection| index::all(connection))
     }
 
     fn create_text_index(&self) -> Result<bool> {
@@ -168,11 +168,11 @@ impl MetadataBackend for SqliteMetadata {
     }
 
     fn totals(&self) -> Result<Totals> {
-        self.read(totals::get)
+        self.read(|connection| totals::get(connection))
     }
 
     fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
-        self.read(scan::created_range)
+        self.read(|connection| scan::created_range(connection))
     }
 
     fn outside_changes(&self) -> Option<u64> {

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::custom::Tables;
 use crate::error::translate;
 use crate::garbage::{add_garbage, collected};
+use crate::hot::Prepared;
 use crate::statement::prepare;
 use crate::{text_index, totals, write};
 
@@ -18,7 +19,7 @@ pub(crate) fn changes_entries(operations: &[Operation<'_>]) -> bool {
 }
 
 /// Makes all changes; returns an outcome for each.
-pub(crate) fn run(connection: &Connection, commit: &Commit<'_>, tables: Tables<'_>) -> Result<Vec<Outcome>> {
+pub(crate) fn run(connection: &Prepared, commit: &Commit<'_>, tables: Tables<'_>) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::with_capacity(commit.operations.len());
     let mut rest = commit.operations;
     // Consecutive operations of one kind run together: statements are prepared once and totals are updated once.

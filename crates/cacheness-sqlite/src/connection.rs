@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use crate::fork::{LeftInChildren, OpenLog};
+use crate::hot::Prepared;
 
 /// A connection that is closed when it is dropped, unless the process was forked since: then it is leaked, because
 /// SQLite would release locks that it believes to belong to this process.
@@ -14,7 +15,7 @@ pub(crate) struct Pooled(LeftInChildren<Open>);
 
 #[derive(Debug)]
 struct Open {
-    connection: Connection,
+    connection: Prepared,
     /// Dropped after the connection: a fork must know of SQLite's locks as long as they exist.
     _log: Option<Arc<OpenLog>>,
 }
@@ -22,19 +23,19 @@ struct Open {
 impl Pooled {
     /// A connection opened by this process; `log` if it uses a write-ahead log.
     pub(crate) fn new(connection: Connection, log: Option<Arc<OpenLog>>) -> Self {
-        Self(LeftInChildren::new(Open { connection, _log: log }))
+        Self(LeftInChildren::new(Open { connection: Prepared::new(connection), _log: log }))
     }
 
     /// A connection to a database in memory, of which a child has a copy.
     pub(crate) fn in_memory(connection: Connection) -> Self {
-        Self(LeftInChildren::copied(Open { connection, _log: None }))
+        Self(LeftInChildren::copied(Open { connection: Prepared::new(connection), _log: None }))
     }
 }
 
 impl Pooled {
     /// Changes the settings of a connection that has just been opened.
     pub(crate) fn edit<T>(&mut self, change: impl FnOnce(&mut Connection) -> T) -> T {
-        change(&mut self.0.get_mut().connection)
+        change(self.0.get_mut().connection.edit())
     }
 
     /// Whether this process opened it.
@@ -44,9 +45,9 @@ impl Pooled {
 }
 
 impl Deref for Pooled {
-    type Target = Connection;
+    type Target = Prepared;
 
-    fn deref(&self) -> &Connection {
+    fn deref(&self) -> &Prepared {
         &self.0.connection
     }
 }

@@ -17,6 +17,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::connect::{Mode, Target};
 use crate::connection::Pooled;
 use crate::error::translate;
+use crate::hot::{Hot, Prepared};
 use crate::mount::FilesystemKind;
 use crate::options::SqliteOptions;
 use crate::pool::Pool;
@@ -130,7 +131,7 @@ impl SqliteMetadata {
     /// - `ReadOnly`: it belongs to no store and cannot be written.
     pub fn claim(&self, id: &str) -> Result<()> {
         const OWNER: &str = "SELECT value FROM cache_info WHERE name = 'store'";
-        let owner = |connection: &Connection| {
+        let owner = |connection: &Prepared| {
             let found: rusqlite::Result<String> = connection.query_row(OWNER, (), |row| row.get(0));
             found.optional().map_err(|e| translate("cannot read which store owns the database", e))
         };
@@ -171,7 +172,7 @@ impl SqliteMetadata {
     }
 
     /// Runs `operation` on a connection, and retries it if it gave way to a fork.
-    pub(crate) fn run<T>(&self, writes: bool, mut operation: impl FnMut(&Pool, &Connection) -> Result<T>) -> Result<T> {
+    pub(crate) fn run<T>(&self, writes: bool, mut operation: impl FnMut(&Pool, &Prepared) -> Result<T>) -> Result<T> {
         let mut started = None;
         loop {
             let result = {
@@ -208,7 +209,7 @@ impl SqliteMetadata {
             .with_hint("commit the session or roll it back before you write through the cache")
     }
 
-    pub(crate) fn read<T>(&self, mut operation: impl FnMut(&Connection) -> Result<T>) -> Result<T> {
+    pub(crate) fn read<T>(&self, mut operation: impl FnMut(&Prepared) -> Result<T>) -> Result<T> {
         self.run(false, |_, connection| operation(connection))
     }
 
@@ -217,7 +218,7 @@ impl SqliteMetadata {
     pub(crate) fn transact<T>(
         &self,
         changes_entries: bool,
-        mut operation: impl FnMut(&Pool, &Connection, bool) -> Result<T>,
+        mut operation: impl FnMut(&Pool, &Prepared, bool) -> Result<T>,
     ) -> Result<T> {
         // Before the transaction: a concurrent `close` must know.
         if changes_entries && !self.changed.load(Ordering::Relaxed) {
@@ -229,7 +230,7 @@ impl SqliteMetadata {
         }
         let mut long = None;
         let result = self.run(true, |pool, connection| {
-            step(connection, "BEGIN IMMEDIATE")?;
+            connection.step(Hot::Begin)?;
             let (before, known, has_text_index) = {
                 let mut tracker = pool.tracker();
                 let before = tracker.header();
@@ -252,7 +253,7 @@ impl SqliteMetadata {
                 .and_then(|value| {
                     failpoint::reached("transaction/commit");
                     committing = true;
-                    step(connection, "COMMIT").map(|()| value)
+                    connection.step(Hot::Commit).map(|()| value)
                 });
             failpoint::reached("transaction/committed");
             let committed = result.is_ok().then(|| watch::pages_written(connection) != pages);

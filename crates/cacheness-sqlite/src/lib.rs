@@ -46,6 +46,7 @@ mod find;
 mod fork;
 mod garbage;
 mod header;
+mod hot;
 mod index;
 mod log_length;
 pub mod mount;

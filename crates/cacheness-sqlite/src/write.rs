@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::custom::{self, Tables};
 use crate::error::translate;
-use crate::rows::{self, columns};
+use crate::hot::{Hot, Prepared};
+use crate::rows;
 use crate::spool::Spool;
 use crate::statement::prepare;
 use crate::totals;
@@ -26,8 +27,8 @@ impl Former {
     }
 }
 
-fn find_former(connection: &Connection, key: &str) -> Result<Option<Former>> {
-    let mut statement = prepare(connection, "SELECT id, file_size, locator FROM cache_entries WHERE cache_key = ?1")?;
+fn find_former(connection: &Prepared, key: &str) -> Result<Option<Former>> {
+    let mut statement = connection.hot(Hot::Find)?;
     statement.query_row([key], Former::from_row).optional().map_err(|e| translate("cannot find an entry", e))
 }
 
@@ -102,21 +103,7 @@ fn displace(connection: &Connection, entry: &Entry, own: &BlobRef, damaged: &str
     Ok(changed > 0 && if_orphaned(connection, Some(damaged.to_owned()))?.is_some())
 }
 
-/// Does nothing if the key exists: a put of a new key, the usual case, is this statement alone.
-const INSERT: &str = concat!(
-    "INSERT INTO cache_entries (cache_key, ",
-    columns!(),
-    ", payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25) \
-     ON CONFLICT (cache_key) DO NOTHING"
-);
-
-/// The parameters of [`INSERT`], and the row. The key (?1) is the same and the access count (?6) is kept.
-const REPLACE: &str = "UPDATE cache_entries SET fingerprint = ?2, created_at = ?3, accessed_at = ?4, expires_at = ?5, \
-    handler = ?7, data_type = ?8, storage_format = ?9, compression = ?10, object_type = ?11, handler_meta = ?12, \
-    file_size = ?13, file_hash = ?14, digest = ?15, signature = ?16, description = ?17, metadata = ?18, params = ?19, \
-    raw_size = ?20, locator = ?21, computed = ?22, etag = ?23, version = ?24, payload = ?25 WHERE id = ?26";
-
-pub(crate) fn put(connection: &Connection, put: Put<'_>, tables: Tables<'_>) -> Result<PutOutcome> {
+pub(crate) fn put(connection: &Prepared, put: Put<'_>, tables: Tables<'_>) -> Result<PutOutcome> {
     let Put { entry, share, pin: is_pinned, rows } = put;
     let mut outcome = PutOutcome::default();
     let other;
@@ -138,7 +125,7 @@ pub(crate) fn put(connection: &Connection, put: Put<'_>, tables: Tables<'_>) -> 
     if is_pinned {
         pin(connection, &entry.key)?;
     }
-    let mut insert = prepare(connection, INSERT)?;
+    let mut insert = connection.hot(Hot::Insert)?;
     rows::bind_entry(&mut insert, entry, location)?;
     let inserted = insert.raw_execute().map_err(failed)?;
     drop(insert);
@@ -151,7 +138,7 @@ pub(crate) fn put(connection: &Connection, put: Put<'_>, tables: Tables<'_>) -> 
     }
     let former = find_former(connection, &entry.key)?
         .ok_or_else(|| Error::new(ErrorKind::Metadata, format!("entry {} is in the index of keys only", entry.key)))?;
-    let mut replace = prepare(connection, REPLACE)?;
+    let mut replace = connection.hot(Hot::Replace)?;
     rows::bind_entry(&mut replace, entry, location)?;
     replace.raw_bind_parameter(26, former.id).map_err(failed)?;
     replace.raw_execute().map_err(failed)?;

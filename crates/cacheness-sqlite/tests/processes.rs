@@ -262,3 +262,28 @@ fn a_lock_that_is_given_back_is_waited_for() {
     child.join();
     assert_eq!(examine(&path).len(), 1);
 }
+
+/// Statements stay prepared while others change the schema: SQLite prepares them again.
+#[test]
+fn another_program_adds_an_index() {
+    let (_dir, path) = place();
+    let store = open(&path);
+    let use_it = |round: u32| {
+        for payload in ["a", "b"] {
+            put(&store, &format!("{round}"), payload);
+            put(&store, "same", payload);
+            assert_eq!(get(&store, "same").as_deref(), Some(payload));
+        }
+        assert_eq!(store.scan(&Scan::default()).expect("listed").len(), round as usize + 1);
+    };
+    use_it(1);
+    for round in 2..5 {
+        let other = rusqlite::Connection::open(&path).expect("opened");
+        other.execute_batch(&format!("CREATE INDEX by_handler_{round} ON cache_entries (handler)")).expect("made");
+        use_it(round);
+        other.execute_batch(&format!("DROP INDEX by_handler_{round}")).expect("removed");
+        drop(other);
+    }
+    store.close().expect("closed");
+    assert_eq!(examine(&path).len(), 5);
+}
