@@ -21,7 +21,7 @@ use crate::error::translate;
 use crate::fork::{self, OpenLog};
 use crate::mount::FilesystemKind;
 use crate::options::{Access, SqliteOptions};
-use crate::statement::{STATEMENTS, prepare};
+use crate::statement::{keep_statements, prepare};
 use crate::{errno, log_length, session};
 
 /// `application_id` of our databases: "cach".
@@ -160,7 +160,7 @@ pub(crate) fn open_in_memory() -> Result<(Target, Pooled)> {
     .map_err(failed)?;
     run_no_programs(&connection)?;
     connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON").map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_statements(&connection)?;
     let target = Target {
         path: PathBuf::new(),
         mode: Mode::Memory,
@@ -309,7 +309,7 @@ impl Target {
         let failed = |e| translate("cannot open a connection", e);
         run_no_programs(connection)?;
         connection.busy_handler(Some(patience(self.busy_timeout, self.identity))).map_err(failed)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        keep_statements(connection)?;
         // With a rollback journal, NORMAL syncs the journal's header and pages together, and a loss of power between
         // the two leaves a damaged database (found by `it/power.rs`; <https://www.sqlite.org/pragma.html>).
         let synchronous = match (self.durability, self.mode) {

@@ -64,35 +64,54 @@ pub(crate) fn pinned(connection: &Connection, query: &Query<'_>, page: &Page<'_>
     Ok(keys)
 }
 
+/// Which entries of a page are read, and how they are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Walk {
+    All,
+    /// Expired ones, by walking the keys.
+    ExpiredByKey,
+    /// Expired ones, by their expiry, and sorted.
+    ExpiredByExpiry,
+}
+
+/// The statement of a page: ?1 is the key at which it begins, ?2 the end of the keys, ?3 the time of expiry, ?4 the limit.
+fn page_sql(operator: &str, ends: bool, walk: Walk, pinned: bool) -> String {
+    // A unary plus keeps the planner from using an index on the following column.
+    let key = if walk == Walk::ExpiredByExpiry { "+cache_key" } else { "cache_key" };
+    let end = if ends { format!(" AND {key} < ?2") } else { String::new() };
+    let expired = match walk {
+        Walk::All => "",
+        Walk::ExpiredByKey => " AND +expires_at <= ?3",
+        Walk::ExpiredByExpiry => " AND expires_at <= ?3",
+    };
+    let pinned = if pinned { " AND cache_key IN (SELECT cache_key FROM cache_pins)" } else { "" };
+    format!(
+        concat!(
+            "SELECT ",
+            columns!(),
+            ", cache_key FROM cache_entries WHERE {key} {operator} ?1{end}{expired}{pinned} ORDER BY {key} LIMIT ?4"
+        ),
+        key = key,
+        operator = operator,
+        end = end,
+        expired = expired,
+        pinned = pinned,
+    )
+}
+
 /// A page of entries without their inline payloads; neither a filter nor another order nor an offset.
 pub(crate) fn select(connection: &Connection, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<EntrySummary>> {
     let failed = |e| translate("cannot list entries", e);
     let (from, operator) = first(query, page);
-    let mut sql = format!(
-        concat!("SELECT ", columns!(), ", cache_key FROM cache_entries WHERE cache_key {operator} ?1"),
-        operator = operator
-    );
     let end = after_prefix(query.prefix);
-    if end.is_some() {
-        sql.push_str(" AND cache_key < ?2");
-    }
+    let mut walk = Walk::All;
     if let Some(Timestamp(time)) = query.expired_at {
         let count = "SELECT count(*) FROM (SELECT 1 FROM cache_entries WHERE expires_at <= ?1 LIMIT ?2)";
         let expired: i64 =
             prepare(connection, count)?.query_row([time, FEW_EXPIRED + 1], |row| row.get(0)).map_err(failed)?;
-        // A unary plus keeps the planner from using an index on the following column.
-        sql = if expired <= FEW_EXPIRED {
-            sql.replace("WHERE cache_key", "WHERE +cache_key").replace("AND cache_key", "AND +cache_key")
-                + " AND expires_at <= ?3"
-        } else {
-            sql + " AND +expires_at <= ?3"
-        };
+        walk = if expired <= FEW_EXPIRED { Walk::ExpiredByExpiry } else { Walk::ExpiredByKey };
     }
-    if query.pinned {
-        sql.push_str(" AND cache_key IN (SELECT cache_key FROM cache_pins)");
-    }
-    sql.push_str(" ORDER BY cache_key LIMIT ?4");
-    let mut statement = prepare(connection, &sql)?;
+    let mut statement = prepare(connection, &page_sql(operator, end.is_some(), walk, query.pinned))?;
     // Parameters that this variant of the statement lacks are not bound.
     statement.raw_bind_parameter(1, from).map_err(failed)?;
     if let Some(end) = &end {
@@ -121,6 +140,8 @@ pub(crate) fn created_range(connection: &Connection) -> Result<Option<(Timestamp
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
     use super::*;
 
     #[test]
@@ -132,5 +153,44 @@ mod tests {
         assert_eq!(end("\u{d7ff}").as_deref(), Some("\u{e000}"));
         assert_eq!(end("a\u{10ffff}\u{10ffff}").as_deref(), Some("b"));
         assert_eq!(end("\u{10ffff}"), None);
+    }
+
+    /// SQLite's plan for a statement on an empty database.
+    fn plan(sql: &str) -> String {
+        let (_, connection) = crate::connect::open_in_memory().unwrap();
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let steps = statement.raw_query().mapped(|row| row.get::<_, String>(3)).collect::<Result<Vec<_>, _>>();
+        steps.unwrap().join("; ")
+    }
+
+    #[test]
+    fn a_page_is_read_in_order_unless_few_entries_are_expired() {
+        for operator in [">", ">="] {
+            for (ends, pinned) in [(false, false), (true, false), (false, true), (true, true)] {
+                for walk in [Walk::All, Walk::ExpiredByKey] {
+                    let plan = plan(&page_sql(operator, ends, walk, pinned));
+                    assert!(plan.contains("(cache_key"), "{walk:?}: {plan}");
+                    assert!(!plan.contains("TEMP B-TREE FOR ORDER"), "{walk:?}: {plan}");
+                }
+            }
+            for ends in [false, true] {
+                let plan = plan(&page_sql(operator, ends, Walk::ExpiredByExpiry, false));
+                assert!(plan.contains("cache_entries_expiry (expires_at<?)"), "{plan}");
+            }
+        }
+    }
+
+    /// A new limit needs no new plan: a statement is prepared once.
+    #[test]
+    fn a_statement_is_planned_once() {
+        let (_, connection) = crate::connect::open_in_memory().unwrap();
+        let sql = page_sql(">=", false, Walk::All, false);
+        for limit in [1, 1_000, 2] {
+            let mut statement = prepare(&connection, &sql).unwrap();
+            statement.raw_bind_parameter(1, "").unwrap();
+            statement.raw_bind_parameter(4, limit).unwrap();
+            assert!(statement.raw_query().next().unwrap().is_none());
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "limit {limit}");
+        }
     }
 }
