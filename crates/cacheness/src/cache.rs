@@ -27,6 +27,9 @@ pub use builder::CacheBuilder;
 pub use compute::ComputeOptions;
 pub use options::{GetOptions, PutOptions};
 
+/// Entries that a listing reads at once.
+const PAGE: usize = 1000;
+
 /// Counts and totals of a cache.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -357,12 +360,21 @@ impl Cache {
     /// # Errors
     /// `Metadata`, `Closed`.
     pub fn list_entries(&self) -> Result<Vec<EntryInfo>> {
-        let mut entries = Vec::new();
-        self.for_each_entry(|entry| {
-            entries.push(entry);
-            Ok(())
-        })?;
-        Ok(entries)
+        let mut entries: Vec<EntryInfo> = Vec::new();
+        loop {
+            let page = self.engine.page(entries.last().map(EntryInfo::key), PAGE)?;
+            let is_last = page.len() < PAGE;
+            // The first page, mostly the only one, becomes the result in place.
+            let page: Vec<_> = page.into_iter().map(EntryInfo::from).collect();
+            if entries.is_empty() {
+                entries = page;
+            } else {
+                entries.extend(page);
+            }
+            if is_last {
+                return Ok(entries);
+            }
+        }
     }
 
     /// Calls `visit` with every entry, in the order of the keys, without holding all of them in memory.
