@@ -191,9 +191,15 @@ impl Error {
         self.inner.no_space
     }
 
-    /// An I/O failure while doing `action` (a phrase such as `"cannot write blobs/ab/…"`).
+    /// An I/O failure while doing `action` (a phrase such as `"cannot write blobs/ab/…"`). An [`Error`] inside `source`, such
+    /// as that of a backend's writer, keeps its kind, its hint and whether it is retryable.
     pub fn io(action: impl fmt::Display, source: std::io::Error) -> Self {
-        Self::new(ErrorKind::Storage, format!("{action}")).named_by_system(&source).with_source(source)
+        match source.downcast::<Self>() {
+            Ok(error) => error.within(action),
+            Err(source) => {
+                Self::new(ErrorKind::Storage, format!("{action}")).named_by_system(&source).with_source(source)
+            }
+        }
     }
 
     /// The failure of a computation whose value was to be stored; `source` is its error.

@@ -5,8 +5,8 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cacheness_core::backend::{
@@ -29,6 +29,8 @@ pub struct Plan(Arc<Counter>);
 struct Counter {
     calls: AtomicU64,
     fails: AtomicU64,
+    /// The kind of the injected error, and what its backend says about a retry.
+    says: Mutex<(Option<ErrorKind>, Option<bool>)>,
 }
 
 impl Plan {
@@ -40,6 +42,16 @@ impl Plan {
 
     /// Makes the `call`-th call from now on fail, counted from 1; 0 means none.
     pub fn fail(&self, call: u64) {
+        self.schedule(call, (None, None));
+    }
+
+    /// [`Plan::fail`] with an error of `kind`, of which the backend may say whether it is retryable.
+    pub fn fail_with(&self, call: u64, kind: ErrorKind, retryable: Option<bool>) {
+        self.schedule(call, (Some(kind), retryable));
+    }
+
+    fn schedule(&self, call: u64, says: (Option<ErrorKind>, Option<bool>)) {
+        *self.0.says.lock().unwrap_or_else(PoisonError::into_inner) = says;
         self.0.calls.store(0, Ordering::Relaxed);
         self.0.fails.store(call, Ordering::Relaxed);
     }
@@ -53,7 +65,13 @@ impl Plan {
     fn count(&self) -> Result<()> {
         let call = 1 + self.0.calls.fetch_add(1, Ordering::Relaxed);
         if call == self.0.fails.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Storage, INJECTED).with_source(io::Error::other(INJECTED)));
+            let (kind, retryable) = *self.0.says.lock().unwrap_or_else(PoisonError::into_inner);
+            let error =
+                Error::new(kind.unwrap_or(ErrorKind::Storage), INJECTED).with_source(io::Error::other(INJECTED));
+            return Err(match retryable {
+                Some(retryable) => error.retryable(retryable),
+                None => error,
+            });
         }
         Ok(())
     }

@@ -103,6 +103,43 @@ fn check(place: &Place, values: &Values, spare: usize, what: &str) {
     assert!((named.len()..=named.len() + spare).contains(&blobs), "{what}: {blobs} blobs, {} named", named.len());
 }
 
+/// A backend knows more than the kind of its error tells: its word comes out of every operation, also out of those that
+/// write through `std::io::Write`.
+#[test]
+fn a_backend_says_whether_its_error_is_retryable() {
+    let says = [
+        (ErrorKind::Storage, Some(true), true),
+        (ErrorKind::Storage, None, false),
+        (ErrorKind::Denied, Some(true), true),
+        (ErrorKind::Busy, Some(false), false),
+        (ErrorKind::Conflict, None, true),
+        (ErrorKind::Unavailable, Some(false), false),
+        (ErrorKind::TimedOut, None, true),
+    ];
+    for (name, operation, _) in OPERATIONS {
+        for (kind, said, retryable) in says {
+            let mut failures = 0;
+            for call in 1.. {
+                let place = place(false);
+                for (key, bytes) in former() {
+                    put(&place.store, key, &bytes).expect(name);
+                }
+                place.plan.fail_with(call, kind, said);
+                let result = operation(&place.store);
+                if let Err(error) = result {
+                    failures += 1;
+                    let what = format!("{name}, call {call}, {said:?}: {error:?}");
+                    assert_eq!((error.kind(), error.is_retryable()), (kind, retryable), "{what}");
+                }
+                if place.plan.calls() < call {
+                    break;
+                }
+            }
+            assert!(failures > 0, "{name} calls a backend");
+        }
+    }
+}
+
 #[test]
 fn every_call_of_a_backend_fails_once() {
     for content_addressable in [false, true] {

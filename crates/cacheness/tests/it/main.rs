@@ -32,6 +32,7 @@ mod processes;
 mod python;
 mod registry;
 mod resources;
+mod retryable;
 mod rotation;
 mod scale;
 mod security;
