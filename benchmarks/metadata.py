@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,9 @@ def run(scratch: Path, entries: int, repeat: int) -> None:
         sql = f"SELECT {columns} FROM cache_entries WHERE {condition} ORDER BY cache_key LIMIT 100"
         return [row[0] for row in plain.execute(sql).fetchall()]
 
+    def counted(condition: str) -> int:
+        return int(plain.execute(f"SELECT count(*) FROM cache_entries WHERE {condition}").fetchone()[0])
+
     def filtered(test: Callable[[dict[str, Any]], bool]) -> list[str]:
         return [key for key, metadata in in_python if test(metadata)][:100]
 
@@ -162,18 +166,16 @@ def run(scratch: Path, entries: int, repeat: int) -> None:
     for name, where, condition, test in QUERIES:
         lists = interleaved(
             {
-                "cacheness": lambda where=where: listed(where),
-                "sqlite": lambda condition=condition: selected(condition),
-                "python": lambda test=test: filtered(test),
+                "cacheness": partial(listed, where),
+                "sqlite": partial(selected, condition),
+                "python": partial(filtered, test),
             },
             repeat,
         )
         counts = interleaved(
             {
-                "cacheness": lambda where=where: cache.count(where),
-                "sqlite": lambda condition=condition: plain.execute(
-                    f"SELECT count(*) FROM cache_entries WHERE {condition}"
-                ).fetchone()[0],
+                "cacheness": partial(cache.count, where),
+                "sqlite": partial(counted, condition),
             },
             repeat,
         )
@@ -181,11 +183,11 @@ def run(scratch: Path, entries: int, repeat: int) -> None:
         say(f"{name}: {lists} {counts}")
     memory = peak() - before
     for field in ("accuracy", "project", "config.depth"):
-        spent, _ = timed(lambda field=field: cache.create_index(field))
+        spent, _ = timed(partial(cache.create_index, field))
         say(f"index of {field}: {spent / 1e3:.1f} s")
     for name, where, lists, counts in rows:
-        index = interleaved({"list": lambda where=where: listed(where)}, repeat)["list"]
-        count = interleaved({"count": lambda where=where: cache.count(where)}, repeat)["count"]
+        index = interleaved({"list": partial(listed, where)}, repeat)["list"]
+        count = interleaved({"count": partial(cache.count, where)}, repeat)["count"]
         print(
             f"| {name} | {lists['cacheness']:.1f} | {lists['sqlite']:.1f} | {lists['cacheness'] / lists['sqlite']:.2f} "
             f"| {lists['python']:.1f} | {index:.1f} | {counts['cacheness']:.1f} | {counts['sqlite']:.1f} "
