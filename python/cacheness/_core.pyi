@@ -55,6 +55,7 @@ __all__ = [
     "pinned",
     "plain_dumps",
     "plain_loads",
+    "register_failing_blobs",
     "render_params",
     "set_default_handlers_changed",
     "set_pinned",
@@ -1049,6 +1050,9 @@ def plain_dumps(value: Any) -> bytes | None:
 
 def plain_loads(data: bytes) -> Any:
     """The value of an encoding."""
+
+def register_failing_blobs(name: str, kind: str, retryable: bool | None) -> None:
+    """Registers a blob backend whose calls fail with an error of this kind."""
 
 def array_dumps(value: Any, config_json: str | None = None) -> tuple[dict[str, Any], bytes] | None:
     """Encodes an array: the description of the payload, and the payload; ``None`` if the value is not an array."""

@@ -10,6 +10,8 @@ mod collector;
 mod custom_rows;
 mod entries;
 mod errors;
+#[cfg(feature = "testing")]
+mod failing;
 mod filters;
 mod flights;
 mod function;
@@ -68,6 +70,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
         plain::register_testing(m)?;
         arrays::register_testing(m)?;
         tables::register_testing(m)?;
+        failing::register_testing(m)?;
     }
     Ok(())
 }
