@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::backend::{CustomRows, EntryUpdate, Page, Query};
+use crate::backend::{CustomRows, EntryUpdate, Page, Query, Sql, SqlRows};
 use crate::cache::evict::Evictor;
 use crate::clock::Timestamp;
 use crate::config::{CacheConfig, ttl_duration};
@@ -468,6 +468,13 @@ impl CacheEngine {
     /// At most `limit` entries whose keys come after `after`, expired ones too, in the order of the keys.
     pub fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<EntrySummary>> {
         self.select(&Query::default(), &Page { after, limit, offset: 0 })
+    }
+
+    /// Runs a query in SQL: see [`Store::sql`]. It sees expired entries too; accesses are up to date.
+    pub fn sql(&self, sql: &Sql<'_>) -> Result<SqlRows> {
+        self.refuse_if_closed()?;
+        self.flush_before_reading()?;
+        self.store.sql(sql)
     }
 
     /// The keys of all entries or of those that are served, in order, from at most `limit` entries after `after`. Also

@@ -372,6 +372,9 @@ pub struct StoreConfig {
     pub verify_cache_integrity: bool,
     /// Whether the entry stores the encoding of the parameters.
     pub store_cache_key_params: bool,
+    /// Whether queries in SQL see the metadata and the parameters of an entry together, as `full_metadata`. It is made of
+    /// what every entry has, so the option costs nothing and holds for entries put without it.
+    pub store_full_metadata: bool,
     /// Entries in memory.
     pub memory: MemoryConfig,
     /// How payloads are compressed.
@@ -397,6 +400,7 @@ impl Default for StoreConfig {
             content_addressable: false,
             verify_cache_integrity: true,
             store_cache_key_params: true,
+            store_full_metadata: false,
             memory: MemoryConfig::default(),
             compression: CompressionConfig::default(),
             serialization: SerializationConfig::default(),

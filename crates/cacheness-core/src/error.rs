@@ -53,6 +53,8 @@ pub enum ErrorKind {
     Unavailable,
     /// An operation took longer than it may.
     TimedOut,
+    /// The caller has stopped the operation.
+    Cancelled,
     /// A server denies access: wrong credentials, or missing privileges.
     Denied,
     /// Another writer changed the same data at the same time.

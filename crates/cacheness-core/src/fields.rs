@@ -1,7 +1,13 @@
 //! The fields of an entry itself, by the names that listings show.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde::de::IgnoredAny;
+
 use crate::entry::EntrySummary;
 use crate::formats::plain::Value;
+use crate::key;
 
 /// The names of all fields.
 pub const FIELDS: &[&str] = &[
@@ -66,6 +72,23 @@ pub fn field(EntrySummary { entry, inline }: &EntrySummary, name: &str) -> Optio
     })
 }
 
+/// The complete metadata of an entry as a JSON object: the user's metadata, then the parameters of its key that have other
+/// names. A part that is not kept, or that is damaged, is left out.
+#[must_use]
+pub fn full_metadata(metadata: Option<&str>, params: Option<&[u8]>) -> String {
+    let named = |text| serde_json::from_str::<HashMap<Cow<'_, str>, IgnoredAny>>(text).ok().map(|names| (text, names));
+    let (text, names) = metadata.and_then(named).unwrap_or_default();
+    let mut full =
+        text.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default().trim().to_owned();
+    if let Some(serde_json::Value::Object(params)) = params.and_then(|params| key::render(params).ok()) {
+        for (name, value) in params.iter().filter(|(name, _)| !names.contains_key(name.as_str())) {
+            let separator = if full.is_empty() { "" } else { "," };
+            full.push_str(&format!("{separator}{}:{value}", serde_json::Value::from(name.as_str())));
+        }
+    }
+    format!("{{{full}}}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,5 +141,23 @@ mod tests {
         assert_eq!(field(&summary, "compute_seconds"), Some(Value::None));
         summary.entry.computed = Some(Computed { code: None, micros: 1_500_000 });
         assert_eq!(field(&summary, "compute_seconds"), Some(1.5.into()));
+    }
+
+    #[test]
+    fn full_metadata_has_everything_once() {
+        let params = crate::params! { model: "ridge", fold: 3 };
+        let config = crate::config::SerializationConfig::default();
+        let params = params.key(&config).expect("encoded").encoding;
+        let full = |metadata, params| full_metadata(metadata, params);
+        assert_eq!(full(None, None), "{}");
+        assert_eq!(full(Some("{}"), Some(&params[..])), r#"{"fold":3,"model":"ridge"}"#);
+        assert_eq!(
+            full(Some(r#" { "f\u006fld" : 1.50, "a":{"fold":2} } "#), Some(&params[..])),
+            r#"{"f\u006fld" : 1.50, "a":{"fold":2},"model":"ridge"}"#
+        );
+        for damaged in ["", "[1]", "{\"a\"", "{\"a\":1} x"] {
+            assert_eq!(full(Some(damaged), Some(&params[..])), r#"{"fold":3,"model":"ridge"}"#, "{damaged}");
+        }
+        assert_eq!(full(Some("{\"a\":1}"), Some(b"\xff")), "{\"a\":1}");
     }
 }

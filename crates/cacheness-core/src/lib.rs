@@ -11,6 +11,7 @@
 //! | [`storable`] | which Rust type is stored in which format | storage |
 //! | [`payload`] | payloads on their way in and out, their verification | formats |
 //! | [`process`] | what a forked child must not share with its parent | everything else |
+//! | [`thread`] | threads that a forked child can start | everything else |
 //! | [`backend`] | the contracts of metadata backends, blob backends and locks | how any of them is kept |
 //! | [`backends`] | backends that need nothing: memory, filesystem, JSON file | each other |
 //! | [`fields`] | the fields of an entry by name | backends |
@@ -46,6 +47,7 @@ pub mod sign;
 pub mod storable;
 pub mod store;
 mod sync;
+pub mod thread;
 mod tree;
 
 pub use error::{Error, ErrorKind, Result};

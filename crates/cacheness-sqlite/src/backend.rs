@@ -6,7 +6,7 @@ use std::time::Duration;
 use cacheness_core::Result;
 use cacheness_core::backend::{
     Capability, Commit, Committed, Evicted, Eviction, KeyId, MetadataBackend, Operation, Page, Part, Position, Query,
-    Versions,
+    Sql, SqlRows, Versions,
 };
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{BlobRef, Entry, EntrySummary, Totals};
@@ -21,7 +21,7 @@ use crate::hot::{Hot, Prepared};
 use crate::pool::Pool;
 use crate::rows::columns;
 use crate::statement::prepare;
-use crate::{checkpoint, commit, evict, find, fork, garbage, index, rows, scan, text_index, totals, write};
+use crate::{checkpoint, commit, evict, find, fork, garbage, index, rows, scan, sql, text_index, totals, write};
 
 /// The number of entries that one transaction removes: about 20 ms.
 const BATCH: usize = 1500;
@@ -173,6 +173,10 @@ impl MetadataBackend for SqliteMetadata {
 
     fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
         self.read(|connection| scan::created_range(connection))
+    }
+
+    fn sql(&self, sql: &Sql<'_>) -> Result<SqlRows> {
+        sql::run(self, sql)
     }
 
     fn outside_changes(&self) -> Option<u64> {

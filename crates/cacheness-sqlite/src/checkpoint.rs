@@ -14,14 +14,14 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cacheness_core::Result;
+use cacheness_core::{Result, thread};
 use rusqlite::Connection;
 use rusqlite::wal::CheckpointMode;
 
 use crate::connect::Target;
 use crate::error::translate;
 use crate::turn::Turn;
-use crate::{fork, thread, totals};
+use crate::{fork, totals};
 
 /// How many times longer than the threshold a log may grow before writers wait for the checkpoint.
 const MOST: i32 = 6;

@@ -223,7 +223,13 @@ fn create(path: &Path, parent: &Path) -> Result<()> {
 impl Target {
     /// Opens another connection to a database that [`open`] has checked. Call it after [`fork::enter`].
     pub(crate) fn open(&self) -> Result<Pooled> {
-        let connection = self.connect()?;
+        self.open_as(|_| Ok(()))
+    }
+
+    /// [`Target::open`] of a connection that `prepare` prepares for a use of its own.
+    pub(crate) fn open_as(&self, prepare: impl FnOnce(&mut Connection) -> Result<()>) -> Result<Pooled> {
+        let mut connection = self.connect()?;
+        prepare(&mut connection).map_err(|error| errno::named(error, &connection))?;
         self.register(connection)
     }
 
@@ -360,7 +366,7 @@ impl Target {
 
 /// A database may contain code: triggers, and views in place of tables. Ours has none, and code that another program
 /// has added must not run.
-fn run_no_programs(connection: &Connection) -> Result<()> {
+pub(crate) fn run_no_programs(connection: &Connection) -> Result<()> {
     for (setting, on) in [
         (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
         (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),

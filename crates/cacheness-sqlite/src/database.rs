@@ -156,14 +156,14 @@ impl SqliteMetadata {
         if self.target.mode == Mode::Memory { &self.pool } else { self.pool.current() }
     }
 
-    fn take(&self, pool: &Pool) -> Result<Pooled> {
+    pub(crate) fn take(&self, pool: &Pool) -> Result<Pooled> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Closed, "the store has been closed"));
         }
         pool.take(|| self.target.open())
     }
 
-    fn put_back(&self, pool: &Pool, connection: Pooled) {
+    pub(crate) fn put_back(&self, pool: &Pool, connection: Pooled) {
         // In this order: a concurrent `close` finds either the connection or nothing to do.
         pool.put_back(connection);
         if self.closed.load(Ordering::Acquire) {

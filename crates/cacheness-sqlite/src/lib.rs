@@ -22,13 +22,14 @@
 //! | `connect`, `connection`, `pool`, `turn` | opening the database, connections, the write queue |
 //! | `commit`, `write`, `evict`, `garbage`, `totals` | statements that change something |
 //! | `custom` | rows of user-defined tables that belong to entries |
+//! | `sql`, `views`, `guard` | queries of users: running them, what they see, what they may do |
 //! | `rows`, `scan` | entries as rows, pages of them |
 //! | `filter`, `find` | filters as SQL, searches with them |
 //! | `index`, `text_index` | indexes of metadata, full-text search |
 //! | `session` | connections for SQL of the user |
 //! | `checkpoint`, `watch`, `changes` | checkpoints of the write-ahead log, noticing commits of others |
 //! | [`mount`] | what kind of file system a path is on |
-//! | `fork`, `thread` | keeping SQLite's locks valid in a forked child, and its threads startable |
+//! | `fork` | keeping SQLite's locks valid in a forked child |
 
 mod backend;
 mod changes;
@@ -45,6 +46,7 @@ mod filter;
 mod find;
 mod fork;
 mod garbage;
+mod guard;
 mod header;
 mod hot;
 mod index;
@@ -57,11 +59,12 @@ mod rows;
 mod scan;
 mod session;
 mod spool;
+mod sql;
 mod statement;
 mod text_index;
-mod thread;
 mod totals;
 mod turn;
+mod views;
 mod watch;
 mod write;
 

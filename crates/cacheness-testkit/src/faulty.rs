@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use cacheness_core::backend::{
     BlobBackend, BlobCapability, BlobHint, BlobInfo, BlobReader, BlobRef, BlobWriter, Capability, Commit, Committed,
-    Evicted, Eviction, MetadataBackend, Page, Part, Parts, Position, Query, Range, Schema, Versions,
+    Evicted, Eviction, MetadataBackend, Page, Part, Parts, Position, Query, Range, Schema, Sql, SqlRows, Versions,
 };
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntrySummary, Totals};
@@ -295,6 +295,10 @@ impl<M: MetadataBackend> MetadataBackend for FaultyMetadata<M> {
 
     fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
         self.inner()?.created_range()
+    }
+
+    fn sql(&self, sql: &Sql<'_>) -> Result<SqlRows> {
+        self.inner()?.sql(sql)
     }
 
     fn register_schema(&self, schema: &Schema) -> Result<()> {

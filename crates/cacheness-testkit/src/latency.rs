@@ -22,7 +22,7 @@ use std::time::Duration;
 use cacheness_core::Result;
 use cacheness_core::backend::{
     BlobBackend, BlobCapability, BlobHint, BlobInfo, BlobReader, BlobRef, BlobWriter, Capability, Commit, Committed,
-    Evicted, Eviction, MetadataBackend, Page, Part, Parts, Position, Query, Range, Schema, Versions,
+    Evicted, Eviction, MetadataBackend, Page, Part, Parts, Position, Query, Range, Schema, Sql, SqlRows, Versions,
 };
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntrySummary, Totals};
@@ -197,6 +197,10 @@ impl<M: MetadataBackend> MetadataBackend for DistantMetadata<M> {
 
     fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
         self.go().created_range()
+    }
+
+    fn sql(&self, sql: &Sql<'_>) -> Result<SqlRows> {
+        self.go().sql(sql)
     }
 
     fn register_schema(&self, schema: &Schema) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 
-use super::{Capability, Commit, Committed, Evicted, Eviction, Page, Position, Query, Schema, Versions};
+use super::{Capability, Commit, Committed, Evicted, Eviction, Page, Position, Query, Schema, Sql, SqlRows, Versions};
 use crate::clock::Timestamp;
 use crate::entry::{BlobRef, Entry, EntrySummary, Totals};
 use crate::error::{Error, ErrorKind, Result};
@@ -179,6 +179,23 @@ pub trait MetadataBackend: Any + Send + Sync + fmt::Debug {
     fn register_schema(&self, schema: &Schema) -> Result<()> {
         let what = format!("the metadata backend {} keeps no tables such as {}", self.name(), schema.name);
         Err(Error::new(ErrorKind::Unsupported, what))
+    }
+
+    /// Runs a query in SQL over the views of `docs/formats/views.md`. Its rows are those of one moment.
+    ///
+    /// # Behavior
+    /// - Only a single statement that reads, and reads nothing but the views, runs. Any other one is refused before it
+    ///   runs, and the error says what was refused.
+    /// - A query that is stopped, by its timeout or its [`Cancel`](super::Cancel), leaves nothing behind.
+    ///
+    /// # Errors
+    /// - `Unsupported` without [`Capability::sql`].
+    /// - `InvalidInput` for a statement that is refused, is wrong or fails, and for parameters that do not fit it.
+    /// - `TimedOut`, `Cancelled`.
+    fn sql(&self, _sql: &Sql<'_>) -> Result<SqlRows> {
+        let what = format!("the metadata backend {} does not answer queries in SQL (Capability::sql)", self.name());
+        Err(Error::new(ErrorKind::Unsupported, what)
+            .with_hint("use a store with the backend sqlite; listings and filters work with every backend"))
     }
 
     /// A number that grows whenever an entry may have been changed by another process, or through another handle of

@@ -18,6 +18,8 @@ mod locks;
 mod metadata;
 mod query;
 mod rows;
+mod sql;
+mod sql_rows;
 
 pub use crate::entry::BlobRef;
 pub use blob::{BlobBackend, BlobHint, BlobInfo, BlobReader, BlobWriter, Range};
@@ -31,3 +33,5 @@ pub use locks::{Acquired, LockGuard, Locks, Release};
 pub use metadata::{MetadataBackend, Part};
 pub use query::{Page, Position, Query, Versions};
 pub use rows::{CustomRow, CustomRows};
+pub use sql::{Cancel, Sql, SqlParams, SqlRef, SqlValue};
+pub use sql_rows::{SqlColumn, SqlRows, SqlRowsWriter, SqlType};

@@ -36,7 +36,7 @@ mod write;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::backend::{BlobBackend, BlobCapability, Capability, Locks, MetadataBackend, Page, Query};
+use crate::backend::{BlobBackend, BlobCapability, Capability, Locks, MetadataBackend, Page, Query, Sql, SqlRows};
 use crate::backends::Reserve;
 use crate::clock::{Clock, Timestamp};
 use crate::config::StoreConfig;
@@ -213,6 +213,21 @@ impl Store {
     /// The keys of all pinned entries, in ascending order.
     pub fn pinned(&self) -> Result<Vec<String>> {
         self.metadata.keys(&Query { pinned: true, ..Query::default() }, &Page::default())
+    }
+
+    /// Runs a query in SQL over the views of `docs/formats/views.md`: see
+    /// [`MetadataBackend::sql`](crate::backend::MetadataBackend::sql).
+    ///
+    /// # Errors
+    /// `Unsupported` if the metadata backend has no SQL; `InvalidInput` for a statement that is refused or wrong;
+    /// `TimedOut`, `Cancelled`, `Metadata`, `Closed`.
+    pub fn sql(&self, sql: &Sql<'_>) -> Result<SqlRows> {
+        let full_metadata = sql.full_metadata || self.config.store_full_metadata;
+        let rows = self.metadata.sql(&Sql { full_metadata, ..sql.clone() })?;
+        if !full_metadata && sql.text.to_ascii_lowercase().contains("full_metadata") {
+            log::warn!("full_metadata is NULL in every row, because the store was opened without store_full_metadata");
+        }
+        Ok(rows)
     }
 
     /// The number of entries and their bytes.

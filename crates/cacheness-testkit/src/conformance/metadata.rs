@@ -11,7 +11,7 @@ use cacheness_core::entry::{Entry, Location, Totals};
 use cacheness_core::{ErrorKind, Result};
 
 use super::listings::{self, keys};
-use super::{Check, MetadataFixture, commit, eviction, filters, garbage, guard, reads, search, sharing};
+use super::{Check, MetadataFixture, commit, eviction, filters, garbage, guard, reads, search, sharing, sql};
 use crate::ext::{MetadataExt as _, Scan};
 use crate::sample::{NOW, blob, full, inline};
 
@@ -63,6 +63,11 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
     ("many entries are read at once", reads::batch),
     ("keys are listed like entries", reads::keys),
     ("the capability does not change", reads::capability),
+    ("queries in SQL see every field", sql::every_field),
+    ("values of parameters and rows of queries", sql::values),
+    ("queries only read", sql::refused),
+    ("a query can be stopped", sql::stopped),
+    ("a closed store answers no query", sql::closed),
     ("a large inline payload is stored", large_payload),
     ("totals stay exact over many puts and deletes", many_totals),
     ("threads at once", threads),

@@ -26,6 +26,7 @@ mod model;
 mod reads;
 mod search;
 mod sharing;
+mod sql;
 
 use std::any::Any;
 
@@ -35,6 +36,7 @@ use cacheness_core::clock::Clock;
 pub use self::blobs::CHECKS as BLOB_CHECKS;
 pub use self::locks::CHECKS as LOCK_CHECKS;
 pub use self::metadata::CHECKS as METADATA_CHECKS;
+pub use self::sql::ENDLESS;
 
 /// A fresh, empty metadata backend.
 pub struct MetadataFixture {

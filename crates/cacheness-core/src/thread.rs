@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 type Work = Box<dyn FnOnce() + Send>;
 
 /// Starts a thread that nobody joins; `false` if the system refuses one. A panic ends the thread only.
-pub(crate) fn start(work: impl FnOnce() + Send + 'static) -> bool {
+pub fn start(work: impl FnOnce() + Send + 'static) -> bool {
     let work: *mut Work = Box::into_raw(Box::new(Box::new(work)));
     // SAFETY: an attribute and a thread are plain data, for which all zeros are a value, and the attribute is
     // initialised before its use. `run` gets the pointer of a box that nobody else uses.
