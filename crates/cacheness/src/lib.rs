@@ -29,6 +29,7 @@
 //! | identify an entry | [`params!`]; `#[derive(ToKey)]` for a type of your own ([`ToKey`](trait@ToKey)); [`Named`] |
 //! | keep the results of a function | [`#[cached]`](macro@cached) |
 //! | keep artifacts under names, without expiry | [`BlobStore`] |
+//! | query the metadata in SQL | [`Cache::query_meta`] |
 //! | work on many entries | [`Cache::get_batch`], [`Cache::delete_where`], [`Cache::delete_matching`], [`Cache::touch_batch`], [`Cache::list_entries`] |
 //!
 //! Arrays and tables are those of [`mod@ndarray`] and [`mod@arrow`], which this crate re-exports in the versions that
@@ -67,6 +68,7 @@ mod key;
 mod manifest;
 mod open;
 mod place;
+mod query_meta;
 pub mod registry;
 mod shared;
 pub mod sql;
@@ -79,6 +81,12 @@ pub use manifest::{Description, FORMAT, describe};
 pub use open::open_store;
 pub use place::{OpenMode, Place};
 pub use shared::{default_cache, reset_default_cache, set_default_cache};
+#[cfg(feature = "arrow")]
+pub use query_meta::QueryBatches;
+pub use query_meta::{
+    Cancel, ColumnIndex, FromSqlValue, IntoParam, IntoSqlParams, QueryOptions, QueryRow, QueryRows, SqlParams, SqlType,
+    SqlValue,
+};
 
 /// The version of `arrow` whose tables are values and parameters.
 #[cfg(feature = "arrow")]

@@ -37,6 +37,7 @@ mod rotation;
 mod scale;
 mod security;
 mod sharing;
+mod sql;
 mod stress;
 mod tampering;
 mod values;
