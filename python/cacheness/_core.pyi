@@ -1022,6 +1022,35 @@ def delete_batch(cache: CacheBase, kwargs_list: Iterable[Mapping[str, Any]], /) 
     there.
     """
 
+@final
+class QueryResult:
+    """The rows of a query; one of the methods takes them."""
+
+    @property
+    def columns(self) -> list[tuple[str, list[str | None]]]:
+        """The names of the columns, and the types of their values: some of ``bool``, ``int``, ``float``, ``str`` and
+        ``bytes``, and ``None`` if there are nulls.
+        """
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """The rows as dictionaries."""
+
+    def tuples(self) -> list[tuple[Any, ...]]:
+        """The rows as tuples."""
+
+    def table(self) -> Table:
+        """The rows as an Arrow table."""
+
+def query_meta(
+    owner: CacheBase | StoreBase,
+    sql: str,
+    names: list[str] | None,
+    values: list[bool | int | float | str | bytes | None],
+    timeout: float | None,
+    /,
+) -> QueryResult:
+    """Runs a query in SQL on a cache or a store. ``names`` has the names of the values if they are named."""
+
 def pinned(cache: CacheBase, /) -> list[str]:
     """The keys of all pinned entries, in ascending order."""
 

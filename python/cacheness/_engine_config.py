@@ -25,6 +25,7 @@ def as_json(config: CacheConfig, *, content_addressable: bool) -> str:
         "content_addressable": content_addressable,
         "verify_cache_integrity": config.metadata.verify_cache_integrity,
         "store_cache_key_params": config.metadata.store_cache_key_params,
+        "store_full_metadata": config.metadata.store_full_metadata,
         "memory": {
             "enable_memory_cache": config.metadata.enable_memory_cache,
             "memory_cache_type": config.metadata.memory_cache_type,

@@ -110,7 +110,9 @@ class CacheMetadataConfig(BackendSection):
         memory_cache_ttl_seconds: the time after which an entry in memory is read, and its signature checked, again.
         memory_cache_stats: whether ``get_stats`` has ``memory_cache_hits``.
         default_ttl_seconds: an alias of :attr:`CacheConfig.default_ttl_seconds`; ``None`` sets nothing.
-        store_full_metadata: whether entries store all of their metadata for queries. They always do.
+        store_full_metadata: whether :meth:`Cache.query_meta` sees the metadata and the parameters of an entry together,
+            in the column ``full_metadata``, which is null otherwise. It costs nothing, and holds for entries put
+            without it.
         metadata_backend_options: options of the backend, by their names; also called ``backend_options``.
     """
 

@@ -18,6 +18,7 @@ __all__ = [
     "CacheSerializationError",
     "CacheSignatureError",
     "CacheStorageError",
+    "CacheTimeoutError",
     "CacheUnavailableError",
     "CacheUnsupportedError",
     "CacheVersionError",
@@ -108,6 +109,10 @@ class CacheConstraintError(CacheMetadataError, ValueError):
 
 class CacheUnavailableError(CacheError, ConnectionError):
     """A server cannot be reached, refuses requests for now, or took too long; try again."""
+
+
+class CacheTimeoutError(CacheUnavailableError, TimeoutError):
+    """An operation took longer than it may."""
 
 
 class CacheDeniedError(CacheError, PermissionError):

@@ -25,6 +25,7 @@ mod matching;
 mod numpy_api;
 mod opened;
 mod plain;
+mod query_meta;
 mod reading;
 mod sql;
 mod store;
@@ -59,6 +60,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     values::register(m)?;
     manage::register(m)?;
     matching::register(m)?;
+    query_meta::register(m)?;
     handlers::register(m)?;
     call_site::register(m)?;
     flights::register(m)?;

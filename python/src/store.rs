@@ -22,7 +22,7 @@ use crate::values::{Check, Reading};
 const PAGE: usize = 4096;
 
 /// Artifacts under names, in one directory.
-#[pyclass(subclass, module = "cacheness._core", name = "BlobStore")]
+#[pyclass(subclass, frozen, module = "cacheness._core", name = "BlobStore")]
 pub(crate) struct PyStore {
     handle: Handle<Store>,
 }
@@ -49,6 +49,11 @@ impl PyStore {
 
     fn opened(&self) -> PyResult<&Opened<Store>> {
         self.handle.get()
+    }
+
+    /// The store behind the Python class.
+    pub(crate) fn engine(&self) -> PyResult<&Store> {
+        Ok(&self.opened()?.engine)
     }
 }
 

@@ -219,7 +219,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    fn new(table: table::Table) -> Self {
+    pub(crate) fn new(table: table::Table) -> Self {
         Self {
             num_rows: table.num_rows(),
             schema: table.schema,

@@ -19,7 +19,6 @@ from cacheness import (
     CacheConfigurationError,
     CacheError,
     CacheReadOnlyError,
-    CacheUnsupportedError,
     Clock,
 )
 
@@ -205,17 +204,6 @@ def test_put_warns_of_what_is_called_otherwise_here(cache: Cache, name: str, hin
         with pytest.raises(UserWarning):
             cache.put(1, x=2, **{name: 60})
     assert not cache.exists(x=2, **{name: 60})
-
-
-# ----- Forms whose capability comes later.
-
-
-def test_what_is_not_available_yet_says_so(cache: Cache) -> None:
-    cache.put(1, x=1)
-    for call in (lambda: cache.query_meta("SELECT cache_key FROM cache_entries"),):
-        with pytest.raises(CacheUnsupportedError, match="not available") as raised:
-            call()
-        assert raised.value.hint
 
 
 # ----- What signatures show, and messages.

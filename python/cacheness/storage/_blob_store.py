@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from .. import _core, _entries
+from .. import _core, _entries, _sql
 from .._options import absolute, directory, refuse_copy, shown
 from ..cache import _CacheRegistry
 from ..config import CacheConfig, CacheStorageConfig
 from ..errors import CacheConfigurationError, CacheError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
     from types import TracebackType
     from typing import Literal, Self
 
@@ -191,6 +193,33 @@ class BlobStore(_core.StoreBase):
         if key is None:
             return _entries.check(self.list(), self._verify)
         return self._verify(key) or _entries.missing()
+
+    def query_meta(
+        self,
+        sql: str,
+        params: Sequence[Any] | Mapping[str, Any] = (),
+        as_: Literal["pandas", "polars", "arrow"] | None = None,
+        *,
+        timeout: float | timedelta | None = None,
+    ) -> Any:
+        """Runs a query in SQL over the metadata of all artifacts, as :meth:`Cache.query_meta` does.
+
+        Args:
+            sql: one ``SELECT`` that reads the views ``entries`` and ``cache_entries``.
+            params: the values of its parameters: a sequence for ``?``, or a mapping for ``:name``.
+            as_: ``"pandas"`` or ``"polars"`` for a data frame, ``"arrow"`` for a PyArrow table.
+            timeout: how long it may take, in seconds or as a ``timedelta``.
+
+        Returns:
+            A list with a dictionary for each row, or the table.
+
+        Raises:
+            CacheConfigurationError: the statement does more than read the views, or is wrong; a parameter does not fit.
+            CacheUnsupportedError: the metadata backend has no SQL, or a package is not installed.
+            CacheTimeoutError: it took longer than ``timeout``.
+            CacheClosedError: the store has been closed.
+        """
+        return _sql.query(self, sql, params, as_, timeout)
 
     def __enter__(self) -> Self:
         return self

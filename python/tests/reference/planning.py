@@ -185,6 +185,16 @@ BLOCKS = {
         config = CachenessConfig(metadata_backend="sqlite", store_full_metadata=False)
         assert isinstance(config, CacheConfig) and config.metadata.store_full_metadata is False
     """,
+    "arbitrary metadata": """
+        with cacheness(CacheConfig(cache_dir="full", metadata_backend="sqlite", store_full_metadata=True)) as full:
+            key = full.put(1, x=1, metadata={"custom_field": "value"})
+            full.put(2, x=2)
+            entries = full.query_meta(
+                "SELECT cache_key, full_metadata FROM cache_entries "
+                "WHERE json_extract(full_metadata, '$.custom_field') = 'value'"
+            )
+        assert [entry["cache_key"] for entry in entries] == [key]
+    """,
     "the default cache anew": """
         reset_cache(CacheConfig(cache_dir="another"))
         assert get_cache().cache_dir == "another"

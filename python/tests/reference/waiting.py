@@ -16,7 +16,6 @@ class Waiting(NamedTuple):
     block: str
 
 
-SQL = "SQL queries of metadata"
 POSTGRESQL = "the PostgreSQL metadata backend"
 OWN = "backends that a program brings along"
 S3 = "the S3 blob backend"
@@ -92,9 +91,6 @@ WAITING = {
     """),
     "operators in filters": Waiting("operators in filters", "$gte", """
         BlobStore(cache_dir="./models").list(metadata_filter={"accuracy": {"$gte": 0.9}})
-    """),
-    "query_meta": Waiting(SQL, "query_meta", """
-        cache.query_meta("SELECT cache_key FROM cache_entries WHERE json_extract(full_metadata, '$.a') = 'value'")
     """),
     "SqlCache": Waiting("tables that are filled from their source", "SqlCache", """
         from cacheness.sql_cache import SqlCache
