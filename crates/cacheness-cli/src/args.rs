@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use crate::commands::Argument;
 use crate::progress::When;
 use crate::typed::{Condition, Field, Lifetime};
 
@@ -58,6 +59,16 @@ pub(crate) enum Command {
     /// layers=[64,32] a list. Anything else is a string, and so is anything in quotes: version='"3"'.
     #[command(after_long_help = examples::PUT)]
     Put(Put),
+    /// Query the metadata of all entries in SQL.
+    ///
+    /// The views entries and cache_entries have a row for every entry: its fields, metadata and params as JSON, pinned;
+    /// cache_entries also full_metadata, both of them together. One SELECT in the dialect of SQLite runs, and nothing is
+    /// written. - reads it from standard input.
+    ///
+    /// Parameters have types: 3 is an integer, 0.1 a float, true a boolean, null the null value. Anything else is a string,
+    /// and so is anything in double quotes.
+    #[command(after_long_help = examples::QUERY)]
+    Query(Query),
     /// Remove entries by their keys, or all entries that filters select.
     ///
     /// With filters, show the number of selected entries and the first of them, and ask for confirmation. Without a
@@ -236,6 +247,29 @@ pub(crate) struct Put {
     /// Time to live of the entry: 90 or 90s, 15m, 6h, 7d, 2w [default: CACHENESS_DEFAULT_TTL_SECONDS, or else no limit].
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) ttl: Option<Lifetime>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "cacheness query [OPTIONS] [DIR] SQL")]
+pub(crate) struct Query {
+    /// The query, or - for standard input; optionally preceded by the store's directory, as with --dir.
+    #[arg(value_name = "[DIR] SQL", required = true, num_args = 1..=2, value_hint = ValueHint::DirPath)]
+    pub(crate) words: Vec<OsString>,
+    /// A value for the next ? of the query, or :NAME=VALUE for :NAME; may be given several times.
+    #[arg(short, long = "param", value_name = "VALUE", allow_hyphen_values = true)]
+    pub(crate) params: Vec<Argument>,
+    /// Stop after this many rows.
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    pub(crate) limit: Option<u64>,
+    /// Stop with an error after this time: 90 or 90s, 15m.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) timeout: Option<Lifetime>,
+    /// Print a JSON object for each row, one per line; a blob is a string of hexadecimal digits.
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) json: bool,
+    /// Print comma-separated values under a line with the names.
+    #[arg(long)]
+    pub(crate) csv: bool,
 }
 
 /// Options of removals.

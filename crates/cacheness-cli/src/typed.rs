@@ -13,7 +13,7 @@ use crate::json;
 
 /// Parses a value. Integers are decimal digits without a plus sign or leading zeros. Floats, lists, maps, `true`, `false`,
 /// `null` and strings in double quotes are parsed as JSON. Anything else is a string, taken literally.
-fn typed(text: &str) -> std::result::Result<plain::Value, String> {
+pub(crate) fn typed(text: &str) -> std::result::Result<plain::Value, String> {
     match json::parse(text) {
         Ok(value) => match json::name_given_twice(&value) {
             Some(name) => Err(format!("{name:?} is given twice in {text}")),

@@ -34,6 +34,12 @@ Examples:
   cacheness put notes.txt --text model=ridge fold=3
   cacheness put results report.pdf --key report --metadata stage=prod --ttl 7d";
 
+pub(super) const QUERY: &str = "\
+Examples:
+  cacheness query \"SELECT data_type, count(*), sum(file_size) FROM entries GROUP BY data_type\"
+  cacheness query results \"SELECT cache_key FROM entries WHERE params ->> 'model' = ?\" --param ridge --json
+  cacheness query results - --csv < report.sql";
+
 pub(super) const RM: &str = "\
 Examples:
   cacheness rm 3f2a 51f1

@@ -8,9 +8,12 @@ mod get;
 mod info;
 mod ls;
 mod put;
+mod query;
 mod rm;
 mod stats;
 mod verify;
+
+pub(crate) use query::Argument;
 
 use crate::args::{Args, Command, Where};
 use crate::failure::Failure;
@@ -27,6 +30,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
         Command::Stats(stats) => stats::run(stats, &directory(&stats.place)?, out),
         Command::Get(get) => get::run(get, option, out),
         Command::Put(put) => put::run(put, option, out),
+        Command::Query(query) => query::run(query, option, out),
         Command::Rm(rm) => rm::run(rm, option, out),
         Command::Verify(verify) => verify::run(verify, &directory(&verify.place)?, out),
         Command::Cleanup(cleanup) => cleanup::run(cleanup, &directory(&cleanup.place)?),

@@ -51,7 +51,7 @@ fn the_directory_is_named_once_and_in_order() {
 fn every_verb_takes_the_directory_in_the_same_way() {
     let place = Place::new();
     place.write("file", b"x");
-    let verbs: [(&[&str], &[&str]); 10] = [
+    let verbs: [(&[&str], &[&str]); 11] = [
         (&["ls"], &["-q"]),
         (&["info"], &["in_there", "--json"]),
         (&["stats"], &["--json"]),
@@ -62,6 +62,7 @@ fn every_verb_takes_the_directory_in_the_same_way() {
         (&["verify"], &["--json"]),
         (&["cleanup"], &[]),
         (&["config"], &[]),
+        (&["query"], &["SELECT count(*) AS n FROM entries"]),
     ];
     stores(&place, &["there", "cache"]);
     for (verb, rest) in verbs {

@@ -5,6 +5,7 @@ mod completion;
 mod directory;
 mod files;
 mod preview;
+mod query;
 mod terminal;
 mod values;
 mod verify;
