@@ -26,6 +26,9 @@ const PAGE: usize = 1000;
 /// How many rows a record batch has.
 const BATCH: usize = 1 << 16;
 
+/// The name of a column, and the types of its values; `None` stands for nulls.
+type Column = (String, Vec<Option<&'static str>>);
+
 type Work = Arc<dyn Fn() -> cacheness_core::Result<QueryRows> + Send + Sync>;
 
 /// Runs a query in SQL on a cache or a store. `names` has the names of the values if they are named.
@@ -159,8 +162,7 @@ impl QueryResult {
     /// The names of the columns, and the types of their values: a set of `bool`, `int`, `float`, `str`, `bytes` and, if
     /// there are nulls, `None`.
     #[getter]
-    fn columns<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Vec<Option<&'static str>>)>> {
-        let _ = py;
+    fn columns(&self) -> PyResult<Vec<Column>> {
         let rows = self.0.lock();
         let rows = rows.as_ref().ok_or_else(|| PyRuntimeError::new_err("the rows have been taken"))?;
         let columns = rows.columns().iter().map(|column| {
@@ -179,7 +181,7 @@ impl QueryResult {
 
     /// The rows as dictionaries.
     fn dicts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let names: Vec<_> = self.columns(py)?.iter().map(|(name, _)| PyString::intern(py, name)).collect();
+        let names: Vec<_> = self.columns()?.iter().map(|(name, _)| PyString::intern(py, name)).collect();
         self.collect(py, |row| {
             let dict = PyDict::new(py);
             for (name, value) in names.iter().zip(row) {

@@ -251,7 +251,7 @@ fn bind(statement: &mut Statement<'_>, params: &SqlParams) -> Result<()> {
             SqlValue::Text(value) => ValueRef::Text(value.as_bytes()),
             SqlValue::Bytes(value) => ValueRef::Blob(value),
         };
-        statement.raw_bind_parameter(index, ToSqlOutput::Borrowed(value)).map_err(|e| failure(e))?;
+        statement.raw_bind_parameter(index, ToSqlOutput::Borrowed(value)).map_err(failure)?;
     }
     Ok(())
 }

@@ -112,7 +112,13 @@ pub(crate) struct Tracker {
 
 impl Default for Tracker {
     fn default() -> Self {
-        Self { state: State::Waiting(0), changes: Changes::default(), signing_key: None, text_index: None, tables: None }
+        Self {
+            state: State::Waiting(0),
+            changes: Changes::default(),
+            signing_key: None,
+            text_index: None,
+            tables: None,
+        }
     }
 }
 

@@ -80,13 +80,13 @@ pub use key::{IntoEntryKey, Named};
 pub use manifest::{Description, FORMAT, describe};
 pub use open::open_store;
 pub use place::{OpenMode, Place};
-pub use shared::{default_cache, reset_default_cache, set_default_cache};
 #[cfg(feature = "arrow")]
 pub use query_meta::QueryBatches;
 pub use query_meta::{
     Cancel, ColumnIndex, FromSqlValue, IntoParam, IntoSqlParams, QueryOptions, QueryRow, QueryRows, SqlParams, SqlType,
     SqlValue,
 };
+pub use shared::{default_cache, reset_default_cache, set_default_cache};
 
 /// The version of `arrow` whose tables are values and parameters.
 #[cfg(feature = "arrow")]
