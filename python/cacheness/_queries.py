@@ -6,7 +6,6 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, overload
 
-from . import _sql
 from ._names import Names, named_as_cache
 from .errors import CacheConfigurationError, CacheUnsupportedError
 
@@ -269,6 +268,9 @@ class Queries(Names):
             ...     )
             [{'model': 'ridge'}]
         """
+        # Imported late, because few programs query.
+        from . import _sql
+
         return _sql.query(self, sql, params, as_, timeout)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from .. import _core, _entries, _sql
+from .. import _core, _entries
 from .._options import absolute, directory, refuse_copy, shown
 from ..cache import _CacheRegistry
 from ..config import CacheConfig, CacheStorageConfig
@@ -219,6 +219,9 @@ class BlobStore(_core.StoreBase):
             CacheTimeoutError: it took longer than ``timeout``.
             CacheClosedError: the store has been closed.
         """
+        # Imported late, because few programs query.
+        from .. import _sql
+
         return _sql.query(self, sql, params, as_, timeout)
 
     def __enter__(self) -> Self:
