@@ -121,8 +121,8 @@ impl MetadataBackend for SqliteMetadata {
     }
 
     fn create_index(&self, field: &Field) -> Result<bool> {
-        let expression = index::expression(field)?;
-        self.transact(false, |_, connection, _| index::create(connection, field, &expression))
+        let expressions = index::expressions(field)?;
+        self.transact(false, |_, connection, _| index::create(connection, field, &expressions))
     }
 
     fn drop_index(&self, field: &Field) -> Result<bool> {

@@ -9,15 +9,20 @@
 
 use std::fmt::Write as _;
 
-use cacheness_core::query::{Comparison, EntryType, Field, Node, Operator, PINNED, Root, Scalar};
+use cacheness_core::query::{Comparison, EntryType, Field, Filter, Node, Operator, PINNED, Root, Scalar};
 use rusqlite::types::Value;
 
 /// Lists of operands up to this length are part of a statement.
 const MOST_OPERANDS: usize = 500;
 
-/// The expression of a field of the metadata that has an index: that of the index.
+/// The value of a field of the metadata: the first column of its index.
 pub(crate) fn extract(field: &Field) -> Option<String> {
     path(field.steps()).map(|path| format!("json_extract(metadata, {path})"))
+}
+
+/// The columns of the index of a field: its value, and its type, by which most conditions are decided without the row.
+pub(crate) fn indexed(field: &Field) -> Option<String> {
+    path(field.steps()).map(|path| format!("json_extract(metadata, {path}), json_type(metadata, {path})"))
 }
 
 /// A part of a statement, and the values of its parameters.
@@ -42,20 +47,51 @@ impl Sql {
     }
 }
 
-/// The condition of a filter.
-#[derive(Debug)]
+/// The condition of a filter: a conjunction of parts.
+#[derive(Debug, Default)]
 pub(crate) struct Condition {
-    /// 1, 0 or NULL.
-    pub(crate) sql: Sql,
+    /// Each is 1, 0 or NULL.
+    parts: Vec<String>,
+    values: Vec<Value>,
     /// Whether it is never NULL.
     pub(crate) exact: bool,
 }
 
-/// The condition of a filter; `first` has the parameters that come before its own.
-pub(crate) fn condition(node: &Node, first: Vec<Value>) -> Condition {
-    let mut condition = Condition { sql: Sql { text: String::new(), values: first }, exact: true };
-    condition.node(node);
-    condition
+impl Condition {
+    /// That of a filter.
+    pub(crate) fn of(filter: &Filter) -> Self {
+        let nodes = match filter.node() {
+            Node::And(nodes) => nodes.as_slice(),
+            node => std::slice::from_ref(node),
+        };
+        let mut writer = Writer { sql: Sql::default(), exact: true };
+        let mut parts = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            writer.node(node);
+            parts.push(std::mem::take(&mut writer.sql.text));
+        }
+        Self { parts, values: writer.sql.values, exact: writer.exact }
+    }
+
+    /// NULL for every row.
+    pub(crate) fn unknown() -> Self {
+        Self { parts: vec!["NULL".into()], values: Vec::new(), exact: false }
+    }
+
+    /// As an expression: 1, 0 or NULL.
+    pub(crate) fn expression(&self) -> String {
+        if self.parts.is_empty() { "1".into() } else { format!("({})", self.parts.join(" AND ")) }
+    }
+
+    /// A statement that selects `columns` of the rows of which it is not 0, to be continued. Each part stands by itself, so
+    /// that the first that is 0 ends the row.
+    pub(crate) fn statement(self, columns: &str) -> Sql {
+        let mut text = format!("SELECT {columns} FROM cache_entries WHERE 1");
+        for part in &self.parts {
+            write!(text, " AND ({part}) IS NOT 0").expect("a String takes everything");
+        }
+        Sql { text, values: self.values }
+    }
 }
 
 /// The tests that hold for every match.
@@ -146,7 +182,47 @@ fn path(steps: &[String]) -> Option<String> {
 /// What SQL cannot tell of a list or an object.
 const OTHERS: &str = " WHEN 'array' THEN NULL WHEN 'object' THEN NULL";
 
-impl Condition {
+/// A value in the JSON of the metadata, as expressions.
+struct JsonValue {
+    /// Its type; NULL if there is none.
+    kind: String,
+    /// The value; text for lists and objects.
+    value: String,
+    /// Whether the path may lead through a list or a tagged value; empty if it has one step.
+    through: String,
+}
+
+/// The names of the fields that tagged values have beside their tag.
+const OF_TAGS: [&str; 7] = ["value", "data", "shape", "order", "name", "zone", "fold"];
+
+impl JsonValue {
+    /// Whether the test needs to know about lists and tagged values on the path only where it finds nothing.
+    fn is_scalar_test(&self, steps: &[String], operator: &Operator) -> bool {
+        let (Operator::Eq(operand) | Operator::Compare(_, operand)) = operator else { return false };
+        matches!(Scalar::of(operand), Some(Scalar::Int(_) | Scalar::Float(_) | Scalar::Text(_)))
+            && !steps.iter().skip(1).any(|step| OF_TAGS.contains(&step.as_str()))
+    }
+}
+
+/// Whether a path of several steps may lead through a list or a tagged value; in each tagged value is `"$`.
+fn through(steps: &[String]) -> Option<String> {
+    if steps.len() < 2 {
+        return Some(String::new());
+    }
+    let mut through = String::from("instr(metadata, '\"$') > 0");
+    for end in 1..steps.len() {
+        write!(through, " OR json_type(metadata, {}) IS 'array'", path(&steps[..end])?).ok()?;
+    }
+    Some(format!("({through})"))
+}
+
+/// Writes a condition.
+struct Writer {
+    sql: Sql,
+    exact: bool,
+}
+
+impl Writer {
     fn node(&mut self, node: &Node) {
         match node {
             Node::And(nodes) => self.joined(nodes, " AND ", "1"),
@@ -189,31 +265,24 @@ impl Condition {
         let steps = field.steps();
         let Some(whole) = path(steps) else { return self.unknown() };
         self.exact = false;
-        if steps.len() > 1 {
-            // A path through a list, or through a tagged value, is the evaluator's. `"$` is in every tagged value.
-            self.sql.push("CASE WHEN ");
-            for end in 1..steps.len() {
-                let Some(prefix) = path(&steps[..end]) else { return self.unknown() };
-                if end > 1 {
-                    self.sql.push(" OR ");
-                }
-                write!(self.sql.text, "json_type(metadata, {prefix}) IS 'array'").expect("a String takes everything");
-                if end == 1 {
-                    write!(self.sql.text, " OR instr(metadata -> {prefix}, '\"$') > 0")
-                        .expect("a String takes everything");
-                }
-            }
-            self.sql.push(" THEN NULL ELSE ");
-        }
-        let (kind, value) = (format!("json_type(metadata, {whole})"), format!("json_extract(metadata, {whole})"));
-        self.json(&kind, &value, operator);
-        if steps.len() > 1 {
+        let Some(through) = through(steps) else { return self.unknown() };
+        let value = JsonValue {
+            kind: format!("json_type(metadata, {whole})"),
+            value: format!("json_extract(metadata, {whole})"),
+            through,
+        };
+        if value.through.is_empty() || value.is_scalar_test(steps, operator) {
+            self.json(&value, operator);
+        } else {
+            self.sql.push("CASE WHEN ").push(&value.through).push(" THEN NULL ELSE ");
+            self.json(&JsonValue { through: String::new(), ..value }, operator);
             self.sql.push(" END");
         }
     }
 
     /// The condition of a value of this type in JSON.
-    fn json(&mut self, kind: &str, value: &str, operator: &Operator) {
+    fn json(&mut self, found: &JsonValue, operator: &Operator) {
+        let (kind, value) = (found.kind.as_str(), found.value.as_str());
         let sql = &mut self.sql;
         match operator {
             Operator::Eq(operand) => match Scalar::of(operand) {
@@ -222,7 +291,7 @@ impl Condition {
                     sql.push("CASE ").push(kind).push(OTHERS);
                     sql.push(" WHEN 'integer' THEN NULL WHEN 'real' THEN NULL WHEN 'text' THEN NULL ELSE 0 END");
                 }
-                Some(operand) => Self::scalar(sql, kind, value, &operand, Comparison::GreaterOrEqual, " = "),
+                Some(operand) => Self::scalar(sql, found, &operand, Comparison::GreaterOrEqual, " = "),
             },
             Operator::In(operands) => {
                 if operands.len() > MOST_OPERANDS {
@@ -232,7 +301,7 @@ impl Condition {
                 sql.push("(0");
                 for operand in operands {
                     self.sql.push(" OR ");
-                    self.json(kind, value, &Operator::Eq(operand.clone()));
+                    self.json(found, &Operator::Eq(operand.clone()));
                 }
                 self.sql.push(")");
             }
@@ -241,7 +310,7 @@ impl Condition {
                     sql.push("CASE ").push(kind).push(OTHERS);
                     sql.push(" WHEN 'integer' THEN NULL WHEN 'real' THEN NULL WHEN 'text' THEN NULL ELSE 0 END");
                 }
-                Some(operand) => Self::scalar(sql, kind, value, &operand, *comparison, sign(*comparison)),
+                Some(operand) => Self::scalar(sql, found, &operand, *comparison, sign(*comparison)),
             },
             Operator::Exists(wanted) => {
                 sql.push("(").push(kind).push(if *wanted { " IS NOT NULL)" } else { " IS NULL)" });
@@ -264,7 +333,8 @@ impl Condition {
         }
     }
 
-    fn scalar(sql: &mut Sql, kind: &str, value: &str, operand: &Scalar<'_>, comparison: Comparison, sign: &str) {
+    fn scalar(sql: &mut Sql, found: &JsonValue, operand: &Scalar<'_>, comparison: Comparison, sign: &str) {
+        let JsonValue { kind, value, through } = found;
         let null_holds = comparison.holds(std::cmp::Ordering::Equal);
         match operand {
             Scalar::Null => {
@@ -284,13 +354,21 @@ impl Condition {
             Scalar::Int(_) | Scalar::Float(_) | Scalar::Text(_) => {
                 let types: &[&str] = if matches!(operand, Scalar::Text(_)) { &["text"] } else { &["integer", "real"] };
                 let Some(operand) = value_of(operand) else { return };
-                // Mostly this one comparison decides. Lists and objects are texts that start with their bracket.
+                // Mostly the first comparison decides.
                 sql.push("CASE WHEN ").push(value).push(sign).bind(operand).push(" THEN CASE ").push(kind);
                 for name in types {
                     sql.push(" WHEN '").push(name).push("' THEN 1");
                 }
-                sql.push(OTHERS).push(" ELSE 0 END WHEN substr(").push(value);
-                sql.push(", 1, 1) IN ('[', '{') THEN CASE ").push(kind).push(OTHERS).push(" ELSE 0 END ELSE 0 END");
+                sql.push(OTHERS).push(" ELSE 0 END");
+                // Lists and objects are texts that start with their bracket; a text is greater than every number.
+                if types.len() == 1 || !sign.starts_with(" >") {
+                    sql.push(" WHEN substr(").push(value).push(", 1, 1) IN ('[', '{') THEN NULL");
+                }
+                if !through.is_empty() {
+                    sql.push(" WHEN ").push(value).push(" IS NULL THEN CASE WHEN ").push(through);
+                    sql.push(" THEN NULL ELSE 0 END");
+                }
+                sql.push(" ELSE 0 END");
             }
             Scalar::Instant(_) => {}
         }

@@ -48,8 +48,8 @@ impl<'a> Find<'a> {
         Ok(Self { evaluator: Evaluator::new(everything(), &[])?, filter: everything() })
     }
 
-    fn condition(&self, first: Vec<Value>) -> Condition {
-        filter::condition(self.filter.node(), first)
+    fn condition(&self) -> Condition {
+        Condition::of(self.filter)
     }
 }
 
@@ -69,10 +69,8 @@ fn is_malformed(error: &Error) -> bool {
 
 /// Runs `search` with the filter's condition in SQL; if some metadata is damaged, with the evaluator alone.
 fn with_condition<T>(find: &Find<'_>, mut search: impl FnMut(Condition) -> Result<T>) -> Result<T> {
-    match search(find.condition(Vec::new())) {
-        Err(error) if is_malformed(&error) => {
-            search(Condition { sql: Sql { text: "NULL".into(), values: Vec::new() }, exact: false })
-        }
+    match search(find.condition()) {
+        Err(error) if is_malformed(&error) => search(Condition::unknown()),
         result => result,
     }
 }
@@ -95,8 +93,8 @@ fn add_query(sql: &mut Sql, query: &Query<'_>, page: &Page<'_>, walk: &str) {
     }
 }
 
-/// A test that every match passes, whose field has an index by which few rows pass it.
-fn few_by_index<'a>(connection: &Connection, find: &Find<'a>) -> Result<Option<(&'a Field, &'a Operator)>> {
+/// A test that every match passes, whose field has an index by which at most `most` rows pass it.
+fn by_index<'a>(connection: &Connection, find: &Find<'a>, most: i64) -> Result<Option<(&'a Field, &'a Operator)>> {
     let indexed = index::all(connection)?;
     if indexed.is_empty() {
         return Ok(None);
@@ -106,12 +104,16 @@ fn few_by_index<'a>(connection: &Connection, find: &Find<'a>) -> Result<Option<(
             continue;
         }
         let Some(sql) = filter::by_index(field, operator, Vec::new()) else { continue };
-        let count = format!("SELECT count(*) FROM (SELECT 1 FROM cache_entries WHERE {} LIMIT {})", sql.text, FEW + 1);
+        let count = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM cache_entries WHERE {} LIMIT {})",
+            sql.text,
+            most.saturating_add(1)
+        );
         let mut statement = connection.prepare(&count).map_err(failed)?;
         bind(&mut statement, &sql.values)?;
         let found: i64 =
             statement.raw_query().next().map_err(failed)?.map_or(Ok(0), |row| row.get(0)).map_err(failed)?;
-        if found <= FEW {
+        if found <= most {
             return Ok(Some((field, operator)));
         }
     }
@@ -186,7 +188,7 @@ impl EntryVersionRef<'_> {
 fn selected(condition: &Condition, find: &Find<'_>, whole: bool) -> String {
     let pinned = if find.evaluator.needs_entry() { PINNED_SQL } else { "0" };
     let entry = if whole { concat!(columns!(), ", cache_key, ") } else { "" };
-    format!("{entry}{SUBJECT}, {}, {pinned}", condition.sql.text)
+    format!("{entry}{SUBJECT}, {}, {pinned}", condition.expression())
 }
 
 /// A statement that selects these columns of the rows that may match. With an index, the planner uses no other.
@@ -197,9 +199,7 @@ fn statement(
     page: &Page<'_>,
     indexed: Option<(&Field, &Operator)>,
 ) -> Sql {
-    let sql = condition.sql;
-    let text = format!("SELECT {columns} FROM cache_entries WHERE ({}) IS NOT 0", sql.text);
-    let mut sql = Sql { text, ..sql };
+    let mut sql = condition.statement(columns);
     add_query(&mut sql, query, page, if indexed.is_some() { "+" } else { "" });
     if let Some(indexed) = indexed {
         add_indexed(&mut sql, indexed);
@@ -243,7 +243,7 @@ fn page_of(
     let exact = condition.exact;
     let is_sorted = query.sort.is_empty();
     let mut sorter = Sorter::new(query.sort, page.offset, page.most());
-    let sql = statement_of_page(find, condition, query, page, few_by_index(connection, find)?);
+    let sql = statement_of_page(find, condition, query, page, by_index(connection, find, FEW)?);
     let mut statement = connection.prepare(&sql.text).map_err(failed)?;
     bind(&mut statement, &sql.values)?;
     let found = Found { rows: statement.raw_query(), find, subject: LAST + 1 };
@@ -265,28 +265,61 @@ fn page_of(
 
 /// The number of entries that match.
 pub(crate) fn count(connection: &Connection, query: &Query<'_>) -> Result<u64> {
+    let query = &Query { sort: &[], ..*query };
     let find = Find::new(query)?.map_or_else(Find::all, Ok)?;
     with_condition(&find, |condition| {
-        let exact = condition.exact;
-        let columns =
-            if exact { "count(*)".to_owned() } else { selected(&condition, &find, find.evaluator.needs_entry()) };
-        let sql = statement(&columns, condition, query, &Page::default(), few_by_index(connection, &find)?);
+        // The index of the only field that is asked for decides without the rows, however many there are.
+        let is_only = filter::necessary(find.filter.node()).len() == 1;
+        let indexed = by_index(connection, &find, if is_only { i64::MAX } else { FEW })?;
+        if condition.exact || (indexed.is_some() && is_only) {
+            return count_in_sql(connection, &find, condition, query, indexed);
+        }
+        let needs_entry = find.evaluator.needs_entry();
+        let columns = selected(&condition, &find, needs_entry);
+        let sql = statement(&columns, condition, query, &Page::default(), indexed);
+        count_rows(connection, &find, query, &sql)
+    })
+}
+
+/// Counts the rows of which SQL knows that they match, and decides about the others one by one.
+fn count_in_sql(
+    connection: &Connection,
+    find: &Find<'_>,
+    condition: Condition,
+    query: &Query<'_>,
+    indexed: Option<(&Field, &Operator)>,
+) -> Result<u64> {
+    let (expression, exact) = (condition.expression(), condition.exact);
+    let columns = selected(&condition, find, find.evaluator.needs_entry());
+    let counts = if exact { "count(*), count(*)".to_owned() } else { format!("count(*), count({expression})") };
+    let mut sql = statement(&counts, condition, query, &Page::default(), indexed);
+    let (all, known): (i64, i64) = {
         let mut statement = connection.prepare(&sql.text).map_err(failed)?;
         bind(&mut statement, &sql.values)?;
         let mut rows = statement.raw_query();
-        if exact {
-            let count: i64 = rows.next().map_err(failed)?.map_or(Ok(0), |row| row.get(0)).map_err(failed)?;
-            return Ok(u64::try_from(count).unwrap_or(0));
-        }
-        let subject = if find.evaluator.needs_entry() { LAST + 1 } else { 0 };
-        let mut count = 0;
-        let query = Query { sort: &[], ..*query };
-        Found { rows, find: &find, subject }.for_each(&query, |_, _, _| {
-            count += 1;
-            Ok(true)
-        })?;
-        Ok(count)
-    })
+        let row = rows.next().map_err(failed)?;
+        row.map_or(Ok((0, 0)), |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?
+    };
+    let mut count = u64::try_from(known).unwrap_or(0);
+    if all > known {
+        sql.text = sql.text.replacen(&counts, &columns, 1);
+        sql.push(" AND ").push(&expression).push(" IS NULL");
+        count += count_rows(connection, find, query, &sql)?;
+    }
+    Ok(count)
+}
+
+/// The number of rows of a statement that match.
+fn count_rows(connection: &Connection, find: &Find<'_>, query: &Query<'_>, sql: &Sql) -> Result<u64> {
+    let mut statement = connection.prepare(&sql.text).map_err(failed)?;
+    bind(&mut statement, &sql.values)?;
+    let subject = if find.evaluator.needs_entry() { LAST + 1 } else { 0 };
+    let mut count = 0;
+    Found { rows: statement.raw_query(), find, subject }.for_each(query, |_, _, _| {
+        count += 1;
+        Ok(true)
+    })?;
+    Ok(count)
 }
 
 /// The next entries that match, in the order of the table, so that each of its pages is read once.
@@ -303,7 +336,7 @@ pub(crate) fn search(connection: &Connection, query: &Query<'_>, from: &Position
         let needs_entry = find.evaluator.needs_entry();
         let columns = selected(&condition, &find, needs_entry);
         // With an index all rows are found at once.
-        let indexed = few_by_index(connection, &find)?;
+        let indexed = by_index(connection, &find, FEW)?;
         let (walk, end) = if indexed.is_some() { ("+", last) } else { ("", last.min(least.saturating_add(STEP))) };
         let any_key = Query { prefix: "", ..*query };
         let mut sql = statement(&format!("{columns}, id"), condition, &any_key, &Page::default(), indexed);
@@ -343,8 +376,8 @@ mod tests {
         let query = Query { filter: Some(filter), ..Query::default() };
         let find = Find::new(&query).unwrap().unwrap();
         let page = Page { limit: 100, ..Page::default() };
-        let indexed = few_by_index(connection, &find).unwrap();
-        let sql = statement_of_page(&find, find.condition(Vec::new()), &query, &page, indexed);
+        let indexed = by_index(connection, &find, FEW).unwrap();
+        let sql = statement_of_page(&find, find.condition(), &query, &page, indexed);
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.text)).unwrap();
         bind(&mut statement, &sql.values).unwrap();
         let mut rows = statement.raw_query();

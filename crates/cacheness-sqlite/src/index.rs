@@ -16,13 +16,13 @@ fn name(field: &Field) -> String {
     format!("\"{PREFIX}{}\"", field.to_string().replace('"', "\"\""))
 }
 
-/// The expression of an index of the field.
-pub(crate) fn expression(field: &Field) -> Result<String> {
+/// The expressions of an index of the field.
+pub(crate) fn expressions(field: &Field) -> Result<String> {
     if field.root() != Root::Metadata {
         return Err(Error::new(ErrorKind::InvalidInput, format!("{field} is not a field of the metadata"))
             .with_hint("an index is made of a field of the metadata; put a parameter there too to have it indexed"));
     }
-    filter::extract(field).ok_or_else(|| {
+    filter::indexed(field).ok_or_else(|| {
         Error::new(ErrorKind::InvalidInput, format!("no index can be made of {field}"))
             .with_hint("a name with quotes, backslashes or control characters has no index")
     })
@@ -45,11 +45,11 @@ pub(crate) fn all(connection: &Connection) -> Result<Vec<Field>> {
 }
 
 /// Creates an index; `false` if there is one.
-pub(crate) fn create(connection: &Connection, field: &Field, expression: &str) -> Result<bool> {
+pub(crate) fn create(connection: &Connection, field: &Field, expressions: &str) -> Result<bool> {
     if all(connection)?.contains(field) {
         return Ok(false);
     }
-    let sql = format!("CREATE INDEX {} ON cache_entries ({expression})", name(field));
+    let sql = format!("CREATE INDEX {} ON cache_entries ({expressions})", name(field));
     connection.execute_batch(&sql).map(|()| true).map_err(|e| translate("cannot create an index", e))
 }
 
