@@ -62,8 +62,8 @@ fn judge(context: &AuthContext<'_>) -> Authorization {
         AuthAction::Pragma { pragma_name, pragma_value } => {
             let is = |name: &&str| pragma_name.eq_ignore_ascii_case(name);
             match pragma_value {
-                Some(_) => !PRAGMAS.iter().any(|name| is(name)),
-                None => COMMANDS[..3].iter().any(|name| is(name)),
+                Some(_) => !PRAGMAS.iter().any(&is),
+                None => COMMANDS[..3].iter().any(is),
             }
         }
         AuthAction::Attach { filename } => !filename.is_empty() && filename != ":memory:",
