@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cacheness_core::Result;
+use cacheness_core::{Error, ErrorKind, Result};
 use cacheness_core::backend::{
     Capability, Commit, Committed, Evicted, Eviction, KeyId, MetadataBackend, Operation, Page, Part, Position, Query,
     Sql, SqlRows, Versions,
@@ -82,6 +82,12 @@ impl MetadataBackend for SqliteMetadata {
     }
 
     fn commit(&self, commit: &Commit<'_>) -> Result<Committed> {
+        // A database in memory has one connection, so nobody could create a table in it.
+        let has_rows = |operation: &Operation<'_>| matches!(operation, Operation::Put(put) if !put.rows.is_empty());
+        if self.target.mode == Mode::Memory && commit.operations.iter().any(has_rows) {
+            let what = "a SQLite database in memory keeps no user-defined tables";
+            return Err(Error::new(ErrorKind::Unsupported, what).with_hint("open the store in a directory"));
+        }
         let changes_entries = commit::changes_entries(commit.operations);
         let signs = commit.operations.iter().any(|operation| matches!(operation, Operation::SignWith(_)));
         self.transact(changes_entries, |pool, connection, known| {
