@@ -432,28 +432,17 @@ class CacheBase:
             CacheClosedError: the cache has been closed.
         """
 
-    def list_entries(self, include_metadata: bool = False) -> Entries:
-        """Lists all entries in the order of their keys, including expired ones, without their values.
-
-        Args:
-            include_metadata: whether the dictionaries also have ``metadata``, the user's.
-
-        Returns:
-            A list of dictionaries, which a notebook shows as a table. Each has among others ``cache_key``, ``function``
-            (the name of the decorated function, or ``None``), ``call`` (the call of that function,
-            or the parameters, or the name, in at most 200 characters), ``description`` (``""`` if none was given),
-            ``data_type``, ``object_type``, ``storage_format``, ``file_size`` (bytes), ``access_count``,
-            ``compute_seconds`` (how long a cached computation took; ``None`` for a value that was put),
-            ``cache_key_params`` and ``compression_info`` (``codec``, ``format``, ``original_size`` and
-            ``compressed_size`` in bytes, and their ``ratio``; ``None`` if a custom handler does not report them). Times
-            are ISO 8601: ``created``, ``last_accessed`` and ``expires`` in UTC with the offset ``+00:00``;
-            ``created_at``, ``accessed_at`` and ``expires_at`` in local time without an offset, to compare with
-            ``datetime.now()``.
-
-        Raises:
-            CacheMetadataError: the database cannot be read.
-            CacheClosedError: the cache has been closed.
-        """
+    def list_entries(
+        self,
+        include_metadata: bool = False,
+        *,
+        where: dict[str, Any] | None = None,
+        sort: str | Iterable[str] | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        after: str | None = None,
+    ) -> Entries:
+        """Lists entries; see :meth:`cacheness.Cache.list_entries`."""
 
     def cache_key(
         self, *, cache_key: str | None = None, params: dict[str, Any] | None = None, **parameters: Any

@@ -12,9 +12,10 @@ from . import _core
 from ._libraries import check
 from .errors import CacheConfigurationError, CacheUnsupportedError
 
-__all__ = ["query"]
+__all__ = ["library", "query"]
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import timedelta
 
 #: What a parameter may be, for messages.
@@ -27,15 +28,13 @@ def query(
     """The rows of a query, as ``Cache.query_meta`` returns them."""
     if not isinstance(sql, str):
         raise CacheConfigurationError(f"the query is a {type(sql).__name__}", "give a str with one SELECT")
-    if as_ is not None and as_ not in _FORMS:
-        raise CacheConfigurationError(f"as_ is {as_!r}", f"give None, {', '.join(map(repr, _FORMS))}")
-    library = _library(as_)
+    package = None if as_ is None else library(as_, "query_meta", _FORMS)
     names, values = _params(params)
     result = _core.query_meta(owner, sql, names, values, _seconds(timeout))
     if as_ is None:
         _refuse_duplicates(result, "a dictionary")
         return result.dicts()
-    return _FORMS[as_](library, result)
+    return _FORMS[as_](package, result)
 
 
 def _seconds(timeout: float | timedelta | None) -> float | None:
@@ -89,20 +88,25 @@ def _value(value: Any, place: str) -> Any:
     raise CacheConfigurationError(f"parameter {place} is a {type(value).__name__}", f"give {_TYPES}")
 
 
-def _library(form: str | None) -> Any:
-    """The package that a result is made with, before the query runs."""
-    if form is None:
-        return None
+def library(form: str, method: str, forms: Iterable[str]) -> Any:
+    """The package that a method makes a table of this form with.
+
+    Raises:
+        CacheConfigurationError: there is no such form.
+        CacheUnsupportedError: the package is missing or too old.
+    """
+    if form not in forms:
+        raise CacheConfigurationError(f"as_ is {form!r}", f"give None, {', '.join(map(repr, forms))}")
     package = "pyarrow" if form == "arrow" else form
     try:
-        library = importlib.import_module(package)
+        found = importlib.import_module(package)
     except ImportError as error:
         raise CacheUnsupportedError(
-            f"query_meta(as_={form!r}) needs {package}, which cannot be imported: {error}",
+            f"{method}(as_={form!r}) needs {package}, which cannot be imported: {error}",
             "pip install 'cacheness[dataframes]'",
         ) from error
     check(package)
-    return library
+    return found
 
 
 def _refuse_duplicates(result: _core.QueryResult, of: str) -> None:

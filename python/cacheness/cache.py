@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from . import _core
 from ._entries import Stats, card
@@ -15,11 +15,18 @@ from .errors import CacheConfigurationError, CacheError
 from .handlers import HandlerRegistry, default_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import timedelta
     from types import TracebackType
     from typing import Self
 
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    from ._entries import Entries
+    from ._plot import Plot
+    from ._report import Report
     from .storage.backends import MetadataBackend
 
 T = TypeVar("T")
@@ -258,6 +265,158 @@ class Cache(Management):
             if created is not None:
                 stats["oldest_entry_date"], stats["newest_entry_date"] = created
         return stats
+
+    @overload
+    def list_entries(
+        self,
+        include_metadata: bool = False,
+        *,
+        where: dict[str, Any] | None = None,
+        sort: str | Iterable[str] | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        after: str | None = None,
+        as_: None = None,
+    ) -> Entries: ...
+    @overload
+    def list_entries(
+        self,
+        include_metadata: bool = False,
+        *,
+        where: dict[str, Any] | None = None,
+        sort: str | Iterable[str] | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        after: str | None = None,
+        as_: Literal["pandas"],
+    ) -> pd.DataFrame: ...
+    @overload
+    def list_entries(
+        self,
+        include_metadata: bool = False,
+        *,
+        where: dict[str, Any] | None = None,
+        sort: str | Iterable[str] | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        after: str | None = None,
+        as_: Literal["polars"],
+    ) -> pl.DataFrame: ...
+    @overload
+    def list_entries(
+        self,
+        include_metadata: bool = False,
+        *,
+        where: dict[str, Any] | None = None,
+        sort: str | Iterable[str] | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        after: str | None = None,
+        as_: Literal["arrow"],
+    ) -> pa.Table: ...
+    def list_entries(
+        self,
+        include_metadata: bool = False,
+        *,
+        where: dict[str, Any] | None = None,
+        sort: str | Iterable[str] | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        after: str | None = None,
+        as_: Literal["pandas", "polars", "arrow"] | None = None,
+    ) -> Any:
+        """Lists entries, including expired ones, without their values: all, or those that a filter selects.
+
+        Args:
+            include_metadata: whether they also have the user's metadata.
+            where: a filter, such as ``{"accuracy": {"$gte": 0.9}, "params.project": "fraud"}``
+                (``docs/formats/filters.md``).
+            sort: the field to sort by, ``"-field"`` for descending, or a list of them; by default the key.
+            limit: at most this many entries.
+            offset: this many entries are left out first.
+            after: only entries whose key comes after this one: in the order of the keys, the last of the previous page.
+            as_: ``"pandas"`` or ``"polars"`` for a data frame, ``"arrow"`` for a PyArrow table.
+
+        Returns:
+            A list of dictionaries, which a notebook shows as a table. Each has among others ``cache_key``, ``function``
+            (the name of the decorated function, or ``None``), ``call`` (the call of that function, or the parameters,
+            or the name, in at most 200 characters), ``description`` (``""`` if none was given), ``data_type``,
+            ``object_type``, ``storage_format``, ``file_size`` (bytes), ``access_count``, ``compute_seconds`` (how long
+            a cached computation took; ``None`` for a value that was put), ``cache_key_params`` and
+            ``compression_info`` (``codec``, ``format``, ``original_size`` and ``compressed_size`` in bytes, and their
+            ``ratio``; ``None`` if a custom handler does not report them). Times are ISO 8601: ``created``,
+            ``last_accessed`` and ``expires`` in UTC with the offset ``+00:00``; ``created_at``, ``accessed_at`` and
+            ``expires_at`` in local time without an offset, to compare with ``datetime.now()``. With
+            ``include_metadata`` also ``metadata``.
+
+            A table has a typed column for each field, named as in the view ``entries`` (``docs/formats/views.md``),
+            without second names: ``created_at``, ``accessed_at`` and ``expires_at`` are timestamps in UTC, to the
+            microsecond. ``params`` is JSON. With ``include_metadata`` there are ``metadata`` as JSON, and
+            ``metadata.NAME`` for each name whose values are scalars of one type: ``bool``, ``int`` of 64 bits,
+            ``float`` (also beside integers that a float keeps), ``str``, ``datetime``, ``date``, ``timedelta``.
+
+        Raises:
+            CacheConfigurationError: ``as_`` is something else.
+            CacheUnsupportedError: the package of ``as_`` is not installed.
+            CacheError: the filter or the order is not valid; the error names the mistake.
+            CacheMetadataError: the database cannot be read.
+            CacheClosedError: the cache has been closed.
+        """
+        options: dict[str, Any] = {"where": where, "sort": sort, "limit": limit, "offset": offset, "after": after}
+        if as_ is None:
+            return super().list_entries(include_metadata, **options)
+        from ._frames import frame
+
+        return frame(self, as_, options, include_metadata=include_metadata)
+
+    def report(self, by: str | Iterable[str] = (), *, where: dict[str, Any] | None = None) -> Report:
+        """What the cache holds: totals of all entries, and of the entries with each value of a field.
+
+        Reads the entries in pages: the memory it takes depends on the number of different values, not of entries.
+
+        Args:
+            by: fields, as filters name them (``docs/formats/filters.md``): ``"model_type"`` or ``"config.depth"`` in
+                the metadata, ``"params.project"``, ``"entry.storage_format"``. Totals by type (``entry.data_type``) are
+                always there.
+            where: a filter: only these entries count.
+
+        Returns:
+            A dictionary that prints as tables. ``entries``, ``bytes``, ``oldest`` and ``newest`` (ISO 8601 in UTC, the
+            times of puts), ``expired``, ``pinned``, ``reads`` (of these entries since they were put),
+            ``seconds_saved`` (reads times the duration of the computation, for results of functions); ``hits``,
+            ``misses`` and ``hit_rate`` of this process since the cache was opened; ``cache_dir``, ``where``, ``time``.
+
+            ``by`` has a list for each field: dictionaries with a ``value`` and its totals, the largest first. Entries
+            without the field have the value ``None``. If the value is a list, the entry counts once for each different
+            element, so that the groups together may have more than all entries. ``report.group(field, value)`` finds
+            one. ``to_dict()`` returns a plain copy.
+
+        Raises:
+            CacheError: a field or the filter is not valid; the error names the mistake.
+            CacheMetadataError: the database cannot be read.
+            CacheClosedError: the cache has been closed.
+
+        Example:
+            >>> with Cache(":memory:") as cache:
+            ...     for fold in range(3):
+            ...         _ = cache.put(fold, fold=fold, metadata={"model": "ridge" if fold else "lasso"})
+            ...     report = cache.report(by="model")
+            >>> report["entries"], report.group("model", "ridge")["entries"]
+            (3, 2)
+        """
+        from ._report import report
+
+        return report(self, by, where)
+
+    @property
+    def plot(self) -> Plot:
+        """Pictures of the cache: ``plot.sizes()``, ``plot.hits()``, ``plot.metric("accuracy", by="model")``.
+
+        Each returns the Axes of Matplotlib, and takes ``ax=``. Needs Matplotlib: ``pip install 'cacheness[plot]'``.
+        """
+        from ._plot import Plot
+
+        return Plot(self)
 
     def clear_all(self) -> int:
         """Removes all entries; an alias of :meth:`clear`."""
