@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cacheness_core::{Error, ErrorKind, Result};
 use cacheness_core::backend::{
     Capability, Commit, Committed, Evicted, Eviction, KeyId, MetadataBackend, Operation, Page, Part, Position, Query,
     Sql, SqlRows, Versions,
@@ -11,6 +10,7 @@ use cacheness_core::backend::{
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{BlobRef, Entry, EntrySummary, Totals};
 use cacheness_core::query::Field;
+use cacheness_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, Row, Statement};
 
 use crate::connect::Mode;
