@@ -15,9 +15,9 @@
 //!   are released there ([`fork::OpenFile`]); the parent's transaction goes on.
 //! - The tables of the engine are read-only, and no other database can be attached (`guard`).
 
+mod functions;
 mod guard;
 mod raw;
-mod regexp;
 mod transaction;
 
 use std::collections::HashMap;
@@ -190,7 +190,7 @@ impl SqliteMetadata {
         connection.edit(|connection| {
             connection.busy_handler(Some(patience(SLICE, self.target.identity()))).map_err(failed)?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, true).map_err(failed)?;
-            regexp::install(connection).map_err(failed)?;
+            functions::install(connection).map_err(failed)?;
             guard::install(connection).map_err(failed)
         })?;
         let file = OpenFile::register(&connection, self.target.mode == Mode::Rollback);
