@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, create_engine, event, exc, pool
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+from sqlalchemy.engine import reflection
+from sqlalchemy.orm import configure_mappers  # noqa: F401 - loads the module of the lock below
 
 from . import _dbapi
 
@@ -71,6 +74,17 @@ class CachenessDialect(SQLiteDialect):
             raise exc.ArgumentError(f"{url} is no directory: write sqlite+cacheness:////absolute/path")
         return [os.path.abspath(url.database)], {}  # noqa: PTH100 - pathlib would resolve links
 
+    @reflection.cache
+    def get_table_names(
+        self, connection: Any, schema: str | None = None, sqlite_include_internal: bool = False, **options: Any
+    ) -> list[str]:
+        """The tables, without those of the engine and of SQLite: nobody wants to reflect or drop them."""
+        names = super().get_table_names(  # type: ignore[no-untyped-call]
+            connection, schema=schema, sqlite_include_internal=sqlite_include_internal, **options
+        )
+        ours = () if sqlite_include_internal else ("cache_", "refinery_")
+        return [name for name in names if not name.startswith(ours)]
+
     def is_disconnect(self, e: Any, connection: Any, cursor: Any) -> bool:
         """Whether the connection was opened before a fork or its cache has been closed."""
         del connection, cursor
@@ -90,6 +104,13 @@ def _renew_after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_after_fork)
+
+#: Held by a thread that configures mappers, at the first use of a model: a fork waits for it.
+_CONFIGURING: Any = getattr(sys.modules["sqlalchemy.orm.mapper"], "_CONFIGURE_MUTEX", None)
+if _CONFIGURING is not None:
+    os.register_at_fork(
+        before=_CONFIGURING.acquire, after_in_parent=_CONFIGURING.release, after_in_child=_CONFIGURING.release
+    )
 
 
 def make_engine(url: str | URL, **options: Any) -> Engine:
@@ -118,4 +139,8 @@ def engine_of(cache: Cache) -> Engine:
             raise _dbapi.InterfaceError("the cache of this engine is gone")
         return _dbapi.connect(opened)
 
-    return make_engine(URL.create("sqlite+cacheness", database=cache._place), creator=connect)
+    engine = make_engine(URL.create("sqlite+cacheness", database=cache._place), creator=connect)
+    # The first connection of an engine is made under a lock, which a forked child could find held for ever. So it is
+    # made before others know the engine.
+    engine.connect().close()
+    return engine

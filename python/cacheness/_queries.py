@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, overload
 
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy import Engine
     from sqlalchemy.orm import Query, Session
-
-#: Held while the engine of a cache is made.
-_MAKING = threading.Lock()
 
 #: The metadata backends with a database that SQLAlchemy reaches.
 SQL_BACKENDS = frozenset({"sqlite"})
@@ -49,10 +45,9 @@ class Queries(Names):
             )
         from ._dialect import engine_of
 
-        with _MAKING:
-            if self._engine is None:
-                self._engine = engine_of(self)  # type: ignore[arg-type]
-            return self._engine
+        # No lock, which a forked child could find held for ever: of two engines that are made at once, one stays.
+        made: Engine = vars(self).setdefault("_engine", engine_of(self))  # type: ignore[arg-type]
+        return made
 
     def _make_ready(self, models: Iterable[type[Any]]) -> None:
         """Creates the tables of these models, unless that has been done."""
@@ -185,7 +180,7 @@ class Queries(Names):
 
         Later calls raise :class:`CacheClosedError`; so do sessions of SQLAlchemy on this cache.
         """
-        engine, self._engine = self._engine, None
+        engine = vars(self).pop("_engine", None)
         if engine is not None:
             engine.dispose()
         super().close()

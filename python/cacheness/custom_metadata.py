@@ -31,6 +31,8 @@ _Model = TypeVar("_Model", bound=type[Any])
 
 if not TYPE_CHECKING:
     try:
+        # All at once: a process that is forked while a thread imports a module cannot import it any more.
+        from . import _custom_rows, _dialect, _migrate  # noqa: F401
         from ._models import Base, CustomMetadataBase
     except ModuleNotFoundError as _error:
         if (_error.name or "").partition(".")[0] != "sqlalchemy":
