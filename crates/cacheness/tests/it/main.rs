@@ -8,6 +8,8 @@ mod cache;
 mod cached;
 mod code;
 mod compute;
+#[cfg(feature = "failpoints")]
+mod custom_rows;
 mod damage;
 mod derive;
 mod directory;
