@@ -45,7 +45,7 @@ check_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-
 check_ruff() { "$VENV/bin/ruff" check --quiet . && "$VENV/bin/ruff" format --check --quiet .; }
 check_types() {
     "$VENV/bin/mypy" &&
-        "$VENV/bin/mypy" --strict scripts/no_skips.py scripts/advisories.py scripts/features.py scripts/try_wheel.py &&
+        "$VENV/bin/mypy" --strict scripts/no_skips.py scripts/advisories.py scripts/features.py scripts/pictures.py scripts/try_wheel.py &&
         "$VENV/bin/mypy" benchmarks examples
 }
 # Compares the stubs with the module. stubtest imports it, so it is built first, with the profile of the tests.
