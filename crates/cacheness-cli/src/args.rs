@@ -40,6 +40,12 @@ pub(crate) enum Command {
     /// Count entries and bytes, by type.
     #[command(after_long_help = examples::STATS)]
     Stats(Stats),
+    /// Sum up entries by their type and by any field: bytes, ages, reads, and the computation that reads saved.
+    ///
+    /// A FIELD is the name of a metadata field, a path such as config.depth, params.NAME, or entry.NAME for a field of
+    /// the entry itself. An entry whose value is a list counts once for each element.
+    #[command(after_long_help = examples::REPORT)]
+    Report(Report),
     /// Print plain data as JSON, or write any value to a file.
     ///
     /// Without -o, print plain data (numbers, strings, lists, maps, …) as JSON. With -o, write bytes and strings unchanged,
@@ -202,6 +208,20 @@ pub(crate) struct Stats {
     /// Print a JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Report {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// Also sum up by this field; may be given several times.
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) by: Vec<String>,
+    /// Print a JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) filters: Filters,
 }
 
 #[derive(Debug, clap::Args)]

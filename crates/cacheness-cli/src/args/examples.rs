@@ -24,6 +24,11 @@ Examples:
   cacheness stats results
   cacheness stats --json";
 
+pub(super) const REPORT: &str = "\
+Examples:
+  cacheness report results --by model_type --by params.project
+  cacheness report --by entry.storage_format --older-than 7d --json";
+
 pub(super) const GET: &str = "\
 Examples:
   cacheness get 3f2a

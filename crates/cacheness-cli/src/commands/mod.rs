@@ -9,6 +9,7 @@ mod info;
 mod ls;
 mod put;
 mod query;
+mod report;
 mod rm;
 mod stats;
 mod verify;
@@ -28,6 +29,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
         Command::Ls(ls) => ls::run(ls, &directory(&ls.place)?, out),
         Command::Info(info) => info::run(info, option, out),
         Command::Stats(stats) => stats::run(stats, &directory(&stats.place)?, out),
+        Command::Report(report) => report::run(report, &directory(&report.place)?, out),
         Command::Get(get) => get::run(get, option, out),
         Command::Put(put) => put::run(put, option, out),
         Command::Query(query) => query::run(query, option, out),

@@ -91,7 +91,7 @@ fn a_key_and_a_directory_are_told_apart() {
         assert!(ran.err.contains("hint: there is a store's directory; give the key after it"), "{ran:?}");
     }
     // A key where a directory belongs.
-    for verb in ["ls", "stats", "verify", "cleanup", "config"] {
+    for verb in ["ls", "stats", "report", "verify", "cleanup", "config"] {
         let ran = place.run(&[verb, "in_cache"]).failed(1, "there is no directory");
         assert!(
             ran.err.contains("hint: this is a key of ./cache; the first argument here is a store's directory"),

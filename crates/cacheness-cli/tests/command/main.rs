@@ -6,6 +6,7 @@ mod directory;
 mod files;
 mod preview;
 mod query;
+mod report;
 mod terminal;
 mod values;
 mod verify;

@@ -97,6 +97,26 @@ impl<'a> Evaluator<'a> {
         }
         sort.iter().map(|sort| opened.rank(sort)).collect::<Result<_>>().map(Some)
     }
+
+    /// The different values of a field, to group entries by: each element of a list, and null where there is nothing. The
+    /// field is one of the filter, or of those that results are sorted by.
+    ///
+    /// # Errors
+    /// As [`Evaluator::matches`].
+    pub fn values(&self, subject: &Subject<'_>, field: &Field) -> Result<Vec<Value>> {
+        Opened::new(self, subject)?.with_values(field, |values| {
+            let mut different: Vec<Value> = Vec::new();
+            for value in values.found.iter().flat_map(|value| items(value).unwrap_or(std::slice::from_ref(*value))) {
+                if !different.iter().any(|known| order::equal(known, value)) {
+                    different.push(value.clone());
+                }
+            }
+            if different.is_empty() {
+                different.push(Value::None);
+            }
+            different
+        })
+    }
 }
 
 /// The name of a top-level field in the JSON of metadata.

@@ -22,5 +22,5 @@ mod text;
 pub use evaluate::{Evaluator, Subject};
 pub use field::{EntryType, Field, PINNED, Root};
 pub use filter::{Comparison, FieldBuilder, Filter, MAX_DEPTH, Node, Operator, field, param};
-pub use order::Scalar;
+pub use order::{Ordered, Scalar};
 pub use sort::{Sort, Sorter};

@@ -239,6 +239,30 @@ fn offset_at(zone: &str, micros: i64, fold: bool) -> Option<i32> {
     })
 }
 
+/// A value as a key of groups and sorted lists: equal and ordered as filters compare values.
+#[derive(Clone, Debug)]
+pub struct Ordered(pub Value);
+
+impl Ord for Ordered {
+    fn cmp(&self, other: &Self) -> Ordering {
+        total(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for Ordered {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ordered {
+    fn eq(&self, other: &Self) -> bool {
+        equal(&self.0, &other.0)
+    }
+}
+
+impl Eq for Ordered {}
+
 /// The total order.
 pub(super) fn total(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
