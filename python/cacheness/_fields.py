@@ -161,6 +161,9 @@ def plain_scalar(value: Any) -> Any:
 
 def identity(value: Any) -> Any:
     """Equal for values that the filter language takes as equal, and only for those; it can be hashed."""
+    if type(value) is str:
+        # Most values are.
+        return ("str", value)
     value = plain_scalar(value)
     match value:
         case None | bool():
