@@ -38,18 +38,24 @@ __all__ = [
     "array_slice",
     "backends",
     "cache_key",
+    "change_tags",
+    "change_tags_of",
     "check_config",
     "clear_function",
     "cli",
+    "count",
+    "create_index",
     "decode_value",
     "delete_batch",
     "delete_matching",
     "delete_where",
     "derive_key",
+    "drop_index",
     "encode_params",
     "encode_value",
     "hash_path",
     "hash_value",
+    "indexes",
     "metadata_dumps",
     "metadata_loads",
     "pinned",
@@ -57,11 +63,14 @@ __all__ = [
     "plain_loads",
     "register_failing_blobs",
     "render_params",
+    "search",
     "set_default_handlers_changed",
     "set_pinned",
+    "set_text_index",
     "sql_connection",
     "table_dumps",
     "table_loads",
+    "tags",
     "touch",
     "touch_matching",
     "update_data",
@@ -186,6 +195,7 @@ class CacheBase:
         /,
         *,
         metadata: dict[str, Any] | None = None,
+        tags: Iterable[str] | None = None,
         description: str | None = None,
         ttl_seconds: float | timedelta | EllipsisType | None = ...,
         cache_key: str | None = None,
@@ -199,6 +209,7 @@ class CacheBase:
         *,
         data: Any,
         metadata: dict[str, Any] | None = None,
+        tags: Iterable[str] | None = None,
         description: str | None = None,
         ttl_seconds: float | timedelta | EllipsisType | None = ...,
         cache_key: str | None = None,
@@ -211,7 +222,8 @@ class CacheBase:
         Args:
             data: the value, by position or, if nothing is given by position, as ``data=…``. Beside a value that is
                 given by position, ``data`` is a parameter.
-            metadata: plain data stored with the value and shown in listings: a dictionary with names that are strings.
+            metadata: plain data stored with the value and shown in listings: a dictionary whose names are strings.
+            tags: a list of strings, kept in the field ``tags`` of the metadata, behind those that it has.
             description: a sentence about the value, for listings.
             ttl_seconds: how long the value is served, in seconds or as a ``timedelta``; ``None`` for no limit. Default,
                 also with ``...``: the cache's.
@@ -220,16 +232,18 @@ class CacheBase:
             custom_metadata: an object of a model of typed metadata, or a list of them: see
                 :mod:`cacheness.custom_metadata`. They are stored in the transaction of the entry, and removed with it.
             parameters: all other keywords are the parameters that identify the value. Reserved keywords are
-                ``metadata``, ``custom_metadata``, ``description``, ``ttl_seconds``, ``cache_key``, ``params``,
-                ``default``, ``mmap_mode`` and ``strict_verification``. Without parameters and ``cache_key`` the key is
-                derived from the content: equal payloads share one entry.
+                ``metadata``, ``tags``, ``custom_metadata``, ``description``, ``ttl_seconds``, ``cache_key``,
+                ``params``, ``default``, ``mmap_mode`` and ``strict_verification``. Without parameters and ``cache_key``
+                the key is derived from the content: equal payloads share one entry.
 
         Returns:
             The key: 16 hexadecimal digits for parameters, or ``cache_key``; 32 digits for content.
 
         Raises:
-            TypeError: no value, parameters beside ``cache_key``, or a keyword that belongs to ``get``.
-            CacheConfigurationError: ``ttl_seconds`` or ``cache_key`` is invalid.
+            TypeError: no value, parameters beside ``cache_key``, a keyword that belongs to ``get``, or ``tags`` that
+                are no strings.
+            CacheConfigurationError: ``ttl_seconds``, ``cache_key`` or a tag is invalid, or the metadata's own ``tags``
+                are no strings.
             CacheSerializationError: a parameter has no stable key, or no handler can store the value.
             CachePickleError: the value can only be pickled and the security configuration refuses that.
             CacheConstraintError: a table of ``custom_metadata`` refuses a row; nothing has changed.
@@ -441,6 +455,7 @@ class CacheBase:
         limit: int | None = None,
         offset: int = 0,
         after: str | None = None,
+        tag: str | None = None,
     ) -> Entries:
         """Lists entries; see :meth:`cacheness.Cache.list_entries`."""
 
@@ -627,6 +642,7 @@ class CallSite:
         *,
         ttl_seconds: float | timedelta | None = None,
         metadata: dict[str, Any] | None = None,
+        tags: Iterable[str] | None = None,
         stale_ttl_seconds: float | timedelta | None = None,
         early_recompute: float | None = None,
         codec: str | None = None,
@@ -716,7 +732,7 @@ class StoreBase:
         read_only: bool,
     ) -> None: ...
     def _set_handlers_changed(self, changed: bool) -> None: ...
-    def _put(self, data: Any, key: str | None, metadata: dict[str, Any] | None) -> str: ...
+    def _put(self, data: Any, key: str | None, metadata: dict[str, Any] | None, tags: Iterable[str] | None) -> str: ...
     def _totals(self) -> tuple[int, int]: ...
     def _backends(self) -> tuple[str, str]: ...
     def get(self, key: str, default: Any = None, *, mmap_mode: Literal["r", "c"] | None = None) -> Any:
@@ -814,11 +830,11 @@ class StoreBase:
 
         Args:
             prefix: only those that begin with it.
-            metadata_filter: only those whose metadata has all of these fields, with equal values. A field that the
-                metadata lacks is one of the entry itself, such as ``data_type``.
+            metadata_filter: a filter: only entries that match it, such as ``{"version": "1.0"}`` or
+                ``{"accuracy": {"$gte": 0.9}}``.
 
         Raises:
-            CacheUnsupportedError: a comparison such as ``{"$gte": 0.9}`` in place of a value.
+            CacheError: the filter is not valid; the error names the mistake.
             CacheMetadataError: the database cannot be read.
             CacheClosedError: the store has been closed.
         """
@@ -1000,11 +1016,45 @@ def delete_where(cache: CacheBase, function: Callable[[dict[str, Any]], bool], n
     With ``names`` the function gets what stands under the names that ``delete_matching`` looks up.
     """
 
-def delete_matching(cache: CacheBase, values: dict[str, Any], /) -> int:
-    """Removes the entries with all these values."""
+def delete_matching(cache: CacheBase, where: dict[str, Any], named: bool, /) -> int:
+    """Removes the entries that match a filter; with ``named``, those with all these values, looked up in all places."""
 
-def touch_matching(cache: CacheBase, values: dict[str, Any], /) -> int:
-    """Restarts the time to live of the entries with all these values; returns the number of unexpired ones."""
+def touch_matching(cache: CacheBase, where: dict[str, Any], named: bool, /) -> int:
+    """Restarts the time to live of the entries that match; returns the number of unexpired ones."""
+
+def count(held: Any, where: dict[str, Any] | None, /) -> int:
+    """The number of entries that match a filter."""
+
+def search(
+    held: Any,
+    text: str,
+    where: dict[str, Any] | None,
+    limit: int | None,
+    include_metadata: bool,
+    /,
+) -> Entries:
+    """The entries that match a full-text query and a filter, the most relevant first."""
+
+def create_index(held: Any, field: str, /) -> bool:
+    """Creates the index of a field of the metadata; ``False`` if there is one."""
+
+def drop_index(held: Any, field: str, /) -> bool:
+    """Removes the index of a field of the metadata; ``False`` if there is none."""
+
+def indexes(held: Any, /) -> list[str]:
+    """The fields that have an index."""
+
+def set_text_index(held: Any, wanted: bool, /) -> bool:
+    """Creates the full-text index, or removes it; ``False`` if there is one, or none."""
+
+def tags(held: Any, /) -> dict[str, int]:
+    """All tags, and how many entries have each."""
+
+def change_tags(cache: CacheBase, add: Iterable[str], remove: Iterable[str], /, **params: Any) -> bool:
+    """Adds tags to the entry of a cache and removes others; ``False`` if there is no entry."""
+
+def change_tags_of(store: StoreBase, add: Iterable[str], remove: Iterable[str], key: str, /) -> bool:
+    """:func:`change_tags` for the entry of a store."""
 
 def delete_batch(cache: CacheBase, kwargs_list: Iterable[Mapping[str, Any]], /) -> int:
     """Removes the entries of these keywords, each a dictionary as ``invalidate`` takes them; returns how many were

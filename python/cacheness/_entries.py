@@ -56,6 +56,21 @@ def add_technical_fields(entry: dict[str, Any]) -> None:
     entry["metadata"] = metadata
 
 
+def by_name(entry: dict[str, Any]) -> dict[str, Any]:
+    """The values of an entry by the names that ``delete_matching`` looks up, for predicates.
+
+    From the metadata, else the parameters, else the arguments of a function, else the fields of the entry.
+    """
+    named = dict(entry)
+    parameters = entry["cache_key_params"]
+    if isinstance(parameters, dict):
+        if "__function__" in parameters and isinstance(parameters.get("arguments"), dict):
+            named.update(parameters["arguments"])
+        named.update(parameters)
+    named.update(entry["metadata"])
+    return named
+
+
 class Entries(list[dict[str, Any]]):
     """A listing: a list of dictionaries, one per entry."""
 

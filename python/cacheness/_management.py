@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import _core, _entries
 from ._names import MISSING, named_as_cache
 from ._queries import Queries
+from ._searching import Searching
 from .errors import CacheSerializationError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _OF_GET = ("default", "mmap_mode", "strict_verification")
 
 
 @named_as_cache
-class Management(Queries):
+class Management(Searching, Queries):
     """Methods of :class:`cacheness.Cache` that inspect, change and remove entries, one or many."""
 
     def get_entry(self, cache_key: str) -> dict[str, Any] | None:
@@ -124,6 +125,50 @@ class Management(Queries):
         """
         return _core.set_pinned(self, False, cache_key=cache_key, params=params, **parameters)
 
+    def add_tags(
+        self, /, *tags: str, cache_key: str | None = None, params: dict[str, Any] | None = None, **parameters: Any
+    ) -> bool:
+        """Adds tags to an entry, behind those that it has; the value and its age stay.
+
+        Tags are the strings in the field ``tags`` of the metadata: ``list_entries(tag="fraud")`` finds them, and so
+        does the filter ``{"tags": "fraud"}``. If several callers change an entry at once, all changes count.
+
+        Args:
+            tags: the tags.
+            cache_key: its key, or the name it was stored under, in place of parameters; parameters beside it are
+                ignored.
+            params: parameters in a dictionary, including those with the name of a keyword.
+            parameters: all other keywords are the parameters of the entry.
+
+        Returns:
+            Whether the entry exists.
+
+        Raises:
+            CacheConfigurationError: an empty tag, or the field ``tags`` of the metadata holds no strings.
+            CacheSignatureError: the entry's signature is invalid.
+            CacheReadOnlyError: the cache is read-only.
+        """
+        return _core.change_tags(self, tags, (), cache_key=cache_key, params=params, **parameters)
+
+    def remove_tags(
+        self, /, *tags: str, cache_key: str | None = None, params: dict[str, Any] | None = None, **parameters: Any
+    ) -> bool:
+        """Removes tags from an entry, if it has them; the value and its age stay.
+
+        Args:
+            tags: the tags.
+            cache_key: as for :meth:`add_tags`.
+            params: as for :meth:`add_tags`.
+            parameters: as for :meth:`add_tags`.
+
+        Returns:
+            Whether the entry exists.
+
+        Raises:
+            CacheError: as for :meth:`add_tags`.
+        """
+        return _core.change_tags(self, (), tags, cache_key=cache_key, params=params, **parameters)
+
     def delete(
         self,
         name: str | None = None,
@@ -194,18 +239,19 @@ class Management(Queries):
         where: dict[str, Any] | Callable[[dict[str, Any]], bool] | None = None,
         /,
         *,
-        all: bool = False,
+        all: bool = False,  # noqa: A002 - what callers expect it to be called
         **values: Any,
     ) -> int:
         """Removes all entries that match a filter, or that have these values.
 
         Args:
-            where: a filter, such as ``{"accuracy": {"$lt": 0.5}}`` (see docs/formats/filters.md). Also a predicate: it gets a
-                dictionary of all names and their values, looked up as described below.
+            where: a filter, such as ``{"accuracy": {"$lt": 0.5}}`` (see docs/formats/filters.md). Also a predicate: it
+                gets a dictionary of all names and their values, looked up as described below.
             all: lets an empty filter remove all entries.
-            values: names and values, or operators, all of which must match. A name is looked up in the metadata of an entry,
-                then in the parameters of its key, then in the arguments of the decorated function, then in the entry's
-                fields (``data_type``, ``description``, ``cache_key``, …); the first place that has the name counts.
+            values: names and values, or operators, all of which must match. A name is looked up in the metadata of an
+                entry, then in the parameters of its key, then in the arguments of the decorated function, then in the
+                entry's fields (``data_type``, ``description``, ``cache_key``, …); the first place that has the name
+                counts.
 
         Returns:
             The number of removed entries. Nothing is removed if the filter is not valid or the search fails.
@@ -220,13 +266,13 @@ class Management(Queries):
             raise TypeError("give a filter, a function or values, not several of them")
         if where is None:
             if all and not values:
-                return self.clear_all()
+                return self.clear()
             _refuse_empty(values)
             return _core.delete_matching(self, values, True)
         if callable(where):
             return _core.delete_where(self, where, True)
         if all and isinstance(where, dict) and not where:
-            return self.clear_all()
+            return self.clear()
         return _core.delete_matching(self, where, False)
 
     def delete_by_prefix(self, /, **prefixes: str) -> int:
@@ -247,11 +293,7 @@ class Management(Queries):
             if not isinstance(prefix, str):
                 raise TypeError(f"the prefix of {name} is a {type(prefix).__name__}; give a str")
 
-        def begins(named: dict[str, Any]) -> bool:
-            found = ((named.get(name), prefix) for name, prefix in prefixes.items())
-            return all(isinstance(value, str) and value.startswith(prefix) for value, prefix in found)
-
-        return _core.delete_where(self, begins, True)
+        return _core.delete_matching(self, {name: {"$startswith": prefix} for name, prefix in prefixes.items()}, True)
 
     def touch_batch(self, where: dict[str, Any] | None = None, /, **values: Any) -> int:
         """Restarts the time to live of all entries that match a filter, or that have these values.

@@ -24,7 +24,7 @@ _HABITS = {
     "contains": "name in cache, or exists(…)",
     "remove": "del cache[name], or invalidate(…)",
     "expire": "cleanup_expired()",
-    "evict": "delete_matching(tag=…)",
+    "evict": "delete_matching(tags=…)",
     "cull": "nothing: a put over a limit evicts by itself",
     "check": "verify_integrity()",
     "volume": 'get_stats()["total_size_bytes"]',

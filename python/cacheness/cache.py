@@ -44,8 +44,9 @@ class Cache(Management):
     """A cache of typed values in one directory, for many threads and processes.
 
     Keywords of :meth:`put`, :meth:`get` and the other methods are the parameters that identify an entry, except for
-    these reserved ones: ``metadata``, ``custom_metadata``, ``description``, ``ttl_seconds``, ``cache_key``, ``params``,
-    ``default``, ``mmap_mode``, ``strict_verification``. Pass a parameter with one of these names in ``params={…}``.
+    these reserved ones: ``metadata``, ``tags``, ``custom_metadata``, ``description``, ``ttl_seconds``, ``cache_key``,
+    ``params``, ``default``, ``mmap_mode``, ``strict_verification``. Pass a parameter with one of these names in
+    ``params={…}``.
 
     A cache is also a mapping of keys and names to values: ``cache["name"] = value`` is ``put(value,
     cache_key="name")``, and all methods of ``collections.abc.MutableMapping`` exist. ``len(cache)`` also counts expired
@@ -152,6 +153,7 @@ class Cache(Management):
         *,
         ttl_seconds: float | timedelta | None = None,
         metadata: dict[str, Any] | None = None,
+        tags: Iterable[str] | None = None,
         description: str | None = None,
         stale_ttl_seconds: float | timedelta | None = None,
         early_recompute: float | None = None,
@@ -173,6 +175,7 @@ class Cache(Management):
             function: computes the value; called without arguments.
             ttl_seconds: how long the value is served; ``None`` for the cache's default.
             metadata: plain data stored with the value.
+            tags: a list of strings, kept in the field ``tags`` of the metadata.
             description: a sentence about the value, for listings.
             stale_ttl_seconds: how long after its expiry the value is still served, while one caller recomputes it in a
                 thread.
@@ -195,6 +198,7 @@ class Cache(Management):
             _core.CallSite(
                 ttl_seconds=ttl_seconds,
                 metadata=metadata,
+                tags=tags,
                 stale_ttl_seconds=stale_ttl_seconds,
                 early_recompute=early_recompute,
             ),
@@ -276,6 +280,7 @@ class Cache(Management):
         limit: int | None = None,
         offset: int = 0,
         after: str | None = None,
+        tag: str | None = None,
         as_: None = None,
     ) -> Entries: ...
     @overload
@@ -288,6 +293,7 @@ class Cache(Management):
         limit: int | None = None,
         offset: int = 0,
         after: str | None = None,
+        tag: str | None = None,
         as_: Literal["pandas"],
     ) -> pd.DataFrame: ...
     @overload
@@ -300,6 +306,7 @@ class Cache(Management):
         limit: int | None = None,
         offset: int = 0,
         after: str | None = None,
+        tag: str | None = None,
         as_: Literal["polars"],
     ) -> pl.DataFrame: ...
     @overload
@@ -312,6 +319,7 @@ class Cache(Management):
         limit: int | None = None,
         offset: int = 0,
         after: str | None = None,
+        tag: str | None = None,
         as_: Literal["arrow"],
     ) -> pa.Table: ...
     def list_entries(
@@ -323,6 +331,7 @@ class Cache(Management):
         limit: int | None = None,
         offset: int = 0,
         after: str | None = None,
+        tag: str | None = None,
         as_: Literal["pandas", "polars", "arrow"] | None = None,
     ) -> Any:
         """Lists entries, including expired ones, without their values: all, or those that a filter selects.
@@ -335,6 +344,7 @@ class Cache(Management):
             limit: at most this many entries.
             offset: this many entries are left out first.
             after: only entries whose key comes after this one: in the order of the keys, the last of the previous page.
+            tag: only entries with this tag.
             as_: ``"pandas"`` or ``"polars"`` for a data frame, ``"arrow"`` for a PyArrow table.
 
         Returns:
@@ -363,6 +373,7 @@ class Cache(Management):
             CacheClosedError: the cache has been closed.
         """
         options: dict[str, Any] = {"where": where, "sort": sort, "limit": limit, "offset": offset, "after": after}
+        options["tag"] = tag
         if as_ is None:
             return super().list_entries(include_metadata, **options)
         from ._frames import frame

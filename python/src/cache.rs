@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use cacheness::Clock;
 use cacheness_core::cache::{CacheAttributes, CacheEngine};
 use cacheness_core::payload::Stored;
-use cacheness_core::query::Filter;
 use cacheness_core::store::{EntryKey, ReadOptions};
+use cacheness_core::tags;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -23,6 +23,7 @@ use crate::listing;
 use crate::matching::Listing;
 use crate::opened::{self, Handle, Opened, parse_config};
 use crate::reading::{Detached, ReadFailure};
+use crate::searching;
 use crate::values::{Check, Reading, Values};
 
 /// A cache of typed values in one directory. Its Python name is the public one, which errors about arguments show.
@@ -102,6 +103,7 @@ impl PyCache {
     /// Args:
     ///     data: the value, by position or as `data=…`. If the value is given by position, `data` is a parameter.
     ///     metadata: plain data stored with the value and shown by listings: a dictionary whose names are strings.
+    ///     tags: a list of strings, kept in the field `tags` of the metadata, behind those that it has.
     ///     description: a description of the value, for listings.
     ///     ttl_seconds: the time to live, in seconds or as a `timedelta`; `None` means that it never expires. The
     ///         cache's default if omitted or `...`.
@@ -109,7 +111,7 @@ impl PyCache {
     ///     params: parameters in a dictionary, for names that are reserved keywords.
     ///     custom_metadata: an object of a model of typed metadata, or a list of them: see `cacheness.custom_metadata`.
     ///         They are stored in the transaction of the entry, and removed with it.
-    ///     parameters: all other keywords are the parameters that identify the value. Reserved are `metadata`,
+    ///     parameters: all other keywords are the parameters that identify the value. Reserved are `metadata`, `tags`,
     ///         `custom_metadata`, `description`, `ttl_seconds`, `cache_key`, `params`, `default`, `mmap_mode` and
     ///         `strict_verification`. Without parameters and `cache_key` the key is derived from the content: equal
     ///         payloads have one entry.
@@ -119,8 +121,9 @@ impl PyCache {
     ///     content.
     ///
     /// Raises:
-    ///     TypeError: no value, parameters together with `cache_key`, or a keyword of `get`.
-    ///     CacheConfigurationError: `ttl_seconds` or `cache_key` is invalid.
+    ///     TypeError: no value, parameters together with `cache_key`, a keyword of `get`, or `tags` that are no strings.
+    ///     CacheConfigurationError: `ttl_seconds`, `cache_key` or a tag is invalid, or the metadata's own `tags` are no
+    ///         strings.
     ///     CacheSerializationError: a parameter has no stable key, or no handler can store the value.
     ///     CachePickleError: the value can only be pickled and the security configuration refuses that.
     ///     CacheConstraintError: a table of `custom_metadata` refuses a row; nothing has changed.
@@ -130,8 +133,8 @@ impl PyCache {
     ///     CacheClosedError: the cache has been closed.
     #[pyo3(
         signature = (data=Given::LEFT_OUT, surplus=Given::LEFT_OUT, /, **params),
-        text_signature = "($self, data, *, metadata=None, description=None, ttl_seconds=..., cache_key=None, \
-                          params=None, custom_metadata=None, **parameters)"
+        text_signature = "($self, data, *, metadata=None, tags=None, description=None, ttl_seconds=..., \
+                          cache_key=None, params=None, custom_metadata=None, **parameters)"
     )]
     fn put<'py>(
         slf: &Bound<'py, Self>,
@@ -419,6 +422,7 @@ impl PyCache {
     ///     sort: a field, `"-field"` for descending, or a list of them; by default the key.
     ///     limit: at most this many entries.
     ///     offset: this many of them are left out first.
+    ///     tag: only entries with this tag.
     ///     after: only entries whose key comes after this one: in the order of the keys, the last of the previous page.
     ///
     /// Returns:
@@ -436,7 +440,7 @@ impl PyCache {
     ///     CacheError: the filter or the order is not valid; the error names the mistake.
     ///     CacheMetadataError: the database cannot be read.
     ///     CacheClosedError: the cache has been closed.
-    #[pyo3(signature = (include_metadata = false, *, r#where = None, sort = None, limit = None, offset = 0, after = None))]
+    #[pyo3(signature = (include_metadata = false, *, r#where = None, sort = None, limit = None, offset = 0, after = None, tag = None))]
     #[allow(clippy::too_many_arguments)]
     fn list_entries<'py>(
         &self,
@@ -447,16 +451,20 @@ impl PyCache {
         limit: Option<usize>,
         offset: usize,
         after: Option<String>,
+        tag: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let Opened { engine, .. } = self.opened()?;
         let detail = if include_metadata { Detail::Full } else { Detail::Brief };
-        let list = if r#where.is_none() && sort.is_none() && limit.is_none() && offset == 0 && after.is_none() {
+        let mut filter = searching::optional_filter(r#where)?;
+        if let Some(tag) = tag.filter(|tag| !tag.is_none()) {
+            filter = filter.and(tags::filter(text(tag, "tag")?));
+        }
+        let list = if filter.is_empty() && sort.is_none() && limit.is_none() && offset == 0 && after.is_none() {
             listing::list(py, engine, detail)?
         } else {
-            let filter = r#where.map_or_else(|| Ok(Filter::all()), filters::filter)?;
             Listing { filter, sort: filters::sort(sort)?, limit, offset, after }.list(py, engine, detail)?
         };
-        py.import(intern!(py, "cacheness._entries"))?.getattr(intern!(py, "Entries"))?.call1((list,))
+        searching::listing(&list)
     }
 
     /// The key of these parameters, whether or not there is an entry.

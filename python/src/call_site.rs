@@ -23,6 +23,7 @@ use crate::keys;
 use crate::kwargs::{Call, Method, metadata_json, seconds};
 use crate::opened::Opened;
 use crate::reading::{Detached, ReadFailure};
+use crate::searching::tagged;
 use crate::values::{Reading, Values};
 
 /// The maximum time between two checks for signals (Ctrl-C) in a waiting thread.
@@ -215,12 +216,13 @@ impl CallSite {
 impl CallSite {
     /// Checks the options.
     #[new]
-    #[pyo3(signature = (*, ttl_seconds=None, metadata=None, stale_ttl_seconds=None, early_recompute=None,
+    #[pyo3(signature = (*, ttl_seconds=None, metadata=None, tags=None, stale_ttl_seconds=None, early_recompute=None,
                         codec=None, inline_only=false, on_code_change=None, collected=None))]
     #[allow(clippy::too_many_arguments)] // they are keywords
     fn new(
         ttl_seconds: Option<Bound<'_, PyAny>>,
         metadata: Option<Bound<'_, PyAny>>,
+        tags: Option<Bound<'_, PyAny>>,
         stale_ttl_seconds: Option<Bound<'_, PyAny>>,
         early_recompute: Option<Bound<'_, PyAny>>,
         codec: Option<&str>,
@@ -264,7 +266,7 @@ impl CallSite {
         let count = || AtomicU64::new(0);
         Ok(Self {
             ttl,
-            metadata: metadata.as_ref().map(metadata_json).transpose()?,
+            metadata: tagged(metadata.as_ref().map(metadata_json).transpose()?, tags.as_ref())?,
             freshness,
             codec: codec.map(Codec::from_name).transpose().into_py_result()?,
             inline_only,

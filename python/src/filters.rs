@@ -6,7 +6,7 @@ use cacheness_core::{Error, ErrorKind};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::errors::{IntoPyResult, to_py};
 use crate::plain;
@@ -46,7 +46,7 @@ fn value(found: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
     if depth > MAX_DEPTH {
         return Err(to_py(Error::new(ErrorKind::InvalidInput, "a filter is nested too deep")));
     }
-    if let Ok(dict) = found.cast_exact::<PyDict>() {
+    if let Ok(dict) = found.cast::<PyDict>() {
         let pairs = dict.iter().map(|(name, part)| Ok((value(&name, depth + 1)?, value(&part, depth + 1)?)));
         return pairs.collect::<PyResult<_>>().map(Value::Map);
     }
@@ -61,12 +61,36 @@ fn value(found: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
     if plain::dump(found, &mut encoding)? {
         return Value::decode(&encoding).into_py_result();
     }
+    if let Some(base) = base(found)? {
+        return value(&base, depth + 1);
+    }
     if let Some(expression) = expression(found)? {
         return Ok(expression);
     }
     let class = found.get_type().name()?;
     let what = format!("a {class} is no value of a filter");
     Err(to_py(Error::new(ErrorKind::InvalidInput, what).with_hint("a filter compares values that metadata can have")))
+}
+
+/// The plain string or number that a value of a derived class is: a member of an enumeration, for example.
+fn base<'py>(found: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = found.py();
+    let of = |class: Bound<'py, PyAny>, method: &str| class.getattr(method)?.call1((found,)).map(Some);
+    let is_derived = |exact: bool| !exact && !found.is_instance_of::<PyBool>();
+    if let Ok(text) = found.cast::<PyString>() {
+        return match is_derived(found.is_exact_instance_of::<PyString>()) {
+            true => of(py.get_type::<PyString>().into_any(), "__str__"),
+            // Half of a surrogate pair.
+            false => text.to_str().map(|_| None),
+        };
+    }
+    if found.is_instance_of::<PyInt>() && is_derived(found.is_exact_instance_of::<PyInt>()) {
+        return of(py.get_type::<PyInt>().into_any(), "__int__");
+    }
+    if found.is_instance_of::<PyFloat>() && is_derived(found.is_exact_instance_of::<PyFloat>()) {
+        return of(py.get_type::<PyFloat>().into_any(), "__float__");
+    }
+    Ok(None)
 }
 
 /// `re.compile(…)` as an operator.

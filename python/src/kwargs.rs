@@ -15,12 +15,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyEllipsis, PyFloat, PyInt, PyString};
 
 use crate::errors::{IntoPyResult, to_py};
+use crate::searching::tagged;
 use crate::{keys, plain};
 
 /// Reserved keywords of a call, and the remaining parameters.
 #[derive(Default)]
 pub(crate) struct Call<'py> {
-    pub(crate) metadata: Option<Bound<'py, PyAny>>,
+    metadata: Option<Bound<'py, PyAny>>,
+    tags: Option<Bound<'py, PyAny>>,
     /// Objects of models of typed metadata.
     pub(crate) custom: Option<Bound<'py, PyAny>>,
     pub(crate) description: Option<String>,
@@ -53,6 +55,8 @@ enum Keyword {
     Suspect,
     /// Not a parameter: removed.
     Reserved,
+    /// Reserved, and rare: removed only if it is there.
+    Tags,
 }
 
 /// Called for every keyword of every call, so it compares lengths first.
@@ -71,6 +75,7 @@ fn keyword(name: &str) -> Keyword {
         | "check_expiration"
         | "stale_ttl_seconds"
         | "early_recompute" => Keyword::Reserved,
+        "tags" => Keyword::Tags,
         "ttl" | "expire" | "expires" | "expiry" | "tag" => Keyword::Suspect,
         _ => Keyword::Parameter,
     }
@@ -90,17 +95,25 @@ fn refuse_keyword(name: &str, method: &str) -> PyErr {
     ))
 }
 
-/// Whether there are reserved keywords, and suspicious ones.
-fn look_for(kwargs: &Bound<'_, PyDict>) -> (bool, bool) {
-    let (mut reserved, mut suspect) = (false, false);
+/// Which keywords there are besides parameters.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    reserved: bool,
+    tags: bool,
+    suspect: bool,
+}
+
+fn look_for(kwargs: &Bound<'_, PyDict>) -> Seen {
+    let mut seen = Seen::default();
     for (name, _) in kwargs.iter() {
         match name.cast::<PyString>().ok().and_then(|name| name.to_str().ok()).map(keyword) {
-            Some(Keyword::Reserved) => reserved = true,
-            Some(Keyword::Suspect) => suspect = true,
+            Some(Keyword::Reserved) => seen.reserved = true,
+            Some(Keyword::Tags) => (seen.reserved, seen.tags) = (true, true),
+            Some(Keyword::Suspect) => seen.suspect = true,
             _ => {}
         }
     }
-    (reserved, suspect)
+    seen
 }
 
 /// Warns about parameters that are probably meant as options.
@@ -113,7 +126,7 @@ fn warn_of_suspects(kwargs: &Bound<'_, PyDict>) -> PyResult<()> {
             continue;
         }
         let meant = if name == "tag" {
-            "put a tag into metadata={'tag': …}, where delete_matching(tag=…) finds it"
+            "use tags=[…] for tags, which list_entries(tag=…) finds"
         } else {
             "use ttl_seconds=… for a time to live"
         };
@@ -173,15 +186,21 @@ impl<'py> Call<'py> {
     pub(crate) fn new(py: Python<'py>, kwargs: Option<&Bound<'py, PyDict>>, method: Method) -> PyResult<Self> {
         let mut call = Self { key_goes_first: method == Method::Keyed, ..Self::default() };
         let Some(kwargs) = kwargs else { return Ok(call) };
-        let (reserved, suspect) = look_for(kwargs);
-        if suspect && method == Method::Put {
+        let seen = look_for(kwargs);
+        if seen.suspect && method == Method::Put {
             warn_of_suspects(kwargs)?;
         }
-        if !reserved {
+        if !seen.reserved {
             call.params = Some(kwargs.clone());
             return Ok(call);
         }
         call.metadata = take(kwargs, intern!(py, "metadata"))?.filter(|m| !m.is_none());
+        if seen.tags {
+            if method != Method::Put {
+                return Err(refuse_keyword("tags", "put"));
+            }
+            call.tags = take(kwargs, intern!(py, "tags"))?;
+        }
         call.description = optional_text(take(kwargs, intern!(py, "description"))?, "description")?;
         call.ttl_seconds = take(kwargs, intern!(py, "ttl_seconds"))?;
         call.cache_key = optional_text(take(kwargs, intern!(py, "cache_key"))?, "cache_key")?;
@@ -264,9 +283,9 @@ impl<'py> Call<'py> {
         Ok(EntryKey::from_params(key.key, key.fingerprint, key.encoding))
     }
 
-    /// The metadata in the form of the store.
+    /// The metadata in the form of the store, with the tags.
     pub(crate) fn metadata_json(&self) -> PyResult<Option<String>> {
-        self.metadata.as_ref().map(metadata_json).transpose()
+        tagged(self.metadata.as_ref().map(metadata_json).transpose()?, self.tags.as_ref())
     }
 
     /// The time to live: omitted is the default, `None` is no limit.

@@ -27,6 +27,7 @@ mod opened;
 mod plain;
 mod query_meta;
 mod reading;
+mod searching;
 mod sql;
 mod store;
 mod tables;
@@ -61,6 +62,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     manage::register(m)?;
     matching::register(m)?;
     query_meta::register(m)?;
+    searching::register(m)?;
     handlers::register(m)?;
     call_site::register(m)?;
     flights::register(m)?;

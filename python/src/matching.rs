@@ -7,7 +7,7 @@ use cacheness_core::query::{Filter, Sort};
 use cacheness_core::store::EntryKey;
 use cacheness_core::{Error, ErrorKind};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyList;
 
 use crate::cache::PyCache;
 use crate::entries::{Detail, Writer};
@@ -19,8 +19,8 @@ const PAGE: usize = 1000;
 const REMOVED: usize = 6000;
 
 /// The filter of a dictionary, or of values that are looked up in all places.
-fn given(filter: &Bound<'_, PyDict>, named: bool) -> PyResult<Filter> {
-    if named { filters::named(filter) } else { filters::filter(filter) }
+fn given(filter: &Bound<'_, PyAny>, named: bool) -> PyResult<Filter> {
+    if named { filters::named(filter.cast()?) } else { filters::filter(filter) }
 }
 
 /// All entries that match; changes nothing.
@@ -121,7 +121,7 @@ fn delete_where(py: Python<'_>, cache: &PyCache, function: &Bound<'_, PyAny>, na
         ));
     }
     let engine = cache.engine()?;
-    let by_name = if names { Some(py.import("cacheness._equal")?.getattr("by_name")?) } else { None };
+    let by_name = if names { Some(py.import("cacheness._entries")?.getattr("by_name")?) } else { None };
     let mut writer = Writer::new(py, Detail::Full);
     let mut choose = |page: &[EntrySummary]| -> PyResult<Vec<EntryVersion>> {
         let mut chosen = Vec::new();
@@ -151,21 +151,21 @@ fn delete_where(py: Python<'_>, cache: &PyCache, function: &Bound<'_, PyAny>, na
 
 /// Removes the entries that match a filter; with `named`, those with all these values, looked up in all places.
 #[pyfunction]
-#[pyo3(signature = (cache, filter, named, /))]
-fn delete_matching(py: Python<'_>, cache: &PyCache, filter: &Bound<'_, PyDict>, named: bool) -> PyResult<u64> {
+#[pyo3(signature = (cache, r#where, named, /))]
+fn delete_matching(py: Python<'_>, cache: &PyCache, r#where: &Bound<'_, PyAny>, named: bool) -> PyResult<u64> {
     let engine = cache.engine()?;
-    let filter = given(filter, named)?;
+    let filter = given(r#where, named)?;
     let chosen = find(py, engine, &filter)?;
     remove(py, engine, chosen, |changed| engine.still_matching(&filter, changed).into_py_result())
 }
 
 /// Restarts the time to live of the entries that match; returns the number of unexpired ones.
 #[pyfunction]
-#[pyo3(signature = (cache, filter, named, /))]
-fn touch_matching(py: Python<'_>, cache: &PyCache, filter: &Bound<'_, PyDict>, named: bool) -> PyResult<u64> {
+#[pyo3(signature = (cache, r#where, named, /))]
+fn touch_matching(py: Python<'_>, cache: &PyCache, r#where: &Bound<'_, PyAny>, named: bool) -> PyResult<u64> {
     let engine = cache.engine()?;
     let mut touched = 0;
-    for part in find(py, engine, &given(filter, named)?)?.chunks(PAGE) {
+    for part in find(py, engine, &given(r#where, named)?)?.chunks(PAGE) {
         let touch = |version: &EntryVersion| {
             let key = EntryKey::from_name(version.key.as_str())?;
             engine.touch(&key, Ttl::Default).map(u64::from)

@@ -16,6 +16,7 @@ use crate::errors::IntoPyResult;
 use crate::filters;
 use crate::kwargs::{metadata_json, text};
 use crate::opened::{self, Handle, Opened, parse_config};
+use crate::searching::tagged;
 use crate::values::{Check, Reading};
 
 /// How many keys are listed between two checks for signals.
@@ -101,10 +102,11 @@ impl PyStore {
         data: &Bound<'_, PyAny>,
         key: Option<&Bound<'_, PyAny>>,
         metadata: Option<&Bound<'_, PyAny>>,
+        tags: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
         let Opened { engine: store, values } = self.opened()?;
         let key = key.map(entry_key).transpose()?;
-        let metadata = metadata.map(metadata_json).transpose()?;
+        let metadata = tagged(metadata.map(metadata_json).transpose()?, tags)?;
         // Pins the entry, so that a cache on the same directory does not evict it.
         let attributes = PutAttributes { metadata, pinned: true, ..PutAttributes::default() };
         values.encode(py, data, store, |py, encoded| {
@@ -279,10 +281,10 @@ impl PyStore {
         &self,
         py: Python<'py>,
         prefix: Option<&Bound<'py, PyAny>>,
-        metadata_filter: Option<&Bound<'py, PyDict>>,
+        metadata_filter: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
         let Opened { engine: store, .. } = self.opened()?;
-        let filter = metadata_filter.map(|filter| filters::filter(filter)).transpose()?;
+        let filter = metadata_filter.map(filters::filter).transpose()?;
         let prefix = prefix.map_or(Ok(""), |prefix| text(prefix, "prefix"))?;
         let query = Query { prefix, filter: filter.as_ref(), ..Query::default() };
         let list = PyList::empty(py);

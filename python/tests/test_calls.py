@@ -191,7 +191,7 @@ def test_content_keys_keep_to_the_limits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("ttl", "ttl_seconds="), ("expire", "ttl_seconds="), ("expires", "ttl_seconds="), ("tag", "metadata={'tag'")],
+    [("ttl", "ttl_seconds="), ("expire", "ttl_seconds="), ("expires", "ttl_seconds="), ("tag", "tags=[…]")],
 )
 def test_put_warns_of_what_is_called_otherwise_here(cache: Cache, name: str, hint: str) -> None:
     with pytest.warns(UserWarning, match=re.escape(hint)) as caught:
@@ -209,7 +209,7 @@ def test_put_warns_of_what_is_called_otherwise_here(cache: Cache, name: str, hin
 # ----- What signatures show, and messages.
 
 KEYWORDS = {
-    "put": {"data", "metadata", "description", "ttl_seconds", "cache_key", "params", "custom_metadata"},
+    "put": {"data", "metadata", "tags", "description", "ttl_seconds", "cache_key", "params", "custom_metadata"},
     "get": {"name", "default", "ttl_seconds", "mmap_mode", "strict_verification", "cache_key", "params"},
     "get_slice": {"index", "verify", "default", "ttl_seconds", "strict_verification", "cache_key", "params"},
     "get_with_metadata": {"name", "ttl_seconds", "mmap_mode", "strict_verification", "cache_key", "params"},

@@ -164,7 +164,7 @@ impl CacheEngine {
     }
 
     /// Fails if the cache is closed or read-only, even for no-ops.
-    fn refuse_if_unwritable(&self) -> Result<()> {
+    pub(crate) fn refuse_if_unwritable(&self) -> Result<()> {
         self.refuse_if_closed()?;
         self.store.refuse_if_read_only()
     }

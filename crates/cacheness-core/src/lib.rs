@@ -19,6 +19,7 @@
 //! | [`sign`] | signatures of entries, the key file | backends |
 //! | [`store`] | the commit protocol: puts the above together | TTL, eviction |
 //! | [`flight`] | of all callers that miss an entry, one computes it | entries, formats |
+//! | [`tags`] | the strings in the metadata's field `tags` | backends |
 //! | [`cache`] | TTL, eviction, hits and misses on top of the store | formats, backends |
 
 #[cfg(not(target_os = "linux"))]
@@ -47,6 +48,7 @@ pub mod sign;
 pub mod storable;
 pub mod store;
 mod sync;
+pub mod tags;
 pub mod thread;
 mod tree;
 

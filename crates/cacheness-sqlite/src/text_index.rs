@@ -143,7 +143,7 @@ pub(crate) fn search(
     let evaluator = Evaluator::new(query.filter.unwrap_or(&all), &[])?;
     if !exists(connection)? {
         return Err(Error::new(ErrorKind::InvalidInput, "this store has no full-text index")
-            .with_hint("create_text_index() makes one, once for the store"));
+            .with_hint("create_text_index() makes one, once for the store; so does cacheness index add --text"));
     }
     let failed = |error: rusqlite::Error| match &error {
         // The parser of the query language.

@@ -75,6 +75,7 @@ class _Cached:
         cache_key_prefix: replaces the function's qualified name in the key (also ``key_prefix``).
         include_defaults: whether omitted arguments are part of the key, with their default values.
         metadata: stored with every result.
+        tags: a list of strings, kept in the field ``tags`` of the metadata of every result.
         ignore_errors: whether a failure of the cache, or of ``condition``, is logged once and the function's result
             returned. An argument that cannot be part of a key raises unless this is ``True``: then the function runs
             without the cache, which is logged once. With ``False`` every failure raises.
@@ -126,6 +127,7 @@ class _Cached:
         include_defaults: bool = True,
         metadata: dict[str, Any] | None = None,
         *,
+        tags: list[str] | tuple[str, ...] | set[str] | frozenset[str] | None = None,
         key_prefix: str | None = None,
         ignore_errors: bool | None = None,
         key_func: Callable[..., Any] | None = None,

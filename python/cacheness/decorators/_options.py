@@ -25,6 +25,7 @@ class Options:
     cache_key_prefix: str | None = None
     include_defaults: bool = True
     metadata: dict[str, Any] | None = None
+    tags: Iterable[str] | None = None
     key_prefix: str | None = None
     ignore_errors: bool | None = None
     key_func: Callable[..., Any] | None = None
@@ -98,6 +99,7 @@ class Options:
         return _core.CallSite(
             ttl_seconds=self.ttl_seconds,
             metadata=self.metadata,
+            tags=self.tags,
             stale_ttl_seconds=self.stale_ttl_seconds,
             early_recompute=self.early_recompute,
             codec=self.codec,

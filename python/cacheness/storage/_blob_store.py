@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core, _entries
 from .._options import absolute, directory, refuse_copy, shown
+from .._searching import Searching
 from ..cache import _CacheRegistry
 from ..config import CacheConfig, CacheStorageConfig
 from ..errors import CacheConfigurationError, CacheError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import timedelta
     from types import TracebackType
     from typing import Literal, Self
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _ARRAY_CODECS = ("lz4", "lz4hc", "blosclz", "zstd", "zlib")
 
 
-class BlobStore(_core.StoreBase):
+class BlobStore(Searching, _core.StoreBase):
     """Stores artifacts under names: no expiry, no eviction, errors instead of misses.
 
     Its puts pin their entries: a :class:`~cacheness.Cache` on the same directory does not evict them either.
@@ -151,7 +152,14 @@ class BlobStore(_core.StoreBase):
         found = (self.get_metadata(key) for key in self.list())
         return [entry for entry in found if entry is not None]
 
-    def put(self, data: Any, key: str | None = None, metadata: dict[str, Any] | None = None) -> str:
+    def put(
+        self,
+        data: Any,
+        key: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        *,
+        tags: Iterable[str] | None = None,
+    ) -> str:
         """Stores ``data`` under ``key``, replacing an existing value.
 
         Args:
@@ -159,6 +167,7 @@ class BlobStore(_core.StoreBase):
             key: up to 1024 bytes of UTF-8. Default: a new random key, or in a content-addressable store the hash of the
                 content.
             metadata: plain data stored with the value.
+            tags: a list of strings, kept in the field ``tags`` of the metadata, behind those that it has.
 
         Returns:
             The key.
@@ -169,7 +178,42 @@ class BlobStore(_core.StoreBase):
         """
         if key is None and not self._content_addressable:
             key = os.urandom(16).hex()
-        return self._put(data, key, metadata)
+        return self._put(data, key, metadata, tags)
+
+    def add_tags(self, key: str, *tags: str) -> bool:
+        """Adds tags to an entry, behind those that it has; the value stays.
+
+        Tags are the strings in the field ``tags`` of the metadata, where the filter ``{"tags": "fraud"}`` finds them.
+        If several callers change an entry at once, all changes count.
+
+        Args:
+            key: the key.
+            tags: the tags.
+
+        Returns:
+            Whether the entry exists.
+
+        Raises:
+            CacheConfigurationError: an empty tag, or the field ``tags`` of the metadata holds no strings.
+            CacheSignatureError: the entry's signature is invalid.
+            CacheReadOnlyError: the store is read-only.
+        """
+        return _core.change_tags_of(self, tags, (), key)
+
+    def remove_tags(self, key: str, *tags: str) -> bool:
+        """Removes tags from an entry, if it has them; the value stays.
+
+        Args:
+            key: the key.
+            tags: the tags.
+
+        Returns:
+            Whether the entry exists.
+
+        Raises:
+            CacheError: as for :meth:`add_tags`.
+        """
+        return _core.change_tags_of(self, (), tags, key)
 
     def verify_integrity(self, key: str | None = None) -> dict[str, Any]:
         """Reads payloads and compares them with their entries: of one entry, or of the whole store.

@@ -13,6 +13,12 @@ BLOCKS = {
         assert store.list() == ["model_1", "other"]
         assert store.list(prefix="model_") == store.list(metadata_filter={"version": "1.0"}) == ["model_1"]
     """,
+    "operators in filters": """
+        store = BlobStore(cache_dir="./models")
+        store.put(model, key="good", metadata={"accuracy": 0.95})
+        store.put(model, key="bad", metadata={"accuracy": 0.5})
+        assert store.list(metadata_filter={"accuracy": {"$gte": 0.9}}) == ["good"]
+    """,
     "BlobStore as a context": """
         with BlobStore(cache_dir="./artifacts") as store:
             store.put(data, key="artifact_1")

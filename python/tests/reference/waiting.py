@@ -89,9 +89,6 @@ WAITING = {
     "blobs in S3 beside memory": Waiting(S3, "s3", """
         cacheness(CacheConfig(metadata_backend="memory", blob_backend="s3", blob_backend_options={"bucket": "b"}))
     """),
-    "operators in filters": Waiting("operators in filters", "$gte", """
-        BlobStore(cache_dir="./models").list(metadata_filter={"accuracy": {"$gte": 0.9}})
-    """),
     "SqlCache": Waiting("tables that are filled from their source", "SqlCache", """
         from cacheness.sql_cache import SqlCache
 

@@ -55,6 +55,20 @@ impl CacheEngine {
         self.store.metadata().count(&Query { filter: Some(filter), ..Query::default() })
     }
 
+    /// The entries that match a full-text query and the filter, expired ones too, at most `limit` (0 means no limit), the most
+    /// relevant first; accesses are up to date.
+    ///
+    /// # Errors
+    /// As [`CacheEngine::select`], and those of [`MetadataBackend::text_search`](crate::backend::MetadataBackend::text_search).
+    pub fn text_search(&self, text: &str, filter: &Filter, limit: usize) -> Result<Vec<EntrySummary>> {
+        self.refuse_if_closed()?;
+        self.flush_if_named(filter)?;
+        let query = Query { filter: Some(filter), ..Query::default() };
+        let mut found = self.store.metadata().text_search(text, &query, limit)?;
+        found.iter_mut().for_each(|found| self.accesses.add_to(&mut found.entry));
+        Ok(found)
+    }
+
     /// One step of a search for the entries that match the filter, expired ones too: adds its results to `found` and
     /// returns where to continue, `None` at the end. Entries put or removed between the steps may or may not be found.
     ///

@@ -196,11 +196,18 @@ impl Store {
     /// Calls `visit` with every entry whose key starts with `prefix`, in the order of the keys, without payloads.
     ///
     /// Entries put or removed meanwhile may or may not be seen; all others are seen exactly once.
-    pub fn for_each(&self, prefix: &str, mut visit: impl FnMut(EntrySummary) -> Result<()>) -> Result<()> {
-        let query = Query { prefix, ..Query::default() };
+    pub fn for_each(&self, prefix: &str, visit: impl FnMut(EntrySummary) -> Result<()>) -> Result<()> {
+        self.for_each_in(&Query { prefix, ..Query::default() }, visit)
+    }
+
+    /// [`Store::for_each`] for the entries of a query, whose order must be that of the keys.
+    ///
+    /// # Errors
+    /// Those of the filter, of the backend, and of `visit`, which end the walk.
+    pub fn for_each_in(&self, query: &Query<'_>, mut visit: impl FnMut(EntrySummary) -> Result<()>) -> Result<()> {
         let mut after: Option<String> = None;
         loop {
-            let page = self.metadata.select(&query, &Page { after: after.as_deref(), limit: PAGE, offset: 0 })?;
+            let page = self.metadata.select(query, &Page { after: after.as_deref(), limit: PAGE, offset: 0 })?;
             let last = page.len() < PAGE;
             after = page.last().map(|summary| summary.entry.key.clone());
             page.into_iter().try_for_each(&mut visit)?;
