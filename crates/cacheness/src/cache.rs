@@ -437,6 +437,6 @@ impl Cache {
 }
 
 /// A time to live, or the cache's default.
-fn ttl_of(ttl: Option<Duration>) -> Ttl {
+pub(crate) fn ttl_of(ttl: Option<Duration>) -> Ttl {
     ttl.map_or(Ttl::Default, |ttl| Ttl::Seconds(ttl.as_secs_f64()))
 }

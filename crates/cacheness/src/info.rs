@@ -140,6 +140,16 @@ impl EntryInfo {
         parsed.unwrap_or_default()
     }
 
+    /// The tags: the strings in the field `tags` of the metadata.
+    #[must_use]
+    pub fn tags(&self) -> Vec<String> {
+        match self.metadata().remove("tags") {
+            Some(Value::Array(tags)) => tags.into_iter().filter_map(|tag| tag.as_str().map(str::to_owned)).collect(),
+            Some(Value::String(tag)) => vec![tag],
+            _ => Vec::new(),
+        }
+    }
+
     /// The parameters of the key in readable form, if the store keeps them.
     pub fn params(&self) -> Result<Option<Value>> {
         self.entry.params.as_deref().map(key::render).transpose()

@@ -29,8 +29,9 @@
 //! | identify an entry | [`params!`]; `#[derive(ToKey)]` for a type of your own ([`ToKey`](trait@ToKey)); [`Named`] |
 //! | keep the results of a function | [`#[cached]`](macro@cached) |
 //! | keep artifacts under names, without expiry | [`BlobStore`] |
+//! | find entries by metadata, parameters, tags and words | [`Cache::find`], [`field`], [`param`], [`Cache::create_index`], [`Cache::create_text_index`] |
 //! | query the metadata in SQL | [`Cache::query_meta`] |
-//! | work on many entries | [`Cache::get_batch`], [`Cache::delete_where`], [`Cache::delete_matching`], [`Cache::touch_batch`], [`Cache::list_entries`] |
+//! | work on many entries | [`Cache::get_batch`], [`Cache::delete_filtered`], [`Cache::delete_where`], [`Cache::touch_filtered`], [`Cache::list_entries`] |
 //!
 //! Arrays and tables are those of [`mod@ndarray`] and [`mod@arrow`], which this crate re-exports in the versions that
 //! it supports.
@@ -62,6 +63,7 @@ mod blob_store;
 mod cache;
 #[doc(hidden)]
 pub mod cached;
+mod find;
 pub mod hash;
 mod info;
 mod key;
@@ -75,6 +77,7 @@ pub mod sql;
 
 pub use blob_store::BlobStore;
 pub use cache::{Cache, CacheBuilder, ComputeOptions, GetOptions, PutOptions, Stats};
+pub use find::Find;
 pub use info::EntryInfo;
 pub use key::{IntoEntryKey, Named};
 pub use manifest::{Description, FORMAT, describe};
@@ -122,9 +125,16 @@ pub mod prelude {
 
     #[cfg(feature = "macros")]
     pub use crate::cached;
-    pub use crate::{BlobStore, Cache, EvictionPolicy, Loadable, Named, Plain, PutOptions, Serde, Storable, params};
+    pub use crate::{
+        BlobStore, Cache, EvictionPolicy, Filter, Loadable, Named, Plain, PutOptions, Serde, Storable, field, param,
+        params,
+    };
 }
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guide.md")]
 struct Guide;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/metadata.md")]
+struct MetadataGuide;

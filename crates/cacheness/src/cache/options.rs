@@ -4,22 +4,25 @@ use std::time::Duration;
 
 use cacheness_core::cache::{CacheAttributes, Ttl};
 use cacheness_core::entry::Computed;
+use cacheness_core::tags;
 use cacheness_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 
-/// Options of a put: metadata, a description, a time to live.
+/// Options of a put: metadata, tags, a description, a time to live.
 ///
 /// ```
 /// # use cacheness::PutOptions;
 /// # use std::time::Duration;
 /// let options = PutOptions::new()
 ///     .metadata(serde_json::json!({ "accuracy": 0.95 }))
+///     .tags(["fraud", "eu"])
 ///     .description("baseline")
 ///     .ttl(Duration::from_secs(3600));
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct PutOptions {
     pub(super) metadata: Option<std::result::Result<serde_json::Value, String>>,
+    tags: Vec<String>,
     description: Option<String>,
     ttl: Ttl,
     /// How a function computed the value.
@@ -38,6 +41,14 @@ impl PutOptions {
     #[must_use]
     pub fn metadata(mut self, metadata: impl Serialize) -> Self {
         self.metadata = Some(serde_json::to_value(metadata).map_err(|e| e.to_string()));
+        self
+    }
+
+    /// Tags, kept in the field `tags` of the metadata, behind those that it has. For an empty tag, or metadata whose `tags` are
+    /// no strings, the put fails with `InvalidInput`.
+    #[must_use]
+    pub fn tags<S: Into<String>>(mut self, tags: impl IntoIterator<Item = S>) -> Self {
+        self.tags.extend(tags.into_iter().map(Into::into));
         self
     }
 
@@ -63,7 +74,10 @@ impl PutOptions {
     }
 
     pub(crate) fn into_attributes(self) -> Result<CacheAttributes> {
-        let metadata = self.metadata.map(metadata_json).transpose()?;
+        let mut metadata = self.metadata.map(metadata_json).transpose()?;
+        if !self.tags.is_empty() {
+            metadata = tags::join(metadata, &self.tags)?;
+        }
         Ok(CacheAttributes { description: self.description, metadata, ttl: self.ttl, computed: self.computed })
     }
 }

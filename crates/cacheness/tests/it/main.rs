@@ -15,6 +15,7 @@ mod derive;
 mod directory;
 mod disks;
 mod faults;
+mod find;
 mod full_disk;
 mod hazards;
 mod heads;
