@@ -5,12 +5,12 @@ mod examples;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use crate::commands::Argument;
 use crate::progress::When;
-use crate::typed::{Condition, Field, Lifetime};
+use crate::typed::{Condition, Field, Lifetime, Order};
 
 /// List, read, store and remove the cached results and artifacts of Python and Rust programs in a cacheness store.
 #[derive(Debug, Parser)]
@@ -84,6 +84,18 @@ pub(crate) enum Command {
     /// Read every payload and compare it with its hash and signature; exit code 1 if one is damaged.
     #[command(after_long_help = examples::VERIFY)]
     Verify(Verify),
+    /// Find entries by words in their descriptions and metadata, the most relevant first.
+    ///
+    /// All words must occur; "a phrase" in quotes, detect* for a beginning, OR and NOT between words. Needs the full-text
+    /// index of cacheness index add --text.
+    #[command(after_long_help = examples::SEARCH)]
+    Search(Search),
+    /// List, add or remove indexes, which make filters and search fast.
+    #[command(subcommand, after_long_help = examples::INDEX)]
+    Index(Index),
+    /// List the tags of a store, or add them to an entry or remove them.
+    #[command(subcommand, after_long_help = examples::TAG)]
+    Tag(Tag),
     /// Remove expired entries.
     #[command(after_long_help = examples::CLEANUP)]
     Cleanup(Cleanup),
@@ -99,21 +111,6 @@ pub(crate) enum Command {
     /// Print a completion script for a shell: for verbs and options, and in bash, zsh and fish also for keys.
     #[command(after_long_help = examples::COMPLETIONS)]
     Completions(Completions),
-}
-
-/// Sort order of entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Sort {
-    /// The key.
-    Key,
-    /// The time of the put, newest first.
-    Created,
-    /// The time of the last read, latest first.
-    Accessed,
-    /// The time of expiry, soonest first.
-    Expires,
-    /// The size in bytes, largest first.
-    Size,
 }
 
 /// The store, for verbs without other positional arguments.
@@ -146,9 +143,12 @@ pub(crate) struct Filters {
     /// Only results of this function: module.function, or the end of that name.
     #[arg(long, value_name = "NAME")]
     pub(crate) function: Option<String>,
-    /// Only entries with this value, as model=ridge: in their metadata, their parameters, the arguments of their function,
-    /// or else in a field such as storage_format. If given several times, all must match.
-    #[arg(long = "where", value_name = "NAME=VALUE")]
+    /// Only entries with this tag. If given several times, an entry must have all.
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
+    /// Only entries that match this filter, as 'accuracy >= 0.9 and params.model = ridge': a name alone is a field of the
+    /// metadata, params.NAME a parameter, entry.NAME a field of the entry. If given several times, all must match.
+    #[arg(long = "where", value_name = "FILTER", allow_hyphen_values = true)]
     pub(crate) conditions: Vec<Condition>,
     /// Only values older than this: 90s, 15m, 6h, 7d, 2w.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
@@ -159,15 +159,19 @@ pub(crate) struct Filters {
 pub(crate) struct Ls {
     #[command(flatten)]
     pub(crate) place: Where,
-    /// The sort order.
-    #[arg(long, value_enum, default_value = "created")]
-    pub(crate) sort: Sort,
+    /// The order: key, created (newest first), accessed, expires (soonest first), size (largest first), or a field as in
+    /// --where: accuracy, or -accuracy for the largest first. If given several times, the first counts first.
+    #[arg(long, value_name = "FIELD", default_value = "created", allow_hyphen_values = true)]
+    pub(crate) sort: Vec<Order>,
     /// Reverse the order.
     #[arg(short, long)]
     pub(crate) reverse: bool,
     /// Show at most this many entries.
     #[arg(short = 'n', long, value_name = "COUNT")]
     pub(crate) limit: Option<usize>,
+    /// Leave out this many entries first.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub(crate) offset: usize,
     /// Print only keys, one per line.
     #[arg(short, long, conflicts_with = "json")]
     pub(crate) quiet: bool,
@@ -261,6 +265,9 @@ pub(crate) struct Put {
     /// A metadata field, as stage=prod; may be given several times.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) metadata: Vec<Field>,
+    /// A tag; may be given several times.
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
     /// A sentence about the value.
     #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
@@ -340,6 +347,85 @@ pub(crate) struct Verify {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) filters: Filters,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "cacheness search [OPTIONS] [DIR] TEXT")]
+pub(crate) struct Search {
+    /// The words to find, as one argument; optionally preceded by the store's directory, as with --dir.
+    #[arg(value_name = "[DIR] TEXT", required = true, num_args = 1..=2)]
+    pub(crate) words: Vec<OsString>,
+    /// Show at most this many entries; 0 shows all.
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// Print only keys, one per line.
+    #[arg(short, long, conflicts_with = "json")]
+    pub(crate) quiet: bool,
+    /// With -q, end each key with a NUL character instead of a line break, for xargs -0.
+    #[arg(short = '0', long, requires = "quiet")]
+    pub(crate) null: bool,
+    /// Print a JSON object for each entry, one per line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Index {
+    /// List the fields that have an index.
+    Ls(IndexLs),
+    /// Create the index of a field of the metadata, or with --text the full-text index.
+    Add(IndexChange),
+    /// Remove the index of a field of the metadata, or with --text the full-text index.
+    Remove(IndexChange),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct IndexLs {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// Print a JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct IndexChange {
+    /// The field, as in --where; optionally preceded by the store's directory, as with --dir. With --text, only the
+    /// directory.
+    #[arg(value_name = "[DIR] FIELD", num_args = 0..=2)]
+    pub(crate) words: Vec<OsString>,
+    /// The full-text index, for search.
+    #[arg(long)]
+    pub(crate) text: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tag {
+    /// List all tags, and the number of entries with each.
+    Ls(TagLs),
+    /// Add tags to an entry.
+    Add(TagChange),
+    /// Remove tags from an entry.
+    Remove(TagChange),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TagLs {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// Print a JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TagChange {
+    /// The entry's key as shown by ls, or a unique prefix of it, and tags. Optionally preceded by the store's directory, as
+    /// with --dir: the first argument is the directory if it contains a store.
+    #[arg(value_name = "[DIR] KEY TAG", required = true, num_args = 2..)]
+    pub(crate) words: Vec<OsString>,
 }
 
 #[derive(Debug, clap::Args)]

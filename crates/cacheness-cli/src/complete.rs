@@ -1,11 +1,13 @@
 //! Completions of a word on the command line: verbs and options, and keys of the store that the words before it name.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use cacheness::EntryInfo;
 use cacheness::core::backend::{Page, Query};
+use cacheness::core::fields::FIELDS;
 use clap::{ArgMatches, CommandFactory};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter, complete};
 
@@ -15,6 +17,7 @@ use crate::output::{Output, is_tricky};
 use crate::place::{Directory, directory_and_keys, holds_a_store};
 use crate::show;
 use crate::table::shorten;
+use crate::typed::ORDERS;
 
 /// The maximum number of keys offered.
 const KEYS: usize = 200;
@@ -83,6 +86,10 @@ fn command(before: &[OsString]) -> clap::Command {
             matching.map(CompletionCandidate::new).collect()
         };
         let command = add(command, "data_type", ArgValueCompleter::new(types));
+        let command = add(command, "tags", ArgValueCompleter::new(Tags(position.clone())));
+        let command =
+            add(command, "conditions", ArgValueCompleter::new(Fields { position: position.clone(), sort: false }));
+        let command = add(command, "sort", ArgValueCompleter::new(Fields { position: position.clone(), sort: true }));
         add(command, "function", ArgValueCompleter::new(Functions(position)))
     })
 }
@@ -137,6 +144,48 @@ impl ValueCompleter for Keys {
             all.extend(PathCompleter::dir().complete(current).into_iter().filter(is_wanted));
         }
         all
+    }
+}
+
+/// Completes tags that are in the store.
+struct Tags(Position);
+
+impl ValueCompleter for Tags {
+    fn complete(&self, current: &OsStr) -> Vec<CompletionCandidate> {
+        let text = current.to_string_lossy();
+        let entries = self.0.entries("", LOOKED_AT);
+        let tags: BTreeSet<String> = entries.iter().flat_map(EntryInfo::tags).collect();
+        tags.into_iter().filter(|tag| tag.starts_with(&*text)).map(CompletionCandidate::new).collect()
+    }
+}
+
+/// Completes the name of a field at the start of a filter, or of an order.
+struct Fields {
+    position: Position,
+    sort: bool,
+}
+
+impl ValueCompleter for Fields {
+    fn complete(&self, current: &OsStr) -> Vec<CompletionCandidate> {
+        let text = current.to_string_lossy();
+        let (sign, text) = match text.strip_prefix('-') {
+            Some(text) if self.sort => ("-", text),
+            _ => ("", &*text),
+        };
+        let mut names = BTreeSet::new();
+        for entry in self.position.entries("", LOOKED_AT) {
+            let literally = |name: &String| name.replace('\\', "\\\\").replace('.', "\\.");
+            names.extend(entry.metadata().keys().map(literally));
+            if let Ok(Some(serde_json::Value::Object(params))) = entry.params() {
+                names.extend(params.keys().map(|name| format!("params.{}", literally(name))));
+            }
+        }
+        names.extend(FIELDS.iter().map(|name| format!("entry.{name}")));
+        if self.sort && sign.is_empty() {
+            names.extend(ORDERS.iter().map(|(name, _)| (*name).to_owned()));
+        }
+        let is_wanted = |name: &String| name.starts_with(text) && !name.contains(|c: char| c.is_whitespace());
+        names.into_iter().filter(is_wanted).map(|name| CompletionCandidate::new(format!("{sign}{name}"))).collect()
     }
 }
 

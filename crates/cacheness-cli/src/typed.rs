@@ -1,4 +1,4 @@
-//! `k=v` on the command line: typed values, and durations.
+//! Words of the command line: `k=v` with typed values, filters, orders and durations.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -6,6 +6,7 @@ use std::str::FromStr;
 use cacheness::core::config::ttl_duration;
 use cacheness::core::formats::plain;
 use cacheness::core::key::KeyEncoder;
+use cacheness::query::{Filter, Sort};
 use cacheness::{Result, ToKey};
 use serde_json::{Map, Value};
 
@@ -127,40 +128,49 @@ impl Field {
     }
 }
 
-/// A value that an entry must have under a name.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Condition {
-    pub(crate) name: String,
-    pub(crate) value: plain::Value,
-}
+/// A filter, in its short form or as JSON.
+#[derive(Clone, Debug)]
+pub(crate) struct Condition(pub(crate) Filter);
 
 impl FromStr for Condition {
     type Err = String;
 
-    fn from_str(argument: &str) -> std::result::Result<Self, String> {
-        const COMPARES: [char; 4] = ['<', '>', '!', '~'];
-        let name = argument.split('=').next().unwrap_or(argument);
-        let compares = match argument.split_once('=') {
-            Some((name, _)) => name.ends_with(COMPARES),
-            None => argument.contains(COMPARES),
-        };
-        if compares {
-            let name = name.split(COMPARES).next().unwrap_or(name).trim();
-            return Err(format!("comparisons are not available yet; {name}=VALUE finds equal values"));
-        }
-        let (name, value) = split(argument)?;
-        if argument[name.len()..].starts_with("==") {
-            return Err(format!("use a single =; put a string that begins with = in quotes: {name}='\"=…\"'"));
-        }
-        let operator = match &value {
-            plain::Value::Map(pairs) => pairs.iter().find_map(|(name, _)| name.as_str().filter(|n| n.starts_with('$'))),
-            _ => None,
-        };
-        match operator {
-            Some(operator) => Err(format!("{operator} is not available yet; {name}=VALUE finds equal values")),
-            None => Ok(Self { name, value }),
-        }
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        Filter::parse(text).map(Self).map_err(|error| said(&error))
     }
+}
+
+/// A field by which a listing is sorted: one of the entry under a short name, in the direction that is usual for it, or any
+/// field of a filter, `-field` for descending.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) sort: Sort,
+    /// Entries without a value come last.
+    pub(crate) none_last: bool,
+}
+
+/// The short names.
+pub(crate) const ORDERS: [(&str, &str); 5] = [
+    ("key", "entry.cache_key"),
+    ("created", "-entry.created_at"),
+    ("accessed", "-entry.accessed_at"),
+    ("expires", "entry.expires_at"),
+    ("size", "-entry.file_size"),
+];
+
+impl FromStr for Order {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let known = ORDERS.iter().find(|(name, _)| *name == text).map_or(text, |(_, field)| field);
+        let sort = Sort::parse(known).map_err(|error| said(&error))?;
+        Ok(Self { sort, none_last: text == "expires" })
+    }
+}
+
+/// An error with its hint, which the command line's parser has no place for.
+fn said(error: &cacheness::Error) -> String {
+    error.hint().map_or_else(|| error.to_string(), |hint| format!("{error}\nhint: {hint}"))
 }
 
 /// A duration, in seconds.
@@ -244,22 +254,17 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_compares_for_equality_only() {
-        for (given, name, value) in [
-            ("a=1", "a", plain::Value::Int(1)),
-            ("a=b=c", "a", plain::Value::Str("b=c".into())),
-            ("a=>1", "a", plain::Value::Str(">1".into())),
-            ("a=\"=1\"", "a", plain::Value::Str("=1".into())),
-            ("a<b=1", "a<b", plain::Value::Int(1)),
+    fn an_order_has_a_short_name_or_is_a_field() {
+        for (text, field) in [
+            ("size", "-entry.file_size"),
+            ("key", "entry.cache_key"),
+            ("-accuracy", "-accuracy"),
+            ("metadata.size", "size"),
+            ("-size", "-size"),
         ] {
-            assert_eq!(Condition::from_str(given).unwrap(), Condition { name: name.into(), value }, "{given}");
+            assert_eq!(Order::from_str(text).unwrap().sort, Sort::parse(field).unwrap(), "{text}");
         }
-        for given in ["a>=1", "a<=1", "a!=1", "a~=x", "a>1", "a<1", "a={\"$gte\": 1}"] {
-            let error = Condition::from_str(given).unwrap_err();
-            assert!(error.contains("not available yet; a=VALUE"), "{given}: {error}");
-        }
-        assert!(Condition::from_str("a==1").unwrap_err().contains("use a single ="));
-        assert!(Condition::from_str("a").is_err());
+        assert!(Order::from_str("entry.filesize").unwrap_err().contains("hint: did you mean entry.file_size"));
     }
 
     #[test]

@@ -10,7 +10,8 @@ Data goes to standard output, messages go to standard error. NO_COLOR disables c
 pub(super) const LS: &str = "\
 Examples:
   cacheness ls results --sort size -n 10
-  cacheness ls --where model=ridge --where stage=prod --older-than 7d
+  cacheness ls --where 'accuracy >= 0.9 and params.model = ridge' --sort -accuracy
+  cacheness ls --tag prod --where 'stage in [test, prod]' --older-than 7d
   cacheness ls --function trips -q | xargs cacheness rm";
 
 pub(super) const INFO: &str = "\
@@ -37,7 +38,7 @@ Examples:
 pub(super) const PUT: &str = "\
 Examples:
   cacheness put notes.txt --text model=ridge fold=3
-  cacheness put results report.pdf --key report --metadata stage=prod --ttl 7d";
+  cacheness put results report.pdf --key report --metadata stage=prod --tag eu --ttl 7d";
 
 pub(super) const QUERY: &str = "\
 Examples:
@@ -48,13 +49,30 @@ Examples:
 pub(super) const RM: &str = "\
 Examples:
   cacheness rm 3f2a 51f1
-  cacheness rm results --where model=ridge --older-than 7d --dry-run
+  cacheness rm results --where 'params.model = ridge' --older-than 7d --dry-run
   cacheness rm results --function trips --yes";
 
 pub(super) const VERIFY: &str = "\
 Examples:
   cacheness verify results
   cacheness verify results --type array --json";
+
+pub(super) const SEARCH: &str = "\
+Examples:
+  cacheness search 'fraud detect*'
+  cacheness search results 'ridge OR lasso' --where 'accuracy > 0.9' -n 5";
+
+pub(super) const INDEX: &str = "\
+Examples:
+  cacheness index add accuracy
+  cacheness index add results --text
+  cacheness index ls results";
+
+pub(super) const TAG: &str = "\
+Examples:
+  cacheness tag add 3f2a prod eu
+  cacheness tag remove results 3f2a eu
+  cacheness tag ls";
 
 pub(super) const CLEANUP: &str = "\
 Example:

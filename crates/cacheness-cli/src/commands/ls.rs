@@ -1,13 +1,11 @@
 //! `cacheness ls [DIR]`
 
-use std::cmp::Reverse;
 use std::io::Write;
 
-use cacheness::core::cache::is_expired;
 use cacheness::{EntryInfo, Timestamp};
 use serde_json::Value;
 
-use crate::args::{Ls, Sort};
+use crate::args::Ls;
 use crate::failure::Failure;
 use crate::output::{Output, printable, say};
 use crate::place::Directory;
@@ -16,57 +14,53 @@ use crate::table::{Column, Table};
 use crate::terminal;
 
 pub(crate) fn run(args: &Ls, directory: &Directory, out: &mut Output) -> Result<(), Failure> {
-    args.filters.check()?;
     let store = directory.read()?;
     let now = store.clock().now();
-    let mut found: Vec<EntryInfo> = Vec::new();
-    args.filters.for_each(&store, |entry| {
-        if !args.expired || is_expired(entry.entry(), now) {
-            found.push(entry);
-        }
-        Ok(())
-    })?;
-    let count = found.len();
-    match args.sort {
-        Sort::Key => {}
-        Sort::Created => found.sort_by_key(|e| Reverse(e.created_at())),
-        Sort::Accessed => found.sort_by_key(|e| Reverse(e.accessed_at())),
-        Sort::Expires => found.sort_by_key(|e| e.expires_at().map_or((true, Timestamp::default()), |at| (false, at))),
-        Sort::Size => found.sort_by_key(|e| Reverse(e.size())),
-    }
-    if args.reverse {
-        found.reverse();
-    }
-    found.truncate(args.limit.unwrap_or(usize::MAX));
+    let selection = args.filters.selection(now);
+    let selection = if args.expired { selection.expired(now) } else { selection };
+    let found = selection.list(&store, &args.sort, args.reverse, args.offset, args.limit)?;
+    let count = if args.limit.is_none() && args.offset == 0 { found.len() as u64 } else { selection.count(&store)? };
     if args.quiet {
-        return print_keys(&found, args.null, out);
-    }
-    if args.json {
-        for entry in &found {
-            writeln!(out, "{}", Value::Object(show::json(entry)?))?;
-        }
-        return Ok(());
-    }
-    if found.is_empty() {
+        print_keys(&found, args.null, out)?;
+    } else if args.json {
+        print_json(&found, out)?;
+    } else if !found.is_empty() {
+        return print_table(&found, count, now, out);
+    } else {
         say(if count == 0 { "no entries" } else { "no entries shown" });
-        return Ok(());
     }
-    let table = table(&found, now);
+    if count == 0 {
+        selection.explain_nothing();
+    }
+    Ok(())
+}
+
+/// Prints a JSON object for each entry, one per line.
+pub(super) fn print_json(found: &[EntryInfo], out: &mut Output) -> Result<(), Failure> {
+    for entry in found {
+        writeln!(out, "{}", Value::Object(show::json(entry)?))?;
+    }
+    Ok(())
+}
+
+/// Prints the table of some of `count` entries, and a line below it.
+pub(super) fn print_table(found: &[EntryInfo], count: u64, now: Timestamp, out: &mut Output) -> Result<(), Failure> {
+    let table = table(found, now);
     let missing = table.print(terminal::width(), out)?;
     let bytes = found.iter().map(EntryInfo::size).fold(0, u64::saturating_add);
-    let shown = if found.len() < count { format!("{} of ", found.len()) } else { String::new() };
+    let shown = if (found.len() as u64) < count { format!("{} of ", found.len()) } else { String::new() };
     let missing = if missing.is_empty() {
         String::new()
     } else {
         format!(" (too narrow for {})", missing.join(", ").to_lowercase())
     };
     out.flush()?;
-    say(format_args!("{shown}{}, {}{missing}", entries(count as u64), show::bytes(bytes)));
+    say(format_args!("{shown}{}, {}{missing}", entries(count), show::bytes(bytes)));
     Ok(())
 }
 
 /// Prints complete keys. On a terminal control characters are escaped; another program gets the keys unchanged.
-fn print_keys(found: &[EntryInfo], null: bool, out: &mut Output) -> Result<(), Failure> {
+pub(super) fn print_keys(found: &[EntryInfo], null: bool, out: &mut Output) -> Result<(), Failure> {
     let on_terminal = terminal::width().is_some();
     for entry in found {
         let key = if on_terminal { printable(entry.key()) } else { entry.key().to_owned() };

@@ -5,13 +5,16 @@ mod clear;
 mod completions;
 mod config;
 mod get;
+mod index;
 mod info;
 mod ls;
 mod put;
 mod query;
 mod report;
 mod rm;
+mod search;
 mod stats;
+mod tag;
 mod verify;
 
 pub(crate) use query::Argument;
@@ -35,6 +38,9 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
         Command::Query(query) => query::run(query, option, out),
         Command::Rm(rm) => rm::run(rm, option, out),
         Command::Verify(verify) => verify::run(verify, &directory(&verify.place)?, out),
+        Command::Search(search) => search::run(search, option, out),
+        Command::Index(index) => index::run(index, option, out),
+        Command::Tag(tag) => tag::run(tag, option, out),
         Command::Cleanup(cleanup) => cleanup::run(cleanup, &directory(&cleanup.place)?),
         Command::Clear(clear) => clear::run(clear, &directory(&clear.place)?),
         Command::Config(config) => config::run(config, &directory(&config.place)?, out),

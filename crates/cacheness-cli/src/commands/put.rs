@@ -10,6 +10,7 @@ use cacheness::core::cache::{CacheAttributes, CacheEngine, Ttl};
 use cacheness::core::formats::plain::Value;
 use cacheness::core::storable::encode_plain;
 use cacheness::core::store::EntryKey;
+use cacheness::core::tags;
 use cacheness::{CacheBuilder, Error, ErrorKind, IntoEntryKey, Params};
 
 use crate::args::Put;
@@ -73,6 +74,9 @@ pub(crate) fn run(args: &Put, option: Option<&Path>, out: &mut Output) -> Result
     // Checked before the store is created, so that an invalid file or key leaves nothing behind.
     let key = key(args, &words.params)?;
     given_once("metadata field", args.metadata.iter().map(|field| field.name.as_str()))?;
+    let metadata =
+        (!args.metadata.is_empty()).then(|| serde_json::Value::Object(Field::map(&args.metadata)).to_string());
+    let metadata = tags::join(metadata, &args.tags).map_err(Failure::CommandLine)?;
     let value = read(args, words.file)?;
     let mut payload = Vec::new();
     value.encode(&mut payload)?;
@@ -85,8 +89,6 @@ pub(crate) fn run(args: &Put, option: Option<&Path>, out: &mut Output) -> Result
         other => other,
     };
     let encoded = encode_plain(payload, format!("builtins.{type_name}").into(), &engine.store().config().compression)?;
-    let metadata =
-        (!args.metadata.is_empty()).then(|| serde_json::Value::Object(Field::map(&args.metadata)).to_string());
     let ttl = args.ttl.map_or(Ttl::Default, |Lifetime(seconds)| Ttl::Seconds(seconds));
     engine.put(
         &key,

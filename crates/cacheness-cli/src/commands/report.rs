@@ -98,7 +98,6 @@ struct Report {
 type Groups = Vec<(Ordered, Totals)>;
 
 pub(crate) fn run(args: &args::Report, directory: &Directory, out: &mut Output) -> Result<(), Failure> {
-    args.filters.check()?;
     let mut fields: Vec<(&str, Field)> = Vec::new();
     for name in [TYPE].into_iter().chain(args.by.iter().map(String::as_str)) {
         if fields.iter().all(|(known, _)| *known != name) {
@@ -113,7 +112,7 @@ pub(crate) fn run(args: &args::Report, directory: &Directory, out: &mut Output) 
     let evaluator = Evaluator::new(&every, &wanted)?;
     let mut total = Totals::default();
     let mut groups: Vec<BTreeMap<Ordered, Totals>> = vec![BTreeMap::new(); fields.len()];
-    args.filters.for_each(&store, |entry| {
+    args.filters.selection(now).for_each(&store, |entry| {
         let is_pinned = pinned.contains(entry.key());
         total.add(&entry, is_pinned, now);
         let whole = EntrySummary { entry: entry.entry().clone(), inline: entry.is_inline() };

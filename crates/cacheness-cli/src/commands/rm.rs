@@ -45,7 +45,6 @@ impl Found {
 pub(crate) fn run(args: &Rm, option: Option<&Path>, out: &mut Output) -> Result<(), Failure> {
     let in_bulk = !args.filters.is_empty();
     let (directory, keys) = if in_bulk {
-        args.filters.check()?;
         let directory = match args.words.as_slice() {
             [] => Directory::choose(option, None)?,
             [one] => Directory::choose(option, Some(Path::new(one)))?,
@@ -67,10 +66,15 @@ pub(crate) fn run(args: &Rm, option: Option<&Path>, out: &mut Output) -> Result<
     let store = if args.dry_run { directory.read()? } else { directory.write()? };
     let mut found = Found::default();
     if in_bulk {
-        args.filters.for_each(&store, |entry| {
+        let selection = args.filters.selection(store.clock().now());
+        // A filter with a mistake in it selects nothing, so nothing is removed.
+        selection.for_each(&store, |entry| {
             found.add(entry);
             Ok(())
         })?;
+        if found.versions.is_empty() {
+            selection.explain_nothing();
+        }
     }
     // Resolves all keys first: if one of them is wrong, nothing is removed.
     let keys = keys.iter().map(|key| resolve(&store, key)).collect::<Result<BTreeSet<_>, _>>()?;

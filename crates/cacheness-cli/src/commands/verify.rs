@@ -41,7 +41,6 @@ struct Report {
 }
 
 pub(crate) fn run(args: &Verify, directory: &Directory, out: &mut Output) -> Result<(), Failure> {
-    args.filters.check()?;
     let store = directory.read()?;
     let report = check(args, &store)?;
     if args.json {
@@ -78,7 +77,8 @@ pub(crate) fn run(args: &Verify, directory: &Directory, out: &mut Output) -> Res
 fn check(args: &Verify, store: &Store) -> Result<Report, Failure> {
     let mut report = Report::default();
     let mut progress = Progress::bytes(args.progress.progress, store.totals()?.bytes).says("verifying");
-    args.filters.for_each(store, |entry| {
+    let selection = args.filters.selection(store.clock().now());
+    selection.for_each(store, |entry| {
         check_one(store, &entry, &mut report)?;
         progress.advance(entry.size());
         Ok(())

@@ -46,12 +46,97 @@ fn filters_are_joined_by_and() {
     assert_eq!(keys(&place, &["--function", "trips"]).len(), 3);
     assert_eq!(keys(&place, &["--function", "taxi.data.trips"]).len(), 3);
     assert_eq!(keys(&place, &["--function", "rips"]).len(), 0);
-    assert_eq!(keys(&place, &["--where", "origin=JFK"]).len(), 3);
-    assert_eq!(keys(&place, &["--where", "origin=JFK", "--where", "window=3"]).len(), 1);
-    assert_eq!(keys(&place, &["--where", "origin=JFK", "--function", "rides"]).len(), 1);
-    assert_eq!(keys(&place, &["--where", "data_type=array"]), ["old_array"]);
-    assert_eq!(keys(&place, &["--where", "origin=\"3\""]).len(), 0);
-    assert_eq!(keys(&place, &["--where", "window=3.0"]).len(), 2, "a whole number equals the float");
+    let origin = "params.arguments.origin = JFK";
+    assert_eq!(keys(&place, &["--where", origin]).len(), 3);
+    assert_eq!(keys(&place, &["--where", origin, "--where", "params.arguments.window<=3"]).len(), 1);
+    assert_eq!(keys(&place, &["--where", origin, "--function", "rides"]).len(), 1);
+    assert_eq!(keys(&place, &["--where", "entry.data_type=array"]), ["old_array"]);
+    assert_eq!(keys(&place, &["--where", "params.arguments.window = \"3\""]).len(), 0);
+    assert_eq!(keys(&place, &["--where", "params.arguments.window=3.0"]).len(), 2, "a whole number equals the float");
+    assert_eq!(keys(&place, &["--where", "stage in [test, dev] or entry.data_type = array"]), ["old_2", "old_array"]);
+    assert_eq!(keys(&place, &["--where", "stage missing and not params exists"]).len(), 4);
+    assert_eq!(keys(&place, &["--where", r#"{"stage": {"$regex": "^t"}}"#]), ["old_2"]);
+    assert_eq!(keys(&place, &["--where", "entry.created_at < 2021-01-01"]).len(), 3);
+    let nothing = place.run(&["ls", "--where", "origin=JFK"]).done();
+    assert!(nothing.err.starts_with("no entries\norigin is a field of the metadata; params.origin "), "{nothing:?}");
+}
+
+#[test]
+fn entries_are_found_by_tags_and_words() {
+    let place = filled();
+    let run = |args: &[&str]| place.run(args);
+    assert_eq!(run(&["tag", "ls"]).done().err, "no tags\n");
+    assert_eq!(run(&["tag", "add", "old_1", "eu", "big deal"]).done().err, "added eu, big deal to old_1\n");
+    run(&["tag", "add", "cache", "new_1", "eu"]).done();
+    run(&["tag", "remove", "-d", "cache", "old_1", "big deal", "none"]).done();
+    place.write("note.txt", b"note");
+    run(&["put", "note.txt", "--key", "note", "--tag", "eu", "--tag", "x", "--description", "Frauds detected"]).done();
+    assert_eq!(keys(&place, &["--tag", "eu"]), ["new_1", "note", "old_1"]);
+    assert_eq!(keys(&place, &["--tag", "eu", "--tag", "x"]), ["note"]);
+    assert_eq!(keys(&place, &["--tag", "eu", "--where", "stage = prod", "--older-than", "1d"]), ["old_1"]);
+    let tags = run(&["tag", "ls"]).done().out;
+    assert_eq!(tags.split_whitespace().collect::<Vec<_>>(), ["TAG", "ENTRIES", "eu", "3", "x", "1"]);
+    assert_eq!(run(&["tag", "ls", "--json"]).done().json(), json!({ "eu": 3, "x": 1 }));
+    run(&["tag", "add", "nothing", "eu"]).failed(3, "does not exist");
+    run(&["tag", "add", "old_1", ""]).failed(1, "a tag is an empty string");
+    run(&["tag", "add", "old_1"]).failed(2, "");
+
+    let missing = run(&["search", "fraud*"]).failed(1, "no full-text index");
+    assert!(missing.err.contains("cacheness index add --text"), "{missing:?}");
+    assert_eq!(run(&["index", "add", "--text"]).done().err, "added the full-text index\n");
+    assert_eq!(run(&["index", "add", "cache", "--text"]).done().err, "the full-text index exists already\n");
+    assert_eq!(run(&["search", "fraud*", "-q"]).done().out, "note\n");
+    assert_eq!(run(&["search", "cache", "prod", "-q", "--older-than", "1d"]).done().out.lines().count(), 2);
+    assert_eq!(run(&["search", "prod", "-n", "1", "--json"]).done().keys().len(), 1);
+    assert!(run(&["search", "eu"]).done().out.contains("stage=prod"));
+    assert_eq!(run(&["search", "elephant"]).done().err, "no entries\n");
+    run(&["search", "\"half"]).failed(1, "no full-text query");
+
+    assert_eq!(run(&["index", "add", "stage"]).done().err, "added the index of stage\n");
+    assert_eq!(run(&["index", "add", "cache", "config.depth"]).done().err, "added the index of config.depth\n");
+    assert_eq!(run(&["index", "ls"]).done().out, "config.depth\nstage\n");
+    assert_eq!(
+        run(&["index", "ls", "--json"]).done().json(),
+        json!({ "fields": ["config.depth", "stage"], "text": true })
+    );
+    assert_eq!(keys(&place, &["--where", "stage = test"]), ["old_2"]);
+    assert_eq!(run(&["index", "remove", "stage"]).done().err, "removed the index of stage\n");
+    assert_eq!(run(&["index", "remove", "stage"]).done().err, "the index of stage does not exist\n");
+    assert_eq!(run(&["index", "remove", "--text"]).done().err, "removed the full-text index\n");
+    run(&["index", "add", "params.x"]).failed(1, "not a field of the metadata");
+    run(&["index", "add"]).failed(2, "no field is given");
+    run(&["index", "add", "a..b"]).failed(2, "is no field");
+}
+
+#[test]
+fn listings_are_sorted_by_any_field_and_cut() {
+    let place = Place::new();
+    let cache = place.cache();
+    for (i, accuracy) in [0.5, 0.9, 0.7, 0.9].into_iter().enumerate() {
+        let metadata = json!({ "accuracy": accuracy, "group": i % 2 });
+        let mut options = PutOptions::new().metadata(metadata);
+        if i > 0 {
+            options = options.ttl(Duration::from_secs(1000 * (4 - i as u64)));
+        }
+        cache.put_with(&i, Named(&format!("k{i}")), options).expect("put");
+    }
+    let keys = |args: &[&str]| place.run(&[&["ls", "-q"], args].concat()).done().out.replace('\n', " ");
+    assert_eq!(keys(&["--sort", "-accuracy"]), "k1 k3 k2 k0 ");
+    assert_eq!(keys(&["--sort", "-accuracy", "-r"]), "k0 k2 k1 k3 ");
+    assert_eq!(keys(&["--sort", "group", "--sort=-accuracy"]), "k2 k0 k1 k3 ");
+    assert_eq!(keys(&["--sort", "-accuracy", "-n", "2", "--offset", "1"]), "k3 k2 ");
+    assert_eq!(keys(&["--sort", "key", "-r"]), "k3 k2 k1 k0 ");
+    // Soonest first, and those that never expire last, in all parts of the listing.
+    assert_eq!(keys(&["--sort", "expires"]), "k3 k2 k1 k0 ");
+    assert_eq!(keys(&["--sort", "expires", "-r"]), "k0 k1 k2 k3 ");
+    for (offset, found) in ["k3 k2 ", "k2 k1 ", "k1 k0 ", "k0 ", ""].iter().enumerate() {
+        assert_eq!(keys(&["--sort", "expires", "-n", "2", "--offset", &offset.to_string()]), *found);
+    }
+    assert_eq!(keys(&["--sort", "expires", "-n", "0"]), "");
+    let shown = place.run(&["ls", "--where", "accuracy > 0.6", "-n", "1", "--offset", "1"]).done();
+    assert!(shown.err.starts_with("1 of 3 entries, "), "{shown:?}");
+    assert_eq!(place.run(&["ls", "--offset", "9"]).done().err, "no entries shown\n");
+    place.run(&["ls", "--sort", "entry.filesize"]).failed(2, "did you mean entry.file_size");
 }
 
 #[test]
@@ -59,13 +144,16 @@ fn a_filter_that_cannot_be_met_is_an_error() {
     let place = filled();
     for verb in [&["ls"][..], &["rm", "--yes"], &["verify"]] {
         let run = |args: &[&str]| place.run(&[verb, args].concat());
-        for comparison in ["window>=3", "window>3", "window!=3", "window={\"$gte\": 3}"] {
-            let ran = run(&["--where", comparison]).failed(2, "not available yet");
-            assert!(ran.err.contains("window=VALUE finds equal values"), "{ran:?}");
-        }
-        run(&["--where", "window==3"]).failed(2, "use a single =");
-        run(&["--where", "window"]).failed(2, "expected NAME=VALUE");
-        run(&["--where", "window=3", "--where", "window=4"]).failed(2, "--where window is given twice");
+        let ran = run(&["--where", "window >> 3"]).failed(2, "--where <FILTER>");
+        let lines: Vec<_> = ran.err.lines().collect();
+        let caret = lines.iter().position(|line| line.trim() == "^").expect("a caret");
+        assert!(lines[caret - 1].ends_with("window >> 3"), "{ran:?}");
+        assert_eq!(lines[caret].len(), lines[caret - 1].find('3').expect("the place") + 1, "{ran:?}");
+        run(&["--where", "window"]).failed(2, "an operator is expected");
+        run(&["--where", ""]).failed(2, "--where <FILTER>");
+        run(&["--where", "entry.filesize > 3"]).failed(2, "did you mean entry.file_size");
+        run(&["--where", r#"{"window": {"$gtee": 3}}"#]).failed(2, "did you mean $gte");
+        run(&["--where", "window ~ \"(\""]).failed(2, "no regular expression");
         run(&["--older-than", "soon"]).failed(2, "give a number of seconds");
     }
     assert_eq!(keys(&place, &[]).len(), 8);

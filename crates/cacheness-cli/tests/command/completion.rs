@@ -49,6 +49,15 @@ fn words_become_what_fits() {
     assert_eq!(candidates(&place, &["rm", "--function", ""]), ["taxi.trips"]);
     assert_eq!(candidates(&place, &["ls", "results", "--function", "taxi"]), ["taxi.trips"]);
     assert_eq!(candidates(&place, &["ls", "--sort", "c"]), ["created"]);
+    let options = PutOptions::new().metadata(serde_json::json!({ "accuracy": 0.9, "a.b": 1, "with space": 2 }));
+    let tagged = options.tags(["eu", "euro", "us"]);
+    Cache::open(place.path("tagged")).expect("opened").put_with(&1, params! { fold: 1 }, tagged).expect("put");
+    assert_eq!(candidates(&place, &["ls", "tagged", "--tag", "eu"]), ["eu", "euro"]);
+    assert_eq!(candidates(&place, &["ls", "tagged", "--where", "a"]), ["a\\.b", "accuracy"]);
+    assert_eq!(candidates(&place, &["ls", "tagged", "--where", "params."]), ["params.fold"]);
+    assert_eq!(candidates(&place, &["ls", "tagged", "--where", "entry.file_s"]), ["entry.file_size"]);
+    assert_eq!(candidates(&place, &["ls", "tagged", "--sort", "-acc"]), ["-accuracy"]);
+    assert_eq!(candidates(&place, &["tag", "a"]), ["add"]);
     assert_eq!(candidates(&place, &["veri"]), ["verify"]);
     assert!(candidates(&place, &["get", "--"]).contains(&"--force".to_owned()));
     assert!(candidates(&place, &[""]).iter().all(|verb| verb != "__complete"));

@@ -132,10 +132,10 @@ fn listings_are_filtered_sorted_and_cut() {
     assert_eq!(keys(&["--sort", "key"]).last().map(String::as_str), Some("b"));
     assert_eq!(keys(&["--sort", "expires", "--limit", "1"]), ["b"]);
     assert_eq!(keys(&["--type", "array"]), [numbered.as_str()]);
-    assert_eq!(keys(&["--where", "fold=3"]), [numbered.as_str()]);
+    assert_eq!(keys(&["--where", "params.fold=3"]), [numbered.as_str()]);
     assert_eq!(keys(&["--where", "stage=prod", "--where", "n=2.0", "--sort", "key"]), ["aa", "b"]);
     assert_eq!(keys(&["--expired"]), ["b"]);
-    assert!(keys(&["--where", "fold=\"3\""]).is_empty());
+    assert!(keys(&["--where", "params.fold=\"3\""]).is_empty());
     let table = place.run(&["ls", "--sort", "key"]).done();
     let lines: Vec<_> = table.out.lines().collect();
     assert_eq!(lines.len(), 5, "{table:?}");
@@ -317,16 +317,15 @@ fn a_reader_that_goes_away_is_no_error() {
 fn the_command_line_is_explained() {
     let place = Place::new();
     let help = place.run(&["--help"]).done().out;
-    for word in
-        ["ls", "info", "stats", "get", "put", "rm", "verify", "cleanup", "clear", "config", "completions", "Exit codes"]
-    {
+    let verbs = ["ls", "info", "stats", "get", "put", "rm", "verify", "search", "index", "tag", "cleanup", "clear"];
+    for word in [&verbs[..], &["config", "completions", "Exit codes"]].concat() {
         assert!(help.contains(word), "{word}: {help}");
     }
     assert!(help.starts_with("List, read, store and remove the cached results"), "{help}");
     assert!(place.run(&["--version"]).done().out.starts_with("cacheness "));
     assert_eq!(place.run(&[]).code, 2);
     place.run(&["lss"]).failed(2, "'ls'");
-    place.run(&["ls", "--sort", "colour"]).failed(2, "created");
+    place.run(&["ls", "--sort", "entry.colour"]).failed(2, "entry.cache_key");
 }
 
 #[test]

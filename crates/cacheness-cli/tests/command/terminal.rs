@@ -136,7 +136,7 @@ fn golden(name: &str, found: &str) {
 #[test]
 fn golden_tables_fit_the_terminal() {
     let place = wide();
-    let key = place.run(&["ls", "-q", "--where", "model=ridge"]).done().out;
+    let key = place.run(&["ls", "-q", "--where", "params.model=ridge"]).done().out;
     for width in [60, 80, 220] {
         for (name, args, words) in [
             ("ls", &["ls"][..], 1),
