@@ -325,7 +325,7 @@ fn the_command_line_is_explained() {
     assert!(place.run(&["--version"]).done().out.starts_with("cacheness "));
     assert_eq!(place.run(&[]).code, 2);
     place.run(&["lss"]).failed(2, "'ls'");
-    place.run(&["ls", "--sort", "entry.colour"]).failed(2, "entry.cache_key");
+    place.run(&["ls", "--sort", "entry.colour"]).failed(2, "the fields are cache_key");
 }
 
 #[test]
