@@ -83,6 +83,11 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return (time.perf_counter() - start) * 1e3, result
 
 
+def say(text: str) -> None:
+    """Print progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def peak() -> int:
     """The peak of this process's memory in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -120,7 +125,6 @@ def main() -> int:
 
 def run(scratch: Path, entries: int, repeat: int) -> None:
     """The benchmark in a directory of its own."""
-    say = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731
     cache = cacheness(CacheConfig(cache_dir=scratch / "store", max_entries=None, max_cache_size_mb=None))
     source = random.Random(1)
     start = time.perf_counter()

@@ -223,7 +223,7 @@ impl Store {
     }
 
     /// Runs a query in SQL over the views of `docs/formats/views.md`: see
-    /// [`MetadataBackend::sql`](crate::backend::MetadataBackend::sql).
+    /// [`MetadataBackend::sql`].
     ///
     /// # Errors
     /// `Unsupported` if the metadata backend has no SQL; `InvalidInput` for a statement that is refused or wrong;
