@@ -222,16 +222,18 @@ class Management(Searching, Queries):
         """The keys of all pinned entries, in ascending order."""
         return _core.pinned(self)
 
-    def delete_where(self, filter_fn: Callable[[dict[str, Any]], bool]) -> int:
-        """Removes all entries that a predicate selects.
+    def delete_where(self, filter_fn: Callable[[dict[str, Any]], bool] | dict[str, Any]) -> int:
+        """Removes all entries that a predicate or a filter selects.
 
         Args:
             filter_fn: called with the dictionaries of ``list_entries(include_metadata=True)``. If it raises, nothing is
-                removed.
+                removed. Also a filter, as for :meth:`delete_matching`.
 
         Returns:
             The number of removed entries.
         """
+        if isinstance(filter_fn, dict):
+            return self.delete_matching(filter_fn)
         return _core.delete_where(self, filter_fn)
 
     def delete_matching(

@@ -5,6 +5,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
+use crate::once::Once as _;
+
 static MODULE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 fn class_name(kind: ErrorKind) -> &'static str {
@@ -36,7 +38,7 @@ fn class_name(kind: ErrorKind) -> &'static str {
 pub(crate) fn to_py(error: Error) -> PyErr {
     Python::attach(|py| {
         let message = error.with_causes().to_string();
-        let module = MODULE.get_or_try_init(py, || PyResult::Ok(py.import("cacheness.errors")?.into_any().unbind()));
+        let module = MODULE.get_or_make(py, || PyResult::Ok(py.import("cacheness.errors")?.into_any().unbind()));
         let class = match module.and_then(|m| m.bind(py).getattr(class_name(error.kind()))) {
             Ok(class) => class,
             Err(failed) => return failed,

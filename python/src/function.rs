@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use crate::cache::PyCache;
 use crate::call_site::CallSite;
 use crate::flights::CallKey;
+use crate::once::Once as _;
 
 /// A function whose results are kept.
 #[pyclass(frozen, subclass, module = "cacheness._core", name = "FunctionBase")]
@@ -105,7 +106,11 @@ impl Function {
         if instance.is_none() {
             return Ok(slf.clone().into_any());
         }
-        METHOD.import(slf.py(), "types", "MethodType")?.call1((slf, instance))
+        let py = slf.py();
+        let method = METHOD.get_or_make(py, || {
+            PyResult::Ok(py.import("types")?.getattr("MethodType")?.cast_into::<PyType>()?.unbind())
+        })?;
+        method.bind(py).call1((slf, instance))
     }
 
     /// The call site, with its counts and the function's code.

@@ -23,6 +23,7 @@ mod logging;
 mod manage;
 mod matching;
 mod numpy_api;
+mod once;
 mod opened;
 mod plain;
 mod query_meta;

@@ -59,7 +59,7 @@ pub(crate) fn ready(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         // No thread is available: run it here, where only Ctrl-C at this moment could interrupt it.
         Err(_) => touch(py),
     }
-    READY.get_or_init(py, || numpy.clone().unbind());
+    let _ = READY.set(py, numpy.clone().unbind());
     Ok(numpy)
 }
 

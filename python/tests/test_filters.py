@@ -449,6 +449,8 @@ def test_filters_delete_and_touch(cache: Cache) -> None:
     assert cache.delete_matching(accuracy={"$lt": 0.2}) == 2
     assert cache.delete_matching({"$or": [{"params.i": 2}, {"accuracy": 0.3}]}) == 2
     assert _found(cache, None) == [4, 6, 8]
+    assert cache.delete_where({"params.i": {"$gt": 7}}) == 1
+    assert _found(cache, None) == [4, 6]
     with pytest.raises(TypeError, match="not several"):
         cache.delete_matching({"a": 1}, b=2)
     with pytest.raises(TypeError, match="not both"):

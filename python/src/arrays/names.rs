@@ -5,6 +5,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use crate::numpy_api;
+use crate::once::Once as _;
 
 pub(super) struct Numpy {
     pub(super) ndarray: Py<PyType>,
@@ -26,7 +27,7 @@ static NUMPY: PyOnceLock<Numpy> = PyOnceLock::new();
 impl Numpy {
     /// NumPy, imported if it is not yet.
     pub(super) fn import(py: Python<'_>) -> PyResult<&'static Self> {
-        NUMPY.get_or_try_init(py, || {
+        NUMPY.get_or_make(py, || {
             let numpy = numpy_api::ready(py)?;
             let class = |name: &str| PyResult::Ok(numpy.getattr(name)?.cast_into::<PyType>()?.unbind());
             let masked = numpy.getattr("ma")?;

@@ -19,6 +19,8 @@ use pyo3::types::PyCapsule;
 
 use super::blocks::{allocate, allocate_zeroed, reallocate, release};
 
+use crate::once::Once as _;
+
 /// Arrays from this size on get their memory here; NumPy's own allocator is good for smaller ones.
 pub(super) const FROM: usize = 256 << 10;
 
@@ -77,7 +79,7 @@ struct Switch {
 /// NumPy's function and our handler. NumPy releases without `numpy._core` call that package `numpy.core`.
 fn switch(py: Python<'_>) -> PyResult<&'static Switch> {
     static SWITCH: PyOnceLock<Switch> = PyOnceLock::new();
-    SWITCH.get_or_try_init(py, || {
+    SWITCH.get_or_make(py, || {
         const SET_HANDLER: usize = 304; // the place in NumPy's table of functions, from NumPy 1.22 on
         let module = py.import("numpy._core.multiarray").or_else(|_| py.import("numpy.core.multiarray"))?;
         let table = module.getattr("_ARRAY_API")?.cast_into::<PyCapsule>()?.pointer_checked(None)?;

@@ -7,6 +7,7 @@ use pyo3::types::PyType;
 
 use super::arrays::NumPy;
 use crate::numpy_api;
+use crate::once::Once as _;
 
 /// The classes of `cacheness._keys` and of the standard library.
 pub(crate) struct Reducer {
@@ -39,7 +40,7 @@ static REDUCER: PyOnceLock<Reducer> = PyOnceLock::new();
 
 impl Reducer {
     pub(crate) fn get(py: Python<'_>) -> PyResult<&Self> {
-        REDUCER.get_or_try_init(py, || Self::load(py))
+        REDUCER.get_or_make(py, || Self::load(py))
     }
 
     fn load(py: Python<'_>) -> PyResult<Self> {
@@ -85,7 +86,7 @@ pub(crate) fn numpy(py: Python<'_>) -> PyResult<Option<&NumPy>> {
         return Ok(Some(numpy));
     }
     match numpy_api::loaded(py)? {
-        Some(_) => NUMPY.get_or_try_init(py, || NumPy::load(py)).map(Some),
+        Some(_) => NUMPY.get_or_make(py, || NumPy::load(py)).map(Some),
         None => Ok(None),
     }
 }

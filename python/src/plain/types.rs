@@ -8,6 +8,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 
+use crate::once::Once as _;
+
 /// Whether the type of `value` is exactly `class`.
 #[inline]
 pub(super) fn is_exact(value: &Bound<'_, PyAny>, class: &Py<PyType>) -> bool {
@@ -27,7 +29,7 @@ pub(super) trait Module: Sized + Send + Sync + 'static {
 
     /// The types; imports the module.
     fn import(py: Python<'_>) -> PyResult<&'static Self> {
-        Self::cell().get_or_try_init(py, || Self::find(&py.import(Self::NAME)?))
+        Self::cell().get_or_make(py, || Self::find(&py.import(Self::NAME)?))
     }
 
     /// The types, if the module has been imported.
@@ -36,9 +38,8 @@ pub(super) trait Module: Sized + Send + Sync + 'static {
         if let Some(types) = Self::cell().get(py) {
             return Ok(Some(types));
         }
-        let modules = MODULES.get_or_try_init(py, || {
-            PyResult::Ok(py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.unbind())
-        })?;
+        let modules = MODULES
+            .get_or_make(py, || PyResult::Ok(py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.unbind()))?;
         match modules.bind(py).get_item(Self::NAME)? {
             // A module that another thread is still importing has none of its types yet.
             Some(_) => match Self::import(py) {
