@@ -183,12 +183,12 @@ impl CacheEngine {
 
     /// Stores a value under `key`; returns the entry.
     pub fn put(&self, key: &EntryKey, encoded: Encoded<'_>, attributes: CacheAttributes) -> Result<Arc<Entry>> {
-        self.put_at(Some(key), encoded, attributes, CustomRows::none())
+        self.put_with(Some(key), encoded, attributes, CustomRows::none())
     }
 
     /// Stores a value under the digest of its content, as [`Store::put_by_content`] does; returns the entry.
     pub fn put_by_content(&self, encoded: Encoded<'_>, attributes: CacheAttributes) -> Result<Arc<Entry>> {
-        self.put_at(None, encoded, attributes, CustomRows::none())
+        self.put_with(None, encoded, attributes, CustomRows::none())
     }
 
     /// Stores a value under `key`, or under the digest of its content, with rows of user-defined tables in the same
@@ -197,16 +197,6 @@ impl CacheEngine {
     /// # Errors
     /// Those of [`Store::put_with`].
     pub fn put_with(
-        &self,
-        key: Option<&EntryKey>,
-        encoded: Encoded<'_>,
-        attributes: CacheAttributes,
-        rows: &CustomRows,
-    ) -> Result<Arc<Entry>> {
-        self.put_at(key, encoded, attributes, rows)
-    }
-
-    fn put_at(
         &self,
         key: Option<&EntryKey>,
         encoded: Encoded<'_>,
