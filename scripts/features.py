@@ -18,7 +18,15 @@ SELECTIONS = {
     "the reader of the demo": ["--package", "read_demo"],
     **{
         f"the tests of {crate}": ["--package", crate, "--all-features"]
-        for crate in ("cacheness", "cacheness-cli", "cacheness-core", "cacheness-sqlite", "cacheness-testkit")
+        for crate in (
+            "cacheness",
+            "cacheness-cli",
+            "cacheness-core",
+            "cacheness-objects",
+            "cacheness-postgres",
+            "cacheness-sqlite",
+            "cacheness-testkit",
+        )
     },
 }
 

@@ -1,0 +1,1 @@
+//! Object stores as blob backends of cacheness.
