@@ -14,8 +14,12 @@ __all__ = ["BUILTIN_BLOB", "BUILTIN_METADATA", "BackendSection", "choose"]
 BUILTIN_METADATA, BUILTIN_BLOB = _core.backends()
 
 #: Backends of later releases, which configurations may name.
-_LATER = {"metadata": ("postgresql", "postgres", "redis"), "blob": ("s3", "azure", "gcs")}
+_LATER = {"metadata": ("redis",), "blob": ("s3", "azure", "gcs")}
 _BUILTIN = {"metadata": BUILTIN_METADATA, "blob": BUILTIN_BLOB}
+#: Other names of backends.
+_ALIASES = {"postgres": "postgresql"}
+#: Backends with options of their own, which the engine checks.
+_WITH_OPTIONS = ("postgresql",)
 
 
 class BackendSection(Options):
@@ -45,7 +49,7 @@ class BackendSection(Options):
         backend = given.get(cls._backend)
         for name in others:
             # Only a backend of a later release knows its options.
-            if name not in cls._of_backends and _is_builtin(cls._backend, backend):
+            if name not in cls._of_backends and _is_builtin(cls._backend, backend) and backend not in _WITH_OPTIONS:
                 cls._own(name)
         inside = given.get(cls._backend_options, {})
         if isinstance(inside, dict):
@@ -87,6 +91,8 @@ def choose(metadata: Any, blob: Any, place: str) -> None:
     """
     for kind, section in (("metadata", metadata), ("blob", blob)):
         backend = section.__dict__[section._backend]
+        if isinstance(backend, str) and backend in _ALIASES:
+            backend = section.__dict__[section._backend] = _ALIASES[backend]
         if hasattr(backend, "_configure"):
             backend._configure(section, place)
         else:
@@ -116,7 +122,7 @@ def _refuse_unknown(kind: str, backend: Any, options: dict[str, Any]) -> None:
                 f"{option} is {shown(backend)}, a {kind} backend that is not available yet", hint=_hint(kind)
             )
         raise unknown_name(f"{kind} backend", backend, [*_BUILTIN[kind], *_LATER[kind]])
-    if options:
+    if options and backend not in _WITH_OPTIONS:
         name = next(iter(options))
         raise CacheConfigurationError(
             f"{name} is no option of the {kind} backend {backend!r}, which takes none",

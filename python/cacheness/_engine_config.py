@@ -16,6 +16,7 @@ def as_json(config: CacheConfig, *, content_addressable: bool) -> str:
     backend = config.metadata.backend
     store = {
         "metadata_backend": backend if isinstance(backend, str) else None,
+        "metadata_backend_options": config.metadata.metadata_backend_options,
         "database_url": config.metadata.database_url,
         "blob_backend": _blob_backend(config),
         "default_metadata_backend": _environment.choice("CACHENESS_BACKEND", "sqlite", ("sqlite", "json")),

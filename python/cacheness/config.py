@@ -90,14 +90,15 @@ class CacheMetadataConfig(BackendSection):
     """How entries are stored, cached in memory and verified.
 
     Options of a metadata backend (``connection_url``, ``pool_size``, …) may be given beside these, or together in
-    ``metadata_backend_options``. The backends of this release take none.
+    ``metadata_backend_options``. Of the backends of this release only ``"postgresql"`` takes any.
 
     Attributes:
         backend: the metadata backend, also called ``metadata_backend``. ``None``: the backend that the directory
-            records, ``"sqlite"`` for a new one; ``"json"``: one readable file, for small stores; ``"sqlite_memory"``
-            and ``"memory"`` end with the process, including payloads, and write nothing to the directory.
-        database_url: path of the SQLite database, also as ``sqlite:///path``. ``None``: the database is in the
-            directory of the store. The directory records the path.
+            records, ``"sqlite"`` for a new one; ``"json"``: one readable file, for small stores; ``"postgresql"``: a
+            database that several machines share; ``"sqlite_memory"`` and ``"memory"`` end with the process, including
+            payloads, and write nothing to the directory.
+        database_url: path of the SQLite database, also as ``sqlite:///path``, or the URL of a PostgreSQL database.
+            ``None``: the database is in the directory of the store. The directory records it, without its password.
         store_cache_key_params: whether an entry stores the parameters of its key, for listings.
         verify_cache_integrity: whether a payload's hash is checked when it is read.
         enable_memory_cache: whether this process keeps entries that it has read or written in memory, so that a get
@@ -116,7 +117,7 @@ class CacheMetadataConfig(BackendSection):
         metadata_backend_options: options of the backend, by their names; also called ``backend_options``.
     """
 
-    backend: Literal["sqlite", "json", "sqlite_memory", "memory"] | str | MetadataBackend | None = None
+    backend: Literal["sqlite", "json", "postgresql", "sqlite_memory", "memory"] | str | MetadataBackend | None = None
     database_url: str | None = None
     store_cache_key_params: bool = True
     verify_cache_integrity: bool = True
@@ -140,6 +141,10 @@ class CacheMetadataConfig(BackendSection):
         pool_pre_ping: InitVar[bool] = False
         pool_recycle: InitVar[int] = 0
         pool_timeout: InitVar[float] = 0
+        schema: InitVar[str] = ""
+        table_prefix: InitVar[str] = ""
+        connect_timeout: InitVar[float] = 0
+        statement_timeout: InitVar[float] = 0
         echo: InitVar[bool] = False
 
     _aliases = {"metadata_backend": "backend", "backend_options": "metadata_backend_options"}  # noqa: RUF012 - a field if annotated
@@ -153,6 +158,10 @@ class CacheMetadataConfig(BackendSection):
         "pool_pre_ping",
         "pool_recycle",
         "pool_timeout",
+        "schema",
+        "table_prefix",
+        "connect_timeout",
+        "statement_timeout",
         "echo",
     )
 

@@ -221,7 +221,7 @@ pub struct Entry {
 }
 
 /// Identifies an entry in one state: a later put under the same key has another version. Ordered by the key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryVersion {
     /// [`Entry::key`].
     pub key: String,

@@ -35,7 +35,7 @@ pub fn forks() -> u64 {
 /// # Safety
 /// `handler` does only what is safe after a fork: atomics and system calls.
 #[allow(unsafe_code)]
-pub(crate) unsafe fn in_children(handler: extern "C" fn()) {
+pub unsafe fn in_children(handler: extern "C" fn()) {
     // Miri supports neither forks nor this function.
     if cfg!(miri) {
         return;

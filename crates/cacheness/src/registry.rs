@@ -25,6 +25,8 @@
 mod builtin;
 mod factory;
 mod list;
+#[cfg(feature = "postgres")]
+mod postgres;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -178,6 +180,8 @@ fn add_built_in() {
     for factory in builtin::metadata() {
         let _ = add(&METADATA, "metadata", factory);
     }
+    #[cfg(feature = "postgres")]
+    let _ = add(&METADATA, "metadata", postgres::factory());
     for factory in builtin::blobs() {
         let _ = add(&BLOBS, "blob", factory);
     }

@@ -24,6 +24,9 @@ pub enum Part {
 /// error [is uncertain](crate::Error::is_uncertain). Threads share a backend. After `fork()` the child reopens the
 /// backend's resources. A backend never calls the engine.
 ///
+/// A key has at most [`MAX_NAME`](crate::store::MAX_NAME) bytes and no NUL character: the store refuses others. A backend
+/// may take more.
+///
 /// A backend on a server takes one round trip for each call, whatever the number of operations, keys or rows.
 pub trait MetadataBackend: Any + Send + Sync + fmt::Debug {
     /// The name in configurations: `sqlite`, `memory`, …

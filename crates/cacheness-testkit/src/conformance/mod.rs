@@ -48,6 +48,9 @@ pub struct MetadataFixture {
     pub keep: Option<Box<dyn Any>>,
     /// The number of entries that counts as many: above the backend's limit for an exact order, if it has one.
     pub many: u32,
+    /// Whether the backend takes more than the contract asks for: keys of any length with any character, and texts with a
+    /// NUL character in queries.
+    pub any_text: bool,
 }
 
 /// Many entries for a scalable backend.
@@ -56,13 +59,13 @@ const MANY: u32 = 6000;
 impl MetadataFixture {
     /// A backend whose data does not outlive it.
     pub fn new(backend: impl MetadataBackend + 'static) -> Self {
-        Self { backend: Box::new(backend), reopen: None, keep: None, many: MANY }
+        Self { backend: Box::new(backend), reopen: None, keep: None, many: MANY, any_text: true }
     }
 
     /// A backend that `open` can open any number of times on the same store.
     pub fn persistent<B: MetadataBackend + 'static>(open: impl Fn() -> B + 'static, keep: impl Any) -> Self {
         let open = move || -> Box<dyn MetadataBackend> { Box::new(open()) };
-        Self { backend: open(), reopen: Some(Box::new(open)), keep: Some(Box::new(keep)), many: MANY }
+        Self { backend: open(), reopen: Some(Box::new(open)), keep: Some(Box::new(keep)), many: MANY, any_text: true }
     }
 }
 

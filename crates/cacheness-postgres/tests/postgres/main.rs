@@ -1,0 +1,4 @@
+//! The backend on a real server: see `server`.
+
+mod conformance;
+mod server;
