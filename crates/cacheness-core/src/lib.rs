@@ -9,6 +9,7 @@
 //! | [`entry`] | one row of metadata and its parts | how it is stored |
 //! | [`formats`] | payload codecs: plain data, arrays, tables, compression | entries, storage |
 //! | [`storable`] | which Rust type is stored in which format | storage |
+//! | [`column`] | which Rust type is stored in which column of a user-defined table | storage |
 //! | [`payload`] | payloads on their way in and out, their verification | formats |
 //! | [`process`] | what a forked child must not share with its parent | everything else |
 //! | [`thread`] | threads that a forked child can start | everything else |
@@ -32,6 +33,7 @@ pub mod backend;
 pub mod backends;
 pub mod cache;
 pub mod clock;
+pub mod column;
 pub mod config;
 pub mod entry;
 pub mod error;

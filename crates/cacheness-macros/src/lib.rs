@@ -1,9 +1,10 @@
-//! The attribute `#[cached]` and the derives of `Plain` and `ToKey` of the crate `cacheness`, which re-exports them. It
-//! depends on no other crate of the workspace.
+//! The attribute `#[cached]` and the derives of `Plain`, `ToKey` and `MetadataModel` of the crate `cacheness`, which re-exports
+//! them. It depends on no other crate of the workspace.
 
 mod code;
 mod derive;
 mod expand;
+mod model;
 mod options;
 
 use proc_macro::TokenStream;
@@ -102,4 +103,45 @@ pub fn plain(item: TokenStream) -> TokenStream {
 pub fn to_key(item: TokenStream) -> TokenStream {
     let input = parse_macro_input!(item as DeriveInput);
     derive::to_key(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// Makes a struct a model of typed metadata: its values are rows of a table, stored with an entry and removed with it.
+///
+/// ```text
+/// #[derive(MetadataModel)]
+/// #[metadata(table = "custom_experiments")]
+/// struct Experiment {
+///     #[metadata(unique)]
+///     name: String,
+///     #[metadata(index)]
+///     accuracy: f64,
+///     #[metadata(default = 1)]
+///     epochs: u32,
+///     note: Option<String>,
+/// }
+///
+/// cache.put_with(&model, params! { fold: 3 }, &[&experiment])?;
+/// let good = cache.query::<Experiment>().filter(Experiment::accuracy().ge(0.9)).all()?;
+/// ```
+///
+/// Each field is a column, of a type that `cacheness::ColumnValue` lists; an `Option` may be `NULL`. The derive writes an
+/// associated function of each field's name, which is the column in conditions and orders, `cache_key()`, the key of the
+/// entry, and `id()` if no field is a primary key. A method of one of these names must be called otherwise.
+///
+/// | attribute | on | meaning |
+/// |---|---|---|
+/// | `#[metadata(table = "…")]` | the struct | the table; without it `custom_` and the struct's name in snake case |
+/// | `#[metadata(index(a, b))]`, `#[metadata(unique(a, b))]` | the struct | an index of several fields |
+/// | `#[metadata(index)]` | fields | an index, which makes conditions and orders fast |
+/// | `#[metadata(unique)]` | fields | no two rows have the same value |
+/// | `#[metadata(primary_key)]` | fields | the primary key, or a part of it; without one the table has the column `id` |
+/// | `#[metadata(default)]`, `#[metadata(default = …)]` | fields | the value of rows that other programs insert without one, and of those that exist when the column is added |
+/// | `#[metadata(rename = "…")]` | fields | the name of the column |
+/// | `#[metadata(skip)]` | fields | no column; `Default::default()` when a row is read |
+///
+/// The table has the form that SQLAlchemy gives it in Python, where a model with the same table and columns reads it.
+#[proc_macro_derive(MetadataModel, attributes(metadata))]
+pub fn metadata_model(item: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(item as DeriveInput);
+    model::model(&input).unwrap_or_else(|error| error.to_compile_error()).into()
 }

@@ -3,14 +3,14 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use cacheness_core::Result;
 use cacheness_core::backend::{
     Capability, Commit, Committed, Evicted, Eviction, KeyId, MetadataBackend, Operation, Page, Part, Position, Query,
-    Sql, SqlRows, Versions,
+    RowQuery, Schema, Sql, SqlRows, Versions,
 };
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{BlobRef, Entry, EntrySummary, Totals};
 use cacheness_core::query::Field;
-use cacheness_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, Row, Statement};
 
 use crate::connect::Mode;
@@ -21,7 +21,9 @@ use crate::hot::{Hot, Prepared};
 use crate::pool::Pool;
 use crate::rows::columns;
 use crate::statement::prepare;
-use crate::{checkpoint, commit, evict, find, fork, garbage, index, rows, scan, sql, text_index, totals, write};
+use crate::{
+    checkpoint, commit, custom, evict, find, fork, garbage, index, rows, scan, sql, text_index, totals, write,
+};
 
 /// The number of entries that one transaction removes: about 20 ms.
 const BATCH: usize = 1500;
@@ -82,11 +84,8 @@ impl MetadataBackend for SqliteMetadata {
     }
 
     fn commit(&self, commit: &Commit<'_>) -> Result<Committed> {
-        // A database in memory has one connection, so nobody could create a table in it.
-        let has_rows = |operation: &Operation<'_>| matches!(operation, Operation::Put(put) if !put.rows.is_empty());
-        if self.target.mode == Mode::Memory && commit.operations.iter().any(has_rows) {
-            let what = "a SQLite database in memory keeps no user-defined tables";
-            return Err(Error::new(ErrorKind::Unsupported, what).with_hint("open the store in a directory"));
+        if let Some(row) = commit.first_row().filter(|_| self.target.mode == Mode::Memory) {
+            return Err(self.no_custom_rows(&row.table));
         }
         let changes_entries = commit::changes_entries(commit.operations);
         let signs = commit.operations.iter().any(|operation| matches!(operation, Operation::SignWith(_)));
@@ -179,6 +178,28 @@ impl MetadataBackend for SqliteMetadata {
 
     fn created_range(&self) -> Result<Option<(Timestamp, Timestamp)>> {
         self.read(|connection| scan::created_range(connection))
+    }
+
+    fn register_schema(&self, schema: &Schema) -> Result<()> {
+        schema.check()?;
+        if self.target.mode == Mode::Memory {
+            return Err(self.no_custom_rows(&schema.name));
+        }
+        if self.read(|connection| custom::missing(connection, schema))?.is_empty() {
+            return Ok(());
+        }
+        self.transact(false, |pool, connection, _| {
+            pool.tracker().note_tables(None);
+            custom::create(connection, schema)
+        })
+    }
+
+    fn select_rows(&self, query: &RowQuery<'_>) -> Result<SqlRows> {
+        query.check()?;
+        if self.target.mode == Mode::Memory {
+            return Err(self.no_custom_rows(query.tables[0].name));
+        }
+        self.read(|connection| custom::select(connection, query))
     }
 
     fn sql(&self, sql: &Sql<'_>) -> Result<SqlRows> {

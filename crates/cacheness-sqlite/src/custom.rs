@@ -2,6 +2,10 @@
 //! cascades. SQLite removes them with their entry. A put that replaces an entry keeps its row, so the rows of the former
 //! entry are removed here. Each function runs inside a transaction of its caller.
 
+mod select;
+mod tables;
+mod values;
+
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -9,12 +13,14 @@ use cacheness_core::backend::CustomRow;
 use cacheness_core::formats::plain::Value;
 use cacheness_core::{Error, ErrorKind, Result, failpoint};
 use rusqlite::ffi::ErrorCode;
-use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection};
 
 use crate::error::translate;
 use crate::pool::Pool;
 use crate::statement::{prepare, step};
+
+pub(crate) use select::select;
+pub(crate) use tables::{create, missing};
 
 /// A statement for each table: it removes the rows of an entry.
 #[derive(Clone, Debug)]
@@ -53,7 +59,7 @@ impl Tables<'_> {
             |table: String, column: String| format!("DELETE FROM {} WHERE {} = ?1", quoted(&table), quoted(&column));
         let found = statement.query_map((), |row| Ok(removal(row.get(0)?, row.get(1)?))).map_err(failed)?;
         let removals: Arc<[String]> = found.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)?.into();
-        self.pool.tracker().note_tables(KnownTables { schema, removals: Arc::clone(&removals) });
+        self.pool.tracker().note_tables(Some(KnownTables { schema, removals: Arc::clone(&removals) }));
         Ok(removals)
     }
 }
@@ -146,16 +152,8 @@ enum Refused {
 }
 
 fn bind(statement: &mut CachedStatement<'_>, place: usize, value: &Value) -> std::result::Result<(), Refused> {
-    let value = match value {
-        Value::None => ValueRef::Null,
-        Value::Bool(value) => ValueRef::Integer(i64::from(*value)),
-        Value::Int(value) => ValueRef::Integer(*value),
-        Value::Float(value) => ValueRef::Real(*value),
-        Value::Str(text) => ValueRef::Text(text.as_bytes()),
-        Value::Bytes(bytes) | Value::ByteArray(bytes) => ValueRef::Blob(bytes),
-        other => return Err(Refused::Value(other.type_name())),
-    };
-    statement.raw_bind_parameter(place, ToSqlOutput::Borrowed(value)).map_err(Refused::Sqlite)
+    let value = values::stored(value).map_err(Refused::Value)?;
+    statement.raw_bind_parameter(place, value).map_err(Refused::Sqlite)
 }
 
 #[cfg(test)]

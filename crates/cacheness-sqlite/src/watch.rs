@@ -171,9 +171,9 @@ impl Tracker {
         self.tables.clone()
     }
 
-    /// Records the tables whose rows belong to entries.
-    pub(crate) fn note_tables(&mut self, tables: KnownTables) {
-        self.tables = Some(tables);
+    /// Records the tables whose rows belong to entries, or that they are unknown.
+    pub(crate) fn note_tables(&mut self, tables: Option<KnownTables>) {
+        self.tables = tables;
     }
 
     /// Records the signing key, or that it is unknown.

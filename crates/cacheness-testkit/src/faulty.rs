@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use cacheness_core::backend::{
     BlobBackend, BlobCapability, BlobHint, BlobInfo, BlobReader, BlobRef, BlobWriter, Capability, Commit, Committed,
-    Evicted, Eviction, MetadataBackend, Page, Part, Parts, Position, Query, Range, Schema, Sql, SqlRows, Versions,
+    Evicted, Eviction, MetadataBackend, Page, Part, Parts, Position, Query, Range, RowQuery, Schema, Sql, SqlRows,
+    Versions,
 };
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntrySummary, Totals};
@@ -303,6 +304,10 @@ impl<M: MetadataBackend> MetadataBackend for FaultyMetadata<M> {
 
     fn register_schema(&self, schema: &Schema) -> Result<()> {
         self.inner()?.register_schema(schema)
+    }
+
+    fn select_rows(&self, query: &RowQuery<'_>) -> Result<SqlRows> {
+        self.inner()?.select_rows(query)
     }
 
     fn outside_changes(&self) -> Option<u64> {

@@ -156,18 +156,20 @@ impl Cache {
         self.put_with(value, key, PutOptions::default())
     }
 
-    /// Stores `value` with metadata, a description or its own time to live.
+    /// Stores `value` with metadata, rows of a [model](trait@crate::MetadataModel), a description or its own time to live.
     ///
     /// # Errors
-    /// Those of [`Cache::put`].
+    /// Those of [`Cache::put`]; with rows also `Constraint` if a table refuses one (the error names the column, and the former
+    /// entry stays, with its rows), `Unsupported` by the metadata backend, and `InvalidInput` for a value that its column
+    /// cannot keep, and for a table that exists and cannot be changed to what the model says.
     pub fn put_with<How>(
         &self,
         value: impl AsStorable<How>,
         key: impl IntoEntryKey,
-        options: PutOptions,
+        options: impl Into<PutOptions>,
     ) -> Result<String> {
         let encoded = value.as_storable().encode(&self.engine.store().config().compression)?;
-        self.put_encoded(encoded, key, options)
+        self.put_encoded(encoded, key, options.into())
     }
 
     /// Replaces the value of an entry and keeps its key, description and metadata. Its age restarts as after a put,
@@ -201,9 +203,12 @@ impl Cache {
         Ok(true)
     }
 
-    fn put_encoded(&self, encoded: Encoded<'_>, key: impl IntoEntryKey, options: PutOptions) -> Result<String> {
-        let key = key.into_entry_key(&self.engine.store().config().serialization)?;
-        Ok(self.engine.put(&key, encoded, options.into_attributes()?)?.key.clone())
+    fn put_encoded(&self, encoded: Encoded<'_>, key: impl IntoEntryKey, mut options: PutOptions) -> Result<String> {
+        let store = self.engine.store();
+        let key = key.into_entry_key(&store.config().serialization)?;
+        let (schemas, rows) = options.take_rows()?;
+        schemas.iter().try_for_each(|schema| store.register_schema(schema))?;
+        Ok(self.engine.put_with(Some(&key), encoded, options.into_attributes()?, &rows)?.key.clone())
     }
 
     /// The value of `key`, or `None` if there is none or it has expired.

@@ -30,6 +30,7 @@
 //! | keep the results of a function | [`#[cached]`](macro@cached) |
 //! | keep artifacts under names, without expiry | [`BlobStore`] |
 //! | find entries by metadata, parameters, tags and words | [`Cache::find`], [`field`], [`param`], [`Cache::create_index`], [`Cache::create_text_index`] |
+//! | keep typed metadata in a table of its own, and query it | `#[derive(MetadataModel)]` ([`MetadataModel`](trait@MetadataModel)), [`Cache::query`] |
 //! | query the metadata in SQL | [`Cache::query_meta`] |
 //! | work on many entries | [`Cache::get_batch`], [`Cache::delete_filtered`], [`Cache::delete_where`], [`Cache::touch_filtered`], [`Cache::list_entries`] |
 //!
@@ -68,6 +69,7 @@ pub mod hash;
 mod info;
 mod key;
 mod manifest;
+pub mod model;
 mod open;
 mod place;
 mod query_meta;
@@ -81,6 +83,7 @@ pub use find::Find;
 pub use info::EntryInfo;
 pub use key::{IntoEntryKey, Named};
 pub use manifest::{Description, FORMAT, describe};
+pub use model::{Column, Condition, Entries, MetadataModel, ModelQuery, ModelRow, Order};
 pub use open::open_store;
 pub use place::{OpenMode, Place};
 #[cfg(feature = "arrow")]
@@ -97,6 +100,7 @@ pub use arrow;
 pub use cacheness_core as core;
 pub use cacheness_core::cache::Counts;
 pub use cacheness_core::clock::{Clock, Timestamp};
+pub use cacheness_core::column::{ColumnValue, Compared, Number, Operand};
 pub use cacheness_core::config::{self, CacheConfig, CompressionConfig, Durability, EvictionPolicy, StoreConfig};
 pub use cacheness_core::entry::Format;
 pub use cacheness_core::error::HoldsError;
@@ -108,7 +112,7 @@ pub use cacheness_core::storable::{AsStorable, Loadable, Plain, Serde, SerdeType
 pub use cacheness_core::store::{IntegrityReport, MAX_NAME};
 pub use cacheness_core::{Error, ErrorKind, Result};
 #[cfg(feature = "macros")]
-pub use cacheness_macros::{Plain, ToKey, cached};
+pub use cacheness_macros::{MetadataModel, Plain, ToKey, cached};
 /// The version of `ndarray` whose arrays are values and parameters.
 #[cfg(feature = "ndarray")]
 pub use ndarray;
@@ -126,8 +130,8 @@ pub mod prelude {
     #[cfg(feature = "macros")]
     pub use crate::cached;
     pub use crate::{
-        BlobStore, Cache, EvictionPolicy, Filter, Loadable, Named, Plain, PutOptions, Serde, Storable, field, param,
-        params,
+        BlobStore, Cache, EvictionPolicy, Filter, Loadable, MetadataModel, Named, Plain, PutOptions, Serde, Storable,
+        field, param, params,
     };
 }
 

@@ -37,6 +37,15 @@ impl<'a> Commit<'a> {
         Self { operations, guard: None, garbage_due: None }
     }
 
+    /// The first row of a user-defined table, which backends without such tables refuse.
+    #[must_use]
+    pub fn first_row(&self) -> Option<&'a CustomRow> {
+        self.operations.iter().find_map(|operation| match operation {
+            Operation::Put(put) => put.rows.first(),
+            _ => None,
+        })
+    }
+
     /// For backends whose operations decide one by one which blobs they orphan: removes from `outcomes` the blobs that
     /// a later operation of this commit names again.
     pub fn settle(&self, outcomes: &mut [Outcome]) {
@@ -143,22 +152,6 @@ pub enum Share<'a> {
     /// The blob at this locator is damaged: make the entries of the same digest and size that name it name the new
     /// entry's blob.
     InPlaceOf(&'a str),
-}
-
-/// A user-defined table.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Schema {
-    /// Its name.
-    pub name: String,
-}
-
-impl Schema {
-    /// A table of this name.
-    #[must_use]
-    pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into() }
-    }
 }
 
 /// Changes to an entry that do not rewrite its payload. `None` leaves a field as it is.

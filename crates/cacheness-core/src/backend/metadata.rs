@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::fmt;
 
-use super::{Capability, Commit, Committed, Evicted, Eviction, Page, Position, Query, Schema, Sql, SqlRows, Versions};
+use super::{
+    Capability, Commit, Committed, Evicted, Eviction, Page, Position, Query, RowQuery, Schema, Sql, SqlRows, Versions,
+};
 use crate::clock::Timestamp;
 use crate::entry::{BlobRef, Entry, EntrySummary, Totals};
 use crate::error::{Error, ErrorKind, Result};
@@ -175,13 +177,47 @@ pub trait MetadataBackend: Any + Send + Sync + fmt::Debug {
             .with_hint("use a filter with $regex or $contains, or the backend sqlite")
     }
 
-    /// Creates a user-defined table unless it exists.
+    /// Creates a user-defined table with its indexes; one that exists is extended.
+    ///
+    /// # Behavior
+    /// - A table that is as the schema says is not touched, also if the backend is read-only. One that has more columns
+    ///   is fine.
+    /// - Columns and indexes that are missing are added, all or none. A new column may be `NULL` or has a default.
+    /// - Processes may register the same table at once: it is created once.
+    /// - A table has the form that SQLAlchemy gives it: `docs/formats/models.md`.
     ///
     /// # Errors
-    /// `Unsupported` without [`Capability::custom_rows`].
+    /// - `Unsupported` without [`Capability::custom_rows`].
+    /// - `InvalidInput` for a schema that [`Schema::check`] refuses, and for a table that exists and cannot be changed to
+    ///   what the schema says: another type, another nullability, another primary key, no foreign key on entries. The
+    ///   hint says what to do.
+    /// - `Constraint` if rows that exist do not fit a unique index. `ReadOnly` if something is missing.
     fn register_schema(&self, schema: &Schema) -> Result<()> {
-        let what = format!("the metadata backend {} keeps no tables such as {}", self.name(), schema.name);
-        Err(Error::new(ErrorKind::Unsupported, what))
+        Err(self.no_custom_rows(&schema.name))
+    }
+
+    /// Answers a query of rows of user-defined tables, which have been registered. Its rows are those of one moment.
+    ///
+    /// # Behavior
+    /// - Values come back in one form, whatever the database keeps: those of [`ColumnType`](super::ColumnType) as integer,
+    ///   float, boolean, text and blob; a time as an integer of microseconds since 1970 in UTC, a date as an integer of
+    ///   days since 1970, JSON as text. A `NULL` is one.
+    /// - Texts are compared and ordered by their UTF-8 bytes; names are quoted, values are bound.
+    ///
+    /// # Errors
+    /// - `Unsupported` without [`Capability::custom_rows`].
+    /// - `InvalidInput` for a query that [`RowQuery::check`] refuses.
+    /// - `Serialization` for a value that is not of the type of its column; the error names the column.
+    /// - `Metadata` if a table does not exist.
+    fn select_rows(&self, query: &RowQuery<'_>) -> Result<SqlRows> {
+        Err(self.no_custom_rows(query.tables.first().map_or("", |table| table.name)))
+    }
+
+    /// The error of a backend without user-defined tables.
+    #[doc(hidden)]
+    fn no_custom_rows(&self, table: &str) -> Error {
+        let what = format!("the metadata backend {} keeps no custom metadata, so no table {table}", self.name());
+        Error::new(ErrorKind::Unsupported, what).with_hint("open the store in a directory, with the backend sqlite")
     }
 
     /// Runs a query in SQL over the views of `docs/formats/views.md`. Its rows are those of one moment.

@@ -17,7 +17,9 @@ mod evict;
 mod locks;
 mod metadata;
 mod query;
+mod row_query;
 mod rows;
+mod schema;
 mod sql;
 mod sql_rows;
 
@@ -25,13 +27,16 @@ pub use crate::entry::BlobRef;
 pub use blob::{BlobBackend, BlobHint, BlobInfo, BlobReader, BlobWriter, Range};
 pub use capability::{BlobCapability, Capability, Parts};
 pub use commit::{
-    AccessRecord, Commit, Committed, EntryUpdate, Guard, KeyId, Operation, Orphans, Outcome, Put, PutOutcome, Schema,
-    Share,
+    AccessRecord, Commit, Committed, EntryUpdate, Guard, KeyId, Operation, Orphans, Outcome, Put, PutOutcome, Share,
 };
 pub use evict::{Evicted, Eviction, EvictionOrder};
 pub use locks::{Acquired, LockGuard, Locks, Release};
 pub use metadata::{MetadataBackend, Part};
 pub use query::{Page, Position, Query, Versions};
+pub use row_query::{
+    Aggregate, ENTRY_COLUMNS, RowColumn, RowFilter, RowOrder, RowQuery, RowSelect, RowSource, RowTable, RowTest,
+};
 pub use rows::{CustomRow, CustomRows};
+pub use schema::{ColumnType, Schema, SchemaColumn, SchemaIndex, time_of, time_value};
 pub use sql::{Cancel, Sql, SqlParams, SqlRef, SqlValue};
 pub use sql_rows::{SqlColumn, SqlRows, SqlRowsWriter, SqlType};

@@ -82,9 +82,9 @@ impl Entries {
         if commit.guard.is_some_and(|guard| guard.signing_key != self.signing_key) {
             return Ok((Committed::Refused(self.signing_key), false));
         }
-        let has_rows = |operation: &Operation<'_>| matches!(operation, Operation::Put(put) if !put.rows.is_empty());
-        if commit.operations.iter().any(has_rows) {
-            return Err(Error::new(ErrorKind::Unsupported, "this metadata backend keeps no user-defined tables"));
+        if let Some(row) = commit.first_row() {
+            let what = format!("this metadata backend keeps no custom metadata, so no table {}", row.table);
+            return Err(Error::new(ErrorKind::Unsupported, what));
         }
         let mut changed = false;
         let mut outcomes = Vec::with_capacity(commit.operations.len());

@@ -214,7 +214,7 @@ pub(super) fn time_operand(value: Value) -> Result<Value> {
         Value::Int(seconds) => seconds.checked_mul(1_000_000).map(|micros| utc(Timestamp(micros))),
         #[allow(clippy::cast_possible_truncation)]
         Value::Float(seconds) if seconds.abs() < 1e12 => Some(utc(Timestamp((seconds * 1e6).round() as i64))),
-        Value::Str(text) => match parse_iso(text) {
+        Value::Str(text) => match calendar::parse_iso(text) {
             Some((micros, None)) => local(micros, false),
             Some((micros, Some(offset))) => Some(utc(Timestamp(micros - offset))),
             None => None,
@@ -229,30 +229,6 @@ pub(super) fn time_operand(value: Value) -> Result<Value> {
         Error::new(ErrorKind::InvalidInput, format!("{what} is no time"))
             .with_hint("give a datetime, a date, seconds since 1970, or a string such as 2026-11-20T12:30:00+01:00")
     })
-}
-
-/// Microseconds of the wall clock and of the offset, of a date or a datetime in ISO 8601.
-pub(super) fn parse_iso(text: &str) -> Option<(i64, Option<i64>)> {
-    if let Some(days) = calendar::parse_date(text) {
-        return Some((i64::from(days) * calendar::DAY, None));
-    }
-    let (date, time) = text.split_once(['T', ' '])?;
-    let days = calendar::parse_date(date)?;
-    let (time, offset) = if let Some(time) = time.strip_suffix(['Z', 'z']) {
-        (time, Some(0))
-    } else if let Some(at) = time.rfind(['+', '-']) {
-        (&time[..at], Some(calendar::parse_offset(&time[at..])?))
-    } else {
-        (time, None)
-    };
-    // Seconds, and any number of their decimals up to microseconds, may be left out.
-    let (clock, decimals) = time.split_once('.').unwrap_or((time, ""));
-    let clock = if clock.len() == 5 { format!("{clock}:00") } else { clock.to_owned() };
-    if decimals.len() > 6 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) || time.ends_with('.') {
-        return None;
-    }
-    let micros = format!("{decimals:0<6}").parse::<i64>().ok()?;
-    Some((i64::from(days) * calendar::DAY + calendar::parse_time(&clock)? + micros, offset))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::field::{Field, parse_iso};
+use super::field::Field;
 use super::filter::{self, Comparison, Filter, MAX_DEPTH, Node, Operator};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::plain::tagged_json;
@@ -296,7 +296,7 @@ impl<'a> Parser<'a> {
         };
         self.at += content.len() + 1;
         let text = content.trim().trim_matches(['"', '\'']);
-        let value = match (kind, parse_iso(text)) {
+        let value = match (kind, calendar::parse_iso(text)) {
             ("date", _) => calendar::parse_date(text).map(Value::Date),
             (_, Some((micros, offset))) => {
                 let zone = offset.map_or(Zone::Naive, |offset| Zone::Fixed { offset, name: None });

@@ -16,9 +16,11 @@
 //! | `read`, `trust`, `hot` | gets: lookup, verification, entries in memory |
 //! | `change`, `room` | updates, removals, eviction; removals on a full disk |
 //! | `garbage` | deleting blobs now or later, and finding those without an entry |
+//! | `custom` | tables of the user: made once, queried |
 //! | `seal` | signing what is committed, rotating the key |
 
 mod change;
+mod custom;
 mod garbage;
 mod hashes;
 mod hot;
@@ -45,6 +47,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sign::Signer;
 
 pub use change::EvictionStep;
+use custom::Registered;
 pub use garbage::Collected;
 use garbage::Collector;
 use hot::{HotEntries, Writing};
@@ -73,6 +76,7 @@ pub struct Store {
     capability: Capability,
     blob_capability: BlobCapability,
     collector: Collector,
+    registered: Registered,
 }
 
 impl fmt::Debug for Store {
@@ -108,6 +112,7 @@ impl Store {
             capability,
             blob_capability,
             collector,
+            registered: Registered::default(),
         }
     }
 

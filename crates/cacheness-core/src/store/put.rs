@@ -58,12 +58,10 @@ impl Store {
     }
 
     fn refuse_rows(&self, rows: &CustomRows) -> Result<()> {
-        if rows.rows().is_empty() || self.capability.custom_rows {
-            return Ok(());
+        match rows.rows().first() {
+            Some(row) if !self.capability.custom_rows => Err(self.metadata.no_custom_rows(&row.table)),
+            _ => Ok(()),
         }
-        let what = format!("the metadata backend {} keeps no custom metadata", self.metadata.name());
-        Err(Error::new(ErrorKind::Unsupported, what)
-            .with_hint("open the store in a directory, with the backend sqlite"))
     }
 
     /// Stores `encoded` under the digest of its content (32 hexadecimal digits, see `docs/formats/store.md`) and

@@ -203,17 +203,6 @@ pub(super) fn large(fixture: &MetadataFixture) {
     assert_eq!(backend.totals().expect("totals"), Totals { entries: 2500, bytes: 7500 });
 }
 
-pub(super) fn custom_rows(fixture: &MetadataFixture) {
-    let backend = &*fixture.backend;
-    if backend.capability().custom_rows {
-        return;
-    }
-    let schema = cacheness_core::backend::Schema::new("mine");
-    let error = backend.register_schema(&schema).expect_err("refused");
-    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
-    assert!(error.to_string().contains("mine"), "{error}");
-}
-
 /// The properties of a blob are returned wherever its entry is.
 pub(super) fn tags_and_versions(fixture: &MetadataFixture) {
     let backend = &*fixture.backend;

@@ -11,7 +11,7 @@ use cacheness_core::entry::{Entry, Location, Totals};
 use cacheness_core::{ErrorKind, Result};
 
 use super::listings::{self, keys};
-use super::{Check, MetadataFixture, commit, eviction, filters, garbage, guard, reads, search, sharing, sql};
+use super::{Check, MetadataFixture, commit, custom, eviction, filters, garbage, guard, reads, search, sharing, sql};
 use crate::ext::{MetadataExt as _, Scan};
 use crate::sample::{NOW, blob, full, inline};
 
@@ -52,7 +52,17 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
     ("a blob is orphaned when no entry names it after the commit", commit::orphans_of_the_whole),
     ("a commit is atomic", commit::all_or_nothing),
     ("a commit of thousands of operations", commit::large),
-    ("user-defined rows are refused if unsupported", commit::custom_rows),
+    ("user-defined tables are refused if unsupported", custom::unsupported),
+    ("values of user-defined tables come back", custom::every_type),
+    ("conditions about rows", custom::conditions),
+    ("orders, limits and aggregates of rows", custom::orders_and_aggregates),
+    ("rows are joined by their entry, and with it", custom::joins),
+    ("a refused row changes nothing", custom::constraints),
+    ("rows go with their entry on every way out", custom::ways_out),
+    ("a table is extended, or says what to do", custom::extended),
+    ("primary keys of user-defined tables", custom::primary_keys),
+    ("a table is created once", custom::many_handles),
+    ("a closed store answers nothing about rows", custom::closed),
     ("tags and versions of blobs come back", commit::tags_and_versions),
     ("a guard that does not hold changes nothing", guard::refusal),
     ("a guard holds for all handles", guard::two_handles),

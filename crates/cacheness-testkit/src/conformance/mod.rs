@@ -15,6 +15,7 @@
 
 mod blobs;
 mod commit;
+mod custom;
 mod eviction;
 mod filters;
 mod garbage;

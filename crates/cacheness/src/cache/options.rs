@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use cacheness_core::backend::{CustomRows, Schema};
 use cacheness_core::cache::{CacheAttributes, Ttl};
 use cacheness_core::entry::Computed;
 use cacheness_core::tags;
 use cacheness_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 
-/// Options of a put: metadata, tags, a description, a time to live.
+use crate::model::{ModelRow, ModelRows};
+
+/// Options of a put: metadata, tags, rows of models, a description, a time to live.
 ///
 /// ```
 /// # use cacheness::PutOptions;
@@ -23,6 +26,7 @@ use serde::Serialize;
 pub struct PutOptions {
     pub(super) metadata: Option<std::result::Result<serde_json::Value, String>>,
     tags: Vec<String>,
+    rows: ModelRows,
     description: Option<String>,
     ttl: Ttl,
     /// How a function computed the value.
@@ -52,6 +56,17 @@ impl PutOptions {
         self
     }
 
+    /// Rows of a [model](trait@crate::MetadataModel), stored in the transaction of the entry and removed with it. Further calls
+    /// add rows, of other models too. A put removes the rows that the entry had before. For a value that its column cannot keep,
+    /// the put fails with `InvalidInput`.
+    ///
+    /// Without other options, rows take their place: `cache.put_with(&value, key, &[&row])`.
+    #[must_use]
+    pub fn custom_metadata<'a, R: ModelRow + ?Sized + 'a>(mut self, rows: impl IntoIterator<Item = &'a R>) -> Self {
+        rows.into_iter().for_each(|row| self.rows.push(row));
+        self
+    }
+
     /// A sentence about the value.
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
@@ -73,12 +88,32 @@ impl PutOptions {
         self
     }
 
+    /// The rows, and their tables.
+    pub(super) fn take_rows(&mut self) -> Result<(Vec<&'static Schema>, CustomRows)> {
+        let (schemas, rows) = std::mem::take(&mut self.rows).finish()?;
+        Ok((schemas, CustomRows::new(rows)))
+    }
+
     pub(crate) fn into_attributes(self) -> Result<CacheAttributes> {
         let mut metadata = self.metadata.map(metadata_json).transpose()?;
         if !self.tags.is_empty() {
             metadata = tags::join(metadata, &self.tags)?;
         }
         Ok(CacheAttributes { description: self.description, metadata, ttl: self.ttl, computed: self.computed })
+    }
+}
+
+/// Rows of a model; of several models as `&[&a as &dyn ModelRow, &b]`.
+impl<R: ModelRow + ?Sized, const N: usize> From<&[&R; N]> for PutOptions {
+    fn from(rows: &[&R; N]) -> Self {
+        Self::new().custom_metadata(rows.iter().copied())
+    }
+}
+
+/// Rows of a model.
+impl<R: ModelRow + ?Sized> From<&[&R]> for PutOptions {
+    fn from(rows: &[&R]) -> Self {
+        Self::new().custom_metadata(rows.iter().copied())
     }
 }
 

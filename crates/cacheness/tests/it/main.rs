@@ -26,6 +26,7 @@ mod many;
 mod matching;
 mod memory;
 mod model;
+mod models;
 mod mounts;
 mod newcomer;
 mod outside;

@@ -125,3 +125,28 @@ pub fn parse_offset(text: &str) -> Option<i64> {
     let micros = if size.len() == 5 { parse_time(&format!("{size}:00"))? } else { parse_time(size)? };
     Some(sign * micros)
 }
+
+/// Microseconds of the wall clock and of the offset, of a date or a datetime in ISO 8601.
+#[must_use]
+pub fn parse_iso(text: &str) -> Option<(i64, Option<i64>)> {
+    if let Some(days) = parse_date(text) {
+        return Some((i64::from(days) * DAY, None));
+    }
+    let (date, time) = text.split_once(['T', ' '])?;
+    let days = parse_date(date)?;
+    let (time, offset) = if let Some(time) = time.strip_suffix(['Z', 'z']) {
+        (time, Some(0))
+    } else if let Some(at) = time.rfind(['+', '-']) {
+        (&time[..at], Some(parse_offset(&time[at..])?))
+    } else {
+        (time, None)
+    };
+    // Seconds, and any number of their decimals up to microseconds, may be left out.
+    let (clock, decimals) = time.split_once('.').unwrap_or((time, ""));
+    let clock = if clock.len() == 5 { format!("{clock}:00") } else { clock.to_owned() };
+    if decimals.len() > 6 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) || time.ends_with('.') {
+        return None;
+    }
+    let micros = format!("{decimals:0<6}").parse::<i64>().ok()?;
+    Some((i64::from(days) * DAY + parse_time(&clock)? + micros, offset))
+}
