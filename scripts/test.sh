@@ -8,6 +8,9 @@ set -euo pipefail
 what=${1:-all}
 cd "$ROOT"
 prepare
+if [ -z "${CACHENESS_TEST_POSTGRES_URL:-}" ]; then
+    exec "$VENV/bin/python" "$ROOT/scripts/postgres.py" "$ROOT/scripts/test.sh" "$@"
+fi
 "$ROOT/scripts/build.sh" checked
 
 # The extension module is a library for an interpreter: its tests are the Python ones. Rust tests that compare both

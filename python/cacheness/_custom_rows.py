@@ -163,6 +163,8 @@ class Rows:
 
     def _processed(self, state: InstanceState[Any], column: Column[Any], value: Any) -> Any:
         """The value as the database keeps it."""
+        from ._postgres import text_of
+
         kind = column.type.dialect_impl(self._engine.dialect)
         if kind._has_bind_expression:
             raise CacheUnsupportedError(
@@ -171,7 +173,8 @@ class Rows:
             )
         try:
             processor = kind.bind_processor(self._engine.dialect)
-            return _plain(processor(value) if processor is not None else value)
+            processed = processor(value) if processor is not None else value
+            return text_of(processed) if self._engine.dialect.name == "postgresql" else _plain(processed)
         except (TypeError, ValueError, AttributeError, LookupError, OverflowError, exc.SQLAlchemyError) as error:
             raise CacheSerializationError(
                 f"{type(state.obj()).__name__}.{column.key}: {column.type!r} cannot keep {value!r}: {error}"

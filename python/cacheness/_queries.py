@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Query, Session
 
 #: The metadata backends with a database that SQLAlchemy reaches.
-SQL_BACKENDS = frozenset({"sqlite"})
+SQL_BACKENDS = frozenset({"sqlite", "postgresql"})
 
 
 @named_as_cache
@@ -43,7 +43,10 @@ class Queries(Names):
                 f"custom metadata is not available with the metadata backend {backend}",
                 hint='open the cache in a directory, with metadata_backend="sqlite"',
             )
-        from ._dialect import engine_of
+        if backend == "postgresql":
+            from ._postgres import engine_of
+        else:
+            from ._dialect import engine_of
 
         # No lock, which a forked child could find held for ever: of two engines that are made at once, one stays.
         made: Engine = vars(self).setdefault("_engine", engine_of(self))  # type: ignore[arg-type]

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use cacheness_core::Result;
 use cacheness_core::backend::{
-    Capability, Commit, Committed, Evicted, Eviction, MetadataBackend, Page, Part, Position, Query, Sql, SqlRows,
-    Versions,
+    Capability, Commit, Committed, Evicted, Eviction, MetadataBackend, Page, Part, Position, Query, RowQuery, Schema,
+    Sql, SqlRows, Versions,
 };
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{BlobRef, Entry, EntrySummary, Totals};
@@ -16,7 +16,7 @@ use crate::database::{PostgresMetadata, Repeat};
 use crate::link::Param;
 use crate::rows::{self, signed_size};
 use crate::text::checked_key;
-use crate::{commit, evict, find, index, sql, text_index};
+use crate::{commit, custom, evict, find, index, sql, text_index};
 
 /// The number of operations that one commit should have.
 const BATCH: usize = 1000;
@@ -174,6 +174,21 @@ impl MetadataBackend for PostgresMetadata {
             };
             Ok(time(0).zip(time(1)))
         })
+    }
+
+    fn register_schema(&self, schema: &Schema) -> Result<()> {
+        schema.check()?;
+        let missing = self.run(Repeat::Safe, |link| custom::missing(link, &self.names, schema))?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.writable()?;
+        self.run(Repeat::Safe, |link| custom::create(link, &self.names, schema))
+    }
+
+    fn select_rows(&self, query: &RowQuery<'_>) -> Result<SqlRows> {
+        query.check()?;
+        self.run(Repeat::Safe, |link| custom::select(link, &self.names, query))
     }
 
     fn sql(&self, sql: &Sql<'_>) -> Result<SqlRows> {

@@ -464,8 +464,33 @@ impl Checks {
     }
 }
 
-/// All operations in one round trip.
+/// All operations in one round trip. Puts of different keys are made in the order of the keys, so that two commits never
+/// wait for each other; other commits that do are ended by PostgreSQL, and repeated.
 fn pipelined(link: &mut Link, sql: &Statements, tables: &Tables, commit: &Commit<'_>) -> Result<Vec<Outcome>> {
+    let Some(places) = by_key(commit.operations) else { return in_order(link, sql, tables, commit) };
+    let operations: Vec<Operation<'_>> = places.iter().map(|place| commit.operations[*place]).collect();
+    let sorted = in_order(link, sql, tables, &Commit { operations: &operations, ..*commit })?;
+    let mut outcomes: Vec<(usize, Outcome)> = places.into_iter().zip(sorted).collect();
+    outcomes.sort_by_key(|(place, _)| *place);
+    Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+}
+
+/// The places of several puts of different keys in the order of these.
+fn by_key(operations: &[Operation<'_>]) -> Option<Vec<usize>> {
+    let key = |place: &usize| match &operations[*place] {
+        Operation::Put(put) => Some(put.entry.key.as_str()),
+        _ => None,
+    };
+    let mut places: Vec<usize> = (0..operations.len()).collect();
+    if places.len() < 2 || places.iter().any(|place| key(place).is_none()) {
+        return None;
+    }
+    places.sort_by_key(key);
+    let is_rising = places.windows(2).all(|pair| key(&pair[0]) < key(&pair[1]));
+    is_rising.then_some(places)
+}
+
+fn in_order(link: &mut Link, sql: &Statements, tables: &Tables, commit: &Commit<'_>) -> Result<Vec<Outcome>> {
     let due = commit.garbage_due.map(|due| due.0);
     let (mut parts, mut rest) = (Vec::new(), commit.operations);
     while let Some(first) = rest.first() {

@@ -4,12 +4,15 @@
 //! removed here. A put has to know the tables for that: it compares the number of triggers that the table of entries has
 //! with the one that belongs to the list which this process knows. A foreign key is two triggers.
 
+mod select;
+mod tables;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use cacheness_core::backend::CustomRow;
-use cacheness_core::formats::plain::Value;
+use cacheness_core::backend::{CustomRow, time_of};
+use cacheness_core::formats::plain::{Value, calendar};
 use cacheness_core::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use tokio_postgres::types::Type;
@@ -17,6 +20,9 @@ use tokio_postgres::types::Type;
 use crate::error::database_error;
 use crate::link::{Link, Param};
 use crate::names::{Names, quoted};
+
+pub(crate) use select::select;
+pub(crate) use tables::{create, missing};
 
 const WRITE: &str = "cannot write custom metadata";
 
@@ -177,6 +183,10 @@ fn text_of(table: &str, column: &str, value: &Value) -> Result<Option<String>> {
             let _ = write!(text, "{byte:02x}");
             text
         }),
+        Value::DateTime(_) if time_of(value).is_some() => {
+            return Ok(time_of(value).and_then(|time| calendar::format_datetime(time.0)));
+        }
+        Value::Date(days) if calendar::is_date(*days) => return Ok(calendar::format_date(*days)),
         other => {
             let what = format!("{table}.{column}: a database keeps no value of type {}", other.type_name());
             return Err(Error::new(ErrorKind::InvalidInput, what));

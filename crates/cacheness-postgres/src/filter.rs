@@ -282,8 +282,8 @@ impl Writer {
                 sql.push("CASE ").push(&kind).push(CASE_ARRAY).push(" WHEN 'string' THEN NULL ELSE FALSE END");
             }
             Operator::Contains(part) => {
-                sql.push("CASE ").push(&kind).push(CASE_ARRAY).push(" WHEN 'string' THEN position(");
-                sql.bind(Value::Text(part.clone())).push(" COLLATE \"C\" IN ").push(&text).push(") > 0 ELSE FALSE END");
+                sql.push("CASE ").push(&kind).push(CASE_ARRAY).push(" WHEN 'string' THEN strpos(").push(&text);
+                sql.push(", ").bind(Value::Text(part.clone())).push(") > 0 ELSE FALSE END");
             }
             Operator::StartsWith(part) => {
                 sql.push("CASE ").push(&kind).push(CASE_ARRAY).push(" WHEN 'string' THEN starts_with(").push(&text);
@@ -386,8 +386,8 @@ impl Writer {
             }
             Operator::Contains(text) => {
                 self.unless_escaped(column, |sql| {
-                    sql.push("coalesce(position(").bind(Value::Text(text.clone())).push(" COLLATE \"C\" IN ");
-                    sql.push(column).push(") > 0, FALSE)");
+                    sql.push("coalesce(strpos(").push(column).push(", ").bind(Value::Text(text.clone()));
+                    sql.push(") > 0, FALSE)");
                 });
             }
             Operator::StartsWith(text) => {
@@ -402,7 +402,7 @@ impl Writer {
     /// A condition of a text, unless characters of it are escaped.
     fn unless_escaped(&mut self, column: &str, write: impl FnOnce(&mut Sql)) {
         self.exact = false;
-        self.sql.push("CASE WHEN position(").bind(Value::Text(ESCAPE.to_string())).push(" IN ").push(column);
+        self.sql.push("CASE WHEN strpos(").push(column).push(", ").bind(Value::Text(ESCAPE.to_string()));
         self.sql.push(") > 0 THEN NULL ELSE ");
         write(&mut self.sql);
         self.sql.push(" END");

@@ -183,6 +183,28 @@ impl PostgresOptions {
         Ok(())
     }
 
+    /// The role, and its password if it needs one.
+    #[must_use]
+    pub fn user(mut self, name: &str, password: Option<&str>) -> Self {
+        name.clone_into(&mut self.user);
+        self.password = password.map(|password| Secret(password.to_owned()));
+        self
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn database(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.database);
+        self
+    }
+
+    /// What the server shows as the name of the program; `cacheness` by default.
+    #[must_use]
+    pub fn application_name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.application_name);
+        self
+    }
+
     /// The schema of the tables; created if it is missing. Without it they are in the first schema of the user's search path.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ fn fixture() -> MetadataFixture {
     let open = move || PostgresMetadata::open(options.clone()).expect("opened");
     let mut fixture = MetadataFixture::persistent(open, schema);
     fixture.any_text = false;
+    fixture.searches = 24;
     fixture
 }
 

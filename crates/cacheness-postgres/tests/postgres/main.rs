@@ -1,4 +1,6 @@
 //! The backend on a real server: see `server`.
 
 mod conformance;
+mod faults;
+mod roles;
 mod server;

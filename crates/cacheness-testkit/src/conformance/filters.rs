@@ -20,7 +20,7 @@ use crate::sample::{NOW, blob, inline};
 
 /// Filters per set of entries, and sets.
 const FILTERS: usize = 24;
-const CASES: u32 = 160;
+pub(super) const CASES: u32 = 160;
 
 const HOUR: i64 = 3_600_000_000;
 
@@ -260,7 +260,7 @@ pub(super) fn random(factory: &impl Fn() -> MetadataFixture) {
     println!("metadata: random filters");
     let fixture = factory();
     let backend = &*fixture.backend;
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(fixture.searches);
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
     let strategy = (
         prop::collection::vec(sample(), 0..8),

@@ -52,6 +52,8 @@ pub struct MetadataFixture {
     /// Whether the backend takes more than the contract asks for: keys of any length with any character, and texts with a
     /// NUL character in queries.
     pub any_text: bool,
+    /// How many sets of random entries are searched by random filters; fewer where each search is a round trip.
+    pub searches: u32,
 }
 
 /// Many entries for a scalable backend.
@@ -60,13 +62,27 @@ const MANY: u32 = 6000;
 impl MetadataFixture {
     /// A backend whose data does not outlive it.
     pub fn new(backend: impl MetadataBackend + 'static) -> Self {
-        Self { backend: Box::new(backend), reopen: None, keep: None, many: MANY, any_text: true }
+        Self {
+            backend: Box::new(backend),
+            reopen: None,
+            keep: None,
+            many: MANY,
+            any_text: true,
+            searches: filters::CASES,
+        }
     }
 
     /// A backend that `open` can open any number of times on the same store.
     pub fn persistent<B: MetadataBackend + 'static>(open: impl Fn() -> B + 'static, keep: impl Any) -> Self {
         let open = move || -> Box<dyn MetadataBackend> { Box::new(open()) };
-        Self { backend: open(), reopen: Some(Box::new(open)), keep: Some(Box::new(keep)), many: MANY, any_text: true }
+        Self {
+            backend: open(),
+            reopen: Some(Box::new(open)),
+            keep: Some(Box::new(keep)),
+            many: MANY,
+            any_text: true,
+            searches: filters::CASES,
+        }
     }
 }
 
