@@ -1,7 +1,7 @@
 """The engine of SQLAlchemy on the PostgreSQL database of a cache: connections of its own, through psycopg.
 
-A put does not use them: its rows of typed metadata are stored by the cache's own connection, in the transaction of their
-entry. PostgreSQL is a server, so two kinds of connections do each other no harm.
+A put does not use them: its rows of typed metadata are stored by the cache's own connection, in the transaction of
+their entry. PostgreSQL is a server, so two kinds of connections do each other no harm.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def engine_of(cache: Cache) -> Engine:
     address = metadata.database_url or options.get("connection_url")
     if not address:
         raise CacheConfigurationError(
-            "the configuration does not say where the PostgreSQL database is", hint="give connection_url or database_url"
+            "the configuration does not say where the PostgreSQL database is",
+            hint="give connection_url or database_url",
         )
     url = make_url(address)
     own = {name: options.get(name) or url.query.get(name) for name in _OWN}
@@ -70,7 +71,9 @@ def engine_of(cache: Cache) -> Engine:
     given = query.get("options", "")
     if own["schema"]:
         arguments["options"] = f"{given} -csearch_path={_word(str(own['schema']))}".strip()
-    sizes = {name: options[name] for name in ("pool_size", "max_overflow", "pool_timeout", "pool_recycle") if name in options}
+    sizes = {
+        name: options[name] for name in ("pool_size", "max_overflow", "pool_timeout", "pool_recycle") if name in options
+    }
     engine = create_engine(
         url, connect_args=arguments, pool_pre_ping=bool(options.get("pool_pre_ping", False)), **sizes
     )
@@ -85,7 +88,7 @@ def _word(name: str) -> str:
 
 
 def text_of(value: Any) -> Any:
-    """A value of a column in the form in which a put sends it: what is no plain value as the text that PostgreSQL reads."""
+    """A value of a column as a put sends it: what is no plain value is the text that PostgreSQL reads."""
     if value is None or isinstance(value, bool | int | float | str | bytes):
         return value
     if isinstance(value, bytearray | memoryview):

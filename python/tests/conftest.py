@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,3 +35,16 @@ def _own_default_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     yield
     reset_cache()
     set_default_cache(None)
+
+
+@pytest.fixture
+def schema() -> Iterator[str]:
+    """The name of a schema of one test on the PostgreSQL server of the tests, dropped in the end."""
+    import psycopg
+
+    address = os.environ.get("CACHENESS_TEST_POSTGRES_URL")
+    assert address, "CACHENESS_TEST_POSTGRES_URL is not set: make test starts a server"
+    name = f"py_{uuid.uuid4().hex[:12]}"
+    yield name
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')

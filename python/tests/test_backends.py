@@ -95,7 +95,7 @@ def test_a_file_of_a_backend_is_the_one_in_the_directory(tmp_path: Path) -> None
         SqliteBackend(5)  # type: ignore[arg-type]
     with pytest.raises(CacheConfigurationError, match="the metadata backend 'json'"):
         create_metadata_backend("json", colour="red")
-    with pytest.raises(CacheUnsupportedError, match="'postgresql' is not available yet"):
+    with pytest.raises(CacheUnsupportedError, match="'postgresql' is made by a cache alone"):
         create_metadata_backend("postgresql")
 
 

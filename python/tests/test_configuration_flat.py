@@ -203,15 +203,11 @@ def test_options_of_backends_are_kept_for_them() -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (
-            {"metadata_backend": "postgresql", "connection_url": "postgresql://u:pass@h/db"},
-            "metadata_backend is 'postgresql'",
-        ),
         ({"metadata_backend": "redis"}, "metadata_backend is 'redis'"),
         ({"blob_backend": "s3", "bucket": "b", "secret_key": "pass"}, "blob_backend is 's3'"),
         ({"blob_backend": "azure"}, "blob_backend is 'azure'"),
         ({"blob_backend": "memory"}, "blob_backend is 'memory', and the metadata backend 'sqlite' outlives"),
-        ({"database_url": "postgresql://u:pass@h/db"}, "database_url is a URL of postgresql"),
+        ({"database_url": "mysql://u:pass@h/db"}, "database_url is a URL of mysql"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -353,7 +349,7 @@ def test_the_default_cache_is_opened_anew_as_a_configuration_says(tmp_path: Path
         first = get_cache()
         assert (first.cache_dir, first.config.max_entries) == (str(tmp_path / "one"), 5)
         with pytest.raises(CacheUnsupportedError):
-            reset_cache(CacheConfig(metadata_backend="postgresql"))
+            reset_cache(CacheConfig(metadata_backend="redis"))
         with pytest.raises(CacheConfigurationError, match="config is a str"):
             reset_cache("directory")  # type: ignore[arg-type]
         assert get_cache() is first, "what was refused has changed nothing"

@@ -6,12 +6,14 @@ run yet says so; the list of it may only become shorter.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
-from reference import api, custom, guide, planning, waiting
+from reference import api, custom, guide, planning, postgres, waiting
+from test_postgres import ADDRESS
 
 from cacheness import CacheUnsupportedError, cacheness, reset_cache, set_default_cache
 
@@ -28,7 +30,7 @@ RUNNING = {
 }
 
 #: How many blocks waited when the list was made. It may only become smaller.
-MOST_WAITING = 13
+MOST_WAITING = 9
 
 
 def run(block: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,6 +54,13 @@ def run(block: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", RUNNING)
 def test_a_block_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(RUNNING[name], tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("name", postgres.BLOCKS)
+def test_a_block_runs_with_postgresql(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: str) -> None:
+    separator = "&" if "?" in ADDRESS else "?"
+    address = f'"{ADDRESS}{separator}schema={schema}"'
+    run(re.sub('"postgresql://[^"]*"', lambda _: address, postgres.BLOCKS[name]), tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("name", waiting.WAITING)

@@ -16,29 +16,11 @@ class Waiting(NamedTuple):
     block: str
 
 
-POSTGRESQL = "the PostgreSQL metadata backend"
 OWN = "backends that a program brings along"
 S3 = "the S3 blob backend"
 
 WAITING = {
     # ----- The reference of the interface.
-    "PostgreSQL": Waiting(POSTGRESQL, "postgresql", """
-        config = CacheConfig(
-            metadata=CacheMetadataConfig(
-                metadata_backend="postgresql", metadata_backend_options={"connection_url": "postgresql://u:p@h/db"}
-            )
-        )
-        cacheness(config=config)
-    """),
-    "custom metadata in PostgreSQL": Waiting(POSTGRESQL, "postgresql", """
-        pg_config = CacheConfig(
-            metadata=CacheMetadataConfig(
-                backend="postgresql",
-                connection_url="postgresql://user:password@localhost:5432/cacheness_db"
-            )
-        )
-        pg_cache = cacheness(config=pg_config)
-    """),
     "registered backends by name": Waiting(OWN, "redis", """
         from cacheness import CacheBlobConfig
 
@@ -54,14 +36,6 @@ WAITING = {
         migrate_cache(old_cache_dir="./old", new_cache_dir="./new", old_config=CacheConfig(), new_config=CacheConfig())
     """),
     # ----- The guide to metadata.
-    "metadata in PostgreSQL": Waiting(POSTGRESQL, "postgresql", """
-        config = CacheConfig(
-            metadata=CacheMetadataConfig(
-                backend="postgresql", connection_url="postgresql://user:password@localhost/db", pool_size=10, max_overflow=20
-            )
-        )
-        cacheness(config=config)
-    """),
     # ----- The plans.
     "a backend of one's own, by name": Waiting(OWN, "metadata_backend is 'mine'", """
         class Mine(MetadataBackend): pass
@@ -79,9 +53,6 @@ WAITING = {
     "a store with blobs of one's own": Waiting(OWN, "postgresql", """
         class S3(BlobBackend): pass
         BlobStore(blob_backend=S3(), metadata_backend="postgresql", backend_options={"connection_url": "postgresql://h"})
-    """),
-    "a store in PostgreSQL": Waiting(POSTGRESQL, "postgresql", """
-        BlobStore(cache_dir="./models", backend="postgresql", content_addressable=True)
     """),
     "blobs in S3": Waiting(S3, "s3", """
         cacheness(CacheConfig(cache_dir="x", metadata_backend="sqlite", blob_backend="s3", blob_backend_options={"bucket": "b"}))

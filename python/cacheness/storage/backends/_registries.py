@@ -1,4 +1,4 @@
-"""The registries of backends, by name: those of this release, those of later ones, and those that programs add."""
+"""The registries of backends, by name: those of this release, and those that programs add."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T", MetadataBackend, BlobBackend)
 
 
 class _Registered(NamedTuple):
-    #: ``None`` for one that a later release brings.
+    #: ``None`` for one that only the engine makes.
     made_by: Any
     description: str
     required_packages: tuple[str, ...]
@@ -62,9 +62,9 @@ class Registry(Generic[T]):
             if found is None or found.is_builtin:
                 return False
             del self._known[name]
-            later = _LATER[self._kind].get(name)
-            if later is not None:
-                self._known[name] = later
+            own = _OF_THE_ENGINE[self._kind].get(name)
+            if own is not None:
+                self._known[name] = own
             return True
 
     def get(self, name: str, options: dict[str, Any]) -> T:
@@ -73,7 +73,10 @@ class Registry(Generic[T]):
         if found is None:
             raise unknown_name(f"{self._kind} backend", str(name), list(self._known))
         if found.made_by is None:
-            raise CacheUnsupportedError(f"the {self._kind} backend {name!r} is not available yet")
+            raise CacheUnsupportedError(
+                f"the {self._kind} backend {name!r} is made by a cache alone",
+                hint=f'open a cache with {self._kind}_backend="{name}"',
+            )
         missing = [package for package in found.required_packages if not _is_there(package)]
         if missing:
             raise CacheUnsupportedError(
@@ -118,8 +121,8 @@ def _sqlite_memory() -> SqliteBackend:
     return SqliteBackend(":memory:")
 
 
-_LATER: dict[str, dict[str, _Registered]] = {
-    "metadata": {"postgresql": _Registered(None, "A PostgreSQL database. Not available yet.", ("psycopg",), True)},
+_OF_THE_ENGINE: dict[str, dict[str, _Registered]] = {
+    "metadata": {"postgresql": _Registered(None, "A PostgreSQL database, which machines share.", (), True)},
     "blob": {},
 }
 
@@ -131,7 +134,7 @@ METADATA: Registry[MetadataBackend] = Registry(
         "sqlite": _Registered(SqliteBackend, "A SQLite database: the default.", (), True),
         "sqlite_memory": _Registered(_sqlite_memory, "A SQLite database in memory. Nothing is kept.", (), True),
         "memory": _Registered(MemoryBackend, "In memory. Nothing is kept.", (), True),
-        **_LATER["metadata"],
+        **_OF_THE_ENGINE["metadata"],
     },
 )
 
