@@ -641,6 +641,24 @@ fn python_reads_the_tables_of_rust() {
 }
 
 #[test]
+fn a_table_that_another_program_has_dropped_is_made_again() {
+    let (_dir, cache, _) = cache();
+    let session = sql::session(cache.engine().store()).unwrap();
+    let drop_it = || {
+        session.execute("DROP TABLE custom_experiments", &[], 0, &mut || true).unwrap();
+        session.commit(&mut || true).unwrap();
+    };
+    put(&cache, 0, &experiment("a", 0.5)).unwrap();
+    drop_it();
+    assert_eq!(put(&cache, 0, &experiment("b", 0.5)).unwrap_err().kind(), ErrorKind::Metadata);
+    put(&cache, 0, &experiment("b", 0.5)).unwrap();
+    drop_it();
+    assert_eq!(cache.query::<Experiment>().all().unwrap_err().kind(), ErrorKind::Metadata);
+    assert_eq!(cache.query::<Experiment>().count().unwrap(), 0);
+    assert_eq!(cache.get::<i32>(params! { fold: 0 }).unwrap(), Some(0));
+}
+
+#[test]
 fn a_value_of_another_type_is_named() {
     let (_dir, cache, _) = cache();
     put(&cache, 0, &experiment("a", 0.5)).unwrap();
