@@ -21,7 +21,7 @@
 //! | `options`, `database`, `backend` | the options, the transactions, the contract |
 //! | `connect`, `connection`, `pool`, `turn` | opening the database, connections, the write queue |
 //! | `commit`, `write`, `evict`, `garbage`, `totals` | statements that change something |
-//! | `custom` | rows of user-defined tables that belong to entries |
+//! | `custom` | user-defined tables: creating and querying them, their rows, which belong to entries |
 //! | `sql`, `views`, `guard` | queries of users: running them, what they see, what they may do |
 //! | `rows`, `scan` | entries as rows, pages of them |
 //! | `filter`, `find` | filters as SQL, searches with them |

@@ -26,6 +26,7 @@ mod many;
 mod matching;
 mod memory;
 mod model;
+mod model_tables;
 mod models;
 mod mounts;
 mod newcomer;
