@@ -25,6 +25,7 @@
 //! | `sql`, `views`, `guard` | queries of users: running them, what they see, what they may do |
 //! | `rows`, `scan` | entries as rows, pages of them |
 //! | `filter`, `find` | filters as SQL, searches with them |
+//! | `reach`, `sorted` | what an index finds, pages in the order of an index |
 //! | `index`, `text_index` | indexes of metadata, full-text search |
 //! | `session` | connections for SQL of the user |
 //! | `checkpoint`, `watch`, `changes` | checkpoints of the write-ahead log, noticing commits of others |
@@ -55,9 +56,11 @@ pub mod mount;
 mod names;
 mod options;
 mod pool;
+mod reach;
 mod rows;
 mod scan;
 mod session;
+mod sorted;
 mod spool;
 mod sql;
 mod statement;
