@@ -23,7 +23,7 @@ pub(crate) enum Detail {
 
 /// ISO 8601 to the microsecond: in UTC if `offset` is `None`, else the wall clock that is this many seconds ahead of
 /// UTC, without a zone. Hand-written because listings format many times per entry.
-fn iso<'py>(py: Python<'py>, time: Timestamp, offset: Option<i64>) -> Bound<'py, PyString> {
+pub(crate) fn iso<'py>(py: Python<'py>, time: Timestamp, offset: Option<i64>) -> Bound<'py, PyString> {
     const DAY: i64 = 86_400_000_000;
     let micros = time.0.saturating_add(offset.unwrap_or(0) * 1_000_000);
     let (days, rest) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));

@@ -28,6 +28,7 @@ mod opened;
 mod plain;
 mod query_meta;
 mod reading;
+mod report;
 mod searching;
 mod sql;
 mod store;
@@ -63,6 +64,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     manage::register(m)?;
     matching::register(m)?;
     query_meta::register(m)?;
+    report::register(m)?;
     searching::register(m)?;
     handlers::register(m)?;
     call_site::register(m)?;
