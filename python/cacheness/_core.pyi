@@ -127,8 +127,8 @@ class SqlConnection:
     def set_autocommit(self, autocommit: bool) -> None:
         """Sets whether each statement is a transaction of its own."""
 
-def sql_connection(cache: CacheBase) -> SqlConnection:
-    """Opens a connection to the metadata database of a cache."""
+def sql_connection(held: CacheBase | StoreBase) -> SqlConnection:
+    """Opens a connection to the metadata database of a cache or a store."""
 
 @final
 class Blobs:
@@ -734,7 +734,14 @@ class StoreBase:
         read_only: bool,
     ) -> None: ...
     def _set_handlers_changed(self, changed: bool) -> None: ...
-    def _put(self, data: Any, key: str | None, metadata: dict[str, Any] | None, tags: Iterable[str] | None) -> str: ...
+    def _put(
+        self,
+        data: Any,
+        key: str | None,
+        metadata: dict[str, Any] | None,
+        tags: Iterable[str] | None,
+        custom: Any,
+    ) -> str: ...
     def _totals(self) -> tuple[int, int]: ...
     def _backends(self) -> tuple[str, str]: ...
     def get(self, key: str, default: Any = None, *, mmap_mode: Literal["r", "c"] | None = None) -> Any:
@@ -1023,6 +1030,9 @@ def delete_matching(cache: CacheBase, where: dict[str, Any], named: bool, /) -> 
 
 def touch_matching(cache: CacheBase, where: dict[str, Any], named: bool, /) -> int:
     """Restarts the time to live of the entries that match; returns the number of unexpired ones."""
+
+def report(cache: CacheBase, by: list[str], where: dict[str, Any] | None, /) -> dict[str, Any]:
+    """What the entries that match a filter are together, and by the values of fields: ``time``, the totals, ``by``."""
 
 def count(held: Any, where: dict[str, Any] | None, /) -> int:
     """The number of entries that match a filter."""

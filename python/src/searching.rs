@@ -18,13 +18,13 @@ use crate::store::PyStore;
 
 /// A cache or a store.
 #[derive(FromPyObject)]
-enum Held<'py> {
+pub(crate) enum Held<'py> {
     Cache(PyRef<'py, PyCache>),
     Store(PyRef<'py, PyStore>),
 }
 
 impl Held<'_> {
-    fn store(&self) -> PyResult<&Store> {
+    pub(crate) fn store(&self) -> PyResult<&Store> {
         match self {
             Self::Cache(cache) => Ok(cache.engine()?.store()),
             Self::Store(store) => store.engine(),
