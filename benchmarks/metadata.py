@@ -1,5 +1,5 @@
-"""Filters over a large store, beside plain SQLite on a copy of its database and beside filtering in Python; and puts of typed
-metadata, beside the same inserts through SQLAlchemy.
+"""Filters over a large store, beside plain SQLite on a copy of its database and beside filtering in Python; and puts of
+typed metadata, beside the same inserts through SQLAlchemy.
 
 Prints Markdown tables to standard output, progress to standard error. Every figure is the minimum of interleaved
 repetitions, which disturbances by other programs change least; each query is also checked: all ways find the same keys.
