@@ -24,7 +24,7 @@ mod sql;
 mod sql_rows;
 
 pub use crate::entry::BlobRef;
-pub use blob::{BlobBackend, BlobHint, BlobInfo, BlobReader, BlobWriter, Range};
+pub use blob::{BlobBackend, BlobHint, BlobInfo, BlobProperties, BlobReader, BlobWriter, Range};
 pub use capability::{BlobCapability, Capability, Parts};
 pub use commit::{
     AccessRecord, Commit, Committed, EntryUpdate, Guard, KeyId, Operation, Orphans, Outcome, Put, PutOutcome, Share,
