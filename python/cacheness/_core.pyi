@@ -142,6 +142,19 @@ class Blobs:
     def memory() -> Blobs:
         """In memory; it ends with the object."""
 
+    @staticmethod
+    def s3(options: str, shard_chars: int) -> Blobs:
+        """Objects of a bucket; ``options`` is a JSON object of the options of S3."""
+
+    def properties(self, name: str) -> dict[str, Any] | None:
+        """What the storage tells about a blob; ``None`` if it does not exist."""
+
+    def presign(self, name: str, seconds: int) -> str:
+        """A URL with which anyone can read the blob for so many seconds."""
+
+    def of_stem(self, start: str) -> builtins.list[str]:
+        """The names of the blobs that begin with ``start`` and end with a random part, the oldest first."""
+
     def write(self, stem: str, extension: str, data: bytes) -> str:
         """Writes a new blob and returns its name, which begins with ``stem``."""
 
@@ -981,6 +994,15 @@ def cache_key(params: dict[str, Any], config: dict[str, Any] | None = None) -> s
     Raises:
         CacheSerializationError: a parameter has no stable encoding.
     """
+
+def presign(held: Any, seconds: float, /, **params: Any) -> str | None:
+    """A URL of the payload of an entry for other programs; ``None`` if there is no entry."""
+
+def blob_properties(held: Any, /, **params: Any) -> dict[str, Any] | None:
+    """What the server tells about the payload of an entry; ``None`` if there is none, or it contains its payload."""
+
+def check_blob_options(json: str) -> None:
+    """Refuses a configuration, as ``CacheConfig._to_json`` writes it, whose blob backend does not take its options."""
 
 def check_config(json: str) -> None:
     """Refuses a configuration, as ``CacheConfig._to_json`` writes it, with invalid values.

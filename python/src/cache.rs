@@ -340,7 +340,7 @@ impl PyCache {
         let call = Call::new(py, params, Method::Keyed)?.with_key(cache_key)?;
         let key = call.key(&engine.store().config().serialization)?;
         let found = py.detach(|| engine.get_entry(&key, !check_expiration)).into_py_result()?;
-        found.map(|summary| entries::to_dict(py, &summary)).transpose()
+        found.map(|summary| entries::to_dict(py, engine.store(), &summary)).transpose()
     }
 
     /// Whether there is an unexpired entry with these parameters. Does not read its value.

@@ -206,7 +206,7 @@ impl PyStore {
         let Opened { engine: store, .. } = self.opened()?;
         let key = text(key, "key")?;
         let found = py.detach(|| store.get_entry(key)).into_py_result()?;
-        found.map(|summary| entries::to_dict(py, &summary)).transpose()
+        found.map(|summary| entries::to_dict(py, store, &summary)).transpose()
     }
 
     /// Sets fields of an entry's metadata; other fields and the value stay unchanged.

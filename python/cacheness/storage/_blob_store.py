@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core, _entries
 from .._options import absolute, directory, refuse_copy, shown
+from .._remote import Remote
 from .._searching import Searching
 from .._typed import TypedMetadata
 from ..cache import _CacheRegistry
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _ARRAY_CODECS = ("lz4", "lz4hc", "blosclz", "zstd", "zlib")
 
 
-class BlobStore(Searching, TypedMetadata, _core.StoreBase):
+class BlobStore(Searching, TypedMetadata, Remote, _core.StoreBase):
     """Stores artifacts under names: no expiry, no eviction, errors instead of misses.
 
     Its puts pin their entries: a :class:`~cacheness.Cache` on the same directory does not evict them either.

@@ -18,7 +18,6 @@ class Waiting(NamedTuple):
 
 POSTGRESQL = "the PostgreSQL metadata backend"
 OWN = "backends that a program brings along"
-S3 = "the S3 blob backend"
 
 WAITING = {
     # ----- The reference of the interface.
@@ -82,12 +81,6 @@ WAITING = {
     """),
     "a store in PostgreSQL": Waiting(POSTGRESQL, "postgresql", """
         BlobStore(cache_dir="./models", backend="postgresql", content_addressable=True)
-    """),
-    "blobs in S3": Waiting(S3, "s3", """
-        cacheness(CacheConfig(cache_dir="x", metadata_backend="sqlite", blob_backend="s3", blob_backend_options={"bucket": "b"}))
-    """),
-    "blobs in S3 beside memory": Waiting(S3, "s3", """
-        cacheness(CacheConfig(metadata_backend="memory", blob_backend="s3", blob_backend_options={"bucket": "b"}))
     """),
     "SqlCache": Waiting("tables that are filled from their source", "SqlCache", """
         from cacheness.sql_cache import SqlCache

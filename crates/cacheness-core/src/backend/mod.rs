@@ -3,7 +3,7 @@
 //! | contract | keeps | implemented by |
 //! |---|---|---|
 //! | [`MetadataBackend`] | entries | `backends` (memory, JSON), the crate `cacheness-sqlite` |
-//! | [`BlobBackend`] | payloads | `backends` (memory, file system) |
+//! | [`BlobBackend`] | payloads | `backends` (memory, file system), the crate `cacheness-objects` |
 //! | [`Locks`] | the right to compute, between processes | `backends` (a lock file) |
 //!
 //! A transaction is data: the engine describes all changes as a [`Commit`], and the backend makes them together or not

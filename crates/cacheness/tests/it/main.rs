@@ -39,6 +39,8 @@ mod registry;
 mod resources;
 mod retryable;
 mod rotation;
+#[cfg(feature = "s3")]
+mod s3;
 mod scale;
 mod security;
 mod sharing;
