@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Compares cacheness with its peers; passes arguments to benchmarks/compare.py. Without arguments, also runs the criterion
-# benchmarks of the hot paths in Rust. Three subcommands run other measurements:
+# benchmarks of the hot paths in Rust. Four subcommands run other measurements:
 #   scripts/bench.sh criterion [ARGS]      the hot paths in Rust, against the stored medians
 #   scripts/bench.sh instructions [ARGS]   instructions per operation, against the stored baseline (needs valgrind)
+#   scripts/bench.sh metadata [ARGS]       filters over a million entries, and puts of typed metadata
 #   scripts/bench.sh charts [ARGS]         the charts of docs/images
 set -euo pipefail
 # shellcheck source=scripts/env.sh
@@ -29,6 +30,7 @@ print(*(unit["executable"] for unit in built if unit.get("executable") and unit[
 case "${1:-}" in
     criterion) criterion "${@:2}" ;;
     charts) "$VENV/bin/python" benchmarks/charts.py "${@:2}" ;;
+    metadata) "$VENV/bin/python" benchmarks/metadata.py "${@:2}" ;;
     instructions)
         rust=$(hot_paths)
         "$VENV/bin/python" benchmarks/instructions.py --rust "$rust" "${@:2}"

@@ -16,6 +16,7 @@ SELECTIONS = {
     ALL: ["--workspace", "--exclude", "cacheness-python", "--all-features"],
     "the extension module": ["--package", "cacheness-python", "--features", "pyo3/extension-module,testing"],
     "the reader of the demo": ["--package", "read_demo"],
+    "the example of experiments": ["--package", "track_experiments"],
     **{
         f"the tests of {crate}": ["--package", crate, "--all-features"]
         for crate in (

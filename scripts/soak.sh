@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Long runs of the tests of docs/durability.md: killed processes, power loss, failing system calls, a minute of load, a value
-# above 4 GiB (10 GB of memory and 5 GB of disk), a million entries, mounted file systems and, as root, breaking disks; inputs
+# above 4 GiB (10 GB of memory and 5 GB of disk), 5 GB to S3, a million entries, mounted file systems and, as root, breaking disks; inputs
 # mutated with other seeds; the loom models; and in Python properties, models and interrupts.
 # usage: scripts/soak.sh [TIMES]      20 by default: three quarters of an hour
 set -euo pipefail
@@ -13,7 +13,7 @@ prepare
 "$ROOT/scripts/build.sh" checked
 "$ROOT/scripts/loom.sh"
 selection=(--workspace --exclude cacheness-python --all-features --locked)
-modules=(kill power faults hazards mounts pages stress scale)
+modules=(kill power faults hazards huge mounts pages stress scale)
 # They mount disks, which user namespaces do not allow.
 if [ "$(id -u)" = 0 ]; then modules+=(disks); else say "Skipped: it/disks.rs, which needs root."; fi
 if cargo nextest --version >/dev/null 2>&1; then

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 from . import _core
 from ._options import Options, shown, unknown_name
 from .errors import CacheConfigurationError, CacheUnsupportedError
 
-__all__ = ["BUILTIN_BLOB", "BUILTIN_METADATA", "BackendSection", "choose"]
+__all__ = ["BUILTIN_BLOB", "BUILTIN_METADATA", "BackendSection", "check_pair", "choose", "takes_options"]
 
 #: The metadata backends and the blob backends of this release.
 BUILTIN_METADATA, BUILTIN_BLOB = _core.backends()
 
 #: Backends of later releases, which configurations may name.
-_LATER = {"metadata": ("redis",), "blob": ("s3", "azure", "gcs")}
+_LATER = {"metadata": ("redis",), "blob": ("azure", "gcs")}
 _BUILTIN = {"metadata": BUILTIN_METADATA, "blob": BUILTIN_BLOB}
 #: Other names of backends.
 _ALIASES = {"postgres": "postgresql"}
-#: Backends with options of their own, which the engine checks.
-_WITH_OPTIONS = ("postgresql",)
+#: Backends on a server, which have options of their own that the engine checks.
+_REMOTE = {"metadata": ("postgresql",), "blob": ("s3",)}
 
 
 class BackendSection(Options):
@@ -49,7 +50,8 @@ class BackendSection(Options):
         backend = given.get(cls._backend)
         for name in others:
             # Only a backend of a later release knows its options.
-            if name not in cls._of_backends and _is_builtin(cls._backend, backend) and backend not in _WITH_OPTIONS:
+            is_free = name in cls._of_backends or takes_options(_kind(cls._backend), backend)
+            if not is_free and _is_builtin(cls._backend, backend):
                 cls._own(name)
         inside = given.get(cls._backend_options, {})
         if isinstance(inside, dict):
@@ -72,9 +74,17 @@ class BackendSection(Options):
         return None if options is not None and name in self._of_backends else super()._find(name)
 
 
+def takes_options(kind: str, backend: Any) -> bool:
+    """Whether a backend of the engine has options of its own; it may be given as a URL."""
+    return isinstance(backend, str) and backend.partition("://")[0] in _REMOTE[kind]
+
+
 def _is_builtin(option: str, backend: Any) -> bool:
-    kind = "blob" if option == "blob_backend" else "metadata"
-    return backend is None or backend in _BUILTIN[kind]
+    return backend is None or backend in _BUILTIN[_kind(option)]
+
+
+def _kind(option: str) -> str:
+    return "blob" if option == "blob_backend" else "metadata"
 
 
 def choose(metadata: Any, blob: Any, place: str) -> None:
@@ -105,6 +115,34 @@ def choose(metadata: Any, blob: Any, place: str) -> None:
         )
 
 
+def check_pair(metadata: Any, blob: Any, place: str) -> None:
+    """Refuses payloads on a server beside entries on this machine alone. Both sections have been chosen.
+
+    Raises:
+        CacheConfigurationError: they are such a pair, and ``allow_local_index`` is not set.
+    """
+    backend = blob.blob_backend
+    name = backend.partition("://")[0] if isinstance(backend, str) else ""
+    if name not in _REMOTE["blob"] or blob.allow_local_index:
+        return
+    other = metadata.backend
+    if other is None:
+        url = metadata.database_url
+        is_elsewhere = url is not None and "://" in str(url) and not str(url).startswith("sqlite:")
+        # A store that is there knows its own backend.
+        if is_elsewhere or os.path.exists(os.path.join(place, "cacheness.toml")):  # noqa: PTH110, PTH118 - takes long
+            return
+        other = "memory" if place == ":memory:" else "sqlite"
+    if other in _REMOTE["metadata"]:
+        return
+    raise CacheConfigurationError(
+        f"blob_backend {name!r} keeps payloads on a server, and metadata_backend {other!r} keeps the entries that name "
+        "them on this machine alone: no other machine can find the payloads, and they are lost with this one",
+        hint="use a metadata backend on a server, such as 'postgresql', or blobs in the file system; "
+        "allow_local_index=True if one machine alone uses the store",
+    )
+
+
 def _refuse_unknown(kind: str, backend: Any, options: dict[str, Any]) -> None:
     option = f"{kind}_backend"
     if backend is None:
@@ -114,6 +152,15 @@ def _refuse_unknown(kind: str, backend: Any, options: dict[str, Any]) -> None:
             f"{option} is a {type(backend).__name__}: backends that a program brings along are not available yet",
             hint=_hint(kind),
         )
+    if takes_options(kind, backend):
+        from .storage.backends import _registries
+
+        if _registries.is_registered(kind, backend):
+            raise CacheUnsupportedError(
+                f"{option} is {shown(backend)}, which a program has registered: that is not available yet",
+                hint=f"unregister_{kind}_backend({backend!r}) brings that of this release back",
+            )
+        return
     if not _is_builtin(option, backend):
         from .storage.backends import _registries
 
@@ -122,7 +169,7 @@ def _refuse_unknown(kind: str, backend: Any, options: dict[str, Any]) -> None:
                 f"{option} is {shown(backend)}, a {kind} backend that is not available yet", hint=_hint(kind)
             )
         raise unknown_name(f"{kind} backend", backend, [*_BUILTIN[kind], *_LATER[kind]])
-    if options and backend not in _WITH_OPTIONS:
+    if options:
         name = next(iter(options))
         raise CacheConfigurationError(
             f"{name} is no option of the {kind} backend {backend!r}, which takes none",

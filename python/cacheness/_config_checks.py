@@ -87,7 +87,7 @@ def validate_config(config: CacheConfig) -> list[ConfigValidationError]:
             errors.append(_as_one(f"{section}.{section}_backend", error, None))
     if not errors:
         try:
-            config._to_open()
+            _core.check_blob_options(config._to_open()._to_json())
         except CacheError as error:
             errors.append(_as_one("", error, None))
     return errors

@@ -127,8 +127,8 @@ class SqlConnection:
     def set_autocommit(self, autocommit: bool) -> None:
         """Sets whether each statement is a transaction of its own."""
 
-def sql_connection(cache: CacheBase) -> SqlConnection:
-    """Opens a connection to the metadata database of a cache."""
+def sql_connection(held: CacheBase | StoreBase) -> SqlConnection:
+    """Opens a connection to the metadata database of a cache or a store."""
 
 @final
 class Blobs:
@@ -141,6 +141,19 @@ class Blobs:
     @staticmethod
     def memory() -> Blobs:
         """In memory; it ends with the object."""
+
+    @staticmethod
+    def s3(options: str, shard_chars: int) -> Blobs:
+        """Objects of a bucket; ``options`` is a JSON object of the options of S3."""
+
+    def properties(self, name: str) -> dict[str, Any] | None:
+        """What the storage tells about a blob; ``None`` if it does not exist."""
+
+    def presign(self, name: str, seconds: int) -> str:
+        """A URL with which anyone can read the blob for so many seconds."""
+
+    def of_stem(self, start: str) -> builtins.list[str]:
+        """The names of the blobs that begin with ``start`` and end with a random part, the oldest first."""
 
     def write(self, stem: str, extension: str, data: bytes) -> str:
         """Writes a new blob and returns its name, which begins with ``stem``."""
@@ -734,7 +747,14 @@ class StoreBase:
         read_only: bool,
     ) -> None: ...
     def _set_handlers_changed(self, changed: bool) -> None: ...
-    def _put(self, data: Any, key: str | None, metadata: dict[str, Any] | None, tags: Iterable[str] | None) -> str: ...
+    def _put(
+        self,
+        data: Any,
+        key: str | None,
+        metadata: dict[str, Any] | None,
+        tags: Iterable[str] | None,
+        custom: Any,
+    ) -> str: ...
     def _totals(self) -> tuple[int, int]: ...
     def _backends(self) -> tuple[str, str]: ...
     def get(self, key: str, default: Any = None, *, mmap_mode: Literal["r", "c"] | None = None) -> Any:
@@ -975,6 +995,15 @@ def cache_key(params: dict[str, Any], config: dict[str, Any] | None = None) -> s
         CacheSerializationError: a parameter has no stable encoding.
     """
 
+def presign(held: Any, seconds: float, /, **params: Any) -> str | None:
+    """A URL of the payload of an entry for other programs; ``None`` if there is no entry."""
+
+def blob_properties(held: Any, /, **params: Any) -> dict[str, Any] | None:
+    """What the server tells about the payload of an entry; ``None`` if there is none, or it contains its payload."""
+
+def check_blob_options(json: str) -> None:
+    """Refuses a configuration, as ``CacheConfig._to_json`` writes it, whose blob backend does not take its options."""
+
 def check_config(json: str) -> None:
     """Refuses a configuration, as ``CacheConfig._to_json`` writes it, with invalid values.
 
@@ -1023,6 +1052,9 @@ def delete_matching(cache: CacheBase, where: dict[str, Any], named: bool, /) -> 
 
 def touch_matching(cache: CacheBase, where: dict[str, Any], named: bool, /) -> int:
     """Restarts the time to live of the entries that match; returns the number of unexpired ones."""
+
+def report(cache: CacheBase, by: list[str], where: dict[str, Any] | None, /) -> dict[str, Any]:
+    """What the entries that match a filter are together, and by the values of fields: ``time``, the totals, ``by``."""
 
 def count(held: Any, where: dict[str, Any] | None, /) -> int:
     """The number of entries that match a filter."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Table
     from sqlalchemy.orm import InstanceState, Mapper
 
-    from .cache import Cache
+    from ._typed import TypedMetadata
 
 __all__ = ["prepare"]
 
@@ -32,13 +32,13 @@ __all__ = ["prepare"]
 _GENERATED = "cacheness generated key"
 
 
-def prepare(cache: Cache, custom: Any) -> Rows:
+def prepare(owner: TypedMetadata, custom: Any) -> Rows:
     """The rows of an object, or of several.
 
     Raises:
         CacheConfigurationError: it is no object of a model, or its relationships form a circle.
         CacheSerializationError: a column cannot keep its value.
-        CacheUnsupportedError: the cache has no tables.
+        CacheUnsupportedError: the cache or the store has no tables.
     """
     objects = list(custom) if isinstance(custom, list | tuple | set | frozenset) else [custom]
     for one in objects:
@@ -48,8 +48,8 @@ def prepare(cache: Cache, custom: Any) -> Rows:
                 hint="pass an object of a class that derives from Base and CustomMetadataBase, or a list of them; "
                 "plain data goes into metadata={…}",
             )
-    engine = cache._sql_engine()
-    cache._make_ready({type(one) for one in objects})
+    engine = owner._sql_engine()
+    owner._make_ready({type(one) for one in objects})
     return Rows(engine, objects)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from .cache import Cache
+    from .storage import BlobStore
 
 __all__ = [
     "Binary",
@@ -133,11 +134,11 @@ def make_error(kind: str, code: int, message: str) -> Exception:
     return error
 
 
-def connect(cache: Cache | str | os.PathLike[str]) -> Connection:
+def connect(cache: Cache | BlobStore | str | os.PathLike[str]) -> Connection:
     """Opens a connection to the metadata database of a cache.
 
     Args:
-        cache: an open cache, or the directory of one, which is opened for as long as the connection is.
+        cache: an open cache or store, or the directory of one, which is opened for as long as the connection is.
 
     Raises:
         CacheUnsupportedError: the cache has no database in a file.

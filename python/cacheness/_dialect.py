@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from .cache import Cache
+    from .storage import BlobStore
 
 __all__ = ["CachenessDialect", "engine_of", "make_engine"]
 
@@ -129,9 +130,9 @@ def make_engine(url: str | URL, **options: Any) -> Engine:
     return engine
 
 
-def engine_of(cache: Cache) -> Engine:
-    """An engine on the database of an open cache, which keeps the cache open no longer than others do."""
-    reference = weakref.ref(cache)
+def engine_of(owner: Cache | BlobStore) -> Engine:
+    """An engine on the database of an open cache or store, which keeps the cache open no longer than others do."""
+    reference = weakref.ref(owner)
 
     def connect() -> _dbapi.Connection:
         opened = reference()
@@ -139,7 +140,7 @@ def engine_of(cache: Cache) -> Engine:
             raise _dbapi.InterfaceError("the cache of this engine is gone")
         return _dbapi.connect(opened)
 
-    engine = make_engine(URL.create("sqlite+cacheness", database=cache._place), creator=connect)
+    engine = make_engine(URL.create("sqlite+cacheness", database=owner._place), creator=connect)
     # The first connection of an engine is made under a lock, which a forked child could find held for ever. So it is
     # made before others know the engine.
     engine.connect().close()

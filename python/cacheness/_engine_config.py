@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import _environment
+from ._backend_choice import takes_options
 
 if TYPE_CHECKING:
     from .config import CacheConfig
@@ -19,6 +20,8 @@ def as_json(config: CacheConfig, *, content_addressable: bool) -> str:
         "metadata_backend_options": config.metadata.metadata_backend_options,
         "database_url": config.metadata.database_url,
         "blob_backend": _blob_backend(config),
+        "blob_backend_options": _blob_options(config),
+        "allow_local_index": config.blob.allow_local_index,
         "default_metadata_backend": _environment.choice("CACHENESS_BACKEND", "sqlite", ("sqlite", "json")),
         "durability": config.storage.durability,
         "inline_threshold_bytes": config.storage.inline_threshold_bytes,
@@ -60,3 +63,8 @@ def _blob_backend(config: CacheConfig) -> str | None:
     """The blob backend; ``None`` for the default, in place of which a store in memory has one in memory."""
     backend = config.blob.blob_backend
     return backend if isinstance(backend, str) and backend != "filesystem" else None
+
+
+def _blob_options(config: CacheConfig) -> dict[str, Any]:
+    """The options of the blob backend, if it is one of the engine's that has any."""
+    return config.blob.blob_backend_options if takes_options("blob", config.blob.blob_backend) else {}

@@ -12,7 +12,7 @@ from .errors import CacheConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["EPOCH", "Field", "identity", "microseconds", "pages", "plain_scalar", "text", "with_pins"]
+__all__ = ["EPOCH", "Field", "identity", "microseconds", "pages", "plain_scalar", "text"]
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -45,22 +45,6 @@ def pages(
         if len(page) < _PAGE:
             return
         after = page[-1]["cache_key"]
-
-
-def with_pins(
-    cache: _core.CacheBase, where: dict[str, Any] | None, *, include_metadata: bool
-) -> Iterator[tuple[dict[str, Any], bool]]:
-    """The entries that match a filter, in the order of their keys, each with whether it is pinned."""
-    pinned = (
-        entry["cache_key"] for page in pages(cache, {"entry.pinned": True}, include_metadata=False) for entry in page
-    )
-    pin = next(pinned, None)
-    for page in pages(cache, where, include_metadata=include_metadata):
-        for entry in page:
-            key = entry["cache_key"]
-            while pin is not None and pin < key:
-                pin = next(pinned, None)
-            yield entry, pin == key
 
 
 class Field:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import _core, _entries
 from ._names import MISSING, named_as_cache
 from ._queries import Queries
+from ._remote import Remote
 from ._searching import Searching
 from .errors import CacheSerializationError
 
@@ -21,7 +22,7 @@ _OF_GET = ("default", "mmap_mode", "strict_verification")
 
 
 @named_as_cache
-class Management(Searching, Queries):
+class Management(Searching, Queries, Remote):
     """Methods of :class:`cacheness.Cache` that inspect, change and remove entries, one or many."""
 
     def get_entry(self, cache_key: str) -> dict[str, Any] | None:

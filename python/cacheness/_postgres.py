@@ -50,7 +50,7 @@ def engine_of(cache: Cache) -> Engine:
         raise CacheUnsupportedError(
             "custom metadata in PostgreSQL needs psycopg", hint="pip install 'cacheness[postgresql]'"
         )
-    metadata = cache.config.metadata
+    metadata = cache._config.metadata
     options = metadata.metadata_backend_options
     address = metadata.database_url or options.get("connection_url")
     if not address:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-import datetime as dt
-import math
-import time
 from typing import TYPE_CHECKING, Any
 
+from . import _core
 from ._entries import _short, _table, size
-from ._fields import Field, identity, plain_scalar, text, with_pins
+from ._fields import identity, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,69 +81,22 @@ class Report(dict[str, Any]):
 
 def report(cache: Cache, by: str | Iterable[str], where: dict[str, Any] | None) -> Report:
     """The report of :meth:`cacheness.Cache.report`."""
-    names = [_TYPE, *([by] if isinstance(by, str) else by)]
-    fields = {name: Field(cache, name) for name in dict.fromkeys(names)}
-    now = time.time() if cache._clock is None else cache._clock.now()
-    # Times of listings have this form, in which they compare as texts.
-    moment = dt.datetime.fromtimestamp(now, dt.UTC).isoformat(timespec="microseconds")
-    total = _nothing()
-    groups: dict[str, dict[Any, dict[str, Any]]] = {name: {} for name in fields}
-    needs_metadata = any(field.needs_metadata for field in fields.values())
-    for entry, pinned in with_pins(cache, where, include_metadata=needs_metadata):
-        _add(total, entry, pinned, moment)
-        for name, field in fields.items():
-            known = groups[name]
-            for value in field.values(entry, pinned):
-                same = identity(value)
-                group = known.get(same)
-                if group is None:
-                    group = known[same] = {"value": value, **_nothing()}
-                _add(group, entry, pinned, moment)
+    names = [by] if isinstance(by, str) else list(by)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"a field is a string such as 'accuracy' or 'params.model', not a {type(name).__name__}")
+    found = _core.report(cache, names, where)
+    groups = found.pop("by")
     stats = cache._stats()
     return Report(
         cache_dir=cache.cache_dir,
         where=where,
-        time=moment,
-        **total,
+        **found,
         hits=stats["cache_hits"],
         misses=stats["cache_misses"],
         hit_rate=stats["hit_rate"],
-        by={name: sorted(known.values(), key=_rank) for name, known in groups.items()},
+        by=groups,
     )
-
-
-def _nothing() -> dict[str, Any]:
-    return {
-        "entries": 0,
-        "bytes": 0,
-        "oldest": None,
-        "newest": None,
-        "expired": 0,
-        "pinned": 0,
-        "reads": 0,
-        "seconds_saved": 0.0,
-    }
-
-
-def _add(group: dict[str, Any], entry: dict[str, Any], pinned: bool, moment: str) -> None:
-    created, expires, reads = entry["created"], entry["expires"], entry["access_count"]
-    group["entries"] += 1
-    group["bytes"] += entry["file_size"]
-    if group["oldest"] is None or created < group["oldest"]:
-        group["oldest"] = created
-    if group["newest"] is None or created > group["newest"]:
-        group["newest"] = created
-    group["expired"] += expires is not None and expires <= moment
-    group["pinned"] += pinned
-    group["reads"] += reads
-    group["seconds_saved"] += reads * (entry["compute_seconds"] or 0.0)
-
-
-def _rank(group: dict[str, Any]) -> tuple[Any, ...]:
-    """The largest group comes first; of equal ones numbers in their order, then texts."""
-    value = plain_scalar(group["value"])
-    number = value if isinstance(value, (int, float)) and math.isfinite(value) else math.inf
-    return (-group["bytes"], -group["entries"], number, text(value))
 
 
 def _head(report: Report) -> Iterable[str]:

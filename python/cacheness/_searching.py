@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-def _named_plainly(cls: type[_T]) -> type[_T]:
+def named_plainly(cls: type[_T]) -> type[_T]:
     """Makes messages about wrong arguments name the method alone: it belongs to two public classes."""
     for name, member in vars(cls).items():
         if isinstance(member, FunctionType):
@@ -21,7 +21,7 @@ def _named_plainly(cls: type[_T]) -> type[_T]:
     return cls
 
 
-@_named_plainly
+@named_plainly
 class Searching:
     """Questions about the metadata of all entries, expired ones too, and what makes them fast."""
 

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import _core, _environment
-from ._backend_choice import BackendSection, choose
+from ._backend_choice import BackendSection, check_pair, choose
 from ._engine_config import as_json
 from ._options import SECTIONS, Options, checked_section, home_of, shown, strict, unknown_option
 from .errors import CacheConfigurationError
@@ -175,19 +175,23 @@ class CacheBlobConfig(BackendSection):
     """The storage of payloads that are too large to be stored inside an entry.
 
     Options of a blob backend (``bucket``, ``region``, …) may be given beside these, or together in
-    ``blob_backend_options``. The backends of this release take none.
+    ``blob_backend_options``: those of S3 are in ``docs/s3.md``, the others take none.
 
     Attributes:
-        blob_backend: the blob backend, also called ``backend``: ``"filesystem"``, or ``"memory"`` beside a metadata
-            backend in memory.
+        blob_backend: the blob backend, also called ``backend``: ``"filesystem"``; ``"s3"``, a bucket of S3 or of a
+            server that speaks like it, or a URL ``s3://bucket/prefix``; or ``"memory"`` beside a metadata backend in
+            memory.
         shard_chars: the number of characters in the names of the directories that files are spread over, 0 to 4.
         blob_backend_options: options of the backend, by their names; also called ``backend_options``.
+        allow_local_index: whether payloads on a server may have their entries on this machine. The store is then for
+            this machine alone, and its payloads are lost with its entries.
     """
 
-    blob_backend: Literal["filesystem", "memory"] | str | BlobBackend = "filesystem"
+    blob_backend: Literal["filesystem", "memory", "s3"] | str | BlobBackend = "filesystem"
     shard_chars: int = 2
     _: KW_ONLY
     blob_backend_options: dict[str, Any] = field(default_factory=dict)
+    allow_local_index: bool = False
     if TYPE_CHECKING:
         backend: InitVar[str | BlobBackend] = ""
         backend_options: InitVar[dict[str, Any]] = {}
@@ -198,8 +202,22 @@ class CacheBlobConfig(BackendSection):
         use_ssl: InitVar[bool] = True
         access_key: InitVar[str] = ""
         secret_key: InitVar[str] = ""
+        session_token: InitVar[str] = ""
+        profile: InitVar[str] = ""
+        addressing_style: InitVar[str] = ""
         storage_class: InitVar[str] = ""
         encryption: InitVar[bool] = False
+        server_side_encryption: InitVar[str] = ""
+        kms_key_id: InitVar[str] = ""
+        content_type: InitVar[str] = ""
+        cache_control: InitVar[str] = ""
+        object_metadata: InitVar[dict[str, str]] = {}
+        part_size_mb: InitVar[int] = 0
+        max_concurrency: InitVar[int] = 0
+        connect_timeout_seconds: InitVar[float] = 0
+        request_timeout_seconds: InitVar[float] = 0
+        max_retries: InitVar[int] = 0
+        retry_timeout_seconds: InitVar[float] = 0
 
     _aliases = {"backend": "blob_backend", "backend_options": "blob_backend_options"}  # noqa: RUF012 - a field if annotated
     _backend = "blob_backend"
@@ -212,8 +230,22 @@ class CacheBlobConfig(BackendSection):
         "use_ssl",
         "access_key",
         "secret_key",
+        "session_token",
+        "profile",
+        "addressing_style",
         "storage_class",
         "encryption",
+        "server_side_encryption",
+        "kms_key_id",
+        "content_type",
+        "cache_control",
+        "object_metadata",
+        "part_size_mb",
+        "max_concurrency",
+        "connect_timeout_seconds",
+        "request_timeout_seconds",
+        "max_retries",
+        "retry_timeout_seconds",
     )
 
     def _check_made(self) -> None:
@@ -487,6 +519,7 @@ class CacheConfig(Options):
         """
         ready = self._checked()
         choose(ready.metadata, ready.blob, str(ready.storage.cache_dir))
+        check_pair(ready.metadata, ready.blob, str(ready.storage.cache_dir))
         return ready
 
     def _to_json(self, *, content_addressable: bool = False) -> str:

@@ -164,7 +164,7 @@ impl PyCache {
             computed: None,
         };
         if let Some(custom) = &call.custom {
-            let prepared = Prepared::new(slf, custom)?;
+            let prepared = Prepared::new(slf.as_any(), custom)?;
             let put = values.encode(py, &data, engine.store(), |py, encoded| {
                 let put = || engine.put_with(key.as_ref(), encoded, attributes, &prepared.rows);
                 py.detach(put).into_py_result().map(|entry| entry.key.clone())
@@ -185,7 +185,7 @@ impl PyCache {
 
     /// Returns the value that was put with these parameters, with its type, or `default`.
     ///
-    /// Ignores keywords of `put` that are not parameters (`metadata`, `description`). An entry that is damaged or has a
+    /// Ignores keywords of `put` that are not parameters (`metadata`, `tags`, `description`, `custom_metadata`). An entry that is damaged or has a
     /// wrong signature is logged as a warning and counts as a miss.
     ///
     /// Args:
@@ -340,7 +340,7 @@ impl PyCache {
         let call = Call::new(py, params, Method::Keyed)?.with_key(cache_key)?;
         let key = call.key(&engine.store().config().serialization)?;
         let found = py.detach(|| engine.get_entry(&key, !check_expiration)).into_py_result()?;
-        found.map(|summary| entries::to_dict(py, &summary)).transpose()
+        found.map(|summary| entries::to_dict(py, engine.store(), &summary)).transpose()
     }
 
     /// Whether there is an unexpired entry with these parameters. Does not read its value.

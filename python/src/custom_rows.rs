@@ -8,8 +8,6 @@ use pyo3::types::{PyBytes, PyFloat, PyInt, PyList, PyString};
 
 use cacheness_core::formats::plain::Value;
 
-use crate::cache::PyCache;
-
 /// Rows on their way into the store.
 pub(crate) struct Prepared<'py> {
     /// The object of `cacheness._custom_rows` that has made them.
@@ -38,11 +36,11 @@ fn value(given: &Bound<'_, PyAny>) -> PyResult<Value> {
 }
 
 impl<'py> Prepared<'py> {
-    /// Prepares the objects that were passed to a put.
-    pub(crate) fn new(cache: &Bound<'py, PyCache>, custom: &Bound<'py, PyAny>) -> PyResult<Self> {
-        let py = cache.py();
+    /// Prepares the objects that were passed to a put of a cache or a store.
+    pub(crate) fn new(owner: &Bound<'py, PyAny>, custom: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let py = owner.py();
         let module = py.import(intern!(py, "cacheness._custom_rows"))?;
-        let maker = module.getattr(intern!(py, "prepare"))?.call1((cache, custom))?;
+        let maker = module.getattr(intern!(py, "prepare"))?.call1((owner, custom))?;
         let list = maker.getattr(intern!(py, "rows"))?.cast_into::<PyList>()?;
         let rows = list.iter().map(|given| {
             let (table, owner, values, references) = given.extract::<Given<'_>>()?;

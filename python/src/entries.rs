@@ -1,10 +1,11 @@
 //! Entries as Python dictionaries with the names of the reference; a field with two names has both.
 
+use cacheness_core::backend::BlobBackend;
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntrySummary, Format, Name};
 use cacheness_core::fields::FIELDS;
 use cacheness_core::sign::SignatureState;
-use cacheness_core::store::IntegrityReport;
+use cacheness_core::store::{IntegrityReport, Store};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -23,7 +24,7 @@ pub(crate) enum Detail {
 
 /// ISO 8601 to the microsecond: in UTC if `offset` is `None`, else the wall clock that is this many seconds ahead of
 /// UTC, without a zone. Hand-written because listings format many times per entry.
-fn iso<'py>(py: Python<'py>, time: Timestamp, offset: Option<i64>) -> Bound<'py, PyString> {
+pub(crate) fn iso<'py>(py: Python<'py>, time: Timestamp, offset: Option<i64>) -> Bound<'py, PyString> {
     const DAY: i64 = 86_400_000_000;
     let micros = time.0.saturating_add(offset.unwrap_or(0) * 1_000_000);
     let (days, rest) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
@@ -115,9 +116,11 @@ fn hex<'py, const N: usize, const DIGITS: usize>(py: Python<'py>, bytes: &[u8; N
 const OWN: [&str; 3] = ["compression_info", "cache_key_params", "metadata"];
 
 /// Builds the dictionaries of entries.
-pub(crate) struct Writer<'py> {
+pub(crate) struct Writer<'py, 'store> {
     py: Python<'py>,
     detail: Detail,
+    /// Knows where the blobs are.
+    blobs: &'store dyn BlobBackend,
     templates: Vec<Template<'py>>,
     local: LocalTime<'py>,
 }
@@ -170,9 +173,9 @@ impl<'py> Template<'py> {
     }
 }
 
-impl<'py> Writer<'py> {
-    pub(crate) fn new(py: Python<'py>, detail: Detail) -> Self {
-        Self { py, detail, templates: Vec::new(), local: LocalTime::default() }
+impl<'py, 'store> Writer<'py, 'store> {
+    pub(crate) fn new(py: Python<'py>, store: &'store Store, detail: Detail) -> Self {
+        Self { py, detail, blobs: store.blobs(), templates: Vec::new(), local: LocalTime::default() }
     }
 
     /// The template for entries of this format.
@@ -285,6 +288,15 @@ impl<'py> Writer<'py> {
         if let Some(encoding) = &entry.params {
             set!("cache_key_params", keys::render_params(py, encoding)?);
         }
+        if let Some(blob) = entry.location.blob().filter(|_| !inline) {
+            // What a server calls the blob is found beside the user's metadata too.
+            for (name, value) in self.blobs.place(blob) {
+                dict.set_item(PyString::intern(py, name), &value)?;
+                if let Some(Ok(user)) = user.as_ref().map(|user| user.cast::<PyDict>()) {
+                    user.set_item(PyString::intern(py, name), &value)?;
+                }
+            }
+        }
         if let Some(user) = user {
             set!("metadata", user);
         }
@@ -309,9 +321,10 @@ pub(crate) fn metadata<'py>(py: Python<'py>, json: Option<&str>) -> PyResult<Bou
 /// The dictionary of one entry, whose metadata also has the technical fields.
 pub(crate) fn to_dict<'py>(
     py: Python<'py>,
+    store: &Store,
     EntrySummary { entry, inline }: &EntrySummary,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let dict = Writer::new(py, Detail::Full).entry(entry, *inline)?;
+    let dict = Writer::new(py, store, Detail::Full).entry(entry, *inline)?;
     py.import(intern!(py, "cacheness._entries"))?.call_method1(intern!(py, "add_technical_fields"), (&dict,))?;
     Ok(dict)
 }

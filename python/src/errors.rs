@@ -1,11 +1,30 @@
 //! Errors of the engine as the Python classes of `cacheness.errors`.
 
+use std::cell::RefCell;
+
 use cacheness_core::{Error, ErrorKind};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use crate::once::Once as _;
+
+thread_local! {
+    /// What a signal handler has raised while this thread waited for a server: the error to raise in place of
+    /// `Cancelled`.
+    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
+
+/// Whether a signal handler has raised, as that of Ctrl-C does.
+pub(crate) fn interrupted() -> bool {
+    match Python::attach(|py| py.check_signals()) {
+        Ok(()) => false,
+        Err(raised) => {
+            RAISED.set(Some(raised));
+            true
+        }
+    }
+}
 
 static MODULE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
@@ -36,6 +55,11 @@ fn class_name(kind: ErrorKind) -> &'static str {
 
 /// The Python exception for `error`: its message with the messages of its causes, and its hint.
 pub(crate) fn to_py(error: Error) -> PyErr {
+    if error.kind() == ErrorKind::Cancelled
+        && let Some(raised) = RAISED.take()
+    {
+        return raised;
+    }
     Python::attach(|py| {
         let message = error.with_causes().to_string();
         let module = MODULE.get_or_make(py, || PyResult::Ok(py.import("cacheness.errors")?.into_any().unbind()));

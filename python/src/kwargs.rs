@@ -196,10 +196,8 @@ impl<'py> Call<'py> {
         }
         call.metadata = take(kwargs, intern!(py, "metadata"))?.filter(|m| !m.is_none());
         if seen.tags {
-            if method != Method::Put {
-                return Err(refuse_keyword("tags", "put"));
-            }
-            call.tags = take(kwargs, intern!(py, "tags"))?;
+            // As `metadata` and `description`: a call with the keywords of a put means its entry.
+            call.tags = take(kwargs, intern!(py, "tags"))?.filter(|_| method == Method::Put);
         }
         call.description = optional_text(take(kwargs, intern!(py, "description"))?, "description")?;
         call.ttl_seconds = take(kwargs, intern!(py, "ttl_seconds"))?;

@@ -28,6 +28,8 @@ mod opened;
 mod plain;
 mod query_meta;
 mod reading;
+mod remote;
+mod report;
 mod searching;
 mod sql;
 mod store;
@@ -46,6 +48,7 @@ fn cli(py: Python<'_>, args: Vec<std::ffi::OsString>) -> u8 {
 #[pymodule]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     logging::install();
+    cacheness_core::interrupt::on_wait(errors::interrupted);
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("HANDLERS", PyTuple::new(m.py(), cacheness_core::entry::OWN_HANDLERS)?)?;
     // They have the names of the public classes that derive from them.
@@ -56,6 +59,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(cli, m)?)?;
     m.add_function(wrap_pyfunction!(opened::backends, m)?)?;
     m.add_function(wrap_pyfunction!(opened::check_config, m)?)?;
+    m.add_function(wrap_pyfunction!(opened::check_blob_options, m)?)?;
     keys::register(m)?;
     plain::register(m)?;
     tables::register(m)?;
@@ -63,7 +67,9 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     manage::register(m)?;
     matching::register(m)?;
     query_meta::register(m)?;
+    report::register(m)?;
     searching::register(m)?;
+    remote::register(m)?;
     handlers::register(m)?;
     call_site::register(m)?;
     flights::register(m)?;

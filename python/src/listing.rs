@@ -22,7 +22,7 @@ type Page = Result<Vec<EntrySummary>, Error>;
 
 /// The dictionaries of all entries, in the order of their keys.
 pub(crate) fn list<'py>(py: Python<'py>, engine: &CacheEngine, detail: Detail) -> PyResult<Bound<'py, PyList>> {
-    let mut writer = Writer::new(py, detail);
+    let mut writer = Writer::new(py, engine.store(), detail);
     let list = PyList::empty(py);
     let first = py.detach(|| engine.page(None, PAGE)).into_py_result()?;
     let mut after = last_key(&first);
@@ -67,7 +67,7 @@ fn last_key(page: &[EntrySummary]) -> Option<String> {
 
 fn append_all<'py>(
     py: Python<'py>,
-    writer: &mut Writer<'py>,
+    writer: &mut Writer<'py, '_>,
     list: &Bound<'py, PyList>,
     mut pages: Receiver<Page>,
 ) -> PyResult<()> {

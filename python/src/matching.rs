@@ -52,7 +52,7 @@ impl Listing {
         engine: &CacheEngine,
         detail: Detail,
     ) -> PyResult<Bound<'py, PyList>> {
-        let mut writer = Writer::new(py, detail);
+        let mut writer = Writer::new(py, engine.store(), detail);
         let list = PyList::empty(py);
         if self.limit == Some(0) {
             return Ok(list);
@@ -122,7 +122,7 @@ fn delete_where(py: Python<'_>, cache: &PyCache, function: &Bound<'_, PyAny>, na
     }
     let engine = cache.engine()?;
     let by_name = if names { Some(py.import("cacheness._entries")?.getattr("by_name")?) } else { None };
-    let mut writer = Writer::new(py, Detail::Full);
+    let mut writer = Writer::new(py, engine.store(), Detail::Full);
     let mut choose = |page: &[EntrySummary]| -> PyResult<Vec<EntryVersion>> {
         let mut chosen = Vec::new();
         for found in page {

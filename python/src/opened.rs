@@ -85,6 +85,12 @@ pub(crate) fn check_config(json: &str) -> PyResult<()> {
     registry::check_url(&parse_config(json)?.store).into_py_result()
 }
 
+/// Refuses a configuration whose blob backend does not take its options.
+#[pyfunction]
+pub(crate) fn check_blob_options(json: &str) -> PyResult<()> {
+    registry::check_blob_options(&parse_config(json)?.store).into_py_result()
+}
+
 /// The names of this release's metadata backends and blob backends.
 #[pyfunction]
 pub(crate) fn backends() -> (Vec<&'static str>, Vec<&'static str>) {

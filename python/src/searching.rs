@@ -18,13 +18,13 @@ use crate::store::PyStore;
 
 /// A cache or a store.
 #[derive(FromPyObject)]
-enum Held<'py> {
+pub(crate) enum Held<'py> {
     Cache(PyRef<'py, PyCache>),
     Store(PyRef<'py, PyStore>),
 }
 
 impl Held<'_> {
-    fn store(&self) -> PyResult<&Store> {
+    pub(crate) fn store(&self) -> PyResult<&Store> {
         match self {
             Self::Cache(cache) => Ok(cache.engine()?.store()),
             Self::Store(store) => store.engine(),
@@ -98,20 +98,20 @@ fn search<'py>(
     let list = PyList::empty(py);
     // For the engine 0 is no limit.
     let most = limit.unwrap_or(0);
-    let found = match &held {
+    let (store, found) = match &held {
         Held::Cache(cache) => {
             let engine = cache.engine()?;
-            py.detach(|| engine.text_search(text, &filter, most)).into_py_result()?
+            (engine.store(), py.detach(|| engine.text_search(text, &filter, most)).into_py_result()?)
         }
         Held::Store(store) => {
             let store = store.engine()?;
             let query = Query { filter: Some(&filter), ..Query::default() };
-            py.detach(|| store.metadata().text_search(text, &query, most)).into_py_result()?
+            (store, py.detach(|| store.metadata().text_search(text, &query, most)).into_py_result()?)
         }
     };
     if limit != Some(0) {
         let detail = if include_metadata { Detail::Full } else { Detail::Brief };
-        Writer::new(py, detail).append_to(&list, &found)?;
+        Writer::new(py, store, detail).append_to(&list, &found)?;
     }
     listing(&list)
 }

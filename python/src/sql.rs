@@ -6,8 +6,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
-use crate::cache::PyCache;
 use crate::errors::{IntoPyResult, to_py};
+use crate::searching::Held;
 
 /// A connection to the metadata database of a cache.
 #[pyclass(frozen, module = "cacheness._core", name = "SqlConnection")]
@@ -209,11 +209,11 @@ impl SqlConnection {
     }
 }
 
-/// Opens a connection to the metadata database of a cache.
+/// Opens a connection to the metadata database of a cache or a store.
 #[pyfunction]
-fn sql_connection(py: Python<'_>, cache: &Bound<'_, PyCache>) -> PyResult<SqlConnection> {
-    let engine = cache.get().engine()?;
-    let session = py.detach(|| sql::session(engine.store())).into_py_result()?;
+fn sql_connection(py: Python<'_>, held: Held<'_>) -> PyResult<SqlConnection> {
+    let store = held.store()?;
+    let session = py.detach(|| sql::session(store)).into_py_result()?;
     Ok(SqlConnection { session })
 }
 

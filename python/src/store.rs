@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use cacheness::Clock;
-use cacheness_core::backend::{EntryUpdate, Page, Query};
+use cacheness_core::backend::{CustomRows, EntryUpdate, Page, Query};
 use cacheness_core::entry::Entry;
 use cacheness_core::payload::Stored;
 use cacheness_core::store::{EntryKey, Fetched, PutAttributes, Retry, Store};
@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
+use crate::custom_rows::Prepared;
 use crate::entries;
 use crate::errors::IntoPyResult;
 use crate::filters;
@@ -95,27 +96,35 @@ impl PyStore {
         Ok((store.metadata().name().to_owned(), store.blobs().name().to_owned()))
     }
 
-    /// Stores under `key`, or under the hash of the payload without one.
-    fn _put(
-        &self,
-        py: Python<'_>,
-        data: &Bound<'_, PyAny>,
-        key: Option<&Bound<'_, PyAny>>,
-        metadata: Option<&Bound<'_, PyAny>>,
-        tags: Option<&Bound<'_, PyAny>>,
+    /// Stores under `key`, or under the hash of the payload without one, with the rows of `custom`.
+    fn _put<'py>(
+        slf: &Bound<'py, Self>,
+        py: Python<'py>,
+        data: &Bound<'py, PyAny>,
+        key: Option<&Bound<'py, PyAny>>,
+        metadata: Option<&Bound<'py, PyAny>>,
+        tags: Option<&Bound<'py, PyAny>>,
+        custom: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<String> {
-        let Opened { engine: store, values } = self.opened()?;
+        let Opened { engine: store, values } = slf.get().opened()?;
         let key = key.map(entry_key).transpose()?;
         let metadata = tagged(metadata.map(metadata_json).transpose()?, tags)?;
         // Pins the entry, so that a cache on the same directory does not evict it.
         let attributes = PutAttributes { metadata, pinned: true, ..PutAttributes::default() };
-        values.encode(py, data, store, |py, encoded| {
+        let prepared = custom.map(|custom| Prepared::new(slf.as_any(), custom)).transpose()?;
+        let none = CustomRows::new(Vec::new());
+        let rows = prepared.as_ref().map_or(&none, |prepared| &prepared.rows);
+        let put = values.encode(py, data, store, |py, encoded| {
             let put = || match &key {
-                Some(key) => store.put(key, encoded, attributes),
-                None => store.put_by_content(encoded, attributes),
+                Some(key) => store.put_with(key, encoded, attributes, rows),
+                None => store.put_by_content_with(encoded, attributes, rows),
             };
             Ok(py.detach(put).into_py_result()?.key.clone())
-        })
+        });
+        match &prepared {
+            Some(prepared) => prepared.finish(put),
+            None => put,
+        }
     }
 
     /// Returns the value of a key, with its type, or `default`.
@@ -197,7 +206,7 @@ impl PyStore {
         let Opened { engine: store, .. } = self.opened()?;
         let key = text(key, "key")?;
         let found = py.detach(|| store.get_entry(key)).into_py_result()?;
-        found.map(|summary| entries::to_dict(py, &summary)).transpose()
+        found.map(|summary| entries::to_dict(py, store, &summary)).transpose()
     }
 
     /// Sets fields of an entry's metadata; other fields and the value stay unchanged.

@@ -92,7 +92,12 @@ OTHERS: dict[str, dict[str, Any]] = {
         "enable_dill_fallback": False,
         "custom_handlers": [],
     },
-    "blob": {"blob_backend": "memory", "shard_chars": 0, "blob_backend_options": {"bucket": "b"}},
+    "blob": {
+        "blob_backend": "memory",
+        "shard_chars": 0,
+        "blob_backend_options": {"bucket": "b"},
+        "allow_local_index": True,
+    },
     "security": {
         "enable_entry_signing": False,
         "signing_key_file": "other.bin",
@@ -204,7 +209,6 @@ def test_options_of_backends_are_kept_for_them() -> None:
     ("options", "named"),
     [
         ({"metadata_backend": "redis"}, "metadata_backend is 'redis'"),
-        ({"blob_backend": "s3", "bucket": "b", "secret_key": "pass"}, "blob_backend is 's3'"),
         ({"blob_backend": "azure"}, "blob_backend is 'azure'"),
         ({"blob_backend": "memory"}, "blob_backend is 'memory', and the metadata backend 'sqlite' outlives"),
         ({"database_url": "mysql://u:pass@h/db"}, "database_url is a URL of mysql"),

@@ -48,6 +48,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from cacheness import (
+    BlobStore,
     Cache,
     CacheClosedError,
     CacheConfigurationError,
@@ -718,3 +719,39 @@ def test_a_read_only_cache_is_queried(tmp_path: Path) -> None:
         cache.put(1, x=1, custom_metadata=Experiment(experiment_id="e"))
     with Cache(tmp_path, read_only=True) as cache:
         assert ids(cache) == ["e"]
+
+
+def test_artifacts_have_rows_too(tmp_path: Path) -> None:
+    with BlobStore(tmp_path / "store") as store:
+        row = Experiment(experiment_id="a", accuracy=0.5)
+        assert store.put([1], "models/a", {"stage": "test"}, custom_metadata=row) == "models/a"
+        assert row.cache_key == "models/a"
+        store.put([2], key="models/b", custom_metadata=[Experiment(experiment_id="b"), Performance(run_id="r")])
+        with pytest.raises(CacheConstraintError, match="experiment_id"):
+            store.put([3], key="models/b", custom_metadata=Experiment(experiment_id="a"))
+        assert store.get("models/b") == [2], "nothing has changed"
+        assert [found.experiment_id for found in store.query_custom("experiments", {"accuracy": 0.5})] == ["a"]
+        assert set(store.get_custom_metadata_for_entry("models/b")) == {"experiments", "performance"}
+        assert store.get_custom_metadata_for_entry("models/c") == {}
+        with store.query_custom_session("performance") as query:
+            assert query.count() == 1
+        assert store.delete("models/b")
+        assert store.query_custom("performance") == []
+        with store.session() as session:
+            session.query(Experiment).update({"accuracy": 0.75})
+            session.commit()
+        engine = store.metadata_backend.engine
+    with pytest.raises(CacheClosedError):
+        store.session()
+    with pytest.raises(CacheClosedError), engine.connect():
+        pass
+    # Both see the rows of the other.
+    with Cache(tmp_path / "store") as cache:
+        assert cache.get_custom_metadata_for_entry("models/a")["experiments"].accuracy == 0.75
+    with BlobStore(tmp_path / "named", content_addressable=True) as store:
+        row = Experiment(experiment_id="c")
+        assert store.put([1], custom_metadata=row) == row.cache_key
+    with BlobStore(tmp_path / "json", backend="json") as store:
+        with pytest.raises(CacheUnsupportedError, match="json"):
+            store.put([1], key="a", custom_metadata=Experiment(experiment_id="a"))
+        assert not store.exists("a")

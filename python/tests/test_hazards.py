@@ -72,3 +72,15 @@ def test_an_array_is_decoded_into_its_place(tmp_path: Path, array_format: str) -
     )
     # A buffer between the file and the array would make it 2.
     assert 0.9 < float(ran.stdout) < 1.4
+
+
+def test_a_second_sqlite_loses_entries_as_the_documentation_shows(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs/metadata.md").read_text(encoding="utf-8")
+    shown = page.split("[`examples/two_sqlites.py`]")[1].split("```text\n")[1].split("```")[0]
+    script = [sys.executable, str(root / "examples/two_sqlites.py"), str(tmp_path / "store")]
+    ran = subprocess.run(script, capture_output=True, text=True, timeout=300, check=True)
+    assert ran.stdout == shown
+    # Only the copy suffers.
+    with Cache(tmp_path / "store") as cache:
+        assert cache.get(n=0) == "kept" and len(cache) == 1

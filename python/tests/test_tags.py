@@ -101,12 +101,21 @@ def test_wrong_tags(cache: Cache) -> None:
     with pytest.raises(CacheConfigurationError, match="tag must be a str"):
         cache.list_entries(tag=5)  # type: ignore[arg-type]
     assert cache.tags() == {} and len(cache) == 1
-    # Other methods would take it for a parameter of another entry.
     for method in (cache.get, cache.exists, cache.invalidate, cache.touch, cache.cache_key):
-        with pytest.raises(TypeError, match=r"tags is a reserved keyword of put.*params={'tags'"):
-            method(i=1, tags=["a"])
+        with pytest.raises(TypeError, match="no parameters"):
+            method(tags=["a"])
     with pytest.warns(UserWarning, match=r"tags=\[…\]"):
         cache.put(1, tag="a")
+
+
+def test_the_keywords_of_a_put_find_its_entry(cache: Cache) -> None:
+    keywords = {"model": "ridge", "tags": ["fraud"], "metadata": {"stage": "prod"}, "description": "a line"}
+    key = cache.put([1, 2], **keywords)
+    assert cache.get(**keywords) == [1, 2] and cache.exists(**keywords) and cache.touch(**keywords)
+    assert cache.cache_key(**keywords) == key == cache.cache_key(model="ridge")
+    # They do not select.
+    assert cache.get(model="ridge", tags=["other"]) == [1, 2]
+    assert cache.invalidate(**keywords) and len(cache) == 0
 
 
 def test_other_ways_to_put(cache: Cache) -> None:

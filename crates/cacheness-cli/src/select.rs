@@ -70,9 +70,14 @@ impl Selection<'_> {
         Query { prefix: self.prefix, expired_at: self.expired_at, filter, sort, ..Query::default() }
     }
 
+    /// All selected entries, in the order of the keys.
+    pub(crate) fn all(&self) -> Query<'_> {
+        self.query(&self.filter, &[])
+    }
+
     /// Calls `visit` with every selected entry, in the order of the keys.
     pub(crate) fn for_each(&self, store: &Store, mut visit: impl FnMut(EntryInfo) -> Result<()>) -> Result<()> {
-        store.for_each_in(&self.query(&self.filter, &[]), |summary| visit(summary.into()))
+        store.for_each_in(&self.all(), |summary| visit(summary.into()))
     }
 
     /// The number of selected entries.

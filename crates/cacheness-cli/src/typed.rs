@@ -122,9 +122,16 @@ fn metadata(value: &plain::Value) -> Option<Value> {
 }
 
 impl Field {
-    /// All fields as one map; their names differ.
-    pub(crate) fn map(fields: &[Self]) -> Map<String, Value> {
-        fields.iter().map(|field| (field.name.clone(), field.value.clone())).collect()
+    /// All fields as the JSON of metadata; their names differ. Values may be tagged: see `docs/formats/metadata.md`.
+    ///
+    /// # Errors
+    /// `Serialization` for an object with a tag that does not fit its content.
+    pub(crate) fn json(fields: &[Self]) -> Result<String> {
+        let escaped = |name: &str| if name.starts_with('$') { format!("${name}") } else { name.to_owned() };
+        let map: Map<String, Value> = fields.iter().map(|field| (escaped(&field.name), field.value.clone())).collect();
+        let json = Value::Object(map).to_string();
+        plain::tagged_json::from_json(&json)?;
+        Ok(json)
     }
 }
 
@@ -246,8 +253,8 @@ mod tests {
 
     #[test]
     fn a_field_of_the_metadata_is_json() {
-        let map = Field::map(&["a=1".parse().unwrap(), "b=x".parse().unwrap()]);
-        assert_eq!(Value::Object(map), json!({ "a": 1, "b": "x" }));
+        let map = Field::json(&["a=1".parse().unwrap(), "$b=x".parse().unwrap()]).unwrap();
+        assert_eq!(map, r#"{"a":1,"$$b":"x"}"#);
         let nested = Field::from_str("a={\"b\": [1, 2.5, null, \"x\"]}").unwrap();
         assert_eq!(nested.value, json!({ "b": [1, 2.5, null, "x"] }));
         assert!(Field::from_str("a=[18446744073709551616]").is_err());

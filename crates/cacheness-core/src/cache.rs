@@ -7,6 +7,7 @@ mod freshness;
 mod lookup;
 mod matching;
 mod replace;
+pub mod report;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,6 +28,7 @@ pub use door::{Blocking, Failure, InPlace, ReadError};
 pub use freshness::Freshness;
 pub use lookup::{Next, Search, Served, Wanted};
 pub use matching::Removal;
+pub use report::Report;
 
 /// The number of expired entries that one step of [`CacheEngine::cleanup_expired`] removes.
 const CLEANUP_PAGE: usize = 500;

@@ -351,3 +351,57 @@ impl<T: ColumnValue<Value = T>> ColumnValue for Option<T> {
         if value == SqlValue::Null { Ok(None) } else { T::from_column(value).map(Some) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The value as a backend returns it.
+    fn returned(value: Value) -> SqlValue {
+        match value {
+            Value::Date(days) => SqlValue::Int(days.into()),
+            other => SqlValue::Int(crate::backend::time_of(&other).expect("a time").0),
+        }
+    }
+
+    #[test]
+    fn dates_and_times_of_chrono_come_back() {
+        let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).expect("a date");
+        for date in [day(1, 1, 1), day(1969, 12, 31), day(2024, 2, 29), day(9999, 12, 31)] {
+            assert_eq!(NaiveDate::from_column(returned(date.to_column().expect("kept"))).expect("read"), date);
+            let time = date.and_hms_micro_opt(23, 59, 59, 999_999).expect("a time").and_utc();
+            let kept = |time: DateTime<Utc>| returned(time.to_column().expect("kept"));
+            assert_eq!(DateTime::from_column(kept(time)).expect("read"), time);
+            let finer = time.checked_add_signed(chrono::TimeDelta::nanoseconds(999)).expect("a time");
+            assert_eq!(DateTime::from_column(kept(finer)).expect("read"), time, "nanoseconds are cut off");
+        }
+        for date in [day(0, 12, 31), day(10_000, 1, 1)] {
+            assert_eq!(date.to_column().expect_err("refused").kind(), ErrorKind::InvalidInput);
+            let time = date.and_hms_opt(0, 0, 0).expect("a time").and_utc();
+            assert_eq!(time.to_column().expect_err("refused").kind(), ErrorKind::InvalidInput);
+        }
+        for value in [SqlValue::Int(i64::MAX), SqlValue::Int(i64::MIN), SqlValue::Null, SqlValue::Text(String::new())] {
+            assert_eq!(NaiveDate::from_column(value.clone()).expect_err("no date").kind(), ErrorKind::Serialization);
+            assert_eq!(DateTime::<Utc>::from_column(value).expect_err("no time").kind(), ErrorKind::Serialization);
+        }
+    }
+
+    #[test]
+    fn values_that_do_not_fit_are_refused() {
+        assert_eq!(u64::MAX.to_column().expect_err("refused").kind(), ErrorKind::InvalidInput);
+        assert_eq!(u8::from_column(SqlValue::Int(255)).expect("read"), 255);
+        for (error, message) in [
+            (u8::from_column(SqlValue::Int(256)).map(drop), "256 is no u8"),
+            (i64::from_column(SqlValue::Null).map(drop), "NULL is no i64"),
+            (f32::from_column(SqlValue::Float(0.1)).map(drop), "0.1 is no f32"),
+            (bool::from_column(SqlValue::Int(1)).map(drop), "1 is no bool"),
+            (String::from_column(SqlValue::Bytes(Vec::new())).map(drop), "a blob is no String"),
+            (serde_json::Value::from_column(SqlValue::Text("{".into())).map(drop), "the text is no JSON"),
+        ] {
+            assert_eq!(error.expect_err("refused").to_string(), message);
+        }
+        assert_eq!(<Option<u8>>::from_column(SqlValue::Null).expect("read"), None);
+        let null = serde_json::Value::from_column(SqlValue::Text("null".into())).expect("read");
+        assert_eq!(null, serde_json::Value::Null, "JSON's null is a value");
+    }
+}

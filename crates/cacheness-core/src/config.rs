@@ -355,11 +355,14 @@ pub struct StoreConfig {
     /// Where the metadata backend keeps its data: a URL whose scheme is registered, or the path of a SQLite database.
     /// `None`: in the directory of the store, or where the directory records that it is.
     pub database_url: Option<BackendUrl>,
-    /// The blob backend: its name (`filesystem`, `memory` or a registered one), or a URL whose scheme is registered. `None`
+    /// The blob backend: its name (`filesystem`, `memory`, `s3` or a registered one), or a URL whose scheme is registered. `None`
     /// is the one that the directory records; a new directory gets `filesystem`.
     pub blob_backend: Option<BackendUrl>,
-    /// Options of the blob backend. The built-in ones take none.
+    /// Options of the blob backend, by their names: see `docs/s3.md`. Those that are not on a server take none.
     pub blob_backend_options: BackendOptions,
+    /// Whether blobs on a server may have their entries on this machine. The store is then for this machine alone, and its
+    /// payloads are lost with its entries.
+    pub allow_local_index: bool,
     /// What the store survives.
     pub durability: Durability,
     /// Payloads up to this many bytes are stored inside the entry.
@@ -394,6 +397,7 @@ impl Default for StoreConfig {
             database_url: None,
             blob_backend: None,
             blob_backend_options: BackendOptions::default(),
+            allow_local_index: false,
             durability: Durability::Normal,
             inline_threshold_bytes: 32 * 1024,
             shard_chars: 2,

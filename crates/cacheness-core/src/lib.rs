@@ -12,6 +12,7 @@
 //! | [`column`] | which Rust type is stored in which column of a user-defined table | storage |
 //! | [`payload`] | payloads on their way in and out, their verification | formats |
 //! | [`process`] | what a forked child must not share with its parent | everything else |
+//! | [`interrupt`] | a request to stop while a backend waits | everything else |
 //! | [`thread`] | threads that a forked child can start | everything else |
 //! | [`backend`] | the contracts of metadata backends, blob backends and locks | how any of them is kept |
 //! | [`backends`] | backends that need nothing: memory, filesystem, JSON file | each other |
@@ -41,6 +42,7 @@ pub mod failpoint;
 pub mod fields;
 pub mod flight;
 pub mod formats;
+pub mod interrupt;
 pub mod key;
 pub mod parallel;
 pub mod payload;

@@ -124,6 +124,10 @@ impl MetadataBackend for PostgresMetadata {
         self.run(Repeat::Safe, |link| text_index::remove(link, &self.names))
     }
 
+    fn has_text_index(&self) -> Result<bool> {
+        self.run(Repeat::Safe, |link| text_index::exists(link, &self.names))
+    }
+
     fn text_search(&self, text: &str, query: &Query<'_>, limit: usize) -> Result<Vec<EntrySummary>> {
         self.run(Repeat::Safe, |link| text_index::search(link, &self.names, text, query, limit))
     }

@@ -126,6 +126,10 @@ pub(crate) fn by_index(sql: &mut Sql, field: &Field, operator: &Operator) -> boo
     if found {
         // Arrays are after all scalars, except the empty one, which is before them.
         own.push(" OR (").push(&value).push(" > 'true'::jsonb AND ").push(&value).push(" < '{}'::jsonb) OR ");
+        // A path of several steps that finds nothing may lead through a list.
+        if field.steps().len() > 1 {
+            own.push(&value).push(" IS NULL OR ");
+        }
         // The evaluator has to see damaged metadata.
         own.push(&value).push(" = '[]'::jsonb OR document IS NULL)");
         sql.text.push_str(&own.text);

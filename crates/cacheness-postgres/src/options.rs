@@ -103,7 +103,7 @@ impl PostgresOptions {
     /// From a URL: `postgresql://user:password@host:5432/database?sslmode=verify-full`.
     ///
     /// The parameters `sslmode`, `sslrootcert`, `application_name`, `connect_timeout` (seconds), `host` (a directory with a
-    /// socket), `options`, `schema` and `table_prefix` are read. What is missing is taken as libpq takes it without its
+    /// socket), `user`, `password`, `dbname`, `options`, `schema` and `table_prefix` are read. What is missing is taken as libpq takes it without its
     /// environment: port 5432, the user `postgres`, the database of the user's name.
     ///
     /// # Errors
@@ -162,6 +162,9 @@ impl PostgresOptions {
             "sslmode" => self.ssl_mode = SslMode::parse(value)?,
             "sslrootcert" if value == "system" => self.root_certificate = None,
             "sslrootcert" => self.root_certificate = Some(value.into()),
+            "user" => value.clone_into(&mut self.user),
+            "password" => self.password = Some(Secret(value.to_owned())),
+            "dbname" => value.clone_into(&mut self.database),
             "application_name" => value.clone_into(&mut self.application_name),
             "options" => self.server_options = Some(value.to_owned()),
             "host" if value.starts_with('/') => self.host = Host::Unix(value.into()),

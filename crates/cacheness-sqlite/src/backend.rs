@@ -152,6 +152,10 @@ impl MetadataBackend for SqliteMetadata {
         })
     }
 
+    fn has_text_index(&self) -> Result<bool> {
+        self.read(|connection| text_index::exists(connection))
+    }
+
     fn text_search(&self, text: &str, query: &Query<'_>, limit: usize) -> Result<Vec<EntrySummary>> {
         self.read(|connection| text_index::search(connection, text, query, limit))
     }

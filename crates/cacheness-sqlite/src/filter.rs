@@ -13,16 +13,23 @@ use cacheness_core::query::{Comparison, EntryType, Field, Filter, Node, Operator
 use rusqlite::types::Value;
 
 /// Lists of operands up to this length are part of a statement.
-const MOST_OPERANDS: usize = 500;
+pub(crate) const MOST_OPERANDS: usize = 500;
 
-/// The value of a field of the metadata: the first column of its index.
-pub(crate) fn extract(field: &Field) -> Option<String> {
-    path(field.steps()).map(|path| format!("json_extract(metadata, {path})"))
+/// The value of a field of the metadata; a single bracket where a path of several steps finds nothing and may lead through
+/// a list or a tagged value. `None` if a name cannot be written in a path.
+pub(crate) fn extract(steps: &[String]) -> Option<String> {
+    let path = path(steps)?;
+    let through = through(steps)?;
+    Some(if through.is_empty() {
+        format!("json_extract(metadata, {path})")
+    } else {
+        format!("coalesce(json_extract(metadata, {path}), CASE WHEN {through} THEN '[' END)")
+    })
 }
 
-/// The columns of the index of a field: its value, and its type, by which most conditions are decided without the row.
-pub(crate) fn indexed(field: &Field) -> Option<String> {
-    path(field.steps()).map(|path| format!("json_extract(metadata, {path}), json_type(metadata, {path})"))
+/// The type of the value in JSON; NULL if there is none.
+pub(crate) fn json_type(steps: &[String]) -> Option<String> {
+    path(steps).map(|path| format!("json_type(metadata, {path})"))
 }
 
 /// A part of a statement, and the values of its parameters.
@@ -48,7 +55,7 @@ impl Sql {
 }
 
 /// The condition of a filter: a conjunction of parts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Condition {
     /// Each is 1, 0 or NULL.
     parts: Vec<String>,
@@ -73,9 +80,19 @@ impl Condition {
         Self { parts, values: writer.sql.values, exact: writer.exact }
     }
 
+    /// The parameters of its expression.
+    pub(crate) fn values(&self) -> &[Value] {
+        &self.values
+    }
+
     /// NULL for every row.
     pub(crate) fn unknown() -> Self {
         Self { parts: vec!["NULL".into()], values: Vec::new(), exact: false }
+    }
+
+    /// 1 for every row.
+    pub(crate) fn always() -> Self {
+        Self { parts: Vec::new(), values: Vec::new(), exact: true }
     }
 
     /// As an expression: 1, 0 or NULL.
@@ -92,6 +109,20 @@ impl Condition {
         }
         Sql { text, values: self.values }
     }
+
+    /// A statement that selects `columns`, among them the expression, of the rows that the continuation names.
+    pub(crate) fn deciding(&self, columns: &str) -> Sql {
+        Sql { text: format!("SELECT {columns} FROM cache_entries WHERE "), values: self.values.clone() }
+    }
+}
+
+/// Whether a filter says no more than its [`necessary`] tests.
+pub(crate) fn is_conjunction(node: &Node) -> bool {
+    match node {
+        Node::And(nodes) => nodes.iter().all(is_conjunction),
+        Node::Test(..) => true,
+        _ => false,
+    }
 }
 
 /// The tests that hold for every match.
@@ -103,43 +134,8 @@ pub(crate) fn necessary(node: &Node) -> Vec<(&Field, &Operator)> {
     }
 }
 
-/// A condition that holds for all rows for which the test holds, and that the index of its field finds; `None` if there
-/// is none.
-pub(crate) fn by_index(field: &Field, operator: &Operator, first: Vec<Value>) -> Option<Sql> {
-    let value = extract(field)?;
-    let mut sql = Sql { text: String::new(), values: first };
-    // Lists and objects are texts that start with their bracket.
-    let others = format!("({value} >= '[' AND {value} < '\\') OR ({value} >= '{{' AND {value} < '|')");
-    match operator {
-        Operator::Eq(operand) => {
-            let operand = value_of(&Scalar::of(operand)?)?;
-            sql.push("(").push(&value).push(" = ").bind(operand);
-        }
-        Operator::Compare(comparison, operand) => {
-            let operand = value_of(&Scalar::of(operand)?)?;
-            sql.push("(").push(&value).push(sign(*comparison)).bind(operand);
-        }
-        Operator::In(operands) if operands.len() <= MOST_OPERANDS => {
-            let operands: Option<Vec<Value>> = operands.iter().map(|value| value_of(&Scalar::of(value)?)).collect();
-            sql.push("(").push(&value).push(" IN (");
-            for (i, operand) in operands?.into_iter().enumerate() {
-                sql.push(if i > 0 { ", " } else { "" }).bind(operand);
-            }
-            sql.push(")");
-        }
-        Operator::StartsWith(text) if !text.is_empty() && !text.contains('\0') => {
-            let end = crate::scan::after_prefix(text)?;
-            sql.push("((").push(&value).push(" >= ").bind(text.clone());
-            sql.push(" AND ").push(&value).push(" < ").bind(end).push(")");
-        }
-        _ => return None,
-    }
-    sql.push(" OR ").push(&others).push(")");
-    Some(sql)
-}
-
 /// A scalar as `json_extract` returns it; `None` for one that equals missing values, which no index finds.
-fn value_of(scalar: &Scalar<'_>) -> Option<Value> {
+pub(crate) fn value_of(scalar: &Scalar<'_>) -> Option<Value> {
     Some(match scalar {
         Scalar::Null | Scalar::Instant(_) => return None,
         Scalar::Bool(value) => Value::Integer((*value).into()),
@@ -149,7 +145,7 @@ fn value_of(scalar: &Scalar<'_>) -> Option<Value> {
     })
 }
 
-fn sign(comparison: Comparison) -> &'static str {
+pub(crate) fn sign(comparison: Comparison) -> &'static str {
     match comparison {
         Comparison::Greater => " > ",
         Comparison::GreaterOrEqual => " >= ",
@@ -188,19 +184,24 @@ struct JsonValue {
     kind: String,
     /// The value; text for lists and objects.
     value: String,
-    /// Whether the path may lead through a list or a tagged value; empty if it has one step.
-    through: String,
 }
 
 /// The names of the fields that tagged values have beside their tag.
 const OF_TAGS: [&str; 7] = ["value", "data", "shape", "order", "name", "zone", "fold"];
 
-impl JsonValue {
-    /// Whether the test needs to know about lists and tagged values on the path only where it finds nothing.
-    fn is_scalar_test(&self, steps: &[String], operator: &Operator) -> bool {
-        let (Operator::Eq(operand) | Operator::Compare(_, operand)) = operator else { return false };
-        matches!(Scalar::of(operand), Some(Scalar::Int(_) | Scalar::Float(_) | Scalar::Text(_)))
-            && !steps.iter().skip(1).any(|step| OF_TAGS.contains(&step.as_str()))
+/// Whether the value that JSON has at a path is the value of the field, unless it is a list or an object: no step can be a
+/// field of a tagged value.
+pub(crate) fn is_plain(steps: &[String]) -> bool {
+    !steps.iter().skip(1).any(|step| OF_TAGS.contains(&step.as_str()))
+}
+
+/// Whether only numbers and strings other than the empty value are asked for.
+fn is_scalar_test(operator: &Operator) -> bool {
+    let is_scalar = |operand| matches!(Scalar::of(operand), Some(Scalar::Int(_) | Scalar::Float(_) | Scalar::Text(_)));
+    match operator {
+        Operator::Eq(operand) | Operator::Compare(_, operand) => is_scalar(operand),
+        Operator::In(operands) => operands.iter().all(is_scalar),
+        _ => false,
     }
 }
 
@@ -266,16 +267,18 @@ impl Writer {
         let Some(whole) = path(steps) else { return self.unknown() };
         self.exact = false;
         let Some(through) = through(steps) else { return self.unknown() };
-        let value = JsonValue {
+        let found = JsonValue {
             kind: format!("json_type(metadata, {whole})"),
             value: format!("json_extract(metadata, {whole})"),
-            through,
         };
-        if value.through.is_empty() || value.is_scalar_test(steps, operator) {
-            self.json(&value, operator);
+        if through.is_empty() {
+            self.json(&found, operator);
+        } else if let (true, true, Some(value)) = (is_plain(steps), is_scalar_test(operator), extract(steps)) {
+            // Whether the path leads through something else matters only where it finds nothing.
+            self.json(&JsonValue { kind: format!("coalesce({}, 'array')", found.kind), value }, operator);
         } else {
-            self.sql.push("CASE WHEN ").push(&value.through).push(" THEN NULL ELSE ");
-            self.json(&JsonValue { through: String::new(), ..value }, operator);
+            self.sql.push("CASE WHEN ").push(&through).push(" THEN NULL ELSE ");
+            self.json(&found, operator);
             self.sql.push(" END");
         }
     }
@@ -334,7 +337,7 @@ impl Writer {
     }
 
     fn scalar(sql: &mut Sql, found: &JsonValue, operand: &Scalar<'_>, comparison: Comparison, sign: &str) {
-        let JsonValue { kind, value, through } = found;
+        let JsonValue { kind, value } = found;
         let null_holds = comparison.holds(std::cmp::Ordering::Equal);
         match operand {
             Scalar::Null => {
@@ -361,12 +364,11 @@ impl Writer {
                 }
                 sql.push(OTHERS).push(" ELSE 0 END");
                 // Lists and objects are texts that start with their bracket; a text is greater than every number.
-                if types.len() == 1 || !sign.starts_with(" >") {
+                if types.len() == 1 {
                     sql.push(" WHEN substr(").push(value).push(", 1, 1) IN ('[', '{') THEN NULL");
-                }
-                if !through.is_empty() {
-                    sql.push(" WHEN ").push(value).push(" IS NULL THEN CASE WHEN ").push(through);
-                    sql.push(" THEN NULL ELSE 0 END");
+                } else if !sign.starts_with(" >") {
+                    sql.push(" WHEN ").push(value).push(" >= '[' THEN CASE substr(").push(value);
+                    sql.push(", 1, 1) WHEN '[' THEN NULL WHEN '{' THEN NULL ELSE 0 END");
                 }
                 sql.push(" ELSE 0 END");
             }

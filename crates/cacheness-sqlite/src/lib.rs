@@ -21,10 +21,11 @@
 //! | `options`, `database`, `backend` | the options, the transactions, the contract |
 //! | `connect`, `connection`, `pool`, `turn` | opening the database, connections, the write queue |
 //! | `commit`, `write`, `evict`, `garbage`, `totals` | statements that change something |
-//! | `custom` | rows of user-defined tables that belong to entries |
+//! | `custom` | user-defined tables: creating and querying them, their rows, which belong to entries |
 //! | `sql`, `views`, `guard` | queries of users: running them, what they see, what they may do |
 //! | `rows`, `scan` | entries as rows, pages of them |
 //! | `filter`, `find` | filters as SQL, searches with them |
+//! | `reach`, `sorted` | what an index finds, pages in the order of an index |
 //! | `index`, `text_index` | indexes of metadata, full-text search |
 //! | `session` | connections for SQL of the user |
 //! | `checkpoint`, `watch`, `changes` | checkpoints of the write-ahead log, noticing commits of others |
@@ -55,9 +56,11 @@ pub mod mount;
 mod names;
 mod options;
 mod pool;
+mod reach;
 mod rows;
 mod scan;
 mod session;
+mod sorted;
 mod spool;
 mod sql;
 mod statement;

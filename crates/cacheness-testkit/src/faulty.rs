@@ -270,6 +270,10 @@ impl<M: MetadataBackend> MetadataBackend for FaultyMetadata<M> {
         self.inner()?.drop_text_index()
     }
 
+    fn has_text_index(&self) -> Result<bool> {
+        self.inner()?.has_text_index()
+    }
+
     fn text_search(&self, text: &str, query: &Query<'_>, limit: usize) -> Result<Vec<EntrySummary>> {
         self.inner()?.text_search(text, query, limit)
     }

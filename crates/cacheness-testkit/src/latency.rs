@@ -172,6 +172,10 @@ impl<M: MetadataBackend> MetadataBackend for DistantMetadata<M> {
         self.go().drop_text_index()
     }
 
+    fn has_text_index(&self) -> Result<bool> {
+        self.go().has_text_index()
+    }
+
     fn text_search(&self, text: &str, query: &Query<'_>, limit: usize) -> Result<Vec<EntrySummary>> {
         self.go().text_search(text, query, limit)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cacheness_core::Result;
 use cacheness_core::backend::{Page, Query};
-use cacheness_core::cache::CacheEngine;
+use cacheness_core::cache::{CacheEngine, Report};
 use cacheness_core::entry::EntrySummary;
 use cacheness_core::query::{Field, Filter, Sort};
 use cacheness_core::store::Store;
@@ -130,6 +130,37 @@ impl<'a> Find<'a> {
             }
         };
         Ok(found.into_iter().map(EntryInfo::from).collect())
+    }
+
+    /// What the entries are together, and by type and by the fields `by`, as filters name them; the order, the limit, the
+    /// offset and `after` do not apply.
+    ///
+    /// ```
+    /// use cacheness::prelude::*;
+    /// use cacheness::serde_json::json;
+    ///
+    /// # fn main() -> cacheness::Result<()> {
+    /// # let cache = Cache::builder().in_memory().open()?;
+    /// for (fold, model) in ["ridge", "lasso", "ridge"].into_iter().enumerate() {
+    ///     let options = PutOptions::new().metadata(json!({ "model": model }));
+    ///     cache.put_with(&fold, params! { fold: fold }, options)?;
+    /// }
+    /// let report = cache.find(Filter::all()).report(&["model"])?;
+    /// assert_eq!(report.totals.entries, 3);
+    /// assert_eq!(report.group("model", "ridge").unwrap().entries, 2);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Find::entries`]; `InvalidInput` for what is no field.
+    pub fn report(&self, by: &[impl AsRef<str>]) -> Result<Report> {
+        match self.place {
+            Place::Cache(engine) => engine.report(&self.filter, by),
+            Place::Store(store) => {
+                let filter = (!self.filter.is_empty()).then_some(&self.filter);
+                Report::of(store, &Query { filter, ..Query::default() }, by, store.clock().now())
+            }
+        }
     }
 
     fn select(&self) -> Result<Vec<EntrySummary>> {

@@ -98,7 +98,7 @@ pub use shared::{default_cache, reset_default_cache, set_default_cache};
 #[cfg(feature = "arrow")]
 pub use arrow;
 pub use cacheness_core as core;
-pub use cacheness_core::cache::Counts;
+pub use cacheness_core::cache::{Counts, report};
 pub use cacheness_core::clock::{Clock, Timestamp};
 pub use cacheness_core::column::{ColumnValue, Compared, Number, Operand};
 pub use cacheness_core::config::{self, CacheConfig, CompressionConfig, Durability, EvictionPolicy, StoreConfig};

@@ -15,7 +15,7 @@ use cacheness_core::{Error, Result};
 pub use column::{Column, Condition, Order};
 pub use entries::Entries;
 pub use query::ModelQuery;
-pub use scope::{Contains, Here, Itself, Shape, There};
+pub use scope::{Contains, Here, Shape, Sole, There};
 
 /// A struct whose values are rows of a table, each of which belongs to an entry. Implemented by the
 /// [derive](macro@crate::MetadataModel).

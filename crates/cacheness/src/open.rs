@@ -43,6 +43,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub fn open_store(place: &Place, config: StoreConfig, access: OpenMode, clock: Clock) -> Result<Store> {
     config.check()?;
     let (metadata, blobs) = (registry::chosen_metadata(&config)?, registry::chosen_blobs(&config)?);
+    if let (Some(metadata), Some(blobs)) = (&metadata, &blobs) {
+        registry::check_pair(metadata.factory, blobs.factory, &config)?;
+    }
     let in_memory = metadata.as_ref().is_some_and(|choice| choice.factory.home() == Home::Process);
     match place {
         Place::Directory(path) if !in_memory => open_directory(path, (metadata, blobs), config, access, clock),
@@ -64,6 +67,7 @@ fn open_without_directory(
     metadata.factory.check_options("metadata", &config.metadata_backend_options)?;
     let blobs = or_memory("blob", blobs, registry::blobs)?;
     blobs.factory.check_options("blob", &config.blob_backend_options)?;
+    registry::check_pair(metadata.factory, blobs.factory, &config)?;
     let fields = signed_fields(&config)?;
     let context = |options, url| BackendContext {
         directory: None,
@@ -173,30 +177,38 @@ fn create(root: &Path, (metadata, blobs): &Choices, config: &StoreConfig, clock:
     let default_blobs = || registry::blobs("filesystem").expect("it is built in");
     let blob_factory = blobs.as_ref().map_or_else(default_blobs, |choice| choice.factory);
     blob_factory.check_options("blob", &config.blob_backend_options)?;
+    registry::check_pair(factory, blob_factory, config)?;
+    let blob_url = blobs.as_ref().and_then(Choice::url);
     let blobs = Recorded {
         backend: blob_factory.name().to_owned(),
         location: blobs.as_ref().and_then(|choice| choice.elsewhere(root)).map(str::to_owned),
     };
     let manifest = Manifest::new(metadata, blobs)?;
-    if manifest.metadata.location.is_none() {
-        return manifest::write(root, manifest);
-    }
     // Data outside the directory is claimed before the manifest names it.
-    let url = config.database_url.as_ref();
-    let started = Instant::now();
-    loop {
-        let context = BackendContext {
+    let claim = || {
+        let context = |url, options| BackendContext {
             directory: Some(root),
             url,
-            options: &config.metadata_backend_options,
+            options,
             durability: config.durability,
             shard_chars: config.shard_chars,
             read_only: false,
             clock,
-            store_id: manifest.id.as_deref(),
+            // The entries of several machines name the objects: no directory owns them.
+            store_id: manifest.id.as_deref().filter(|_| !factory.is_remote()),
             creating: true,
         };
-        match factory.open(&context).and_then(|metadata| metadata.close()) {
+        if manifest.blobs.location.is_some() {
+            blob_factory.open(&context(blob_url, &config.blob_backend_options))?.close()?;
+        }
+        if manifest.metadata.location.is_some() {
+            factory.open(&context(config.database_url.as_ref(), &config.metadata_backend_options))?.close()?;
+        }
+        Ok::<_, Error>(())
+    };
+    let started = Instant::now();
+    loop {
+        match claim() {
             Ok(()) => return manifest::write(root, manifest),
             // Another process may be making the same store.
             Err(error) if error.kind() == ErrorKind::NotAStore => match manifest::read(root)? {
@@ -235,7 +247,8 @@ impl<'a> Opening<'a> {
         let blobs = part(root, "blob", &manifest.blobs, blobs.as_ref(), registry::blobs)?;
         metadata.0.check_options("metadata", &config.metadata_backend_options)?;
         blobs.0.check_options("blob", &config.blob_backend_options)?;
-        Ok(Self { root, config, clock, store_id: manifest.id.as_deref(), metadata, blobs })
+        let store_id = manifest.id.as_deref().filter(|_| !metadata.0.is_remote());
+        Ok(Self { root, config, clock, store_id, metadata, blobs })
     }
 
     fn context(

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cacheness_core::backend::{BlobBackend, MetadataBackend};
+use cacheness_core::clock::Clock;
 use cacheness_core::config::{BackendUrl, StoreConfig, nearest};
 use cacheness_core::{Error, ErrorKind, Result};
 
@@ -81,6 +82,63 @@ pub fn blob_backends() -> Vec<&'static str> {
 /// - `Unsupported`: no backend is registered for its scheme.
 pub fn check_url(config: &StoreConfig) -> Result<()> {
     url_of_metadata(config).map(drop)
+}
+
+/// Refuses blobs that several machines can use beside entries that only one can: another machine would find none of them,
+/// and a cleanup there would delete them all.
+///
+/// # Errors
+/// `InvalidInput`: the two backends are such a pair, and `allow_local_index` is not set.
+pub(crate) fn check_pair(metadata: &MetadataFactory, blobs: &BlobFactory, config: &StoreConfig) -> Result<()> {
+    if !blobs.is_remote() || metadata.is_remote() || config.allow_local_index {
+        return Ok(());
+    }
+    let (blobs, metadata) = (blobs.name(), metadata.name());
+    let what = format!(
+        "blob_backend {blobs:?} keeps payloads on a server, and metadata_backend {metadata:?} keeps the entries that name \
+         them on this machine alone: no other machine can find the payloads, and they are lost with this one"
+    );
+    Err(Error::new(ErrorKind::InvalidInput, what).with_hint(
+        "use a metadata backend on a server, such as \"postgresql\", or blobs in the file system; allow_local_index = true if \
+         one machine alone uses the store",
+    ))
+}
+
+/// Refuses options that the chosen blob backend does not take, or whose values are invalid; creates and opens nothing. A
+/// backend that is not registered is refused when the store is opened.
+///
+/// # Errors
+/// `InvalidInput`: it names the option.
+pub fn check_blob_options(config: &StoreConfig) -> Result<()> {
+    match config
+        .blob_backend
+        .as_ref()
+        .map(|given| given.scheme().map_or_else(|| blobs(given.as_str()), |scheme| by_scheme(all_blobs(), scheme)))
+    {
+        Some(Some(_)) => chosen_blobs(config).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Opens the blob backend that a configuration chooses, without a store: for programs that use one by itself.
+///
+/// # Errors
+/// `InvalidInput`: none is chosen, it does not take its options, or it needs a directory.
+pub fn open_blobs(config: &StoreConfig) -> Result<Arc<dyn BlobBackend>> {
+    let choice = chosen_blobs(config)?.ok_or_else(|| {
+        Error::new(ErrorKind::InvalidInput, "no blob backend is chosen").with_hint("give blob_backend")
+    })?;
+    choice.factory.open(&BackendContext {
+        directory: None,
+        url: choice.url(),
+        options: &config.blob_backend_options,
+        durability: config.durability,
+        shard_chars: config.shard_chars,
+        read_only: false,
+        clock: &Clock::system(),
+        store_id: None,
+        creating: false,
+    })
 }
 
 /// The backend that a configuration chooses.
@@ -133,8 +191,14 @@ pub(crate) fn chosen_metadata(config: &StoreConfig) -> Result<Option<MetadataCho
 /// The blob backend that a configuration chooses, by name or URL.
 pub(crate) fn chosen_blobs(config: &StoreConfig) -> Result<Option<BlobChoice>> {
     let Some(given) = &config.blob_backend else { return Ok(None) };
+    let options = &config.blob_backend_options;
     let choice = match given.scheme() {
-        None => Choice { factory: named(all_blobs(), "blob", given.as_str())?, place: None },
+        None => {
+            let factory = named(all_blobs(), "blob", given.as_str())?;
+            factory.check_options("blob", options)?;
+            let place = |url: BackendUrl| factory.location(&url).map(|location| (url, location));
+            Choice { factory, place: factory.by_options(options)?.map(place).transpose()? }
+        }
         Some(scheme) => {
             let factory = by_scheme(all_blobs(), scheme).ok_or_else(|| {
                 let hint = format!("the blob backends are {}", blob_backends().join(", "));
@@ -143,7 +207,7 @@ pub(crate) fn chosen_blobs(config: &StoreConfig) -> Result<Option<BlobChoice>> {
             Choice { factory, place: Some((given.clone(), factory.location(given)?)) }
         }
     };
-    choice.factory.check_options("blob", &config.blob_backend_options)?;
+    choice.factory.check_options("blob", options)?;
     Ok(Some(choice))
 }
 

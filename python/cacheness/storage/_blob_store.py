@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core, _entries
 from .._options import absolute, directory, refuse_copy, shown
+from .._remote import Remote
 from .._searching import Searching
+from .._typed import TypedMetadata
 from ..cache import _CacheRegistry
 from ..config import CacheConfig, CacheStorageConfig
 from ..errors import CacheConfigurationError, CacheError
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 _ARRAY_CODECS = ("lz4", "lz4hc", "blosclz", "zstd", "zlib")
 
 
-class BlobStore(Searching, _core.StoreBase):
+class BlobStore(Searching, TypedMetadata, Remote, _core.StoreBase):
     """Stores artifacts under names: no expiry, no eviction, errors instead of misses.
 
     Its puts pin their entries: a :class:`~cacheness.Cache` on the same directory does not evict them either.
@@ -130,7 +132,8 @@ class BlobStore(Searching, _core.StoreBase):
         """The metadata backend, as seen from outside."""
         from .backends._metadata import OpenedBackend
 
-        return OpenedBackend(self.cache_dir, self._stats, self.get_metadata, self._entries, self.delete)
+        entry = self.get_metadata
+        return OpenedBackend(self.cache_dir, self._stats, entry, self._entries, self.delete, self._sql_engine)
 
     @property
     def metadata_backend(self) -> MetadataBackend:
@@ -159,6 +162,7 @@ class BlobStore(Searching, _core.StoreBase):
         metadata: dict[str, Any] | None = None,
         *,
         tags: Iterable[str] | None = None,
+        custom_metadata: Any = None,
     ) -> str:
         """Stores ``data`` under ``key``, replacing an existing value.
 
@@ -168,17 +172,37 @@ class BlobStore(Searching, _core.StoreBase):
                 content.
             metadata: plain data stored with the value.
             tags: a list of strings, kept in the field ``tags`` of the metadata, behind those that it has.
+            custom_metadata: an object of a model of typed metadata, or a list of them, stored in the same transaction:
+                see :mod:`cacheness.custom_metadata`.
 
         Returns:
             The key.
 
         Raises:
+            CacheConstraintError: a table of ``custom_metadata`` refuses a row; nothing has changed.
+            CacheUnsupportedError: ``custom_metadata`` in a store whose backend has no tables.
             CacheSerializationError: no handler can store the value.
             CacheStorageError: the value cannot be written; the previous value stays.
         """
         if key is None and not self._content_addressable:
             key = os.urandom(16).hex()
-        return self._put(data, key, metadata, tags)
+        return self._put(data, key, metadata, tags, custom_metadata)
+
+    def get_custom_metadata_for_entry(self, key: str) -> dict[str, Any]:
+        """The typed metadata of an entry.
+
+        Args:
+            key: the key.
+
+        Returns:
+            For each registered model with a row of the entry its name and the object; a list of objects if there are
+            several. Empty if there is no entry.
+
+        Raises:
+            CacheUnsupportedError: as for :meth:`session`.
+        """
+        self._sql_engine()
+        return self._rows_of(key) if self.exists(key) else {}
 
     def add_tags(self, key: str, *tags: str) -> bool:
         """Adds tags to an entry, behind those that it has; the value stays.

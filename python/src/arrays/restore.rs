@@ -81,7 +81,9 @@ pub(crate) fn decode<'py>(py: Python<'py>, stored: Stored) -> PyResult<Bound<'py
     if let Some(masked) = &meta.masked {
         return decode_masked(numpy, py, stored, masked, &meta);
     }
-    let reader = open(stored).into_py_result()?;
+    // An array in its entry waits for nothing: detaching would cost as much as reading it.
+    let is_inline = stored.entry().location.is_inline();
+    let reader = if is_inline { open(stored) } else { py.detach(|| open(stored)) }.into_py_result()?;
     let array = fresh(numpy, py, reader.header(), &meta).map_err(damage_or(|| py.detach(|| reader.verify())))?;
     let array = filled(array, |bytes| reader.read_into(bytes))?;
     if meta.scalar { array.get_item(()) } else { Ok(array) }

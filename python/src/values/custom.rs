@@ -97,7 +97,7 @@ impl Values {
             .tempfile()
             .map_err(|e| to_py(Error::io("cannot create a temporary file for a handler", e)))?;
         let mut bytes = vec![0; usize::try_from(stored.size()).unwrap_or(usize::MAX)];
-        stored.read_into(&[], &mut bytes).into_py_result()?;
+        py.detach(|| stored.read_into(&[], &mut bytes)).into_py_result()?;
         std::fs::write(file.path(), &bytes)
             .map_err(|e| to_py(Error::io("cannot write a temporary file for a handler", e)))?;
         read(file.path())

@@ -91,7 +91,7 @@ impl Values {
                 None => Err(not_mapped(&stored)),
             },
             (_, Reading::Mapped(_)) => Err(not_mapped(&stored)),
-            (Builtin::Plain, Reading::Own) if stored.size() > SMALL => {
+            (Builtin::Plain, Reading::Own) if stored.size() > SMALL || !stored.entry().location.is_inline() => {
                 plain::load(py, &py.detach(|| plain_bytes(stored)).into_py_result()?)
             }
             (Builtin::Plain, Reading::Own) => {

@@ -17,7 +17,6 @@ class Waiting(NamedTuple):
 
 
 OWN = "backends that a program brings along"
-S3 = "the S3 blob backend"
 
 WAITING = {
     # ----- The reference of the interface.
@@ -50,15 +49,9 @@ WAITING = {
         class Cached(BlobBackend): pass
         cacheness(config=CacheConfig(blob_backend=Cached(), metadata_backend="sqlite"))
     """),
-    "a store with blobs of one's own": Waiting(OWN, "postgresql", """
+    "a store with blobs of one's own": Waiting(OWN, "blob_backend is a S3", """
         class S3(BlobBackend): pass
         BlobStore(blob_backend=S3(), metadata_backend="postgresql", backend_options={"connection_url": "postgresql://h"})
-    """),
-    "blobs in S3": Waiting(S3, "s3", """
-        cacheness(CacheConfig(cache_dir="x", metadata_backend="sqlite", blob_backend="s3", blob_backend_options={"bucket": "b"}))
-    """),
-    "blobs in S3 beside memory": Waiting(S3, "s3", """
-        cacheness(CacheConfig(metadata_backend="memory", blob_backend="s3", blob_backend_options={"bucket": "b"}))
     """),
     "SqlCache": Waiting("tables that are filled from their source", "SqlCache", """
         from cacheness.sql_cache import SqlCache

@@ -3,8 +3,6 @@
 use std::io::Write;
 use std::path::Path;
 
-use cacheness::ErrorKind;
-use cacheness::core::backend::{MetadataBackend, Query};
 use cacheness::query::Field;
 use serde_json::json;
 
@@ -24,7 +22,7 @@ pub(crate) fn run(args: &Index, option: Option<&Path>, out: &mut Output) -> Resu
 fn list(args: &IndexLs, directory: &Directory, out: &mut Output) -> Result<(), Failure> {
     let store = directory.read()?;
     let fields: Vec<String> = store.metadata().indexes()?.iter().map(ToString::to_string).collect();
-    let text = has_text_index(store.metadata())?;
+    let text = store.metadata().has_text_index()?;
     if args.json {
         let report = json!({ "fields": fields, "text": text });
         writeln!(out, "{report:#}")?;
@@ -40,16 +38,6 @@ fn list(args: &IndexLs, directory: &Directory, out: &mut Output) -> Result<(), F
         say("no indexes");
     }
     Ok(())
-}
-
-/// Whether a search is possible.
-fn has_text_index(metadata: &dyn MetadataBackend) -> Result<bool, Failure> {
-    match metadata.text_search("word", &Query::default(), 1) {
-        Ok(_) => Ok(true),
-        // A word is a valid query, so the index is missing.
-        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn change(args: &IndexChange, option: Option<&Path>, wanted: bool) -> Result<(), Failure> {

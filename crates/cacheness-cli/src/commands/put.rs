@@ -74,8 +74,8 @@ pub(crate) fn run(args: &Put, option: Option<&Path>, out: &mut Output) -> Result
     // Checked before the store is created, so that an invalid file or key leaves nothing behind.
     let key = key(args, &words.params)?;
     given_once("metadata field", args.metadata.iter().map(|field| field.name.as_str()))?;
-    let metadata =
-        (!args.metadata.is_empty()).then(|| serde_json::Value::Object(Field::map(&args.metadata)).to_string());
+    let metadata = (!args.metadata.is_empty()).then(|| Field::json(&args.metadata)).transpose();
+    let metadata = metadata.map_err(Failure::CommandLine)?;
     let metadata = tags::join(metadata, &args.tags).map_err(Failure::CommandLine)?;
     let value = read(args, words.file)?;
     let mut payload = Vec::new();

@@ -40,6 +40,19 @@ fn what_is_put_is_found_by_the_library() {
     assert!((21_599_000_000..=21_601_000_000).contains(&lifetime), "{lifetime}");
 }
 
+#[test]
+fn metadata_is_as_the_filters_name_it() {
+    let place = Place::new();
+    place.write("x", b"x");
+    let when = r#"when={"$datetime":"2026-11-20T12:00:00+00:00"}"#;
+    place.run(&["put", "x", "--key", "odd", "--metadata", "$x=1", "--metadata", when]).done();
+    let listed = |condition: &str| place.run(&["ls", "-q", "--where", condition]).done().out;
+    assert_eq!(listed(r#"{"\\$x": 1}"#), "odd\n");
+    assert_eq!(listed(r#"{"when": {"$gt": {"$datetime": "2026-11-20T11:00:00+00:00"}}}"#), "odd\n");
+    place.run(&["put", "x", "--key", "other", "--metadata", r#"a={"$nothing":1}"#]).failed(2, "$nothing");
+    assert_eq!(listed("entry.data_type exists"), "odd\n");
+}
+
 #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Value2 {
     b: (i32, f64, Option<i32>),

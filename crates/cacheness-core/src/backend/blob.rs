@@ -1,6 +1,7 @@
 //! The contract of blob backends: they keep payloads under locators, and never see an entry.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,8 @@ use std::time::Duration;
 use super::{BlobCapability, Parts};
 use crate::clock::Timestamp;
 use crate::entry::BlobRef;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::payload::PayloadHash;
 
 /// What the engine tells a backend about a blob before writing it.
 #[derive(Clone, Copy, Debug)]
@@ -43,11 +45,39 @@ pub trait BlobWriter: io::Write + Send {
         None
     }
 
+    /// The hashes of the whole blob, for backends that record properties of a blob. Called at most once: before the first
+    /// byte is written if the engine knows them by then, else before [`BlobWriter::commit`].
+    fn note_hash(&mut self, _hash: &PayloadHash) {}
+
     /// Makes the blob durable according to the backend's mode. Its locator is new: no blob is overwritten.
     fn commit(self: Box<Self>) -> Result<BlobRef>;
 
     /// Discards the data written so far.
     fn abort(self: Box<Self>) -> Result<()>;
+}
+
+/// What the storage itself tells about a blob, without its bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlobProperties {
+    /// Bytes.
+    pub size: u64,
+    /// When it was created, by the clock of the storage.
+    pub modified: Option<Timestamp>,
+    /// The entity tag, as the storage quotes it.
+    pub etag: Option<String>,
+    /// The version, in a storage with versions.
+    pub version: Option<String>,
+    /// The media type.
+    pub content_type: Option<String>,
+    /// How long HTTP caches may keep it.
+    pub cache_control: Option<String>,
+    /// The hashes of its content that were recorded with it, in hexadecimal: `xxh3` (of 64 bits), `blake3`, `sha256`.
+    pub hashes: BTreeMap<String, String>,
+    /// Other metadata that was recorded with it.
+    pub metadata: BTreeMap<String, String>,
+    /// Where the storage keeps it, under the names of an entry's fields: `s3_bucket`, `s3_key`, …
+    pub place: BTreeMap<String, String>,
 }
 
 /// A range of bytes to read.
@@ -139,6 +169,39 @@ pub trait BlobBackend: Any + Send + Sync + fmt::Debug {
     /// - Blobs written or deleted within the last [`BlobCapability::longest_put`] may be missing or listed wrongly.
     fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<BlobInfo>>;
 
+    /// What the storage tells about a blob: one request, and no download.
+    ///
+    /// # Errors
+    /// - `Unsupported`: the backend records nothing beside a blob.
+    /// - `NotFound`, `Integrity`: as [`BlobBackend::open`].
+    fn properties(&self, _blob: &BlobRef) -> Result<BlobProperties> {
+        Err(lacks(self.name(), "properties of blobs"))
+    }
+
+    /// Where a blob is, under the names of an entry's fields (`s3_bucket`, `s3_key`, …), as far as the reference tells: makes
+    /// no request. Empty if the locator says it all.
+    fn place(&self, _blob: &BlobRef) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// A URL with which anyone can read the blob until `expires` from now.
+    ///
+    /// # Errors
+    /// - `Unsupported`: the backend has no such URLs.
+    /// - `InvalidInput`: the storage refuses so long a time.
+    fn presign(&self, _blob: &BlobRef, _expires: Duration) -> Result<String> {
+        Err(lacks(self.name(), "URLs for other programs"))
+    }
+
+    /// Copies a blob to a new one inside the storage, without moving its bytes through this process.
+    ///
+    /// # Errors
+    /// - `Unsupported`: the backend cannot.
+    /// - `NotFound`: there is no such blob.
+    fn copy(&self, _blob: &BlobRef, _hint: BlobHint<'_>) -> Result<BlobRef> {
+        Err(lacks(self.name(), "copies inside the storage"))
+    }
+
     /// Removes the data of writers that were neither committed nor aborted and were last active longer than `age` ago;
     /// returns the number removed. A backend that knows that a writer is dead may remove its data at once.
     fn sweep(&self, _age: Duration) -> Result<u64> {
@@ -155,4 +218,9 @@ pub trait BlobBackend: Any + Send + Sync + fmt::Debug {
     fn close(&self) -> Result<()> {
         Ok(())
     }
+}
+
+/// The error of a method that a backend does not implement.
+fn lacks(backend: &str, what: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("the blob backend {backend:?} has no {what}"))
 }

@@ -160,6 +160,11 @@ pub trait MetadataBackend: Any + Send + Sync + fmt::Debug {
         Ok(false)
     }
 
+    /// Whether there is a full-text index.
+    fn has_text_index(&self) -> Result<bool> {
+        Ok(false)
+    }
+
     /// The entries that match a full-text query and the filter of `query`, at most `limit`, the most relevant first.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! | contract | keeps | implemented by |
 //! |---|---|---|
 //! | [`MetadataBackend`] | entries | `backends` (memory, JSON), the crate `cacheness-sqlite` |
-//! | [`BlobBackend`] | payloads | `backends` (memory, file system) |
+//! | [`BlobBackend`] | payloads | `backends` (memory, file system), the crate `cacheness-objects` |
 //! | [`Locks`] | the right to compute, between processes | `backends` (a lock file) |
 //!
 //! A transaction is data: the engine describes all changes as a [`Commit`], and the backend makes them together or not
@@ -24,7 +24,7 @@ mod sql;
 mod sql_rows;
 
 pub use crate::entry::BlobRef;
-pub use blob::{BlobBackend, BlobHint, BlobInfo, BlobReader, BlobWriter, Range};
+pub use blob::{BlobBackend, BlobHint, BlobInfo, BlobProperties, BlobReader, BlobWriter, Range};
 pub use capability::{BlobCapability, Capability, Parts};
 pub use commit::{
     AccessRecord, Commit, Committed, EntryUpdate, Guard, KeyId, Operation, Orphans, Outcome, Put, PutOutcome, Share,

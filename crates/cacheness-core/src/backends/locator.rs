@@ -1,4 +1,4 @@
-//! The syntax of the locators of this crate's blob backends. No other locator is accepted.
+//! The syntax of the locators of the built-in blob backends. They accept no other locator.
 //!
 //! `blobs/<name>` or `blobs/<shard>/<name>`, where `<name>` is `<stem>-<12 hexadecimal digits>[.<extension>]` and
 //! `<shard>` is what `<name>` starts with. A locator comes from a row that may have been tampered with: anything else
@@ -7,7 +7,7 @@
 use crate::error::{Error, ErrorKind, Result};
 
 /// The directory, relative to the store's, with which all locators start.
-pub(super) const BLOBS: &str = "blobs";
+pub const BLOBS: &str = "blobs";
 
 /// The characters of a stem, and of a shard's name, which is a prefix of a stem.
 fn is_stem_byte(byte: u8) -> bool {
@@ -19,16 +19,19 @@ const RANDOM_DIGITS: usize = 12;
 
 /// A parsed locator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Locator<'a> {
+pub struct Locator<'a> {
     /// The shard's directory; empty if there is none.
-    pub(super) shard: &'a str,
+    pub shard: &'a str,
     /// The file's name.
-    pub(super) name: &'a str,
+    pub name: &'a str,
 }
 
 impl<'a> Locator<'a> {
-    /// Parses `text`; anything that [`Locator::text`] cannot produce is an error of kind `Integrity`.
-    pub(super) fn parse(text: &'a str) -> Result<Self> {
+    /// Parses `text`.
+    ///
+    /// # Errors
+    /// `Integrity`: [`Locator::text`] cannot have produced it.
+    pub fn parse(text: &'a str) -> Result<Self> {
         let refused = || {
             Error::new(ErrorKind::Integrity, format!("{text:?} is no locator of this store; nothing was opened"))
                 .with_hint("the entry has been damaged or tampered with; delete it and compute the value again")
@@ -43,7 +46,8 @@ impl<'a> Locator<'a> {
     }
 
     /// The locator as text.
-    pub(super) fn text(self) -> String {
+    #[must_use]
+    pub fn text(self) -> String {
         if self.shard.is_empty() {
             format!("{BLOBS}/{}", self.name)
         } else {
@@ -52,13 +56,15 @@ impl<'a> Locator<'a> {
     }
 
     /// The file's directory, relative to the store's.
-    pub(super) fn directory(self) -> String {
+    #[must_use]
+    pub fn directory(self) -> String {
         if self.shard.is_empty() { BLOBS.to_owned() } else { format!("{BLOBS}/{}", self.shard) }
     }
 }
 
 /// The error for a blob that does not exist.
-pub(super) fn not_found(locator: &str) -> Error {
+#[must_use]
+pub fn not_found(locator: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("the blob {locator} does not exist"))
 }
 
@@ -80,9 +86,12 @@ fn is_blob_name(name: &str) -> bool {
         && extension.is_none_or(is_extension)
 }
 
-/// A new file name for a blob. `stem` and `extension` come from handlers and users' names: one that is not allowed in a
-/// locator is an error of kind `InvalidInput`.
-pub(super) fn new_name(stem: &str, extension: &str) -> Result<String> {
+/// A new file name for a blob. `stem` and `extension` come from handlers and users' names.
+///
+/// # Errors
+/// - `InvalidInput`: one of them is not allowed in a locator.
+/// - `Storage`: the system gives no random numbers.
+pub fn new_name(stem: &str, extension: &str) -> Result<String> {
     if stem.is_empty() || stem.len() > 128 || !stem.bytes().all(is_stem_byte) {
         return Err(Error::new(ErrorKind::InvalidInput, format!("a blob cannot be named after {stem:?}"))
             .with_hint("the stem of a blob's name is made of 1 to 128 of the characters 0-9, a-z, - and _"));
@@ -97,7 +106,8 @@ pub(super) fn new_name(stem: &str, extension: &str) -> Result<String> {
 }
 
 /// The shard of `name`: its first `chars` characters, at most the stem.
-pub(super) fn shard_of(name: &str, chars: u8) -> &str {
+#[must_use]
+pub fn shard_of(name: &str, chars: u8) -> &str {
     let stem_length = name.find('.').unwrap_or(name.len()).saturating_sub(RANDOM_DIGITS + 1);
     &name[..usize::from(chars).min(stem_length)]
 }

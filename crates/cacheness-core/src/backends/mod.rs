@@ -6,7 +6,7 @@
 mod entries;
 mod filesystem;
 mod json;
-mod locator;
+pub mod locator;
 mod lock_file;
 mod memory;
 mod reserve;

@@ -77,6 +77,21 @@ impl<'a, T> Sorter<'a, T> {
         Ok(())
     }
 
+    /// Whether an entry whose first field has this value, and with it every later one, is behind the result. Entries with
+    /// an equal value come before it unless there is a key, which then decides between them.
+    #[must_use]
+    pub fn ends_before(&self, first: &Value, key: Option<&str>) -> bool {
+        if self.kept.len() < self.most {
+            return false;
+        }
+        let (Some(last), Some(sort)) = (self.kept.peek(), self.sort.first()) else { return true };
+        match sort.compare(first, &last.values[0]) {
+            Ordering::Greater => true,
+            Ordering::Equal => key.is_some_and(|key| key > last.key.as_str()),
+            Ordering::Less => false,
+        }
+    }
+
     /// The result.
     #[must_use]
     pub fn finish(self) -> Vec<T> {

@@ -2,7 +2,7 @@
 
 use super::Store;
 use crate::backend::{RowQuery, Schema, SqlRows};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::process::PerProcess;
 use crate::sync::Mutex;
 
@@ -29,6 +29,14 @@ impl Store {
         Ok(())
     }
 
+    /// Another program may have dropped a table: after such an error, the next use registers its table again.
+    pub(super) fn forget_tables(&self, error: Error) -> Error {
+        if error.kind() == ErrorKind::Metadata {
+            self.registered.0.get_or_make(Mutex::default).lock().clear();
+        }
+        error
+    }
+
     /// Answers a query of rows of user-defined tables: see
     /// [`MetadataBackend::select_rows`](crate::backend::MetadataBackend::select_rows).
     ///
@@ -36,6 +44,6 @@ impl Store {
     /// `Unsupported` if the metadata backend keeps no such tables, `InvalidInput` for a wrong query, `Serialization` for a
     /// value that is not of the type of its column, `Metadata`, `Closed`.
     pub fn select_rows(&self, query: &RowQuery<'_>) -> Result<SqlRows> {
-        self.metadata.select_rows(query)
+        self.metadata.select_rows(query).map_err(|error| self.forget_tables(error))
     }
 }

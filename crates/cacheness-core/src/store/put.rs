@@ -160,7 +160,9 @@ impl Store {
         failpoint::reached("put/blob");
         let filed = equal.and_then(|equal| {
             let share = equal.as_ref().map_or(Share::No, EqualBlob::share);
-            let outcome = self.commit_put(&mut entry, share, attributes.pinned, rows.rows())?;
+            let outcome = self.commit_put(&mut entry, share, attributes.pinned, rows.rows());
+            let outcome =
+                outcome.map_err(|error| if rows.rows().is_empty() { error } else { self.forget_tables(error) })?;
             Ok((outcome, equal))
         });
         match filed {

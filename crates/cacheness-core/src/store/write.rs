@@ -63,7 +63,15 @@ fn write_failed(error: io::Error) -> Error {
 }
 
 /// Commits the blob if it was written, and aborts it if that failed.
-fn finish(writer: Box<dyn BlobWriter>, hash: Result<PayloadHash>) -> Result<Written> {
+fn finish(mut writer: Box<dyn BlobWriter>, hash: Result<PayloadHash>) -> Result<Written> {
+    if let Ok(hash) = &hash {
+        writer.note_hash(hash);
+    }
+    commit(writer, hash)
+}
+
+/// [`finish`] for a writer that knows the hash.
+fn commit(writer: Box<dyn BlobWriter>, hash: Result<PayloadHash>) -> Result<Written> {
     match hash {
         Ok(hash) => Ok(Written { location: Location::Blob(writer.commit()?), hash }),
         Err(error) => {
@@ -75,6 +83,23 @@ fn finish(writer: Box<dyn BlobWriter>, hash: Result<PayloadHash>) -> Result<Writ
     }
 }
 
+/// Hashes first, on all cores, and writes then: a storage that records the hash beside a blob wants to know it when the
+/// upload begins. Hashing takes a fraction of the time of sending the bytes.
+fn send_segments(
+    blobs: &dyn BlobBackend,
+    hint: BlobHint<'_>,
+    segments: &[Cow<'_, [u8]>],
+    digest: bool,
+) -> Result<Written> {
+    let mut hasher = PayloadHasher::new(true, digest);
+    segments.iter().for_each(|segment| hasher.update_parallel(segment));
+    let hash = hasher.finish();
+    let mut writer = blobs.create(BlobHint { size: Some(total(segments)), ..hint })?;
+    writer.note_hash(&hash);
+    let written = write_all(&mut *writer, segments).map_err(write_failed);
+    commit(writer, written.map(|()| hash))
+}
+
 /// Writes and hashes concurrently, on all cores if the payload is large. The other threads are woken first, so that
 /// they start while the file is being created.
 fn write_segments(
@@ -83,6 +108,9 @@ fn write_segments(
     segments: &[Cow<'_, [u8]>],
     digest: bool,
 ) -> Result<Written> {
+    if blobs.capability().parts.is_some() {
+        return send_segments(blobs, hint, segments, digest);
+    }
     let size = total(segments);
     let create = || blobs.create(BlobHint { size: Some(size), ..hint });
     let write = |writer: &mut dyn BlobWriter| write_all(writer, segments).map_err(write_failed);

@@ -371,7 +371,8 @@ pub(super) fn indexes(fixture: &MetadataFixture) {
         assert!(backend.indexes().expect("listed").is_empty());
         return;
     }
-    for (name, value) in [("1", "{\"a b\":{\"c\":1}}"), ("2", "{\"a b\":{\"c\":2}}")] {
+    let behind_a_list = r#"{"a b":[{"c":1},{"c":2}]}"#;
+    for (name, value) in [("1", r#"{"a b":{"c":1}}"#), ("2", r#"{"a b":{"c":2}}"#), ("3", behind_a_list)] {
         backend.put(&Entry { metadata: Some(value.into()), ..inline(name, b"x") }).expect("put");
     }
     let odd = field_of("a b.c");
@@ -384,10 +385,11 @@ pub(super) fn indexes(fixture: &MetadataFixture) {
     }
     let two = field("a b.c").gt(1);
     let query = Query { filter: Some(&two), ..Query::default() };
-    assert_eq!(backend.keys(&query, &Page::default()).expect("listed"), ["2"]);
+    assert_eq!(backend.keys(&query, &Page::default()).expect("listed"), ["2", "3"]);
+    assert_eq!(backend.count(&query).expect("counted"), 2);
     assert!(backend.drop_index(&odd).expect("removed"));
     assert!(!backend.drop_index(&odd).expect("there is none"));
-    assert_eq!(backend.keys(&query, &Page::default()).expect("listed"), ["2"]);
+    assert_eq!(backend.keys(&query, &Page::default()).expect("listed"), ["2", "3"]);
 }
 
 pub(super) fn text_search(fixture: &MetadataFixture) {
@@ -403,6 +405,7 @@ pub(super) fn text_search(fixture: &MetadataFixture) {
             assert_eq!(error.expect("unsupported").kind(), ErrorKind::Unsupported);
         }
         assert!(!backend.drop_text_index().expect("there is none"));
+        assert!(!backend.has_text_index().expect("known"));
         return;
     }
     let error = backend.text_search("x", &Query::default(), 1).expect_err("no index");
@@ -415,7 +418,9 @@ pub(super) fn text_search(fixture: &MetadataFixture) {
     backend
         .put(&described("1", "Fraud detection", r#"{"tags":["eu","Modèle"],"n":{"note":"second quarter"}}"#))
         .expect("put");
+    assert!(!backend.has_text_index().expect("known"));
     assert!(backend.create_text_index().expect("made"));
+    assert!(backend.has_text_index().expect("known"));
     assert!(!backend.create_text_index().expect("there is one"));
     backend.put(&described("2", "", r#"{"note":"detects fraud"}"#)).expect("put");
     backend.put(&Entry { metadata: Some("{".into()), ..inline("3", b"x") }).expect("put");
@@ -455,6 +460,7 @@ pub(super) fn text_search(fixture: &MetadataFixture) {
     backend.put(&described("4", "after all", "{}")).expect("put");
     assert_eq!(found("after"), ["4"]);
     assert!(backend.drop_text_index().expect("removed"));
+    assert!(!backend.has_text_index().expect("known"));
     backend.put(&described("5", "without", "{}")).expect("put");
     assert!(backend.create_text_index().expect("made"));
     assert_eq!(found("without"), ["5"]);

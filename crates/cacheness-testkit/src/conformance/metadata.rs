@@ -11,7 +11,10 @@ use cacheness_core::entry::{Entry, Location, Totals};
 use cacheness_core::{ErrorKind, Result};
 
 use super::listings::{self, keys};
-use super::{Check, MetadataFixture, commit, custom, eviction, filters, garbage, guard, reads, search, sharing, sql};
+use super::{
+    Check, MetadataFixture, commit, custom, custom_queries, custom_tables, eviction, filters, garbage, guard, reads,
+    search, sharing, sql,
+};
 use crate::ext::{MetadataExt as _, Scan};
 use crate::sample::{NOW, blob, full, inline};
 
@@ -53,14 +56,14 @@ pub const CHECKS: &[Check<MetadataFixture>] = &[
     ("a commit is atomic", commit::all_or_nothing),
     ("a commit of thousands of operations", commit::large),
     ("user-defined tables are refused if unsupported", custom::unsupported),
-    ("values of user-defined tables come back", custom::every_type),
-    ("conditions about rows", custom::conditions),
-    ("orders, limits and aggregates of rows", custom::orders_and_aggregates),
-    ("rows are joined by their entry, and with it", custom::joins),
+    ("values of user-defined tables come back", custom_tables::every_type),
+    ("conditions about rows", custom_queries::conditions),
+    ("orders, limits and aggregates of rows", custom_queries::orders_and_aggregates),
+    ("rows are joined by their entry, and with it", custom_queries::joins),
     ("a refused row changes nothing", custom::constraints),
     ("rows go with their entry on every way out", custom::ways_out),
-    ("a table is extended, or says what to do", custom::extended),
-    ("primary keys of user-defined tables", custom::primary_keys),
+    ("a table is extended, or says what to do", custom_tables::extended),
+    ("primary keys of user-defined tables", custom_tables::primary_keys),
     ("a table is created once", custom::many_handles),
     ("a closed store answers nothing about rows", custom::closed),
     ("tags and versions of blobs come back", commit::tags_and_versions),

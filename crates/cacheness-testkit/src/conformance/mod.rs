@@ -16,6 +16,8 @@
 mod blobs;
 mod commit;
 mod custom;
+mod custom_queries;
+mod custom_tables;
 mod eviction;
 mod filters;
 mod garbage;

@@ -54,7 +54,7 @@ pub trait Contains<M, Place> {}
 
 /// The only model of a query.
 #[derive(Clone, Copy, Debug)]
-pub enum Itself {}
+pub enum Sole {}
 
 /// The model that was joined last.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +68,7 @@ pub struct There<Place>(Place);
 #[derive(Clone, Copy, Debug)]
 pub enum Always {}
 
-impl<M: MetadataModel> Contains<M, Itself> for M {}
+impl<M: MetadataModel> Contains<M, Sole> for M {}
 impl<S, M: MetadataModel> Contains<M, Here> for (S, M) {}
 impl<S: Contains<M, Place>, J, M: MetadataModel, Place> Contains<M, There<Place>> for (S, J) {}
 impl<S: Shape> Contains<Entries, Always> for S {}

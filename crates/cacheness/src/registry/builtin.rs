@@ -9,6 +9,8 @@ use cacheness_core::backend::{BlobBackend, MetadataBackend};
 use cacheness_core::backends::{
     FilesystemBlobs, FilesystemOptions, JsonMetadata, JsonOptions, MemoryBlobs, MemoryMetadata,
 };
+#[cfg(feature = "s3")]
+use cacheness_core::config::BackendOptions;
 use cacheness_core::config::BackendUrl;
 use cacheness_core::{Error, ErrorKind, Result};
 use cacheness_sqlite::{FilesystemKind, SqliteAccess, SqliteMetadata, SqliteOptions};
@@ -33,11 +35,30 @@ pub(super) fn metadata() -> [MetadataFactory; 4] {
     ]
 }
 
-pub(super) fn blobs() -> [BlobFactory; 2] {
-    [
+pub(super) fn blobs() -> Vec<BlobFactory> {
+    vec![
         BlobFactory::new("filesystem", open_filesystem).options(&[]).needs_directory(),
         BlobFactory::new("memory", |_| Ok(Arc::new(MemoryBlobs::new()))).options(&[]).in_memory(),
+        #[cfg(feature = "s3")]
+        BlobFactory::new(cacheness_objects::SCHEME, open_s3)
+            .scheme(cacheness_objects::SCHEME)
+            .options(cacheness_objects::S3Options::NAMES)
+            .remote()
+            .locate(|url| Ok(cacheness_objects::S3Options::read(Some(url), &BackendOptions::default())?.location()))
+            .url_of_options(cacheness_objects::S3Options::url),
     ]
+}
+
+#[cfg(feature = "s3")]
+fn open_s3(context: &BackendContext<'_>) -> Result<Arc<dyn BlobBackend>> {
+    let options = cacheness_objects::S3Options::read(context.url, context.options)?;
+    let blobs = cacheness_objects::S3Blobs::new(options, context.shard_chars)?;
+    let Some(id) = context.store_id else { return Ok(Arc::new(blobs)) };
+    let blobs = blobs.of_store(id);
+    if context.creating {
+        blobs.claim()?;
+    }
+    Ok(Arc::new(blobs))
 }
 
 fn open_sqlite(context: &BackendContext<'_>) -> Result<Box<dyn MetadataBackend>> {

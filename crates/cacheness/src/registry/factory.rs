@@ -38,6 +38,7 @@ pub struct BackendContext<'a> {
 type Open<B> = dyn Fn(&BackendContext<'_>) -> Result<B> + Send + Sync;
 type OpenLocks = dyn Fn(&BackendContext<'_>) -> Result<Arc<dyn Locks>> + Send + Sync;
 type Locate = dyn Fn(&BackendUrl) -> Result<String> + Send + Sync;
+type ByOptions = dyn Fn(&BackendOptions) -> Result<Option<BackendUrl>> + Send + Sync;
 
 /// Where a backend may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +58,9 @@ pub struct Factory<B> {
     options: Option<Vec<String>>,
     file: Option<String>,
     home: Home,
+    remote: bool,
     locate: Option<Box<Locate>>,
+    by_options: Option<Box<ByOptions>>,
     locks: Option<Box<OpenLocks>>,
     open: Box<Open<B>>,
 }
@@ -86,7 +89,9 @@ impl<B> Factory<B> {
             options: None,
             file: None,
             home: Home::Anywhere,
+            remote: false,
             locate: None,
+            by_options: None,
             locks: None,
             open: Box::new(open),
         }
@@ -137,6 +142,25 @@ impl<B> Factory<B> {
         self
     }
 
+    /// Declares that several machines can use the data: a server's. The blobs of such a backend want a metadata backend
+    /// that is remote too, see [`StoreConfig::allow_local_index`](cacheness_core::config::StoreConfig).
+    #[must_use]
+    pub fn remote(mut self) -> Self {
+        self.remote = true;
+        self
+    }
+
+    /// Sets the function that makes a URL of the options, for configurations that give the backend's name and its options
+    /// in place of a URL; `None` if the options do not say where the data is, but perhaps the directory does. A directory records that URL without its secrets.
+    #[must_use]
+    pub fn url_of_options(
+        mut self,
+        url: impl Fn(&BackendOptions) -> Result<Option<BackendUrl>> + Send + Sync + 'static,
+    ) -> Self {
+        self.by_options = Some(Box::new(url));
+        self
+    }
+
     /// The name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -154,6 +178,15 @@ impl<B> Factory<B> {
     /// The backend's file in `root`.
     pub(crate) fn file_in(&self, root: &Path) -> Option<std::path::PathBuf> {
         self.file.as_ref().map(|name| root.join(name))
+    }
+
+    pub(crate) fn is_remote(&self) -> bool {
+        self.remote
+    }
+
+    /// The URL of the options, if they say where the data is.
+    pub(crate) fn by_options(&self, options: &BackendOptions) -> Result<Option<BackendUrl>> {
+        self.by_options.as_ref().map_or(Ok(None), |url| url(options))
     }
 
     pub(crate) fn location(&self, url: &BackendUrl) -> Result<String> {

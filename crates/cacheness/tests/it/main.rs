@@ -26,6 +26,7 @@ mod many;
 mod matching;
 mod memory;
 mod model;
+mod model_tables;
 mod models;
 mod mounts;
 mod newcomer;
@@ -38,6 +39,8 @@ mod registry;
 mod resources;
 mod retryable;
 mod rotation;
+#[cfg(feature = "s3")]
+mod s3;
 mod scale;
 mod security;
 mod sharing;

@@ -262,9 +262,9 @@ fn what_is_not_registered_is_named_without_its_password() {
             "give the path of a SQLite database",
         ),
         (
-            |c| c.blob_backend = Some("s3://key:hush@bucket/prefix".into()),
+            |c| c.blob_backend = Some("gcs://key:hush@bucket/prefix".into()),
             ErrorKind::Unsupported,
-            "blob_backend is a URL of s3, which is not available yet",
+            "blob_backend is a URL of gcs, which is not available yet",
             "the blob backends are filesystem, memory",
         ),
         (
@@ -315,8 +315,8 @@ fn what_is_not_registered_is_named_without_its_password() {
         assert!(!format!("{error:?}").contains("hush"), "{error:?}");
         assert!(!dir.path().join("store/cacheness.toml").exists(), "{what}: a store was made");
     }
-    let error = Cache::open("s3://key:hush@bucket/prefix").unwrap_err();
-    assert_eq!(error.to_string(), "s3://key:***@bucket/prefix is a URL");
+    let error = Cache::open("gcs://key:hush@bucket/prefix").unwrap_err();
+    assert_eq!(error.to_string(), "gcs://key:***@bucket/prefix is a URL");
     let error = with(|c| c.blob_backend_options = json_options(json!({"bucket": 1}))).in_memory().open().unwrap_err();
     assert_eq!(error.to_string(), "blob_backend_options: bucket is no option of the blob backend \"memory\"");
     let error = with(|c| c.database_url = Some("x.db".into())).in_memory().open().unwrap_err();

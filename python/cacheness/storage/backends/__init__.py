@@ -7,6 +7,7 @@ from typing import Any
 from . import _registries
 from ._blobs import FilesystemBlobBackend, InMemoryBlobBackend
 from ._metadata import JsonBackend, SqliteBackend, create_metadata_backend
+from ._s3 import S3BlobBackend
 from .base import BlobBackend, MetadataBackend
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "InMemoryBlobBackend",
     "JsonBackend",
     "MetadataBackend",
+    "S3BlobBackend",
     "SqliteBackend",
     "create_metadata_backend",
     "get_blob_backend",

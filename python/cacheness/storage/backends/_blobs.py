@@ -36,10 +36,15 @@ class _Blobs(BlobBackend):
         Raises:
             CacheStorageError: it cannot be written.
         """
+        return self._blobs.write(self._stem(blob_id), "bin", bytes(data))
+
+    @staticmethod
+    def _stem(blob_id: str) -> str:
+        """What the name of a blob with this id begins with."""
         if not isinstance(blob_id, str) or not blob_id:
             raise CacheConfigurationError(f"blob_id is {shown(blob_id)}", hint="give a text")
         fits = len(blob_id) <= 128 and _PLAIN.issuperset(blob_id)
-        return self._blobs.write(blob_id if fits else _core.hash_value(blob_id), "bin", bytes(data))
+        return blob_id if fits else _core.hash_value(blob_id)
 
     def read_blob(self, blob_path: str) -> bytes:
         """The bytes of the blob of that name.

@@ -9,6 +9,7 @@ from ..._options import shown, unknown_name
 from ...errors import CacheConfigurationError, CacheUnsupportedError
 from ._blobs import FilesystemBlobBackend, InMemoryBlobBackend
 from ._metadata import JsonBackend, MemoryBackend, SqliteBackend
+from ._s3 import S3BlobBackend
 from .base import BlobBackend, MetadataBackend
 
 __all__ = ["BLOB", "METADATA", "is_registered"]
@@ -49,7 +50,8 @@ class Registry(Generic[T]):
             sentence = (backend_class.__doc__ or "").strip().partition("\n")[0]
         with self._lock:
             former = self._known.get(name)
-            if former is not None and former.is_builtin and former.made_by is not None:
+            is_taken = former is not None and former.is_builtin and name not in _REPLACEABLE[self._kind]
+            if is_taken:
                 raise CacheConfigurationError(
                     f"{name!r} is a {self._kind} backend of this release", hint="give another name"
                 )
@@ -62,9 +64,9 @@ class Registry(Generic[T]):
             if found is None or found.is_builtin:
                 return False
             del self._known[name]
-            own = _OF_THE_ENGINE[self._kind].get(name)
-            if own is not None:
-                self._known[name] = own
+            later = _REPLACEABLE[self._kind].get(name)
+            if later is not None:
+                self._known[name] = later
             return True
 
     def get(self, name: str, options: dict[str, Any]) -> T:
@@ -121,9 +123,10 @@ def _sqlite_memory() -> SqliteBackend:
     return SqliteBackend(":memory:")
 
 
-_OF_THE_ENGINE: dict[str, dict[str, _Registered]] = {
+#: Those in whose place a program may put its own, and which come back when it removes that.
+_REPLACEABLE: dict[str, dict[str, _Registered]] = {
     "metadata": {"postgresql": _Registered(None, "A PostgreSQL database, which machines share.", (), True)},
-    "blob": {},
+    "blob": {"s3": _Registered(S3BlobBackend, "A bucket of S3, or of a server that speaks like it.", (), True)},
 }
 
 METADATA: Registry[MetadataBackend] = Registry(
@@ -134,7 +137,7 @@ METADATA: Registry[MetadataBackend] = Registry(
         "sqlite": _Registered(SqliteBackend, "A SQLite database: the default.", (), True),
         "sqlite_memory": _Registered(_sqlite_memory, "A SQLite database in memory. Nothing is kept.", (), True),
         "memory": _Registered(MemoryBackend, "In memory. Nothing is kept.", (), True),
-        **_OF_THE_ENGINE["metadata"],
+        **_REPLACEABLE["metadata"],
     },
 )
 
@@ -144,6 +147,7 @@ BLOB: Registry[BlobBackend] = Registry(
     {
         "filesystem": _Registered(FilesystemBlobBackend, "Files below a directory: the default.", (), True),
         "memory": _Registered(InMemoryBlobBackend, "In memory. Nothing is kept.", (), True),
+        **_REPLACEABLE["blob"],
     },
 )
 
