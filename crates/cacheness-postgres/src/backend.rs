@@ -73,7 +73,7 @@ impl MetadataBackend for PostgresMetadata {
                 *left -= 1;
                 if *left == 0 { found.remove(key) } else { found.get(key).cloned() }
             };
-            Ok(keys.iter().map(|key| take(*key)).collect())
+            Ok(keys.iter().map(|key| take(key)).collect())
         })
     }
 

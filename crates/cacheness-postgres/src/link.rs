@@ -27,6 +27,9 @@ pub(crate) type Param<'a> = &'a (dyn ToSql + Sync);
 
 type Driver = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>;
 
+/// A request whose answer is rows.
+type Request<'a> = Pin<Box<dyn Future<Output = Result<Vec<Row>, tokio_postgres::Error>> + Send + 'a>>;
+
 /// Statements of users' filters and tables are as many as users write; beyond this the prepared ones are forgotten.
 const MOST_STATEMENTS: usize = 200;
 
@@ -282,8 +285,7 @@ impl Link {
     pub(crate) fn transaction(&mut self, action: &str, begin: &str, steps: &[Step<'_>]) -> Result<Vec<Vec<Row>>> {
         let statements = steps.iter().map(|step| self.prepare(action, step.sql)).collect::<Result<Vec<Statement>>>()?;
         let client = &self.client;
-        let mut requests: Vec<Pin<Box<dyn Future<Output = Result<Vec<Row>, tokio_postgres::Error>> + Send + '_>>> =
-            Vec::with_capacity(steps.len() + 2);
+        let mut requests: Vec<Request<'_>> = Vec::with_capacity(steps.len() + 2);
         let bare = |sql: &'static str| async move { client.batch_execute(sql).await.map(|()| Vec::new()) };
         requests.push(Box::pin(async move { client.batch_execute(begin).await.map(|()| Vec::new()) }));
         for (statement, step) in statements.iter().zip(steps) {

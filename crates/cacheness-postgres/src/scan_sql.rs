@@ -105,9 +105,9 @@ impl<'a> Scan<'a> {
             '$' => self.dollar()?,
             '?' => {
                 let digits = digits(&rest[1..]);
-                if rest.starts_with("??") {
+                if let Some(after) = rest.strip_prefix("??") {
                     // The operator of JSON.
-                    self.rest = &rest[2..];
+                    self.rest = after;
                     self.out.text.push('?');
                 } else if digits > 0 {
                     let number: usize = rest[1..=digits].parse().unwrap_or(0);

@@ -73,8 +73,8 @@ fn payloads_are_in_the_bucket_and_the_directory_remembers_it() {
     let cache = open(dir.path(), again).unwrap();
     assert_eq!(cache.get::<Vec<f64>>(params! { run: 1 }).unwrap(), Some(large()));
     assert_eq!(cache.get::<i64>(params! { run: 2 }).unwrap(), Some(1));
-    let other = config(&server, "other");
-    assert_eq!(open(dir.path(), other).unwrap_err().kind(), ErrorKind::InvalidInput);
+    let elsewhere = config(&server, "other");
+    assert_eq!(open(dir.path(), elsewhere).unwrap_err().kind(), ErrorKind::InvalidInput);
     cache.put(other(), params! { run: 1 }).unwrap();
     assert_eq!(cache.get::<Vec<f64>>(params! { run: 1 }).unwrap(), Some(other()));
 }
