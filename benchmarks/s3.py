@@ -79,6 +79,7 @@ def compare(server: list[str], megabytes: int, repeat: int) -> None:
             for name, (put, get) in times.items() if turn else ():
                 puts[name].append(put)
                 gets[name].append(get)
+        cache.close()
         print(f"| {megabytes} MB, random | cacheness, ms | boto3, ms | speed, of boto3's |\n|---|---|---|---|")
         for work, found in (("put", puts), ("get", gets)):
             ours, peer = (statistics.median(found[name]) for name in ("cacheness", "boto3"))

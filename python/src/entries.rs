@@ -288,11 +288,13 @@ impl<'py, 'store> Writer<'py, 'store> {
         if let Some(encoding) = &entry.params {
             set!("cache_key_params", keys::render_params(py, encoding)?);
         }
+        let mut user = user;
         if let Some(blob) = entry.location.blob().filter(|_| !inline) {
-            // What a server calls the blob is found beside the user's metadata too.
+            // What a server calls the blob is found beside the user's metadata too, also where a listing lacks that.
             for (name, value) in self.blobs.place(blob) {
                 dict.set_item(PyString::intern(py, name), &value)?;
-                if let Some(Ok(user)) = user.as_ref().map(|user| user.cast::<PyDict>()) {
+                let user = user.get_or_insert_with(|| PyDict::new(py).into_any());
+                if let Ok(user) = user.cast::<PyDict>() {
                     user.set_item(PyString::intern(py, name), &value)?;
                 }
             }

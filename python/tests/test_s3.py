@@ -106,8 +106,7 @@ def test_an_entry_tells_where_its_payload_is(tmp_path: Path, bucket: str, endpoi
     metadata = entry.get("metadata", {})
     assert "s3_etag" in metadata
     assert metadata["s3_etag"] == head["ETag"]
-    listed = cache.list_entries(include_metadata=True)
-    s3_entries = [e for e in listed if e.get("metadata", {}).get("s3_etag")]
+    s3_entries = [e for e in cache.list_entries() if e.get("metadata", {}).get("s3_etag")]
     assert [e["cache_key"] for e in cache.list_entries() if e.get("s3_etag")] == [key]
     assert [e["cache_key"] for e in s3_entries] == [key]
     assert "s3_etag" not in (cache.get_entry(small) or {})
