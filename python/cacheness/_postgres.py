@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from .cache import Cache
+    from .storage import BlobStore
 
 __all__ = ["engine_of", "text_of"]
 
@@ -38,8 +39,8 @@ def _renew_after_fork() -> None:
 os.register_at_fork(after_in_child=_renew_after_fork)
 
 
-def engine_of(cache: Cache) -> Engine:
-    """An engine on the database of a cache.
+def engine_of(owner: Cache | BlobStore) -> Engine:
+    """An engine on the database of a cache or store.
 
     Raises:
         CacheUnsupportedError: psycopg is not installed.
@@ -50,7 +51,7 @@ def engine_of(cache: Cache) -> Engine:
         raise CacheUnsupportedError(
             "custom metadata in PostgreSQL needs psycopg", hint="pip install 'cacheness[postgresql]'"
         )
-    metadata = cache._config.metadata
+    metadata = owner._config.metadata
     options = metadata.metadata_backend_options
     address = metadata.database_url or options.get("connection_url")
     if not address:
