@@ -92,6 +92,17 @@ fn is_postgres(scheme: &str) -> bool {
     matches!(name, "postgresql" | "postgres") && driver.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
+/// The URL with a host: libpq allows none, where a parameter names the directory of a socket.
+fn with_host(text: &str) -> std::borrow::Cow<'_, str> {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.into() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    if !authority.is_empty() && !authority.ends_with('@') {
+        return text.into();
+    }
+    format!("{scheme}://{authority}localhost{path}").into()
+}
+
 fn decoded(text: &str, what: &str) -> Result<String> {
     percent_encoding::percent_decode_str(text)
         .decode_utf8()

@@ -256,9 +256,9 @@ fn what_is_not_registered_is_named_without_its_password() {
             "did you mean \"filesystem\"? the blob backends are filesystem, memory",
         ),
         (
-            |c| c.database_url = Some("postgresql://ada:hush@h/db".into()),
+            |c| c.database_url = Some("mysql://ada:hush@h/db".into()),
             ErrorKind::Unsupported,
-            "database_url is a URL of postgresql, which is not available yet",
+            "database_url is a URL of mysql, which is not available yet",
             "give the path of a SQLite database",
         ),
         (
@@ -342,11 +342,11 @@ fn json_options(options: serde_json::Value) -> BackendOptions {
 #[test]
 fn a_directory_whose_backend_is_not_registered_is_not_opened() {
     let dir = tempfile::tempdir().unwrap();
-    let manifest = "format = 1\n[metadata]\nbackend = \"postgresql\"\n[blobs]\nbackend = \"filesystem\"\n";
+    let manifest = "format = 1\n[metadata]\nbackend = \"redis\"\n[blobs]\nbackend = \"filesystem\"\n";
     fs::write(dir.path().join("cacheness.toml"), manifest).unwrap();
     let error = Cache::open(dir.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.to_string().ends_with("uses the metadata backend \"postgresql\", unknown here"), "{error}");
+    assert!(error.to_string().ends_with("uses the metadata backend \"redis\", unknown here"), "{error}");
 }
 
 /// A store of this test's own making: signed, with locks, on a clock that stands.
