@@ -149,11 +149,12 @@ impl<'a> Scan<'a> {
             self.rest = &rest[1 + digits..];
             return self.numbered(number);
         }
-        let tag = &rest[..=1 + word(&rest[1..]).min(rest.len() - 2)];
-        if !tag.ends_with('$') || tag.len() < 2 {
+        let length = word(&rest[1..]);
+        if rest.as_bytes().get(1 + length) != Some(&b'$') {
             self.keep(1);
             return Ok(());
         }
+        let tag = &rest[..length + 2];
         let end = rest[tag.len()..].find(tag).ok_or_else(|| unfinished("a text"))?;
         self.keep(tag.len() + end + tag.len());
         Ok(())
