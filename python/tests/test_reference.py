@@ -6,6 +6,7 @@ run yet says so; the list of it may only become shorter.
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import Any
 
 import pytest
 from reference import api, custom, guide, planning, postgres, waiting
-from test_postgres import ADDRESS
 
 from cacheness import CacheUnsupportedError, cacheness, reset_cache, set_default_cache
 
+#: The address of the PostgreSQL server of the tests.
+ADDRESS = os.environ.get("CACHENESS_TEST_POSTGRES_URL", "")
 PREPARED = Path(waiting.__file__ or "").with_name("prepared.py").read_text(encoding="utf-8")
 RUNNING = {
     f"{document}: {name}": block
