@@ -122,8 +122,8 @@ impl PostgresOptions {
     pub fn from_url(text: &str) -> Result<Self> {
         let hint = "a connection URL is postgresql://user:password@host:5432/database?sslmode=verify-full; signs such as @ and / \
                     in a password are written %40 and %2F";
-        let url =
-            Url::parse(text).map_err(|e| wrong(format!("the connection URL is not valid: {e}")).with_hint(hint))?;
+        let url = Url::parse(&with_host(text))
+            .map_err(|e| wrong(format!("the connection URL is not valid: {e}")).with_hint(hint))?;
         if !is_postgres(url.scheme()) {
             return Err(wrong(format!("the connection URL has the scheme {}", url.scheme())).with_hint(hint));
         }

@@ -309,8 +309,8 @@ fn named<B>(known: impl Iterator<Item = &'static Factory<B>>, kind: &str, name: 
     // A name may mistakenly be a URL and contain a password.
     let shown = BackendUrl::from(name);
     let meant = match nearest(name, names.iter().copied()) {
+        _ if shown.scheme().is_some() => "give a URL as database_url; ".to_owned(),
         Some(near) => format!("did you mean {near:?}? "),
-        None if shown.scheme().is_some() => "give a URL as database_url; ".to_owned(),
         None => String::new(),
     };
     Err(Error::new(ErrorKind::InvalidInput, format!("unknown {kind} backend {shown:?}"))
