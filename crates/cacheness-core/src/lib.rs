@@ -9,7 +9,7 @@
 //! | [`entry`] | one row of metadata and its parts | how it is stored |
 //! | [`formats`] | payload codecs: plain data, arrays, tables, compression | entries, storage |
 //! | [`storable`] | which Rust type is stored in which format | storage |
-//! | [`column`] | which Rust type is stored in which column of a user-defined table | storage |
+//! | [`mod@column`] | which Rust type is stored in which column of a user-defined table | storage |
 //! | [`payload`] | payloads on their way in and out, their verification | formats |
 //! | [`process`] | what a forked child must not share with its parent | everything else |
 //! | [`interrupt`] | a request to stop while a backend waits | everything else |
