@@ -69,7 +69,7 @@ const COLUMNS: &str = concat!(
 /// The expression of `full_metadata`: the user's metadata, then the parameters that have other names.
 const FULL: &str = "'{' || concat_ws(',', \
      CASE WHEN e.document IS NOT NULL THEN \
-       nullif(btrim(btrim(btrim(e.metadata, E' \\t\\r\\n'), '{}'), E' \\t\\r\\n'), '') END, \
+       nullif(btrim(regexp_replace(e.metadata, '^\\s*[{]|[}]\\s*$', '', 'g'), E' \\t\\r\\n'), '') END, \
      (SELECT string_agg(to_json(p.key)::text || ':' || p.value::text, ',') FROM json_each(e.params_json::json) AS p \
       WHERE e.document IS NULL OR e.metadata IS NULL \
         OR p.key NOT IN (SELECT json_object_keys(e.metadata::json)))) || '}'";

@@ -69,7 +69,8 @@ fn equal(found: &SqlValue, expected: &SqlValue) -> bool {
 fn entries() -> Vec<Entry> {
     let encoded = |params: Params<'_>| params.key(&SerializationConfig::default()).expect("encoded").encoding;
     let parameters = encoded(params! { model: "ridge", fold: 3 });
-    let other = Entry { metadata: Some(r#"{"fold":4}"#.into()), params: Some(parameters), ..inline("b", b"12") };
+    let other =
+        Entry { metadata: Some(r#"{"fold":4,"n":{"m":{}}}"#.into()), params: Some(parameters), ..inline("b", b"12") };
     let called = encoded(params! { "__function__": "m.trips", arguments: params! { year: 2026 } });
     let called = Entry { params: Some(called), ..blob("c", "blobs/c", Some([1; 32]), 1 << 33) };
     vec![full("a", b"payload"), other, called, inline("d \u{1f600} 'quoted'", b"")]
