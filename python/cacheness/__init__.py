@@ -70,6 +70,7 @@ from .interfaces import CacheHandler
 from .storage import BlobStore
 from .storage.backends import (
     BlobBackend,
+    BlobInfo,
     FilesystemBlobBackend,
     InMemoryBlobBackend,
     JsonBackend,
@@ -90,6 +91,7 @@ from .utils import days, get_size_mb, hash_content, hash_file_path, hours, minut
 __all__ = [
     "ArrayHandler",
     "BlobBackend",
+    "BlobInfo",
     "BlobStore",
     "Cache",
     "CacheBlobConfig",

@@ -9,7 +9,17 @@ from . import _core
 from ._options import Options, shown, unknown_name
 from .errors import CacheConfigurationError, CacheUnsupportedError
 
-__all__ = ["BUILTIN_BLOB", "BUILTIN_METADATA", "BackendSection", "check_pair", "choose", "takes_options"]
+__all__ = [
+    "BUILTIN_BLOB",
+    "BUILTIN_METADATA",
+    "BackendSection",
+    "check_pair",
+    "choose",
+    "engine_name",
+    "given",
+    "is_plugged",
+    "takes_options",
+]
 
 #: The metadata backends and the blob backends of this release.
 BUILTIN_METADATA, BUILTIN_BLOB = _core.backends()
@@ -79,6 +89,61 @@ def takes_options(kind: str, backend: Any) -> bool:
     return isinstance(backend, str) and backend.partition("://")[0] in _REMOTE[kind]
 
 
+def is_plugged(kind: str, backend: Any) -> bool:
+    """Whether a backend is one that a program brings along: an instance, or the name of a registered class."""
+    if backend is None:
+        return False
+    if isinstance(backend, str):
+        from .storage.backends import _registries
+
+        return _registries.is_registered(kind, backend)
+    from .storage.backends.base import BlobBackend, MetadataBackend
+
+    if not isinstance(backend, MetadataBackend if kind == "metadata" else BlobBackend):
+        return False
+    # A class derived from one of this package has methods of its own.
+    return not (hasattr(backend, "_configure") and type(backend).__module__.startswith("cacheness."))
+
+
+def engine_name(kind: str, backend: Any) -> str:
+    """The name that the engine has for a backend that a program brings along."""
+    plug = _core.plug_metadata if kind == "metadata" else _core.plug_blobs
+    if isinstance(backend, str):
+        return plug(backend)
+    from .storage.backends import _registries
+
+    own = getattr(type(backend), "name", None)
+    name = _registries.name_of(kind, type(backend)) or (own if isinstance(own, str) else type(backend).__name__)
+    return plug("".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name))
+
+
+def given(metadata: Any, blob: Any) -> tuple[Any, Any]:
+    """The backends that a program brings along, as instances: makes those of registered classes.
+
+    Args:
+        metadata: the section of the metadata backend.
+        blob: the section of the blob backend.
+
+    Raises:
+        CacheConfigurationError: a class does not take its options.
+        CacheUnsupportedError: a package that a backend needs is not installed.
+    """
+    return _given("metadata", metadata), _given("blob", blob)
+
+
+def _given(kind: str, section: Any) -> Any:
+    backend = section.__dict__[section._backend]
+    if not is_plugged(kind, backend):
+        return None
+    options = section.__dict__[section._backend_options]
+    if not isinstance(backend, str):
+        return backend
+    from .storage.backends import _registries
+
+    registry: Any = _registries.METADATA if kind == "metadata" else _registries.BLOB
+    return registry.get(backend, options)
+
+
 def _is_builtin(option: str, backend: Any) -> bool:
     return backend is None or backend in _BUILTIN[_kind(option)]
 
@@ -103,7 +168,9 @@ def choose(metadata: Any, blob: Any, place: str) -> None:
         backend = section.__dict__[section._backend]
         if isinstance(backend, str) and backend in _ALIASES:
             backend = section.__dict__[section._backend] = _ALIASES[backend]
-        if hasattr(backend, "_configure"):
+        if is_plugged(kind, backend):
+            _check_plugged(kind, backend, section)
+        elif hasattr(backend, "_configure"):
             backend._configure(section, place)
         else:
             _refuse_unknown(kind, backend, section.__dict__[section._backend_options])
@@ -122,8 +189,8 @@ def check_pair(metadata: Any, blob: Any, place: str) -> None:
         CacheConfigurationError: they are such a pair, and ``allow_local_index`` is not set.
     """
     backend = blob.blob_backend
-    name = backend.partition("://")[0] if isinstance(backend, str) else ""
-    if name not in _REMOTE["blob"] or blob.allow_local_index:
+    name = _remote_name("blob", backend)
+    if name is None or blob.allow_local_index:
         return
     other = metadata.backend
     if other is None:
@@ -133,8 +200,9 @@ def check_pair(metadata: Any, blob: Any, place: str) -> None:
         if is_elsewhere or os.path.exists(os.path.join(place, "cacheness.toml")):  # noqa: PTH110, PTH118 - takes long
             return
         other = "memory" if place == ":memory:" else "sqlite"
-    if other in _REMOTE["metadata"]:
+    if _remote_name("metadata", other) is not None:
         return
+    other = other if isinstance(other, str) else type(other).__name__
     raise CacheConfigurationError(
         f"blob_backend {name!r} keeps payloads on a server, and metadata_backend {other!r} keeps the entries that name "
         "them on this machine alone: no other machine can find the payloads, and they are lost with this one",
@@ -143,30 +211,57 @@ def check_pair(metadata: Any, blob: Any, place: str) -> None:
     )
 
 
+def _remote_name(kind: str, backend: Any) -> str | None:
+    """The name of a backend whose data several machines can use; ``None`` for others."""
+    if is_plugged(kind, backend):
+        from .storage.backends import _registries
+
+        made_by = _registries.class_of(kind, backend) if isinstance(backend, str) else type(backend)
+        return (backend if isinstance(backend, str) else type(backend).__name__) if made_by.is_remote else None
+    name = backend.partition("://")[0] if isinstance(backend, str) else ""
+    return name if name in _REMOTE[kind] else None
+
+
+def _check_plugged(kind: str, backend: Any, section: Any) -> None:
+    """Refuses a backend that lacks methods, and options that nothing takes."""
+    option = section._backend
+    if kind == "metadata" and section.database_url is not None:
+        raise CacheConfigurationError(
+            f"database_url is given beside the metadata backend {shown(backend)}",
+            hint="it is an option of backends of this release; give those of another one in metadata_backend_options",
+        )
+    if isinstance(backend, str):
+        return
+    missing = type(backend)._missing()
+    if missing:
+        raise CacheConfigurationError(
+            f"{option} is a {type(backend).__name__}, which lacks {', '.join(missing)}",
+            hint="docs/plugins.md says what the methods do",
+        )
+    options = section.__dict__[section._backend_options]
+    if options:
+        raise CacheConfigurationError(
+            f"{next(iter(options))} is given beside an instance of {type(backend).__name__}",
+            hint="options are for backends that are chosen by name: give them to the class",
+        )
+
+
 def _refuse_unknown(kind: str, backend: Any, options: dict[str, Any]) -> None:
     option = f"{kind}_backend"
     if backend is None:
         backend = "sqlite"
     if not isinstance(backend, str):
-        raise CacheUnsupportedError(
-            f"{option} is a {type(backend).__name__}: backends that a program brings along are not available yet",
-            hint=_hint(kind),
+        base = "MetadataBackend" if kind == "metadata" else "BlobBackend"
+        raise CacheConfigurationError(
+            f"{option} is {shown(backend)}", hint=f"give a name or an instance of a class derived from {base}"
         )
     if takes_options(kind, backend):
-        from .storage.backends import _registries
-
-        if _registries.is_registered(kind, backend):
-            raise CacheUnsupportedError(
-                f"{option} is {shown(backend)}, which a program has registered: that is not available yet",
-                hint=f"unregister_{kind}_backend({backend!r}) brings that of this release back",
-            )
         return
     if not _is_builtin(option, backend):
-        from .storage.backends import _registries
-
-        if backend in _LATER[kind] or _registries.is_registered(kind, backend):
+        if backend in _LATER[kind]:
             raise CacheUnsupportedError(
-                f"{option} is {shown(backend)}, a {kind} backend that is not available yet", hint=_hint(kind)
+                f"{option} is {shown(backend)}, a {kind} backend that this release does not have",
+                hint=f"{_hint(kind)}; register_{kind}_backend adds one",
             )
         raise unknown_name(f"{kind} backend", backend, [*_BUILTIN[kind], *_LATER[kind]])
     if options:

@@ -89,6 +89,7 @@ _Index = _Part | tuple[_Part, ...]
 __version__: str
 #: The built-in handlers, in the order in which they are tried.
 HANDLERS: tuple[str, ...]
+RECORD_FIELDS: tuple[str, ...]
 #: The version of the SQLite inside.
 SQLITE_VERSION: str
 
@@ -174,6 +175,9 @@ class Blobs:
     def list(self) -> builtins.list[tuple[str, int]]:
         """The names of all blobs and their sizes, in no order."""
 
+    def page(self, after: str | None, limit: int) -> builtins.list[tuple[str, int, int]]:
+        """A page of all blobs in the order of their names: name, size, and time in microseconds since 1970."""
+
 #: How to read a payload: handler, kind of value, storage format, codec, type of the value, metadata of the handler.
 _Description = tuple[str, str, str, str, str, bytes]
 
@@ -201,6 +205,8 @@ class CacheBase:
         registry: HandlerRegistry,
         read_only: bool,
         clock: Clock | None = None,
+        metadata: object = None,
+        blobs: object = None,
     ) -> None: ...
     def _set_handlers_changed(self, changed: bool) -> None: ...
     def _stats(self) -> dict[str, Any]: ...
@@ -749,6 +755,8 @@ class StoreBase:
         config: str,
         registry: HandlerRegistry,
         read_only: bool,
+        metadata: object = None,
+        blobs: object = None,
     ) -> None: ...
     def _set_handlers_changed(self, changed: bool) -> None: ...
     def _put(
@@ -1004,6 +1012,12 @@ def presign(held: Any, seconds: float, /, **params: Any) -> str | None:
 
 def blob_properties(held: Any, /, **params: Any) -> dict[str, Any] | None:
     """What the server tells about the payload of an entry; ``None`` if there is none, or it contains its payload."""
+
+def plug_metadata(name: str) -> str:
+    """Makes the name of a metadata backend that a program brings along known to the engine; returns the engine's name."""
+
+def plug_blobs(name: str) -> str:
+    """As :func:`plug_metadata`, of a blob backend."""
 
 def check_blob_options(json: str) -> None:
     """Refuses a configuration, as ``CacheConfig._to_json`` writes it, whose blob backend does not take its options."""

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from . import _environment
-from ._backend_choice import takes_options
+from ._backend_choice import engine_name, is_plugged, takes_options
 
 if TYPE_CHECKING:
     from .config import CacheConfig
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 
 def as_json(config: CacheConfig, *, content_addressable: bool) -> str:
     """A checked configuration, in the form that the engine reads."""
-    backend = config.metadata.backend
     store = {
-        "metadata_backend": backend if isinstance(backend, str) else None,
-        "metadata_backend_options": config.metadata.metadata_backend_options,
+        "metadata_backend": _metadata_backend(config),
+        "metadata_backend_options": _metadata_options(config),
         "database_url": config.metadata.database_url,
         "blob_backend": _blob_backend(config),
         "blob_backend_options": _blob_options(config),
@@ -59,12 +58,29 @@ def as_json(config: CacheConfig, *, content_addressable: bool) -> str:
     )
 
 
+def _metadata_backend(config: CacheConfig) -> str | None:
+    """The metadata backend; ``None`` for that of the directory."""
+    backend = config.metadata.backend
+    if is_plugged("metadata", backend):
+        return engine_name("metadata", backend)
+    return backend if isinstance(backend, str) else None
+
+
+def _metadata_options(config: CacheConfig) -> dict[str, Any]:
+    """The options of the metadata backend, if it is one of the engine's."""
+    return {} if is_plugged("metadata", config.metadata.backend) else config.metadata.metadata_backend_options
+
+
 def _blob_backend(config: CacheConfig) -> str | None:
     """The blob backend; ``None`` for the default, in place of which a store in memory has one in memory."""
     backend = config.blob.blob_backend
+    if is_plugged("blob", backend):
+        return engine_name("blob", backend)
     return backend if isinstance(backend, str) and backend != "filesystem" else None
 
 
 def _blob_options(config: CacheConfig) -> dict[str, Any]:
     """The options of the blob backend, if it is one of the engine's that has any."""
-    return config.blob.blob_backend_options if takes_options("blob", config.blob.blob_backend) else {}
+    backend = config.blob.blob_backend
+    is_own = takes_options("blob", backend) and not is_plugged("blob", backend)
+    return config.blob.blob_backend_options if is_own else {}

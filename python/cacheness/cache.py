@@ -107,7 +107,10 @@ class Cache(Management):
         self._clock = clock
         self.handler_registry = _CacheRegistry(config, self)
         ready = config._to_open()
-        self._open(self.cache_dir, ready._to_json(), self.handler_registry, config.storage.read_only, clock)
+        self._plugged = ready._given_backends()
+        self._open(
+            self.cache_dir, ready._to_json(), self.handler_registry, config.storage.read_only, clock, *self._plugged
+        )
         if config.storage.cleanup_on_init and not self.read_only:
             self.cleanup_expired()
 
@@ -214,8 +217,11 @@ class Cache(Management):
 
     @property
     def metadata_backend(self) -> MetadataBackend:
-        """The metadata backend, as seen from outside."""
+        """The metadata backend, as seen from outside; one that the program brought along is that object itself."""
         from .storage.backends._metadata import OpenedBackend
+
+        if self._plugged[0] is not None:
+            return self._plugged[0]
 
         return OpenedBackend(
             self.cache_dir,

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import _core, _environment
-from ._backend_choice import BackendSection, check_pair, choose
+from ._backend_choice import BackendSection, check_pair, choose, given
 from ._engine_config import as_json
 from ._options import SECTIONS, Options, checked_section, home_of, shown, strict, unknown_option
 from .errors import CacheConfigurationError
@@ -521,6 +521,10 @@ class CacheConfig(Options):
         choose(ready.metadata, ready.blob, str(ready.storage.cache_dir))
         check_pair(ready.metadata, ready.blob, str(ready.storage.cache_dir))
         return ready
+
+    def _given_backends(self) -> tuple[MetadataBackend | None, BlobBackend | None]:
+        """The backends that the program brings along. Of a configuration that is :meth:`_to_open`."""
+        return given(self.metadata, self.blob)
 
     def _to_json(self, *, content_addressable: bool = False) -> str:
         """The checked configuration, in the form that the engine reads."""

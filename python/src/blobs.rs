@@ -127,6 +127,12 @@ impl PyBlobs {
         .into_py_result()
     }
 
+    /// A page of all blobs in ascending order: name, size, and time in microseconds since 1970.
+    fn page(&self, py: Python<'_>, after: Option<&str>, limit: usize) -> PyResult<Vec<(String, u64, i64)>> {
+        let page = py.detach(|| self.0.list(after, limit)).into_py_result()?;
+        Ok(page.into_iter().map(|blob| (blob.locator, blob.size, blob.modified.0)).collect())
+    }
+
     /// The names of all blobs and their sizes, in ascending order.
     fn list(&self, py: Python<'_>) -> PyResult<Vec<(String, u64)>> {
         py.detach(|| {

@@ -22,6 +22,7 @@ use crate::kwargs::{Call, Given, Method, text};
 use crate::listing;
 use crate::matching::Listing;
 use crate::opened::{self, Handle, Opened, parse_config};
+use crate::plugged::Plugged;
 use crate::reading::{Detached, ReadFailure};
 use crate::searching;
 use crate::values::{Check, Reading, Values};
@@ -75,7 +76,8 @@ impl PyCache {
     }
 
     /// Opens the store; called once, by `__init__`.
-    #[pyo3(signature = (directory, config, registry, read_only, clock=None))]
+    #[pyo3(signature = (directory, config, registry, read_only, clock=None, metadata=None, blobs=None))]
+    #[allow(clippy::too_many_arguments)] // called once, by name
     fn _open(
         &self,
         py: Python<'_>,
@@ -84,11 +86,15 @@ impl PyCache {
         registry: Py<PyAny>,
         read_only: bool,
         clock: Option<&Bound<'_, PyClock>>,
+        metadata: Option<Py<PyAny>>,
+        blobs: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         let config = parse_config(config)?;
+        let plugged = Plugged::new(metadata, blobs);
         let clock = clock.map_or_else(Clock::system, |clock| clock.get().0.clone());
         self.handle.open(py, &config.store, registry, || {
-            CacheEngine::new(opened::open(directory, config.store.clone(), read_only, clock)?, &config)
+            let store = plugged.during(|| opened::open(directory, config.store.clone(), read_only, clock))?;
+            CacheEngine::new(store, &config)
         })
     }
 

@@ -26,6 +26,7 @@ mod numpy_api;
 mod once;
 mod opened;
 mod plain;
+mod plugged;
 mod query_meta;
 mod reading;
 mod remote;
@@ -60,6 +61,9 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(opened::backends, m)?)?;
     m.add_function(wrap_pyfunction!(opened::check_config, m)?)?;
     m.add_function(wrap_pyfunction!(opened::check_blob_options, m)?)?;
+    m.add("RECORD_FIELDS", PyTuple::new(m.py(), cacheness_core::backends::RECORD_FIELDS)?)?;
+    m.add_function(wrap_pyfunction!(plugged::plug_metadata, m)?)?;
+    m.add_function(wrap_pyfunction!(plugged::plug_blobs, m)?)?;
     keys::register(m)?;
     plain::register(m)?;
     tables::register(m)?;

@@ -17,6 +17,7 @@ use crate::errors::IntoPyResult;
 use crate::filters;
 use crate::kwargs::{metadata_json, text};
 use crate::opened::{self, Handle, Opened, parse_config};
+use crate::plugged::Plugged;
 use crate::searching::tagged;
 use crate::values::{Check, Reading};
 
@@ -72,6 +73,8 @@ impl PyStore {
     }
 
     /// Opens the store; called once, by `__init__`.
+    #[pyo3(signature = (directory, config, registry, read_only, metadata=None, blobs=None))]
+    #[allow(clippy::too_many_arguments)] // called once, by name
     fn _open(
         &self,
         py: Python<'_>,
@@ -79,9 +82,14 @@ impl PyStore {
         config: &str,
         registry: Py<PyAny>,
         read_only: bool,
+        metadata: Option<Py<PyAny>>,
+        blobs: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         let config = parse_config(config)?.store;
-        self.handle.open(py, &config, registry, || opened::open(directory, config.clone(), read_only, Clock::system()))
+        let plugged = Plugged::new(metadata, blobs);
+        self.handle.open(py, &config, registry, || {
+            plugged.during(|| opened::open(directory, config.clone(), read_only, Clock::system()))
+        })
     }
 
     /// Sets whether custom handlers must be tried before the built-in ones.

@@ -32,7 +32,7 @@ RUNNING = {
 }
 
 #: How many blocks waited when the list was made. It may only become smaller.
-MOST_WAITING = 7
+MOST_WAITING = 2
 
 
 def run(block: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -309,7 +309,7 @@ fn part<B>(
     let factory = find(backend).ok_or_else(|| {
         let what = format!("{} uses the {kind} backend {backend:?}, unknown here", root.display());
         Error::new(ErrorKind::Unsupported, what).with_hint(
-            "open it with the release, and the features, that wrote it; register the backend first if it is a custom one",
+            "open it with the release, and the features, that wrote it; register the backend first if it is a custom one, in a program: the command has none",
         )
     })?;
     let Some(choice) = chosen.filter(|choice| choice.place.is_some()) else {

@@ -48,7 +48,7 @@ static BUILT_IN: AtomicBool = AtomicBool::new(false);
 /// Adds a metadata backend. It stays registered for the lifetime of the process and of children forked later.
 ///
 /// # Errors
-/// `InvalidInput`: its name or one of its schemes is taken, or is not made of letters, digits, `_`, `+`, `-` and `.`.
+/// `InvalidInput`: its name or one of its schemes is taken, or is not made of letters, digits, `_`, `+`, `-`, `:` and `.`.
 pub fn register_metadata(factory: MetadataFactory) -> Result<()> {
     add_built_in();
     add(&METADATA, "metadata", factory)
@@ -253,11 +253,11 @@ fn add_built_in() {
 }
 
 fn add<B>(list: &List<Factory<B>>, kind: &str, factory: Factory<B>) -> Result<()> {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-' | '.');
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-' | '.' | ':');
     let names = std::iter::once(factory.name()).chain(factory.schemes().iter().map(String::as_str));
     if let Some(name) = names.into_iter().find(|name| name.is_empty() || !name.chars().all(is_part)) {
         let what = format!("a {kind} backend cannot be called {name:?}");
-        return Err(Error::new(ErrorKind::InvalidInput, what).with_hint("use letters, digits, _, +, - and ."));
+        return Err(Error::new(ErrorKind::InvalidInput, what).with_hint("use letters, digits, _, +, -, : and ."));
     }
     list.push(factory, |new, old| {
         if new.name() == old.name() {

@@ -110,11 +110,14 @@ class BlobStore(Searching, TypedMetadata, Remote, _core.StoreBase):
         self._place = absolute(self.cache_dir)
         self._content_addressable = content_addressable
         self.handler_registry = _CacheRegistry(config, self)
+        ready = config._to_open()
+        self._plugged = ready._given_backends()
         self._open(
             self.cache_dir,
-            config._to_open()._to_json(content_addressable=content_addressable),
+            ready._to_json(content_addressable=content_addressable),
             self.handler_registry,
             config.storage.read_only,
+            *self._plugged,
         )
 
     @property
@@ -129,8 +132,11 @@ class BlobStore(Searching, TypedMetadata, Remote, _core.StoreBase):
 
     @property
     def backend(self) -> MetadataBackend:
-        """The metadata backend, as seen from outside."""
+        """The metadata backend, as seen from outside; one that the program brought along is that object itself."""
         from .backends._metadata import OpenedBackend
+
+        if self._plugged[0] is not None:
+            return self._plugged[0]
 
         entry = self.get_metadata
         return OpenedBackend(self.cache_dir, self._stats, entry, self._entries, self.delete, self._sql_engine)

@@ -211,7 +211,11 @@ BLOCKS = {
 
         class RedisBackend(MetadataBackend):
             def __init__(self, connection_url: str, **kwargs):
-                self.url = connection_url
+                self.url, self.entries = connection_url, {}
+            def get_entry(self, cache_key): return self.entries.get(cache_key)
+            def put_entry(self, cache_key, entry_data): self.entries[cache_key] = entry_data
+            def remove_entry(self, cache_key): return self.entries.pop(cache_key, None) is not None
+            def list_entries(self): return list(self.entries.values())
 
         register_metadata_backend(
             name="redis", backend_class=RedisBackend, description="in Redis", required_packages=["json"]
@@ -242,11 +246,56 @@ BLOCKS = {
 
         class S3BlobBackend(BlobBackend):
             def __init__(self, bucket: str, prefix: str = "", **kwargs):
-                self.bucket, self.prefix = bucket, prefix
+                self.bucket, self.prefix, self.kept = bucket, prefix, {}
+            def write_blob(self, blob_id, data):
+                self.kept[path := f"{self.bucket}/{self.prefix}{blob_id}"] = data
+                return path
+            def read_blob(self, blob_path): return self.kept[blob_path]
+            def delete_blob(self, blob_path): return self.kept.pop(blob_path, None) is not None
 
         register_blob_backend(name="s3", backend_class=S3BlobBackend, description="S3", required_packages=["json"])
         assert get_blob_backend("s3", bucket="b").bucket == "b"
         assert unregister_blob_backend("s3") is True
+    """,
+    "registered backends by name": """
+        from cacheness import cacheness, CacheConfig, CacheMetadataConfig, CacheBlobConfig
+
+        class RedisBackend(MetadataBackend):
+            def __init__(self, connection_url: str, **kwargs):
+                self.url, self.entries = connection_url, {}
+            def get_entry(self, cache_key): return self.entries.get(cache_key)
+            def put_entry(self, cache_key, entry_data): self.entries[cache_key] = entry_data
+            def remove_entry(self, cache_key): return self.entries.pop(cache_key, None) is not None
+            def list_entries(self): return list(self.entries.values())
+
+        class S3BlobBackend(BlobBackend):
+            def __init__(self, bucket: str, prefix: str = "", **kwargs):
+                self.bucket, self.kept = bucket, {}
+            def write_blob(self, blob_id, data):
+                self.kept[blob_id] = data
+                return blob_id
+            def read_blob(self, blob_path): return self.kept[blob_path]
+            def delete_blob(self, blob_path): return self.kept.pop(blob_path, None) is not None
+
+        register_metadata_backend("redis", RedisBackend)
+        register_blob_backend("s3", S3BlobBackend)
+        config = CacheConfig(
+            metadata=CacheMetadataConfig(
+                backend="redis",
+                connection_url="redis://localhost:6379/0",
+            ),
+            blob=CacheBlobConfig(
+                backend="s3",
+                bucket="my-cache-bucket",
+            )
+        )
+
+        cache = cacheness(config=config)
+        cache.put(np.arange(100_000), x=1)
+        assert (cache.get(x=1) == np.arange(100_000)).all()
+        assert cache.metadata_backend.url == "redis://localhost:6379/0"
+        assert len(cache.metadata_backend.list_entries()) > 0
+        assert unregister_metadata_backend("redis") and unregister_blob_backend("s3")
     """,
     "StorageHandler": """
         from cacheness.handlers import register_handler

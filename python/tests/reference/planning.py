@@ -22,7 +22,9 @@ BLOCKS = {
             def get(self, file_path, metadata): return eval(file_path.read_text())
 
         class MyS3Backend(BlobBackend):
-            pass
+            def write_blob(self, blob_id, data): return blob_id
+            def read_blob(self, blob_path): return b""
+            def delete_blob(self, blob_path): return False
 
         register_handler("parquet", MyCustomHandler)
         register_blob_backend("s3", MyS3Backend)
@@ -64,11 +66,26 @@ BLOCKS = {
 
         class PostgresBackend(MetadataBackend):
             def __init__(self, connection_url: str):
-                self.url = connection_url
+                self.url, self.entries = connection_url, {}
             def load_metadata(self): return {}
             def save_metadata(self, metadata): pass
+            def get_entry(self, cache_key): return self.entries.get(cache_key)
+            def put_entry(self, cache_key, entry_data): self.entries[cache_key] = entry_data
+            def remove_entry(self, cache_key): return self.entries.pop(cache_key, None) is not None
+            def list_entries(self): return list(self.entries.values())
 
         register_backend("postgresql", PostgresBackend)
+        cache = cacheness(config=CacheConfig(
+            metadata_backend="postgresql",
+            backend_options={"connection_url": "postgresql://user:pass@host/db"}
+        ))
+        cache.put(data, x=1)
+        assert (cache.get(x=1) == data).all() and cache.metadata_backend.url == "postgresql://user:pass@host/db"
+        cache.close()
+        postgres_backend = PostgresBackend("postgresql://...")
+        cache = cacheness("other", metadata_backend=postgres_backend)
+        cache.put(data, x=1)
+        assert cache.metadata_backend is postgres_backend and postgres_backend.entries
         config = CacheConfig(
             metadata_backend="postgresql", backend_options={"connection_url": "postgresql://user:pass@host/db"}
         )
@@ -76,6 +93,43 @@ BLOCKS = {
         assert config.metadata.connection_url == "postgresql://user:pass@host/db"
         assert PostgresBackend("postgresql://h").load_metadata() == {}
         assert unregister_metadata_backend("postgresql") is True
+    """,
+    "a wrapper around blobs": """
+        class CachedBlobBackend(BlobBackend):
+            def __init__(self, upstream: BlobBackend, cache_backend: BlobBackend, max_cache_size_mb=1000, ttl_seconds=3600):
+                self.upstream, self.cache, self.known, self.hits = upstream, cache_backend, {}, 0
+
+            def read_blob_to_file(self, blob_path: str, file_path: Path):
+                if blob_path not in self.known:
+                    self.upstream.read_blob_to_file(blob_path, file_path)
+                    self.known[blob_path] = self.cache.write_blob_from_file("cached", file_path)
+                    return
+                self.hits += 1
+                self.cache.read_blob_to_file(self.known[blob_path], file_path)
+
+            def write_blob_from_file(self, blob_id: str, file_path: Path) -> str:
+                return self.upstream.write_blob_from_file(blob_id, file_path)
+
+            def delete_blob(self, blob_path: str) -> bool:
+                return self.upstream.delete_blob(blob_path)
+
+        local_cache = FilesystemBlobBackend(base_dir="s3_cache")
+        cached_s3 = CachedBlobBackend(
+            upstream=FilesystemBlobBackend("upstream"),
+            cache_backend=local_cache,
+            max_cache_size_mb=1000,
+            ttl_seconds=3600
+        )
+        store = BlobStore(blob_backend=cached_s3)
+        key = store.put(np.arange(100_000))
+        assert all((store.get(key) == np.arange(100_000)).all() for _ in range(3)) and cached_s3.hits == 2
+        store.close()
+        cache = cacheness(config=CacheConfig(
+            blob_backend=cached_s3,
+            metadata_backend="sqlite"
+        ))
+        cache.put(np.arange(200_000), x=1)
+        assert (cache.get(x=1) == np.arange(200_000)).all()
     """,
     "combinations of backends": """
         config = CacheConfig(cache_dir="./cache", metadata_backend="sqlite")

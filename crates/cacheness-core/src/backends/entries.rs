@@ -32,6 +32,7 @@ pub(super) struct Entries {
 }
 
 /// An entry, with the properties that survive a replacement of its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) entry: Entry,
     /// The insertion order of its key, an increasing number.
@@ -63,6 +64,30 @@ impl Entries {
     /// Restores the state besides the entries.
     pub(super) fn restore(&mut self, garbage: BTreeMap<String, Timestamp>, signing_key: Option<KeyId>) {
         (self.garbage, self.signing_key) = (garbage, signing_key);
+    }
+
+    /// The entry of `key`.
+    pub(super) fn kept(&self, key: &str) -> Option<&Kept> {
+        self.entries.get(key)
+    }
+
+    /// Tells how many entries name a blob, if only some of them were loaded.
+    pub(super) fn set_named(&mut self, locator: &str, count: u64) {
+        let known = self.named.entry(locator.to_owned()).or_default();
+        *known = count.max(*known);
+        if *known == 0 {
+            self.named.remove(locator);
+        }
+    }
+
+    /// How many entries name each blob.
+    pub(super) fn all_named(&self) -> BTreeMap<String, u64> {
+        self.named.iter().map(|(locator, count)| (locator.clone(), *count)).collect()
+    }
+
+    /// Gives new keys this place and those after it.
+    pub(super) fn place_from(&mut self, place: u64) {
+        self.next_place = self.next_place.max(place);
     }
 
     /// Of each blob, whether an entry names it or it is garbage.
@@ -389,19 +414,9 @@ impl Entries {
 
     /// The keys of the entries that may be evicted, in the order of eviction.
     fn candidates(&self, eviction: &Eviction<'_>) -> Vec<String> {
-        let rank = |Kept { entry, place, .. }: &Kept| {
-            let accessed = entry.accessed_at.0;
-            let expired = entry.expires_at.is_some_and(|time| time <= eviction.expired_at);
-            let (first, second) = match eviction.order {
-                EvictionOrder::LeastRecentlyRead => (accessed, 0),
-                EvictionOrder::LeastOftenRead => (i64::try_from(entry.access_count).unwrap_or(i64::MAX), accessed),
-                EvictionOrder::FirstIn => (0, 0),
-            };
-            (!expired, first, second, *place)
-        };
         let may_go = |kept: &&Kept| kept.entry.key != eviction.keep && !kept.pinned;
         let mut ranked: Vec<_> =
-            self.entries.values().filter(may_go).map(|kept| (rank(kept), &kept.entry.key)).collect();
+            self.entries.values().filter(may_go).map(|kept| (rank(kept, eviction), &kept.entry.key)).collect();
         ranked.sort_unstable();
         ranked.into_iter().take(eviction.count).map(|(_, key)| key.clone()).collect()
     }
@@ -438,8 +453,20 @@ impl Entries {
     }
 }
 
+/// The place of an entry in the order of eviction.
+pub(super) fn rank(Kept { entry, place, .. }: &Kept, eviction: &Eviction<'_>) -> (bool, i64, i64, u64) {
+    let accessed = entry.accessed_at.0;
+    let expired = entry.expires_at.is_some_and(|time| time <= eviction.expired_at);
+    let (first, second) = match eviction.order {
+        EvictionOrder::LeastRecentlyRead => (accessed, 0),
+        EvictionOrder::LeastOftenRead => (i64::try_from(entry.access_count).unwrap_or(i64::MAX), accessed),
+        EvictionOrder::FirstIn => (0, 0),
+    };
+    (!expired, first, second, *place)
+}
+
 /// Calls `decide` with as much of an entry as is needed.
-fn with_subject<T>(evaluator: &Evaluator<'_>, kept: &Kept, decide: impl FnOnce(&Subject<'_>) -> T) -> T {
+pub(super) fn with_subject<T>(evaluator: &Evaluator<'_>, kept: &Kept, decide: impl FnOnce(&Subject<'_>) -> T) -> T {
     let whole = evaluator.needs_entry().then(|| summary(&kept.entry));
     decide(&Subject { glimpse: Glimpse::from(&kept.entry), entry: whole.as_ref(), pinned: kept.pinned })
 }

@@ -15,7 +15,6 @@
 //! The file stays open after it was read. Its inode therefore cannot be reused for another file, and two versions are
 //! never confused, however fast they follow each other.
 
-mod fields;
 mod format;
 mod lock;
 

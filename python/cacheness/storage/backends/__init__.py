@@ -8,10 +8,11 @@ from . import _registries
 from ._blobs import FilesystemBlobBackend, InMemoryBlobBackend
 from ._metadata import JsonBackend, SqliteBackend, create_metadata_backend
 from ._s3 import S3BlobBackend
-from .base import BlobBackend, MetadataBackend
+from .base import BlobBackend, BlobInfo, MetadataBackend
 
 __all__ = [
     "BlobBackend",
+    "BlobInfo",
     "FilesystemBlobBackend",
     "InMemoryBlobBackend",
     "JsonBackend",
@@ -37,9 +38,9 @@ def register_metadata_backend(
     description: str | None = None,
     required_packages: list[str] | None = None,
 ) -> None:
-    """Adds a metadata backend to those that :func:`get_metadata_backend` makes.
+    """Adds a metadata backend to those that a configuration can name.
 
-    Opening a store with it is not available yet.
+    A store is opened with it by its name.
 
     Args:
         name: its name; not one of this release.
@@ -48,7 +49,7 @@ def register_metadata_backend(
         required_packages: packages that have to be installed.
 
     Raises:
-        CacheConfigurationError: the class is none, or the name is taken.
+        CacheConfigurationError: the class is none, lacks methods, or the name is taken.
     """
     _registries.METADATA.register(name, backend_class, description, required_packages)
 
@@ -83,9 +84,9 @@ def register_blob_backend(
     description: str | None = None,
     required_packages: list[str] | None = None,
 ) -> None:
-    """Adds a blob backend to those that :func:`get_blob_backend` makes.
+    """Adds a blob backend to those that a configuration can name.
 
-    Opening a store with it is not available yet.
+    A store is opened with it by its name.
 
     Args:
         name: its name; not one of this release.
@@ -94,7 +95,7 @@ def register_blob_backend(
         required_packages: packages that have to be installed.
 
     Raises:
-        CacheConfigurationError: the class is none, or the name is taken.
+        CacheConfigurationError: the class is none, lacks methods, or the name is taken.
     """
     _registries.BLOB.register(name, backend_class, description, required_packages)
 

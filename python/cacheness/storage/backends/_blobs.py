@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ... import _core
 from ..._options import absolute, directory, shown
 from ...errors import CacheConfigurationError, CacheUnsupportedError
-from .base import BlobBackend
+from .base import BlobBackend, BlobInfo
 
 if TYPE_CHECKING:
     from ...config import CacheBlobConfig
@@ -69,6 +69,16 @@ class _Blobs(BlobBackend):
     def list_blobs(self) -> list[str]:
         """The names of all blobs, in order."""
         return sorted(name for name, _ in self._blobs.list())
+
+    def scan_blobs(self, after: str | None = None, limit: int = 1000) -> list[BlobInfo]:
+        """A page of all blobs, in the order of their names: at most ``limit`` after ``after``."""
+        from datetime import datetime, timedelta, timezone
+
+        epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
+        return [
+            BlobInfo(name, size, epoch + timedelta(microseconds=modified))
+            for name, size, modified in self._blobs.page(after, limit)
+        ]
 
 
 class FilesystemBlobBackend(_Blobs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
@@ -12,7 +13,7 @@ from ._metadata import JsonBackend, MemoryBackend, SqliteBackend
 from ._s3 import S3BlobBackend
 from .base import BlobBackend, MetadataBackend
 
-__all__ = ["BLOB", "METADATA", "is_registered"]
+__all__ = ["BLOB", "METADATA", "class_of", "is_registered", "name_of"]
 
 T = TypeVar("T", MetadataBackend, BlobBackend)
 
@@ -44,6 +45,13 @@ class Registry(Generic[T]):
             given = backend_class.__name__ if isinstance(backend_class, type) else shown(backend_class)
             raise CacheConfigurationError(
                 f"the {self._kind} backend {name!r} is {given}", hint=f"give a class derived from {self._base.__name__}"
+            )
+        missing = backend_class._missing()
+        if missing:
+            raise CacheConfigurationError(
+                f"the {self._kind} backend {name!r} lacks methods: {backend_class.__name__} does not override "
+                f"{', '.join(missing)}",
+                hint="docs/plugins.md says what the methods do",
             )
         sentence = description
         if sentence is None:
@@ -86,11 +94,13 @@ class Registry(Generic[T]):
                 hint=f"pip install {' '.join(missing)}",
             )
         try:
-            return cast("T", found.made_by(**options))
+            # A TypeError inside the class is a mistake of the class.
+            inspect.signature(found.made_by).bind(**options)
         except TypeError as error:
-            if not found.is_builtin:
-                raise
-            raise CacheConfigurationError(f"the {self._kind} backend {name!r}: {error}") from None
+            raise CacheConfigurationError(
+                f"the {self._kind} backend {name!r}: {error}", hint="options of a backend are arguments of its class"
+            ) from None
+        return cast("T", found.made_by(**options))
 
     def list(self) -> list[dict[str, Any]]:
         """What is known of all of them, those of this release first."""
@@ -103,6 +113,14 @@ class Registry(Generic[T]):
             }
             for name, found in sorted(self._known.items(), key=lambda item: not item[1].is_builtin)
         ]
+
+    def class_of(self, name: str) -> type[Any]:
+        """The class of this name, which a program has added."""
+        return cast("type[Any]", self._known[name].made_by)
+
+    def name_of(self, made_by: type[Any]) -> str | None:
+        """The name under which a program has added a class; ``None`` if it has not."""
+        return next((name for name, found in self._known.items() if found.made_by is made_by), None)
 
     def is_registered(self, name: str) -> bool:
         """Whether a program has added a class of this name."""
@@ -155,3 +173,13 @@ BLOB: Registry[BlobBackend] = Registry(
 def is_registered(kind: str, name: str) -> bool:
     """Whether a program has added a backend of this name."""
     return METADATA.is_registered(name) if kind == "metadata" else BLOB.is_registered(name)
+
+
+def class_of(kind: str, name: str) -> type[Any]:
+    """The class of a backend that a program has added."""
+    return METADATA.class_of(name) if kind == "metadata" else BLOB.class_of(name)
+
+
+def name_of(kind: str, made_by: type[Any]) -> str | None:
+    """The name under which a program has added a class; ``None`` if it has not."""
+    return METADATA.name_of(made_by) if kind == "metadata" else BLOB.name_of(made_by)
