@@ -16,6 +16,7 @@ from .handlers import HandlerRegistry
 
 __all__ = [
     "HANDLERS",
+    "RECORD_FIELDS",
     "SQLITE_VERSION",
     "Blobs",
     "CacheBase",
@@ -64,6 +65,8 @@ __all__ = [
     "pinned",
     "plain_dumps",
     "plain_loads",
+    "plug_blobs",
+    "plug_metadata",
     "presign",
     "query_meta",
     "register_failing_blobs",
@@ -1014,7 +1017,7 @@ def blob_properties(held: Any, /, **params: Any) -> dict[str, Any] | None:
     """What the server tells about the payload of an entry; ``None`` if there is none, or it contains its payload."""
 
 def plug_metadata(name: str) -> str:
-    """Makes the name of a metadata backend that a program brings along known to the engine; returns the engine's name."""
+    """Makes the name of a program's own metadata backend known to the engine; returns the engine's name for it."""
 
 def plug_blobs(name: str) -> str:
     """As :func:`plug_metadata`, of a blob backend."""

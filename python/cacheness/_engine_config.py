@@ -17,7 +17,8 @@ def as_json(config: CacheConfig, *, content_addressable: bool) -> str:
     store = {
         "metadata_backend": _metadata_backend(config),
         "metadata_backend_options": _metadata_options(config),
-        "database_url": config.metadata.database_url,
+        # Refused beside such a backend, when a store is opened.
+        "database_url": None if is_plugged("metadata", config.metadata.backend) else config.metadata.database_url,
         "blob_backend": _blob_backend(config),
         "blob_backend_options": _blob_options(config),
         "allow_local_index": config.blob.allow_local_index,

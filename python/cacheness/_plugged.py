@@ -1,13 +1,13 @@
 """Between the engine and backends that are written in Python: what the engine calls, and what it is given.
 
-A record is a dictionary in Python and a JSON object in the engine. Results are checked here, so that a mistake in a backend
-is reported with its name and its method.
+A record is a dictionary in Python and a JSON object in the engine. Results are checked here, so that a mistake in a
+backend is reported with its name and its method.
 """
 
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from . import _core
@@ -64,7 +64,9 @@ def _wrong(backend: Any, method: str, found: Any, hint: str) -> CacheMetadataErr
 def written(backend: BlobBackend, method: str, path: Any) -> str:
     """The path of a new blob, as a backend has returned it."""
     if not isinstance(path, str) or not path or "\0" in path:
-        raise CacheStorageError(f"{type(backend).__name__}.{method} returned {shown(path)}", "give the path of the blob")
+        raise CacheStorageError(
+            f"{type(backend).__name__}.{method} returned {shown(path)}", "give the path of the blob"
+        )
     return path
 
 
@@ -120,7 +122,7 @@ def blobs(backend: BlobBackend, after: str | None, limit: int) -> list[tuple[str
     return page
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 

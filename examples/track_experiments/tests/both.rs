@@ -23,6 +23,11 @@ fn both_languages_track_experiments_in_one_store() {
     let rust = in_rust();
     assert!(rust.starts_with("ran 3 experiments\n"), "{rust}");
     assert!(rust.contains("Words of the description:\n  8 experiments\n"), "{rust}");
+    let rows = rust.split("of each type:\n").nth(1).expect("the rows of both").lines().collect::<Vec<_>>();
+    let expected = [("logistic-1.0", "5 folds"), ("tree-3", "5 folds"), ("neighbours-5", "569 folds")];
+    for (row, (name, folds)) in rows.into_iter().zip(expected) {
+        assert!(row.trim_start().starts_with(name) && row.ends_with(folds), "{row}: {rust}");
+    }
     for again in [in_python(), in_rust()] {
         assert!(again.starts_with("ran 0 experiments\n"), "{again}");
         let types = again.split("by SQL:\n").nth(1).expect("the types");

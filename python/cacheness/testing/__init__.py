@@ -1,7 +1,7 @@
 """Suites for backends and handlers that a program brings along: the contracts that a store relies on, as tests.
 
-A suite is a class whose methods ``test_…`` run under pytest and by :meth:`Suite.run`. Derive from it and say how a backend is
-made::
+A suite is a class whose methods ``test_…`` run under pytest and by :meth:`Suite.run`. Derive from it and say how a
+backend is made::
 
     from cacheness.testing import MetadataBackendSuite
 

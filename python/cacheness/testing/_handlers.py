@@ -70,4 +70,6 @@ class HandlerSuite(Suite):
                         found = cache.get(number=number)
                         check(self.equal(value, found), f"{found!r} came back for {value!r}")
                         said = cache.get_metadata(number=number)
-                        check(said is not None and said["data_type"] == self.make().data_type, f"it was stored as {said}")
+                        check(
+                            said is not None and said["data_type"] == self.make().data_type, f"it was stored as {said}"
+                        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from ... import _core
@@ -72,9 +73,9 @@ class _Blobs(BlobBackend):
 
     def scan_blobs(self, after: str | None = None, limit: int = 1000) -> list[BlobInfo]:
         """A page of all blobs, in the order of their names: at most ``limit`` after ``after``."""
-        from datetime import datetime, timedelta, timezone
+        from datetime import datetime, timedelta
 
-        epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
+        epoch = datetime(1970, 1, 1, tzinfo=UTC)
         return [
             BlobInfo(name, size, epoch + timedelta(microseconds=modified))
             for name, size, modified in self._blobs.page(after, limit)

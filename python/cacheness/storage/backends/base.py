@@ -21,14 +21,13 @@ __all__ = ["BlobBackend", "BlobInfo", "MetadataBackend"]
 
 
 class _Backend:
+    """What both kinds have in common. A class attribute ``name`` names a backend that is not registered."""
+
     _is_backend: ClassVar[bool] = True
     #: The methods of which every class has to override one each.
     _essential: ClassVar[tuple[tuple[str, ...], ...]]
     #: Its base class, for messages.
     _kind: ClassVar[str]
-
-    #: The name in configurations and in statistics; that of the class if it is not registered and has no other.
-    name: str
 
     @classmethod
     def _has_own(cls, method: str) -> bool:
@@ -38,9 +37,7 @@ class _Backend:
     @classmethod
     def _missing(cls) -> list[str]:
         """The essential methods that the class does not override; of alternatives, all are named."""
-        return [
-            " or ".join(forms) for forms in cls._essential if not any(cls._has_own(method) for method in forms)
-        ]
+        return [" or ".join(forms) for forms in cls._essential if not any(cls._has_own(method) for method in forms)]
 
     def close(self) -> None:
         """Releases all resources. A store that is closed closes its backends."""
@@ -52,14 +49,14 @@ class _Backend:
 class MetadataBackend(_Backend):
     """Keeps entries, and never touches their payloads.
 
-    A class overrides :meth:`get_entry`, :meth:`put_entry`, :meth:`remove_entry` and :meth:`list_entries`. All other methods
-    are made of these; a backend overrides those that it does better.
+    A class overrides :meth:`get_entry`, :meth:`put_entry`, :meth:`remove_entry` and :meth:`list_entries`. All other
+    methods are made of these; a backend overrides those that it does better.
 
-    An entry is a dictionary of text, numbers, booleans and nested ones, which JSON can hold. The backend returns it as it
-    was given. It may add fields of its own. The field ``revision`` changes with every write.
+    An entry is a dictionary of text, numbers, booleans and nested ones, which JSON can hold. The backend returns it as
+    it was given. It may add fields of its own. The field ``revision`` changes with every write.
 
-    The engine keeps a few records of its own beside the entries: how many entries there are, which blobs they name. Their
-    keys begin with ``~cacheness/``. A backend treats them as entries.
+    The engine keeps a few records of its own beside the entries: how many entries there are, which blobs they name.
+    Their keys begin with ``~cacheness/``. A backend treats them as entries.
 
     Threads use a backend at once. After a fork the child uses it too: a backend with connections reopens them.
     """
@@ -178,11 +175,11 @@ class BlobInfo(NamedTuple):
 class BlobBackend(_Backend):
     """Keeps payloads, and never sees an entry.
 
-    A class overrides one of the methods that write a blob, one of those that read a blob, and :meth:`delete_blob`. All other
-    methods are made of these; a backend overrides those that it does better.
+    A class overrides one of the methods that write a blob, one of those that read a blob, and :meth:`delete_blob`. All
+    other methods are made of these; a backend overrides those that it does better.
 
-    A path comes back from the metadata of the store, which others may be able to change: a backend refuses a path that it
-    cannot have made.
+    A path comes back from the metadata of the store, which others may be able to change: a backend refuses a path that
+    it cannot have made.
 
     Threads use a backend at once. After a fork the child uses it too: a backend with connections reopens them.
     """
@@ -196,7 +193,7 @@ class BlobBackend(_Backend):
 
     #: Whether several machines can use the data.
     is_remote: ClassVar[bool] = False
-    #: How long a blob is kept after its entry was removed: a reader on another machine may just have looked the entry up.
+    #: How long a blob is kept after its entry was removed: another reader may just have looked the entry up.
     grace_seconds: ClassVar[float] = 600.0
 
     def write_blob(self, blob_id: str, data: bytes) -> str:
@@ -250,8 +247,8 @@ class BlobBackend(_Backend):
                 file.write(piece)
 
     def read_blob_range(self, blob_path: str, offset: int, size: int) -> bytes:
-        """At most ``size`` bytes of a blob from ``offset`` on. A backend that can read parts overrides it: the engine reads
-        whole blobs otherwise.
+        """At most ``size`` bytes of a blob from ``offset`` on. A backend that can read parts overrides it: the engine
+        reads whole blobs otherwise.
 
         Raises:
             FileNotFoundError: there is no such blob.
