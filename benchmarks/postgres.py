@@ -50,11 +50,12 @@ def main() -> None:
     separator = "&" if "?" in address else "?"
     address = f"{address}{separator}options=-c%20synchronous_commit%3Doff"
     schema = f"bench_{os.getpid()}"
-    options = {"connection_url": address, "schema": schema}
-    config = {"metadata_backend": "postgresql", "metadata_backend_options": options}
+    config = CacheMetadataConfig(
+        metadata_backend="postgresql", metadata_backend_options={"connection_url": address, "schema": schema}
+    )
     with (
         tempfile.TemporaryDirectory() as place,
-        Cache(CacheConfig(cache_dir=place, metadata=CacheMetadataConfig(**config))) as cache,
+        Cache(CacheConfig(cache_dir=place, metadata=config)) as cache,
         psycopg.connect(make_conninfo(address), autocommit=True) as bare,
     ):
 
