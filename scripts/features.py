@@ -17,6 +17,7 @@ SELECTIONS = {
     "the extension module": ["--package", "cacheness-python", "--features", "pyo3/extension-module,testing"],
     "the reader of the demo": ["--package", "read_demo"],
     "the example of experiments": ["--package", "track_experiments"],
+    "the example of a team": ["--package", "share_team_cache"],
     **{
         f"the tests of {crate}": ["--package", crate, "--all-features"]
         for crate in (

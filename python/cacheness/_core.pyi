@@ -67,6 +67,7 @@ __all__ = [
     "plain_loads",
     "plug_blobs",
     "plug_metadata",
+    "pool_stats",
     "presign",
     "query_meta",
     "register_failing_blobs",
@@ -1147,6 +1148,9 @@ def query_meta(
 
 def pinned(cache: CacheBase, /) -> list[str]:
     """The keys of all pinned entries, in ascending order."""
+
+def pool_stats(cache: CacheBase, /) -> dict[str, int]:
+    """Counts of the connections to the server of the metadata backend; empty if it has no server."""
 
 def set_pinned(cache: CacheBase, pinned: bool, /, **params: Any) -> bool:
     """Pins or unpins an entry; ``False`` if it does not exist."""

@@ -223,6 +223,16 @@ class Management(Searching, Queries, Remote):
         """The keys of all pinned entries, in ascending order."""
         return _core.pinned(self)
 
+    def get_pool_stats(self) -> dict[str, int]:
+        """Counts of this process's connections to the server of the metadata backend.
+
+        Returns:
+            ``pool_size`` and ``max_overflow`` as configured; ``open``, ``in_use`` and ``idle`` connections now, and
+            ``overflow``, how many are open beyond ``pool_size``; ``opened``, how many were opened so far; ``waits``,
+            how many calls have waited because all were in use. Empty for a backend without a server.
+        """
+        return _core.pool_stats(self)
+
     def delete_where(self, filter_fn: Callable[[dict[str, Any]], bool] | dict[str, Any]) -> int:
         """Removes all entries that a predicate or a filter selects.
 

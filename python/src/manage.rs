@@ -43,6 +43,24 @@ fn pinned(py: Python<'_>, cache: &PyCache) -> PyResult<Vec<String>> {
     py.detach(|| engine.pinned()).into_py_result()
 }
 
+/// Counts of this process's connections to the server of the metadata backend; empty if it has no server.
+#[pyfunction]
+#[pyo3(signature = (cache, /))]
+fn pool_stats<'py>(py: Python<'py>, cache: &PyCache) -> PyResult<Bound<'py, PyDict>> {
+    let counts = PyDict::new(py);
+    if let Some(stats) = cache.engine()?.store().metadata().pool_stats() {
+        counts.set_item("pool_size", stats.pool_size)?;
+        counts.set_item("max_overflow", stats.max_overflow)?;
+        counts.set_item("open", stats.open)?;
+        counts.set_item("in_use", stats.in_use)?;
+        counts.set_item("idle", stats.idle)?;
+        counts.set_item("overflow", stats.open.saturating_sub(stats.pool_size))?;
+        counts.set_item("opened", stats.opened)?;
+        counts.set_item("waits", stats.waits)?;
+    }
+    Ok(counts)
+}
+
 /// Pins or unpins an entry; `False` if it does not exist.
 #[pyfunction]
 #[pyo3(signature = (cache, pinned, /, **params))]
@@ -123,6 +141,7 @@ fn clear_function(py: Python<'_>, cache: &PyCache, function: &Bound<'_, PyString
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(delete_batch, m)?)?;
     m.add_function(wrap_pyfunction!(pinned, m)?)?;
+    m.add_function(wrap_pyfunction!(pool_stats, m)?)?;
     m.add_function(wrap_pyfunction!(set_pinned, m)?)?;
     m.add_function(wrap_pyfunction!(touch, m)?)?;
     m.add_function(wrap_pyfunction!(update_data, m)?)?;

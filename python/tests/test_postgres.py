@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -268,3 +269,32 @@ def test_a_lost_connection_is_opened_again(tmp_path: Path, schema: str) -> None:
                 assert cache.get(a=1) == 1
                 cache.put(i, b=i)
         assert len(cache) == 6
+
+
+def test_connections_are_counted(tmp_path: Path, schema: str) -> None:
+    """One thread needs one connection; more threads than connections wait."""
+    with make(tmp_path, schema, pool_size=2, max_overflow=1) as cache:
+        for i in range(10):
+            cache.put(i, i=i)
+        stats = cache.get_pool_stats()
+        assert stats["pool_size"] == 2
+        assert stats["max_overflow"] == 1
+        assert (stats["open"], stats["in_use"], stats["idle"], stats["overflow"]) == (1, 0, 1, 0)
+        assert (stats["opened"], stats["waits"]) == (1, 0)
+        # Nobody else can write the rows: the puts hold their connections until the transaction ends.
+        with psycopg.connect(ADDRESS) as blocker:
+            blocker.execute(f'LOCK TABLE "{schema}".cache_entries IN EXCLUSIVE MODE')
+            threads = [threading.Thread(target=cache.put, args=(i,), kwargs={"t": i}) for i in range(5)]
+            for thread in threads:
+                thread.start()
+            while (stats := cache.get_pool_stats())["waits"] < 2:
+                assert any(thread.is_alive() for thread in threads)
+            assert (stats["open"], stats["in_use"], stats["idle"], stats["overflow"]) == (3, 3, 0, 1)
+        for thread in threads:
+            thread.join()
+        stats = cache.get_pool_stats()
+        assert stats["in_use"] == 0
+        assert stats["open"] == stats["idle"] == 2, "one was beyond the size of the pool"
+        assert all(cache.get(t=i) == i for i in range(5))
+    with Cache(CacheConfig(cache_dir=str(tmp_path / "local"))) as cache:
+        assert cache.get_pool_stats() == {}

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use cacheness_core::backend::{BlobHint, BlobRef, BlobWriter};
 use cacheness_core::backends::locator::{Locator, new_name, shard_of};
 use cacheness_core::payload::PayloadHash;
-use cacheness_core::{Error, ErrorKind, Result, process};
+use cacheness_core::{Error, ErrorKind, Result, failpoint, process};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use object_store::multipart::{MultipartStore, PartId};
@@ -151,6 +151,7 @@ impl Writer {
                 client.s3.create_multipart_opts(path, options).await.map_err(|e| error::of_store(action, &e))
             })?;
             self.upload = Some(Upload { id: begun, sending: FuturesUnordered::new(), done: Vec::new() });
+            failpoint::reached("blob/created");
         }
         self.arrive(self.concurrency - 1)?;
         let next = mem::take(&mut self.part);
@@ -181,7 +182,10 @@ impl Writer {
                         return Err(Error::new(ErrorKind::Storage, format!("{action}: the upload was stopped")));
                     }
                     Some(Ok((_, Err(error)))) => return Err(error::of_store(&action, &error)),
-                    Some(Ok((number, Ok(part)))) => upload.done[number] = Some(part),
+                    Some(Ok((number, Ok(part)))) => {
+                        upload.done[number] = Some(part);
+                        failpoint::reached("blob/half");
+                    }
                 }
             }
             Ok(())
@@ -234,8 +238,10 @@ impl Writer {
                 self.send()?;
             }
             self.arrive(0)?;
+            failpoint::reached("blob/written");
             self.complete()?
         };
+        failpoint::reached("blob/placed");
         let locator = mem::take(&mut self.locator);
         Ok(BlobRef { locator, size: self.size, etag: written.e_tag, version: written.version })
     }

@@ -2,8 +2,10 @@
 -- with the schema and the prefix of the store.
 --
 -- Bytes, not a language, order the keys. `document` is the metadata as filters need it; the text in `metadata` is what was
--- signed. `params_json`, `function` and `call` are what the parameters say to people. `former_size` and `former_locator` are those of the row that the last put replaced: so a put learns them, and
--- whether there was one, from the one statement that writes the row.
+-- signed. `params_json`, `function` and `call` are what the parameters say to people. `former_size` and `former_locator`
+-- are those of the row that the last put replaced: so a put learns them, and whether there was one, from the one statement
+-- that writes the row. `written_at` is when that was, by the clock of the server: a put whose answer was lost is looked up
+-- with it.
 CREATE TABLE {entries} (
     id             bigint GENERATED ALWAYS AS IDENTITY,
     cache_key      text COLLATE "C" PRIMARY KEY,
@@ -38,6 +40,7 @@ CREATE TABLE {entries} (
     call           text COLLATE "C",
     former_size    bigint,
     former_locator text COLLATE "C",
+    written_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     CHECK ((locator IS NULL) <> (payload IS NULL))
 );
 
@@ -52,11 +55,12 @@ CREATE INDEX {entries_digest} ON {entries} (digest) WHERE locator IS NOT NULL AN
 CREATE INDEX {entries_damaged} ON {entries} (cache_key) WHERE document IS NULL;
 
 -- The totals are the sums over all rows. A connection counts in the row of its own number, so that writers do not wait for
--- each other.
+-- each other. `youngest_removed` is the latest `written_at` of the rows that were removed.
 CREATE TABLE {totals} (
-    shard   integer PRIMARY KEY,
-    entries bigint NOT NULL,
-    bytes   numeric NOT NULL
+    shard            integer PRIMARY KEY,
+    entries          bigint NOT NULL,
+    bytes            numeric NOT NULL,
+    youngest_removed timestamptz
 ) WITH (fillfactor = 10);
 INSERT INTO {totals} SELECT shard, 0, 0 FROM generate_series(0, 31) AS shard;
 

@@ -1,5 +1,8 @@
-//! A commit: its operations in order, in one transaction and, where no operation depends on the result of another one, in
-//! one round trip.
+//! A commit: its operations in order, in one transaction.
+//!
+//! Puts take one round trip. So do other operations that do the same when they are made again. A transaction with any other
+//! operation sends its `COMMIT` when all else was answered: should the answer be lost, the server knows its outcome (see
+//! `lookup`).
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,6 +17,7 @@ use crate::custom::{self, Tables};
 use crate::document;
 use crate::error::database_error;
 use crate::link::{Link, Param, Step};
+use crate::lookup::{self, LatestWrite, Lost, Sent, Verdict};
 use crate::names::Names;
 use crate::rows::{Written, signed_size};
 use crate::statements::Statements;
@@ -21,11 +25,14 @@ use crate::text::{checked_key, escape, unescape};
 
 const WRITE: &str = "cannot write an entry";
 
-/// Whether repeating the commit does what doing it once does, if nobody else changes the same entries meanwhile.
-pub(crate) fn is_repeatable(operations: &[Operation<'_>]) -> bool {
+/// Whether it can be found out by looking at the rows whether the operations were made, or making them again does the same.
+fn can_be_found(operations: &[Operation<'_>]) -> bool {
+    let puts = puts(operations);
     operations.iter().all(|operation| match operation {
-        Operation::Put(put) => put.rows.is_empty(),
-        Operation::Pin { .. } | Operation::SignWith(_) | Operation::Collected(_) => true,
+        Operation::Put(put) => is_simple(put),
+        Operation::SignWith(_) | Operation::Collected(_) => true,
+        // A put does not tell whether the other entry existed.
+        Operation::Pin { .. } => !puts,
         _ => false,
     })
 }
@@ -56,17 +63,86 @@ pub(crate) struct Target<'a> {
     pub(crate) sql: &'a Statements,
     pub(crate) names: &'a Names,
     pub(crate) custom: &'a custom::Known,
+    pub(crate) latest: &'a LatestWrite,
 }
 
 /// How often a commit is tried: the tables of custom metadata may be others than it knew.
 const TRIES: u32 = 5;
 
+/// What is known of a commit that may take several connections.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The last attempt, if its answer was lost.
+    lost: Option<Lost>,
+    /// What was made.
+    made: Option<Vec<Outcome>>,
+}
+
+impl Progress {
+    /// Whether an attempt may have been made.
+    pub(crate) fn is_open(&self) -> bool {
+        self.lost.is_some()
+    }
+
+    /// Makes all changes of the commit, or none. After an error that a lost connection has caused, the next call goes on
+    /// with another one.
+    pub(crate) fn advance(&mut self, link: &mut Link, target: Target<'_>, commit: &Commit<'_>) -> Result<Committed> {
+        self.resolve(link, target, commit)?;
+        if self.made.is_none() {
+            let mut attempt = Lost::beginning(link.session()?, target.latest);
+            let committed = run(link, target, commit, &mut attempt.sent);
+            if committed.is_err() && link.is_broken() {
+                self.lost = Some(attempt);
+            }
+            match committed? {
+                Committed::Done(outcomes) => self.made = Some(outcomes),
+                refused @ Committed::Refused(_) => return Ok(refused),
+            }
+        }
+        let outcomes = self.made.get_or_insert_default();
+        if commit.garbage_due.is_none() {
+            keep_orphans(link, target.sql, outcomes)?;
+        }
+        Ok(Self::done(std::mem::take(outcomes), commit))
+    }
+
+    /// Finds out whether the last attempt was made.
+    pub(crate) fn resolve(&mut self, link: &mut Link, target: Target<'_>, commit: &Commit<'_>) -> Result<()> {
+        let Some(lost) = &mut self.lost else { return Ok(()) };
+        match lookup::look_up(link, target.sql, commit, lost)? {
+            Verdict::Made(outcomes) => self.made = Some(outcomes),
+            Verdict::NotMade => {}
+            Verdict::Unknown => return Err(lookup::unknown()),
+        }
+        self.lost = None;
+        Ok(())
+    }
+
+    /// What was made, although a later call failed: the blobs that it released are left to a collection.
+    pub(crate) fn into_made(self, commit: &Commit<'_>) -> Option<Committed> {
+        let mut outcomes = self.made?;
+        for outcome in &mut outcomes {
+            match outcome {
+                Outcome::Put(outcome) => outcome.orphaned.clear(),
+                Outcome::Deleted { orphaned, .. } => *orphaned = None,
+                _ => {}
+            }
+        }
+        Some(Self::done(outcomes, commit))
+    }
+
+    fn done(mut outcomes: Vec<Outcome>, commit: &Commit<'_>) -> Committed {
+        commit.settle(&mut outcomes);
+        Committed::Done(outcomes)
+    }
+}
+
 /// Makes all changes of a commit, or none.
-pub(crate) fn run(link: &mut Link, target: Target<'_>, commit: &Commit<'_>) -> Result<Committed> {
+fn run(link: &mut Link, target: Target<'_>, commit: &Commit<'_>, sent: &mut Sent) -> Result<Committed> {
     let mut tables = target.custom.tables();
     let mut tries = 1;
-    let mut outcomes = loop {
-        let refusal = match run_once(link, target, &tables, commit) {
+    let outcomes = loop {
+        let refusal = match run_once(link, target, &tables, commit, sent) {
             Ok(Some(outcomes)) => break outcomes,
             Ok(None) => None,
             Err(error) if is_check(&error) => Some(error),
@@ -86,22 +162,25 @@ pub(crate) fn run(link: &mut Link, target: Target<'_>, commit: &Commit<'_>) -> R
         tries += 1;
         tables = target.custom.refresh(link, target.names)?;
     };
-    if commit.garbage_due.is_none() {
-        keep_orphans(link, target.sql, &mut outcomes)?;
-    }
-    commit.settle(&mut outcomes);
     Ok(Committed::Done(outcomes))
 }
 
 /// The outcomes; `None`, or an error that [`is_check`] knows, if a check did not hold and nothing was changed.
-fn run_once(link: &mut Link, target: Target<'_>, tables: &Tables, commit: &Commit<'_>) -> Result<Option<Vec<Outcome>>> {
+fn run_once(
+    link: &mut Link,
+    target: Target<'_>,
+    tables: &Tables,
+    commit: &Commit<'_>,
+    sent: &mut Sent,
+) -> Result<Option<Vec<Outcome>>> {
+    *sent = Sent::Nothing;
     let simple = |operation: &Operation<'_>| !matches!(operation, Operation::Put(put) if !is_simple(put));
     match commit.operations {
         [Operation::Put(put)] if is_simple(put) && tables.removals.is_empty() => {
-            put_alone(link, target.sql, tables, *put, commit)
+            put_alone(link, target, tables, *put, commit, sent)
         }
-        operations if operations.iter().all(simple) => pipelined(link, target.sql, tables, commit).map(Some),
-        _ => step_by_step(link, target, tables, commit).map(Some),
+        operations if operations.iter().all(simple) => pipelined(link, target, tables, commit, sent).map(Some),
+        _ => step_by_step(link, target, tables, commit, sent).map(Some),
     }
 }
 
@@ -168,7 +247,10 @@ impl PutValues<'_> {
 }
 
 /// The outcome of a put whose entry names the blob `own`.
-fn put_outcome(row: &Row, own: Option<&str>) -> PutOutcome {
+fn put_outcome(row: &Row, own: Option<&str>, latest: &LatestWrite) -> PutOutcome {
+    if let Ok(written_at) = row.try_get(2) {
+        latest.note(written_at);
+    }
     let former: Option<i64> = row.try_get(0).unwrap_or_default();
     let locator: Option<String> = row.try_get(1).unwrap_or_default();
     let orphaned = locator.filter(|locator| Some(locator.as_str()) != own).into_iter().collect();
@@ -178,10 +260,11 @@ fn put_outcome(row: &Row, own: Option<&str>) -> PutOutcome {
 /// A put in one statement, which compares the guard itself.
 fn put_alone(
     link: &mut Link,
-    sql: &Statements,
+    target: Target<'_>,
     tables: &Tables,
     put: Put<'_>,
     commit: &Commit<'_>,
+    sent: &mut Sent,
 ) -> Result<Option<Vec<Outcome>>> {
     let values = PutValues {
         row: Written::new(put.entry, &put.entry.location, put.pin)?,
@@ -190,9 +273,10 @@ fn put_alone(
         key: commit.guard.and_then(|guard| guard.signing_key).as_ref().map(hexadecimal),
         triggers: tables.triggers,
     };
-    let rows = link.query(WRITE, &sql.put, &values.params())?;
+    *sent = Sent::Whole;
+    let rows = link.query(WRITE, &target.sql.put, &values.params())?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let mut outcome = put_outcome(row, put.entry.location.locator());
+    let mut outcome = put_outcome(row, put.entry.location.locator(), target.latest);
     if commit.garbage_due.is_some() {
         outcome.orphaned.clear();
     }
@@ -379,13 +463,13 @@ impl<'a> Part<'a> {
     }
 
     /// The outcomes, from the rows of the statement. Locators are reported whether or not they are orphaned.
-    fn outcomes(self, rows: &[Row]) -> Vec<Outcome> {
+    fn outcomes(self, rows: &[Row], latest: &LatestWrite) -> Vec<Outcome> {
         let locator = |row: &Row, place: usize| row.try_get::<_, Option<String>>(place).unwrap_or_default();
         match self {
             Self::Put(values, own) => rows
                 .first()
                 .map(|row| {
-                    let mut outcome = put_outcome(row, own);
+                    let mut outcome = put_outcome(row, own, latest);
                     if values.due.is_some() {
                         outcome.orphaned.clear();
                     }
@@ -466,10 +550,16 @@ impl Checks {
 
 /// All operations in one round trip. Puts of different keys are made in the order of the keys, so that two commits never
 /// wait for each other; other commits that do are ended by PostgreSQL, and repeated.
-fn pipelined(link: &mut Link, sql: &Statements, tables: &Tables, commit: &Commit<'_>) -> Result<Vec<Outcome>> {
-    let Some(places) = by_key(commit.operations) else { return in_order(link, sql, tables, commit) };
+fn pipelined(
+    link: &mut Link,
+    target: Target<'_>,
+    tables: &Tables,
+    commit: &Commit<'_>,
+    sent: &mut Sent,
+) -> Result<Vec<Outcome>> {
+    let Some(places) = by_key(commit.operations) else { return in_order(link, target, tables, commit, sent) };
     let operations: Vec<Operation<'_>> = places.iter().map(|place| commit.operations[*place]).collect();
-    let sorted = in_order(link, sql, tables, &Commit { operations: &operations, ..*commit })?;
+    let sorted = in_order(link, target, tables, &Commit { operations: &operations, ..*commit }, sent)?;
     let mut outcomes: Vec<(usize, Outcome)> = places.into_iter().zip(sorted).collect();
     outcomes.sort_by_key(|(place, _)| *place);
     Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
@@ -490,7 +580,14 @@ fn by_key(operations: &[Operation<'_>]) -> Option<Vec<usize>> {
     is_rising.then_some(places)
 }
 
-fn in_order(link: &mut Link, sql: &Statements, tables: &Tables, commit: &Commit<'_>) -> Result<Vec<Outcome>> {
+fn in_order(
+    link: &mut Link,
+    target: Target<'_>,
+    tables: &Tables,
+    commit: &Commit<'_>,
+    sent: &mut Sent,
+) -> Result<Vec<Outcome>> {
+    let sql = target.sql;
     let due = commit.garbage_due.map(|due| due.0);
     let (mut parts, mut rest) = (Vec::new(), commit.operations);
     while let Some(first) = rest.first() {
@@ -503,34 +600,81 @@ fn in_order(link: &mut Link, sql: &Statements, tables: &Tables, commit: &Commit<
     }
     let checks = Checks::of(commit, tables);
     let mut steps = checks.steps(sql);
+    let found = can_be_found(commit.operations);
+    if !found {
+        steps.push(Step { sql: TRANSACTION, params: Vec::new() });
+    }
     let first = steps.len();
     steps.extend(parts.iter().filter_map(|part| part.step(sql)));
-    let rows = link.transaction(WRITE, &begin(sql, commit), &steps)?;
+    let rows = if found {
+        *sent = Sent::Whole;
+        link.transaction(WRITE, &begin(sql, commit), &steps)?
+    } else {
+        link.begin(WRITE, &begin(sql, commit), &steps)?
+    };
     drop(steps);
+    let number = if found { None } else { Some(number_of(rows.get(first - 1).map(Vec::as_slice))?) };
     let mut rows = rows.into_iter().skip(first);
     let mut outcomes = Vec::with_capacity(commit.operations.len());
     for part in parts {
         let rows = if matches!(part, Part::Nothing(_)) { Vec::new() } else { rows.next().unwrap_or_default() };
-        outcomes.extend(part.outcomes(&rows));
+        outcomes.extend(part.outcomes(&rows, target.latest));
     }
-    Ok(outcomes)
+    match number {
+        Some(number) => commit_known(link, number, outcomes, sent),
+        None => Ok(outcomes),
+    }
+}
+
+/// The number of the running transaction.
+const TRANSACTION: &str = "SELECT pg_current_xact_id()::text";
+
+fn number_of(rows: Option<&[Row]>) -> Result<String> {
+    let number = rows.and_then(|rows| rows.first()).and_then(|row| row.try_get(0).ok());
+    number.ok_or_else(|| Error::new(ErrorKind::Metadata, "PostgreSQL did not tell the number of a transaction"))
+}
+
+/// Ends a transaction whose outcomes are known, should it be made.
+fn commit_known(link: &mut Link, number: String, outcomes: Vec<Outcome>, sent: &mut Sent) -> Result<Vec<Outcome>> {
+    *sent = Sent::Transaction(number, outcomes);
+    link.batch(WRITE, "COMMIT")?;
+    match std::mem::take(sent) {
+        Sent::Transaction(_, outcomes) => Ok(outcomes),
+        Sent::Nothing | Sent::Whole => Ok(Vec::new()),
+    }
 }
 
 /// Operations that need the results of others, such as a put that shares a blob.
-fn step_by_step(link: &mut Link, target: Target<'_>, tables: &Tables, commit: &Commit<'_>) -> Result<Vec<Outcome>> {
+fn step_by_step(
+    link: &mut Link,
+    target: Target<'_>,
+    tables: &Tables,
+    commit: &Commit<'_>,
+    sent: &mut Sent,
+) -> Result<Vec<Outcome>> {
     link.batch(WRITE, &begin(target.sql, commit))?;
-    let done = in_transaction(link, target, tables, commit).and_then(|done| link.batch(WRITE, "COMMIT").map(|()| done));
+    let done = in_transaction(link, target, tables, commit)
+        .and_then(|(number, outcomes)| commit_known(link, number, outcomes, sent));
     if done.is_err() && !link.is_broken() {
         link.batch(WRITE, "ROLLBACK")?;
     }
     done
 }
 
-fn in_transaction(link: &mut Link, target: Target<'_>, tables: &Tables, commit: &Commit<'_>) -> Result<Vec<Outcome>> {
+/// The number of the transaction, and the outcomes.
+fn in_transaction(
+    link: &mut Link,
+    target: Target<'_>,
+    tables: &Tables,
+    commit: &Commit<'_>,
+) -> Result<(String, Vec<Outcome>)> {
     let sql = target.sql;
+    let mut last = Vec::new();
     for step in Checks::of(commit, tables).steps(sql) {
-        link.query(WRITE, step.sql, &step.params)?;
+        last = link.query(WRITE, step.sql, &step.params)?;
     }
+    // The last check is that of the tables, because there is a put.
+    let number = number_of(Some(&last))?;
     let due = commit.garbage_due.map(|due| due.0);
     let (mut outcomes, mut rest) = (Vec::with_capacity(commit.operations.len()), commit.operations);
     while let Some(operation) = rest.first() {
@@ -544,10 +688,10 @@ fn in_transaction(link: &mut Link, target: Target<'_>, tables: &Tables, commit: 
             Some(step) => link.query(WRITE, step.sql, &step.params)?,
             None => Vec::new(),
         };
-        outcomes.extend(part.outcomes(&rows));
+        outcomes.extend(part.outcomes(&rows, target.latest));
         rest = others;
     }
-    Ok(outcomes)
+    Ok((number, outcomes))
 }
 
 /// A blob in a row of `locator, file_size, etag, version`.
@@ -604,7 +748,7 @@ fn put_with(
     let values = PutValues { row, due, unguarded: true, key: None, triggers: tables.triggers };
     let written = link.query(WRITE, &sql.put, &values.params())?;
     if let Some(row) = written.first() {
-        let put = put_outcome(row, location.locator());
+        let put = put_outcome(row, location.locator(), target.latest);
         outcome.replaced = put.replaced;
         if due.is_none() {
             outcome.orphaned.extend(put.orphaned);

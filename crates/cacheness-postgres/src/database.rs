@@ -3,14 +3,16 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use cacheness_core::backend::PoolStats;
 use cacheness_core::process::PerProcess;
 use cacheness_core::{Error, ErrorKind, Result};
 
 use crate::find::Place;
 use crate::link::Link;
+use crate::lookup::LatestWrite;
 use crate::names::Names;
 use crate::options::PostgresOptions;
-use crate::pool::{Pool, PoolStats};
+use crate::pool::Pool;
 use crate::statements::Statements;
 use crate::{commit, custom, index, migrate};
 
@@ -27,6 +29,7 @@ pub struct PostgresMetadata {
     pub(crate) statements: Statements,
     pub(crate) indexes: index::Known,
     pub(crate) custom: custom::Known,
+    latest: LatestWrite,
     pool: PerProcess<Pool>,
     closed: AtomicBool,
 }
@@ -35,15 +38,6 @@ impl std::fmt::Debug for PostgresMetadata {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PostgresMetadata").field("place", &self.options.place()).finish_non_exhaustive()
     }
-}
-
-/// Whether a call may be repeated after a connection was lost, when nobody knows whether it has done its work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Repeat {
-    /// It does the same again, or reads only.
-    Safe,
-    /// It would do something twice.
-    Never,
 }
 
 impl PostgresMetadata {
@@ -66,14 +60,13 @@ impl PostgresMetadata {
             statements,
             indexes: index::Known::default(),
             custom: custom::Known::default(),
+            latest: LatestWrite::default(),
             pool,
             closed: AtomicBool::new(false),
         })
     }
 
-    /// Counts of the connections of this process.
-    #[must_use]
-    pub fn pool_stats(&self) -> PoolStats {
+    pub(crate) fn connections(&self) -> PoolStats {
         self.pool.get_or_make(Pool::new).stats(&self.options)
     }
 
@@ -82,7 +75,7 @@ impl PostgresMetadata {
     }
 
     pub(crate) fn target(&self) -> commit::Target<'_> {
-        commit::Target { sql: &self.statements, names: &self.names, custom: &self.custom }
+        commit::Target { sql: &self.statements, names: &self.names, custom: &self.custom, latest: &self.latest }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -102,9 +95,9 @@ impl PostgresMetadata {
         Ok(())
     }
 
-    /// Calls `work` with a connection. After a conflict with another transaction it is repeated, because nothing was
-    /// changed; after a lost connection if that is [`Repeat::Safe`].
-    pub(crate) fn run<T>(&self, repeat: Repeat, mut work: impl FnMut(&mut Link) -> Result<T>) -> Result<T> {
+    /// Calls `work` with a connection, and again after a conflict with another transaction or a lost connection: it must do
+    /// the same when it is repeated, or look up what it has done.
+    pub(crate) fn run<T>(&self, mut work: impl FnMut(&mut Link) -> Result<T>) -> Result<T> {
         let mut pause = PAUSE;
         let mut tries = 1;
         loop {
@@ -121,11 +114,7 @@ impl PostgresMetadata {
                     Ok(value) => return Ok(value),
                     Err(error) => match error.kind() {
                         ErrorKind::Conflict => (error, true),
-                        ErrorKind::Unavailable if taken.link().is_broken() => match repeat {
-                            Repeat::Safe => (error, true),
-                            Repeat::Never => (error.uncertain(), false),
-                        },
-                        ErrorKind::TimedOut if taken.link().is_broken() => (error.uncertain(), false),
+                        ErrorKind::Unavailable if taken.link().is_broken() => (error, true),
                         _ => (error, false),
                     },
                 },
@@ -139,5 +128,30 @@ impl PostgresMetadata {
             std::thread::sleep(pause / 2 + pause / 2 * random / 1024);
             pause *= 3;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    /// On the server of the tests: see `tests/postgres/server.rs`.
+    #[test]
+    fn a_panic_gives_no_transaction_to_the_next_call() {
+        let url = std::env::var("CACHENESS_TEST_POSTGRES_URL").expect("the address of a server for tests");
+        let schema = format!("test_panic_{}_{}", std::process::id(), getrandom::u64().unwrap());
+        let options = PostgresOptions::from_url(&url).unwrap().schema(&schema).unwrap().pool(1, 0);
+        let store = PostgresMetadata::open(options).unwrap();
+        let call = || {
+            store.run(|link| -> Result<()> {
+                link.batch("cannot begin", "BEGIN")?;
+                panic!("inside of a call");
+            })
+        };
+        assert!(catch_unwind(AssertUnwindSafe(call)).is_err());
+        assert_eq!(store.connections().open, 0);
+        store.run(|link| link.batch("cannot drop", &format!("DROP SCHEMA {schema} CASCADE"))).unwrap();
     }
 }

@@ -21,8 +21,17 @@ pub(crate) fn translate(action: &str, error: tokio_postgres::Error) -> Error {
 }
 
 /// The kind of a PostgreSQL error, and what to do about it.
-fn kind_of(error: &tokio_postgres::Error) -> (ErrorKind, Option<&'static str>) {
+pub(crate) fn kind_of(error: &tokio_postgres::Error) -> (ErrorKind, Option<&'static str>) {
     let Some(code) = error.code() else {
+        if is_certificate(error) {
+            return (
+                ErrorKind::Denied,
+                Some(
+                    "the certificate of the server is not trusted: check the host of the connection URL, and name the \
+                     certificate of its authority as sslrootcert",
+                ),
+            );
+        }
         let lost = "the connection to the PostgreSQL server was lost; check the server and the network between";
         return if error.is_closed() || is_io(error) {
             (ErrorKind::Unavailable, Some(lost))
@@ -63,6 +72,21 @@ fn kind_of(error: &tokio_postgres::Error) -> (ErrorKind, Option<&'static str>) {
         _ if code.code().starts_with("08") => (ErrorKind::Unavailable, None),
         _ => (ErrorKind::Metadata, None),
     }
+}
+
+/// Whether the certificate of the server was refused.
+fn is_certificate(error: &tokio_postgres::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(found) = cause {
+        // An error inside one of the system is no source of it.
+        let inner = found.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).or_else(|| found.downcast_ref());
+        if let Some(rustls::Error::InvalidCertificate(_)) = tls {
+            return true;
+        }
+        cause = found.source();
+    }
+    false
 }
 
 fn is_io(error: &tokio_postgres::Error) -> bool {

@@ -9,6 +9,7 @@
 //! | `database`, `backend` | the store, its contract; repeating what failed |
 //! | `migrate`, `names`, `statements` | the tables, their names, the statements that name them |
 //! | `commit`, `custom`, `evict` | changes |
+//! | `lookup` | whether a commit was made whose answer was lost |
 //! | `locks` | locks between processes and machines |
 //! | `rows`, `text`, `document` | entries as rows, texts, metadata as filters need it |
 //! | `filter`, `find` | filters as SQL, pages and searches |
@@ -29,6 +30,7 @@ mod find;
 mod index;
 mod link;
 mod locks;
+mod lookup;
 mod migrate;
 mod names;
 mod numeric;
@@ -45,4 +47,3 @@ mod tls;
 pub use database::PostgresMetadata;
 pub use locks::PostgresLocks;
 pub use options::{PostgresOptions, SslMode};
-pub use pool::PoolStats;

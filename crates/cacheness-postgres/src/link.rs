@@ -9,7 +9,7 @@ use std::net::ToSocketAddrs as _;
 use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use cacheness_core::{Error, ErrorKind, Result};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -45,6 +45,7 @@ pub(crate) struct Link {
     client: Client,
     line: Line,
     statements: HashMap<String, Statement>,
+    session: Option<Session>,
     pub(crate) opened: Instant,
     pub(crate) used: Instant,
 }
@@ -57,6 +58,13 @@ struct Line {
     /// Whether a request has failed in a way after which nothing is known of the connection.
     broken: bool,
     _socket: ClosedInChildren,
+}
+
+/// What identifies the session of a connection on the server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Session {
+    pub(crate) process: i32,
+    pub(crate) begun: SystemTime,
 }
 
 /// A statement of a pipeline and its values.
@@ -163,12 +171,32 @@ impl Link {
         let now = Instant::now();
         let limit = options.statement_timeout.saturating_add(GRACE);
         let line = Line { driver, runtime, limit, broken: false, _socket: socket };
-        Ok(Self { client, line, statements: HashMap::new(), opened: now, used: now })
+        Ok(Self { client, line, statements: HashMap::new(), session: None, opened: now, used: now })
     }
 
     /// Whether the connection is of no further use.
     pub(crate) fn is_broken(&self) -> bool {
         self.line.broken || self.client.is_closed()
+    }
+
+    /// Makes sure that the connection is not used again: its session may be inside a transaction.
+    pub(crate) fn give_up(&mut self) {
+        self.line.broken = true;
+    }
+
+    /// The session, which the server is asked for once.
+    pub(crate) fn session(&mut self) -> Result<Session> {
+        if let Some(session) = self.session {
+            return Ok(session);
+        }
+        let action = "cannot learn the number of a session";
+        let sql = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+        let rows = self.query_once(action, sql, &[])?;
+        let found = rows.first().and_then(|row| {
+            Some(Session { process: row.try_get(0).ok()?, begun: row.try_get::<_, Option<SystemTime>>(1).ok()?? })
+        });
+        self.session = found;
+        found.ok_or_else(|| Error::new(ErrorKind::Metadata, format!("{action}: PostgreSQL does not list it")))
     }
 
     /// The prepared form of a statement.
@@ -283,6 +311,28 @@ impl Link {
     /// A transaction of statements that do not depend on each other's rows, in one round trip: all of them, or none. Its
     /// first statement is `begin`.
     pub(crate) fn transaction(&mut self, action: &str, begin: &str, steps: &[Step<'_>]) -> Result<Vec<Vec<Row>>> {
+        let mut rows = self.pipeline(action, begin, steps, Some("COMMIT"))?;
+        rows.pop();
+        Ok(rows)
+    }
+
+    /// The beginning of such a transaction, up to its `COMMIT`.
+    pub(crate) fn begin(&mut self, action: &str, begin: &str, steps: &[Step<'_>]) -> Result<Vec<Vec<Row>>> {
+        let begun = self.pipeline(action, begin, steps, None);
+        if begun.is_err() && !self.is_broken() {
+            self.batch(action, "ROLLBACK")?;
+        }
+        begun
+    }
+
+    /// The rows of each step, and an empty list for the end.
+    fn pipeline(
+        &mut self,
+        action: &str,
+        begin: &str,
+        steps: &[Step<'_>],
+        end: Option<&'static str>,
+    ) -> Result<Vec<Vec<Row>>> {
         let statements = steps.iter().map(|step| self.prepare(action, step.sql)).collect::<Result<Vec<Statement>>>()?;
         let client = &self.client;
         let mut requests: Vec<Request<'_>> = Vec::with_capacity(steps.len() + 2);
@@ -291,7 +341,7 @@ impl Link {
         for (statement, step) in statements.iter().zip(steps) {
             requests.push(Box::pin(client.query(statement, &step.params)));
         }
-        requests.push(Box::pin(bare("COMMIT")));
+        requests.extend(end.map(|end| -> Request<'_> { Box::pin(bare(end)) }));
         let mut results: Vec<Option<Result<Vec<Row>, tokio_postgres::Error>>> = requests.iter().map(|_| None).collect();
         // Each request is sent when it is first polled, so that the server gets them in order.
         let all = poll_fn(move |context| {
@@ -311,7 +361,6 @@ impl Link {
             Poll::Ready(std::mem::take(&mut results).into_iter().flatten().collect::<Result<Vec<_>, _>>())
         });
         let mut rows = self.line.drive(action, all)?;
-        rows.pop();
         rows.remove(0);
         Ok(rows)
     }

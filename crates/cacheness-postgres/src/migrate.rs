@@ -4,6 +4,7 @@ use cacheness_core::{Error, ErrorKind, Result};
 use refinery::{Migration, Runner};
 use tokio_postgres::types::Type;
 
+use crate::error::kind_of;
 use crate::link::Link;
 use crate::names::{Names, quoted};
 use crate::options::PostgresOptions;
@@ -89,14 +90,7 @@ fn migrate(link: &mut Link, options: &PostgresOptions, names: &Names) -> Result<
             link.batch("cannot create the schema", &format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema)))?;
         }
     }
-    let failed = |e: refinery::Error| {
-        Error::new(
-            ErrorKind::Metadata,
-            format!("the tables of the store cannot be created or updated in {}", options.place()),
-        )
-        .with_source(e)
-        .with_hint("docs/postgresql.md lists the privileges that the role needs")
-    };
+    let failed = |e: refinery::Error| failure(&options.place(), e);
     let migrations = MIGRATIONS
         .iter()
         .map(|(name, sql)| Migration::unapplied(name, &names.write(sql)))
@@ -108,4 +102,23 @@ fn migrate(link: &mut Link, options: &PostgresOptions, names: &Names) -> Result<
         Ok(runner.run_async(client).await)
     })?;
     done.map(drop).map_err(failed)
+}
+
+/// The error of a migration, with the kind of what PostgreSQL has answered.
+fn failure(place: &str, error: refinery::Error) -> Error {
+    let what = format!("the tables of the store cannot be created or updated in {place}");
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(found) = cause {
+        if let Some(answer) = found.downcast_ref::<tokio_postgres::Error>() {
+            let (kind, hint) = kind_of(answer);
+            let what = match answer.as_db_error() {
+                Some(said) => format!("{what}: {}", said.message()),
+                None => what,
+            };
+            let hint = hint.unwrap_or("docs/postgresql.md lists the privileges that the role needs");
+            return Error::new(kind, what).with_hint(hint).with_source(error);
+        }
+        cause = found.source();
+    }
+    Error::new(ErrorKind::Metadata, what).with_source(error)
 }

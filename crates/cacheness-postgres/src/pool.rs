@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use cacheness_core::backend::PoolStats;
 use cacheness_core::{Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex};
 
@@ -18,22 +19,8 @@ struct State {
     /// All connections.
     open: usize,
     closed: bool,
-}
-
-/// Counts of a pool, as `get_pool_stats` reports them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PoolStats {
-    /// Connections that stay open.
-    pub pool_size: usize,
-    /// Connections that are opened beyond them while all are used.
-    pub max_overflow: usize,
-    /// Connections that are open now.
-    pub open: usize,
-    /// Connections that calls use now.
-    pub in_use: usize,
-    /// Connections that wait to be used.
-    pub idle: usize,
+    opened: u64,
+    waits: u64,
 }
 
 /// Keeps connections open.
@@ -53,6 +40,7 @@ impl Pool {
         let deadline = Instant::now() + options.pool_timeout;
         let most = options.pool_size.saturating_add(options.max_overflow);
         let mut state = self.state.lock();
+        let mut has_waited = false;
         loop {
             if state.closed {
                 return Err(Error::new(ErrorKind::Closed, "the store has been closed"));
@@ -77,10 +65,15 @@ impl Pool {
             }
             if state.open < most {
                 state.open += 1;
+                state.opened += 1;
                 drop(state);
                 let mut taken = Taken { pool: self, options, link: None };
                 taken.link = Some(Link::open(options)?);
                 return Ok(taken);
+            }
+            if !has_waited {
+                has_waited = true;
+                state.waits += 1;
             }
             if self.freed.wait_until(&mut state, deadline).timed_out() {
                 return Err(Error::new(
@@ -95,13 +88,11 @@ impl Pool {
     pub(crate) fn stats(&self, options: &PostgresOptions) -> PoolStats {
         let state = self.state.lock();
         let idle = state.idle.len();
-        PoolStats {
-            pool_size: options.pool_size,
-            max_overflow: options.max_overflow,
-            open: state.open,
-            in_use: state.open.saturating_sub(idle),
-            idle,
-        }
+        let mut stats = PoolStats::default();
+        (stats.pool_size, stats.max_overflow) = (options.pool_size, options.max_overflow);
+        (stats.open, stats.in_use, stats.idle) = (state.open, state.open.saturating_sub(idle), idle);
+        (stats.opened, stats.waits) = (state.opened, state.waits);
+        stats
     }
 
     /// Closes all connections: those in use when they are given back.
@@ -132,6 +123,10 @@ impl Taken<'_> {
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
+        // A panic may have left a transaction open, or an answer unread.
+        if let (true, Some(link)) = (std::thread::panicking(), &mut self.link) {
+            link.give_up();
+        }
         let mut state = self.pool.state.lock();
         let link = self.link.take().filter(|link| !link.is_broken());
         match link {

@@ -46,13 +46,15 @@ pub(crate) struct Statements {
     pub(crate) sample_for_eviction: String,
     pub(crate) expired_for_eviction: String,
     pub(crate) evict: String,
+    pub(crate) written: String,
 }
 
 /// Counts the rows of `gone` that a statement has removed, and notes their blobs as garbage if `$due` is not NULL.
 fn removal(due: &str) -> String {
     format!(
-        ", counted AS (UPDATE {{totals}} AS t SET entries = t.entries - g.n, bytes = t.bytes - g.size \
-           FROM (SELECT count(*) AS n, coalesce(sum(file_size), 0) AS size FROM gone) AS g \
+        ", counted AS (UPDATE {{totals}} AS t SET entries = t.entries - g.n, bytes = t.bytes - g.size, \
+             youngest_removed = greatest(t.youngest_removed, g.youngest) \
+           FROM (SELECT count(*) AS n, coalesce(sum(file_size), 0) AS size, max(written_at) AS youngest FROM gone) AS g \
            WHERE t.shard = pg_backend_pid() % {SHARDS} AND g.n > 0), \
          discarded AS (INSERT INTO {{garbage}} AS g (locator, due) \
            SELECT DISTINCT gone.locator, {due} FROM gone WHERE {due} IS NOT NULL AND gone.locator IS NOT NULL \
@@ -88,8 +90,9 @@ impl Statements {
                WHERE (${unguarded}::boolean OR (SELECT value FROM {{info}} WHERE name = 'signing_key') \
                  IS NOT DISTINCT FROM ${key}::text) \
                  AND (SELECT count(*) FROM pg_trigger WHERE tgrelid = '{{entries}}'::regclass) = ${triggers}::bigint \
-               ON CONFLICT (cache_key) DO UPDATE SET {set}, former_size = e.file_size, former_locator = e.locator \
-               RETURNING former_size, former_locator), \
+               ON CONFLICT (cache_key) DO UPDATE SET {set}, former_size = e.file_size, former_locator = e.locator, \
+                 written_at = clock_timestamp() \
+               RETURNING former_size, former_locator, written_at), \
              counted AS (UPDATE {{totals}} AS t \
                SET entries = t.entries + CASE WHEN put.former_size IS NULL THEN 1 ELSE 0 END, \
                    bytes = t.bytes + $13::bigint::numeric - coalesce(put.former_size, 0) \
@@ -99,7 +102,7 @@ impl Statements {
                SELECT put.former_locator, ${due}::bigint FROM put WHERE ${due}::bigint IS NOT NULL \
                  AND put.former_locator IS NOT NULL AND put.former_locator IS DISTINCT FROM $21::text COLLATE \"C\" \
                ON CONFLICT (locator) DO UPDATE SET due = excluded.due) \
-             SELECT former_size, former_locator FROM put",
+             SELECT former_size, former_locator, written_at FROM put",
             columns = columns.join(", "),
             values = values.join(", "),
             set = set.join(", "),
@@ -125,19 +128,19 @@ impl Statements {
                  RETURNING 1",
             ),
             delete: write(&format!(
-                "WITH gone AS (DELETE FROM {{entries}} WHERE cache_key = $1 RETURNING file_size, locator){} \
-                 SELECT locator FROM gone",
+                "WITH gone AS (DELETE FROM {{entries}} WHERE cache_key = $1 \
+                   RETURNING file_size, locator, written_at){} SELECT locator FROM gone",
                 removal("$2::bigint")
             )),
             delete_versions: write(&format!(
                 "WITH gone AS (DELETE FROM {{entries}} AS e USING \
                    unnest($1::text[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS v (key, created_at, hash, place) \
                    WHERE e.cache_key = v.key AND e.created_at = v.created_at AND e.file_hash = v.hash \
-                   RETURNING v.place, e.file_size, e.locator){} SELECT place, locator FROM gone",
+                   RETURNING v.place, e.file_size, e.locator, e.written_at){} SELECT place, locator FROM gone",
                 removal("$4::bigint")
             )),
             clear: write(&format!(
-                "WITH gone AS (DELETE FROM {{entries}} RETURNING file_size, locator){} \
+                "WITH gone AS (DELETE FROM {{entries}} RETURNING file_size, locator, written_at){} \
                  SELECT count(*), NULL::text FROM gone UNION ALL \
                  SELECT NULL, locator FROM gone WHERE locator IS NOT NULL AND $1::bigint IS NULL GROUP BY locator",
                 removal("$1::bigint")
@@ -159,9 +162,10 @@ impl Statements {
                 "SELECT 1 / CASE WHEN (SELECT value FROM {info} WHERE name = 'signing_key') IS NOT DISTINCT FROM $1::text \
                  THEN 1 ELSE 0 END",
             ),
-            // Fails unless the tables of custom metadata are the known ones.
+            // Fails unless the tables of custom metadata are the known ones. Returns the number of the transaction, by which
+            // the server can be asked for its outcome.
             check_tables: write(
-                "SELECT 1 / CASE WHEN (SELECT count(*) FROM pg_trigger WHERE tgrelid = '{entries}'::regclass) = $1::bigint \
+                "SELECT pg_current_xact_id()::text, 1 / CASE WHEN (SELECT count(*) FROM pg_trigger WHERE tgrelid = '{entries}'::regclass) = $1::bigint \
                  THEN 1 ELSE 0 END",
             ),
             sign_with: write(
@@ -230,9 +234,16 @@ impl Statements {
             evict: write(&format!(
                 "WITH gone AS (DELETE FROM {{entries}} AS e USING unnest($1::text[], $2::bigint[]) AS v (key, id) \
                    WHERE e.cache_key = v.key AND e.id = v.id AND NOT e.pinned \
-                   RETURNING e.cache_key, e.file_size, e.locator){} SELECT cache_key, file_size, locator FROM gone",
+                   RETURNING e.cache_key, e.file_size, e.locator, e.written_at){} SELECT cache_key, file_size, locator FROM gone",
                 removal("$3::bigint")
             )),
+            // The rows of these keys, if they are there, beside the clock and what was removed.
+            written: write(
+                "SELECT clock_timestamp(), (SELECT max(youngest_removed) FROM {totals}), e.written_at, e.created_at, \
+                   e.file_hash, e.locator, e.former_size, e.former_locator \
+                 FROM unnest($1::text[]) WITH ORDINALITY AS v (key, place) \
+                 LEFT JOIN {entries} AS e ON e.cache_key = v.key COLLATE \"C\" ORDER BY v.place",
+            ),
         }
     }
 }

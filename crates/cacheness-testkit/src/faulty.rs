@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use cacheness_core::backend::{
     BlobBackend, BlobCapability, BlobHint, BlobInfo, BlobReader, BlobRef, BlobWriter, Capability, Commit, Committed,
-    Evicted, Eviction, MetadataBackend, Page, Part, Parts, Position, Query, Range, RowQuery, Schema, Sql, SqlRows,
-    Versions,
+    Evicted, Eviction, MetadataBackend, Page, Part, Parts, PoolStats, Position, Query, Range, RowQuery, Schema, Sql,
+    SqlRows, Versions,
 };
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntrySummary, Totals};
@@ -320,6 +320,10 @@ impl<M: MetadataBackend> MetadataBackend for FaultyMetadata<M> {
 
     fn shrink(&self) -> Result<()> {
         self.inner()?.shrink()
+    }
+
+    fn pool_stats(&self) -> Option<PoolStats> {
+        self.inner.pool_stats()
     }
 
     fn is_read_only(&self) -> bool {

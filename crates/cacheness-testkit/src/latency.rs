@@ -22,8 +22,8 @@ use std::time::Duration;
 use cacheness_core::Result;
 use cacheness_core::backend::{
     BlobBackend, BlobCapability, BlobHint, BlobInfo, BlobReader, BlobRef, BlobWriter, Capability, Commit, Committed,
-    Evicted, Eviction, MetadataBackend, Page, Part, Parts, Position, Query, Range, RowQuery, Schema, Sql, SqlRows,
-    Versions,
+    Evicted, Eviction, MetadataBackend, Page, Part, Parts, PoolStats, Position, Query, Range, RowQuery, Schema, Sql,
+    SqlRows, Versions,
 };
 use cacheness_core::clock::Timestamp;
 use cacheness_core::entry::{Entry, EntrySummary, Totals};
@@ -222,6 +222,10 @@ impl<M: MetadataBackend> MetadataBackend for DistantMetadata<M> {
 
     fn shrink(&self) -> Result<()> {
         self.go().shrink()
+    }
+
+    fn pool_stats(&self) -> Option<PoolStats> {
+        self.inner.pool_stats()
     }
 
     fn is_read_only(&self) -> bool {

@@ -11,6 +11,7 @@
 //! | [`faulty`] | backends that fail at a chosen call |
 //! | [`latency`] | remote backends: round trips are counted |
 //! | [`objects`] | an object store that promises no more than S3 |
+//! | [`proxy`] | connections that are cut, delayed, and whose answers are lost |
 //! | [`s3`] | a server of S3 in this process, which can misbehave |
 //! | [`syscalls`] | failing any system call of the real backends |
 //! | [`power`] | the state of the disk after a loss of power |
@@ -22,6 +23,7 @@ pub mod faulty;
 pub mod latency;
 pub mod objects;
 pub mod power;
+pub mod proxy;
 pub mod s3;
 pub mod sample;
 pub mod syscalls;

@@ -60,6 +60,8 @@ pub enum Fault {
     Lost,
     /// It is not served, and the connection breaks.
     Refused,
+    /// It is served after this time.
+    Delay(Duration),
     /// It is never answered.
     Silent,
 }
@@ -198,6 +200,7 @@ async fn answer(service: S3Service, shared: Arc<Shared>, request: Request<Incomi
             return Ok(response);
         }
         Fault::Refused => return Err(broken()),
+        Fault::Delay(pause) => tokio::time::sleep(pause).await,
         Fault::Silent => {
             tokio::time::sleep(Duration::from_secs(3600)).await;
             return Err(broken());

@@ -398,6 +398,12 @@ impl Cache {
         Ok(Stats { totals: self.engine.totals()?, counts: self.engine.counts() })
     }
 
+    /// Counts of this process's connections to the server of the metadata backend; `None` if it has no server.
+    #[must_use]
+    pub fn pool_stats(&self) -> Option<cacheness_core::backend::PoolStats> {
+        self.engine.store().metadata().pool_stats()
+    }
+
     /// The keys of all pinned entries, in ascending order.
     ///
     /// # Errors

@@ -4,7 +4,8 @@ use std::any::Any;
 use std::fmt;
 
 use super::{
-    Capability, Commit, Committed, Evicted, Eviction, Page, Position, Query, RowQuery, Schema, Sql, SqlRows, Versions,
+    Capability, Commit, Committed, Evicted, Eviction, Page, PoolStats, Position, Query, RowQuery, Schema, Sql, SqlRows,
+    Versions,
 };
 use crate::clock::Timestamp;
 use crate::entry::{BlobRef, Entry, EntrySummary, Totals};
@@ -258,6 +259,11 @@ pub trait MetadataBackend: Any + Send + Sync + fmt::Debug {
     /// that cannot be returned now is not an error.
     fn shrink(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// Counts of the connections to the server; `None` for a backend without a pool of them.
+    fn pool_stats(&self) -> Option<PoolStats> {
+        None
     }
 
     /// Whether the store is read-only.

@@ -16,6 +16,7 @@ mod commit;
 mod evict;
 mod locks;
 mod metadata;
+mod pool;
 mod query;
 mod row_query;
 mod rows;
@@ -32,6 +33,7 @@ pub use commit::{
 pub use evict::{Evicted, Eviction, EvictionOrder};
 pub use locks::{Acquired, LockGuard, Locks, Release};
 pub use metadata::{MetadataBackend, Part};
+pub use pool::PoolStats;
 pub use query::{Page, Position, Query, Versions};
 pub use row_query::{
     Aggregate, ENTRY_COLUMNS, RowColumn, RowFilter, RowOrder, RowQuery, RowSelect, RowSource, RowTable, RowTest,

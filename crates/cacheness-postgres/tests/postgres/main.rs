@@ -2,5 +2,6 @@
 
 mod conformance;
 mod faults;
+mod lost;
 mod roles;
 mod server;

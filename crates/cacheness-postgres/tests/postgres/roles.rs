@@ -76,3 +76,25 @@ fn a_writer_and_a_reader() {
     assert_eq!(read.put(&inline("third", b"x")).expect_err("denied").kind(), ErrorKind::Denied);
     assert_eq!(open(&stranger, true).expect_err("denied").kind(), ErrorKind::Denied);
 }
+
+/// Who may not create the tables is told so, and that it is a matter of privileges.
+#[test]
+fn a_migrator_without_its_privilege() {
+    let schema = Schema::new();
+    let role = Role::new(&schema, "migrator");
+    let open = || PostgresMetadata::open(schema.options().user(&role.0, Some("secret"))).expect_err("denied");
+    let check = |error: &cacheness_core::Error| {
+        assert_eq!(error.kind(), ErrorKind::Denied, "{}", error.with_causes());
+        assert!(error.to_string().contains("permission denied"), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("docs/postgresql.md")));
+    };
+    // Neither the schema …
+    let name = &schema.name;
+    check(&open());
+    // … nor the tables in one that is there.
+    execute(&format!("CREATE SCHEMA \"{name}\"; GRANT USAGE ON SCHEMA \"{name}\" TO \"{}\"", role.0));
+    check(&open());
+    execute(&format!("GRANT CREATE ON SCHEMA \"{name}\" TO \"{}\"", role.0));
+    let store = PostgresMetadata::open(schema.options().user(&role.0, Some("secret"))).expect("opened");
+    store.put(&inline("first", b"x")).expect("put");
+}

@@ -29,6 +29,8 @@ mod model;
 mod model_tables;
 mod models;
 mod mounts;
+#[cfg(all(feature = "postgres", feature = "s3"))]
+mod network;
 mod newcomer;
 mod outside;
 mod pages;
@@ -41,6 +43,8 @@ mod retryable;
 mod rotation;
 #[cfg(feature = "s3")]
 mod s3;
+#[cfg(all(feature = "failpoints", feature = "s3"))]
+mod s3_kill;
 mod scale;
 mod security;
 mod sharing;
