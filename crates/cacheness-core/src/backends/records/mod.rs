@@ -149,7 +149,7 @@ impl<S: RecordStore> MetadataBackend for RecordsMetadata<S> {
     }
 
     fn select(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<EntrySummary>> {
-        self.walk(query, page.after)?.page(query, page, |entry| EntrySummary::from(entry))
+        self.walk(query, page.after)?.page(query, page, EntrySummary::from)
     }
 
     fn keys(&self, query: &Query<'_>, page: &Page<'_>) -> Result<Vec<String>> {
