@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use cacheness_core::backend::{BlobProperties, BlobRef};
+use cacheness_core::backend::BlobProperties;
+use cacheness_core::entry::{BlobRef, Entry};
 use cacheness_core::store::Store;
 use cacheness_core::{Error, ErrorKind};
 use pyo3::prelude::*;
@@ -13,12 +14,12 @@ use crate::errors::{IntoPyResult, to_py};
 use crate::kwargs::{Call, Method, text};
 use crate::searching::Held;
 
-/// The store, and the blob of an entry; `None` if there is no entry. The entry may contain its payload.
+/// The store, and the blob of an entry with the entry; `None` if there is no entry. The entry may contain its payload.
 fn blob<'a>(
     py: Python<'_>,
     held: &'a Held<'_>,
     params: Option<&Bound<'_, PyDict>>,
-) -> PyResult<Option<(&'a Store, Option<BlobRef>)>> {
+) -> PyResult<Option<(&'a Store, Option<(BlobRef, Entry)>)>> {
     let (store, found) = match held {
         Held::Cache(cache) => {
             let engine = cache.engine()?;
@@ -35,7 +36,10 @@ fn blob<'a>(
             (store, py.detach(|| store.get_entry(key)).into_py_result()?)
         }
     };
-    Ok(found.map(|found| (store, found.entry.location.blob().filter(|_| !found.inline).cloned())))
+    Ok(found.map(|found| {
+        let blob = found.entry.location.blob().filter(|_| !found.inline).cloned();
+        (store, blob.map(|blob| (blob, found.entry)))
+    }))
 }
 
 /// A URL of the payload of an entry for other programs; `None` if there is no entry.
@@ -48,7 +52,7 @@ fn presign(
     params: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Option<String>> {
     let Some((store, blob)) = blob(py, &held, params)? else { return Ok(None) };
-    let Some(blob) = blob else {
+    let Some((blob, _)) = blob else {
         return Err(to_py(
             Error::new(ErrorKind::Unsupported, "the value is stored inside its entry, and has no URL")
                 .with_hint("set inline_threshold_bytes=0 before the value is put"),
@@ -70,8 +74,17 @@ fn blob_properties<'py>(
     held: Held<'py>,
     params: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Option<Bound<'py, PyDict>>> {
-    let Some((store, Some(blob))) = blob(py, &held, params)? else { return Ok(None) };
-    let found = py.detach(|| store.blobs().properties(&blob)).into_py_result()?;
+    let Some((store, Some((blob, entry)))) = blob(py, &held, params)? else { return Ok(None) };
+    let mut found = py.detach(|| store.blobs().properties(&blob)).into_py_result()?;
+    // The hashes of a payload that was encoded while it was sent are in its entry alone. The tag says that the server still
+    // has that payload.
+    if found.etag.is_some() && found.etag == blob.etag {
+        found.hashes.entry("xxh3".into()).or_insert_with(|| format!("{:016x}", entry.file_hash));
+        if let Some(digest) = entry.digest {
+            let text = || digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            found.hashes.entry("blake3".into()).or_insert_with(text);
+        }
+    }
     dict(py, &found).map(Some)
 }
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import numpy as np
+import pyarrow as pa
 import pytest
 from moto.server import ThreadedMotoServer
 
-from cacheness import CacheConfig, cacheness
+from cacheness import CacheConfig, CacheHandler, cacheness
 from cacheness.config import CacheBlobConfig, CacheMetadataConfig, validate_config
 from cacheness.errors import (
     CacheConfigurationError,
@@ -111,6 +112,39 @@ def test_an_entry_tells_where_its_payload_is(tmp_path: Path, bucket: str, endpoi
     assert [e["cache_key"] for e in s3_entries] == [key]
     assert "s3_etag" not in (cache.get_entry(small) or {})
     assert "hush" not in repr(cache) + (tmp_path / "cache" / "cacheness.toml").read_text()
+
+
+def test_a_payload_of_several_parts_has_a_hash(tmp_path: Path, bucket: str, endpoint: str, client: Any) -> None:
+    cache = cacheness(config=config(tmp_path, bucket, endpoint, part_size_mb=5))
+    table = pa.table({"n": np.random.default_rng(1).random(2_000_000)})
+
+    class Raw(CacheHandler):
+        data_type = "raw"
+
+        def can_handle(self, data: Any) -> bool:
+            return isinstance(data, bytearray)
+
+        def put(self, data: Any, file_path: Path, config: Any) -> dict[str, Any]:  # noqa: ARG002 - it has no options
+            file_path.write_bytes(data)
+            return {"storage_format": "raw"}
+
+        def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:  # noqa: ARG002 - nor these
+            return bytearray(file_path.read_bytes())
+
+    cache.handler_registry.register_handler(Raw(), priority=0)
+    for value, is_streamed in ((table, True), (bytearray(os.urandom(11 << 20)), False)):
+        key = cache.put(value, kind=type(value).__name__)
+        entry = cache.get_entry(key) or {}
+        assert entry["file_size"] > 10 << 20
+        head = client.head_object(Bucket=bucket, Key=entry["s3_key"])
+        assert "-" in head["ETag"], "of several parts"
+        assert ("xxh3" in head["Metadata"]) is not is_streamed
+        assert cache.get_blob_hash(key) == entry["file_hash"]
+        data = client.get_object(Bucket=bucket, Key=entry["s3_key"])["Body"].read()
+        assert cache.get_blob_hash(key, "blake3") is not None
+        client.put_object(Bucket=bucket, Key=entry["s3_key"], Body=data[:-1] + b"?")
+        assert cache.get_blob_hash(key) is None, "another object is there now"
+        assert not cache.verify_etag(key)
 
 
 def test_what_the_server_tells_needs_no_download(tmp_path: Path, bucket: str, endpoint: str, client: Any) -> None:

@@ -243,8 +243,20 @@ fn take_file(blobs: &dyn BlobBackend, hint: BlobHint<'_>, path: &Path, digest: b
     let size = std::fs::metadata(path)
         .map_err(|e| Error::io(format_args!("the handler's file {} is not there", path.display()), e))?
         .len();
-    let mut writer = blobs.create(BlobHint { size: Some(size), ..hint })?;
     let mut hasher = PayloadHasher::new(true, digest);
+    if blobs.capability().parts.is_some() {
+        // As in `send_segments`.
+        read_through(path, |bytes| {
+            hasher.update_parallel(bytes);
+            Ok(())
+        })?;
+        let hash = hasher.finish();
+        let mut writer = blobs.create(BlobHint { size: Some(size), ..hint })?;
+        writer.note_hash(&hash);
+        let written = read_through(path, |bytes| writer.write_all(bytes).map_err(write_failed));
+        return commit(writer, written.map(|()| hash));
+    }
+    let mut writer = blobs.create(BlobHint { size: Some(size), ..hint })?;
     let written = read_through(path, |bytes| {
         hasher.update(bytes);
         writer.write_all(bytes).map_err(write_failed)
