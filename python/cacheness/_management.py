@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from types import EllipsisType
 
 
-#: Keywords of ``get`` that other methods refuse.
-_OF_GET = ("default", "mmap_mode", "strict_verification")
-
-
 @named_as_cache
 class Management(Searching, Queries, Remote):
     """Methods of :class:`cacheness.Cache` that inspect, change and remove entries, one or many."""
@@ -340,17 +336,16 @@ class Management(Searching, Queries, Remote):
             is logged as a warning and counts as missing.
         """
         found: dict[str, Any] = {}
-        for params in kwargs_list:
-            identifying = {name: value for name, value in params.items() if name not in _OF_GET}
-            key = self.cache_key(**identifying)
-            try:
-                found[key] = self.get(**params)
-            except CacheSerializationError as error:
+        all_params = list(kwargs_list)
+        for params, (key, is_there, value) in zip(all_params, _core.get_batch(self, all_params), strict=True):
+            if is_there is None:
+                if not isinstance(value, CacheSerializationError):
+                    raise value
                 # Imported late: it takes long, and this is rare.
                 from . import _log
 
-                _log.miss(f"entry {key}: {error}")
-                found[key] = params.get("default")
+                _log.miss(f"entry {key}: {value}")
+            found[key] = value if is_there else params.get("default")
         return found
 
     def delete_batch(self, kwargs_list: Iterable[dict[str, Any]]) -> int:

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use cacheness::Clock;
-use cacheness_core::cache::{CacheAttributes, CacheEngine};
+use cacheness_core::cache::{CacheAttributes, CacheEngine, Freshness, Wanted};
 use cacheness_core::payload::Stored;
 use cacheness_core::store::{EntryKey, ReadOptions};
 use cacheness_core::tags;
@@ -60,6 +60,28 @@ impl PyCache {
         let options = ReadOptions { strict: call.strict_verification.unwrap_or(true), ..engine.store().read_options() };
         let decode = |stored| decode(values, stored).map_err(ReadFailure::Python);
         Ok(engine.read(key, call.max_age()?, options, &Detached(py), decode)?)
+    }
+
+    /// The results of many calls of `get`, looked up together: the key of each, and its value or why it cannot be read.
+    pub(crate) fn read_batch<'py>(
+        &self,
+        py: Python<'py>,
+        calls: &[Call<'py>],
+    ) -> PyResult<Vec<(String, PyResult<Option<Bound<'py, PyAny>>>)>> {
+        let Opened { engine, values } = self.opened()?;
+        let mut wanted = Vec::with_capacity(calls.len());
+        for call in calls {
+            let options =
+                ReadOptions { strict: call.strict_verification.unwrap_or(true), ..engine.store().read_options() };
+            let how = Wanted { max_age: call.max_age()?, freshness: Freshness::default(), options };
+            wanted.push((call.key(&engine.store().config().serialization)?, how));
+        }
+        let found = engine.read_batch(&wanted, &Detached(py), |place, stored| {
+            let reading = Reading::from_mode(calls[place].mmap_mode.as_deref()).map_err(ReadFailure::Python)?;
+            values.decode(py, stored, reading).map_err(ReadFailure::Python)
+        })?;
+        let keys = wanted.iter().map(|(key, _)| key.as_str().to_owned());
+        Ok(keys.zip(found.into_iter().map(|found| found.map_err(PyErr::from))).collect())
     }
 }
 

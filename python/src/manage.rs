@@ -35,6 +35,30 @@ fn delete_batch(py: Python<'_>, cache: &PyCache, kwargs_list: &Bound<'_, PyAny>)
     Ok(removed)
 }
 
+/// The results of `get` with each of these keywords, looked up together: the key, whether there is a value, and the value;
+/// or the key, `None`, and the error.
+#[pyfunction]
+#[pyo3(signature = (cache, kwargs_list, /))]
+fn get_batch<'py>(
+    py: Python<'py>,
+    cache: &PyCache,
+    kwargs_list: &Bound<'py, PyAny>,
+) -> PyResult<Vec<(String, Option<bool>, Option<Bound<'py, PyAny>>)>> {
+    let mut calls = Vec::new();
+    for kwargs in kwargs_list.try_iter()? {
+        let given = kwargs?;
+        let kwargs = PyDict::new(py);
+        kwargs.update(given.cast::<PyMapping>()?)?;
+        calls.push(Call::new(py, Some(&kwargs), Method::Get)?);
+    }
+    let found = cache.read_batch(py, &calls)?;
+    let found = found.into_iter().map(|(key, found)| match found {
+        Ok(value) => (key, Some(value.is_some()), value),
+        Err(error) => (key, None, Some(error.into_value(py).into_bound(py).into_any())),
+    });
+    Ok(found.collect())
+}
+
 /// The keys of all pinned entries, in ascending order.
 #[pyfunction]
 #[pyo3(signature = (cache, /))]
@@ -140,6 +164,7 @@ fn clear_function(py: Python<'_>, cache: &PyCache, function: &Bound<'_, PyString
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(delete_batch, m)?)?;
+    m.add_function(wrap_pyfunction!(get_batch, m)?)?;
     m.add_function(wrap_pyfunction!(pinned, m)?)?;
     m.add_function(wrap_pyfunction!(pool_stats, m)?)?;
     m.add_function(wrap_pyfunction!(set_pinned, m)?)?;

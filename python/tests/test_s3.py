@@ -378,3 +378,28 @@ def test_a_configuration_without_its_secrets_is_saved(tmp_path: Path, bucket: st
     assert "hush" not in (tmp_path / "config.json").read_text()
     assert json.loads((tmp_path / "config.json").read_text())
     assert load_config_from_json(tmp_path / "config.json").blob.bucket == bucket
+
+
+def test_a_batch_is_requested_together(tmp_path: Path, bucket: str, endpoint: str, client: Any) -> None:
+    """Values of a batch are those of single gets: objects, small values, missing ones, damaged ones, and defaults."""
+    cache = cacheness(config=config(tmp_path, bucket, endpoint))
+    for i in range(20):
+        cache.put(VALUE * i if i % 2 else i, i=i)
+    damaged = cache.put(VALUE, damaged=True)
+    entry = cache.get_entry(damaged) or {}
+    client.put_object(Bucket=bucket, Key=entry["s3_key"], Body=b"x" * entry["file_size"])
+    wanted = [{"i": i, "default": "none"} for i in range(22)] + [{"damaged": True, "default": 7}]
+    # A value of its own for each occurrence of a key.
+    found = cache.get_batch([*wanted, {"i": 3}])
+    assert len(found) == 23
+    for i in range(20):
+        np.testing.assert_array_equal(found[cache.cache_key(i=i)], VALUE * i if i % 2 else i)
+    assert found[cache.cache_key(i=21)] == "none"
+    assert found[damaged] == 7
+    before = cache.get_stats()
+    cache.get_batch([{"i": 0}, {"i": 1}, {"i": 30}])
+    after = cache.get_stats()
+    assert after["cache_hits"] - before["cache_hits"] == 2
+    assert after["cache_misses"] - before["cache_misses"] == 1
+    with pytest.raises(CacheError):
+        cache.get_batch([{"i": 0}, {"i": 1, "ttl_seconds": -1}])

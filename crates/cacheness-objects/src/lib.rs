@@ -204,6 +204,15 @@ impl BlobBackend for S3Blobs {
         Ok(Box::new(read::Reader::new(&self.bucket, blob)?))
     }
 
+    fn read_all(&self, blobs: &[&BlobRef]) -> Vec<Result<Vec<u8>>> {
+        let read = self.refuse_if_closed().and_then(|()| read::read_all(&self.bucket, blobs));
+        // Each blob is requested again by itself, and tells what is wrong.
+        read.unwrap_or_else(|error| {
+            let text = error.with_causes().to_string();
+            blobs.iter().map(|_| Err(Error::new(error.kind(), text.clone()))).collect()
+        })
+    }
+
     fn delete(&self, locators: &[&str]) -> Result<()> {
         list::delete(&self.bucket, locators)
     }

@@ -19,6 +19,10 @@ use crate::{Bucket, path_of};
 /// The names of the hashes in an object's metadata.
 const HASHES: &[&str] = &["xxh3", "blake3", "sha256"];
 
+/// The maximum number of small objects that are requested at the same time: they wait for the server, and take little
+/// memory.
+const AT_ONCE: usize = 64;
+
 /// Reads one blob.
 pub(crate) struct Reader {
     bucket: Arc<Bucket>,
@@ -129,6 +133,20 @@ async fn fill(client: &Client, path: &Path, blob: &BlobRef, piece: Range<'_>) ->
         rest = later;
     }
     if rest.is_empty() { Ok(()) } else { Err(ends_early(&blob.locator, offset, length)) }
+}
+
+/// The bytes of small objects, of which many are requested at the same time.
+pub(crate) fn read_all(bucket: &Bucket, blobs: &[&BlobRef]) -> Result<Vec<Result<Vec<u8>>>> {
+    let client = bucket.client()?;
+    let read = async |blob: &BlobRef| {
+        let path = path_of(&bucket.options, &blob.locator)?;
+        let mut bytes = vec![0; usize::try_from(blob.size).unwrap_or(usize::MAX)];
+        if !bytes.is_empty() {
+            fill(&client, &path, blob, Range { offset: 0, buffer: &mut bytes }).await?;
+        }
+        Ok(bytes)
+    };
+    wait(async { Ok(stream::iter(blobs).map(|blob| read(blob)).buffered(AT_ONCE).collect().await) })
 }
 
 /// Whether two entity tags are the same; some gateways mark them as weak, or drop the quotes.

@@ -31,6 +31,9 @@ use cacheness_core::query::Field;
 
 use crate::objects::BATCH;
 
+/// How many small blobs are requested at the same time.
+const AT_ONCE: usize = 64;
+
 /// Counts round trips. Clones share the count.
 #[derive(Clone, Debug, Default)]
 pub struct Trips(Arc<Counter>);
@@ -377,6 +380,11 @@ impl<B: BlobBackend> BlobBackend for DistantBlobs<B> {
     fn open(&self, blob: &BlobRef) -> Result<Box<dyn BlobReader>> {
         self.trips.to_blobs(u64::from(self.parts().is_none()), 1);
         Ok(Box::new(DistantReader { inner: self.inner.open(blob)?, trips: self.trips.clone() }))
+    }
+
+    fn read_all(&self, blobs: &[&BlobRef]) -> Vec<Result<Vec<u8>>> {
+        self.trips.to_blobs(blobs.len() as u64, AT_ONCE);
+        self.inner.read_all(blobs)
     }
 
     fn delete(&self, locators: &[&str]) -> Result<()> {

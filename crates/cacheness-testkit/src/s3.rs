@@ -165,6 +165,8 @@ fn serve(root: &Path, shared: &Arc<Shared>, started: &mpsc::Sender<SocketAddr>) 
         started.send(listener.local_addr().expect("an address")).expect("somebody waits");
         loop {
             let Ok((socket, _)) = listener.accept().await else { continue };
+            // Otherwise the second packet of an answer waits for the client, who waits for it.
+            socket.set_nodelay(true).expect("a socket");
             let (service, shared) = (service.clone(), Arc::clone(shared));
             tokio::spawn(async move {
                 let answer = service_fn(move |request| answer(service.clone(), Arc::clone(&shared), request));

@@ -145,6 +145,20 @@ pub trait BlobBackend: Any + Send + Sync + fmt::Debug {
     ///   opened.
     fn open(&self, blob: &BlobRef) -> Result<Box<dyn BlobReader>>;
 
+    /// The bytes of several blobs, each with its own result. A backend on a server requests many at the same time.
+    ///
+    /// # Errors
+    /// Of each blob those of [`BlobBackend::open`] and [`BlobReader::read_exact_at`].
+    fn read_all(&self, blobs: &[&BlobRef]) -> Vec<Result<Vec<u8>>> {
+        let read = |blob: &&BlobRef| {
+            let reader = self.open(blob)?;
+            let mut bytes = vec![0; usize::try_from(blob.size).unwrap_or(usize::MAX)];
+            reader.read_exact_at(&mut bytes, 0)?;
+            Ok(bytes)
+        };
+        blobs.iter().map(read).collect()
+    }
+
     /// Deletes blobs. Deleting a missing blob succeeds, so that an interrupted deletion can be repeated.
     ///
     /// # Errors

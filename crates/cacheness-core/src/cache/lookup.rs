@@ -227,26 +227,30 @@ impl CacheEngine {
         self.look_from(key, wanted, blocking, decode, Retry::default())
     }
 
-    /// The results of [`CacheEngine::read`] for many keys, looked up together.
+    /// The results of [`CacheEngine::read`] for many keys, looked up together; small payloads on a server are requested at
+    /// the same time. `decode` gets the place of the key.
     ///
     /// # Errors
     /// Those of the metadata backend, for all keys.
     pub fn read_batch<T, E: ReadError>(
         &self,
-        keys: &[EntryKey],
-        max_age: Option<f64>,
-        options: ReadOptions,
+        keys: &[(EntryKey, Wanted)],
         blocking: &impl Blocking,
-        mut decode: impl FnMut(Stored) -> Result<T, E>,
+        mut decode: impl FnMut(usize, Stored) -> Result<T, E>,
     ) -> Result<Vec<Result<Option<T>, E>>, E> {
         self.refuse_if_closed()?;
-        let wanted = Wanted { max_age, freshness: Freshness::default(), options };
-        let retries = blocking.run(|| self.store.prefetch(&keys.iter().collect::<Vec<_>>()))?;
-        let read = |(key, retry)| {
-            let found = self.look_from(key, &wanted, blocking, &mut decode, retry);
-            found.map(|found| found.map(|served| served.value))
-        };
-        Ok(keys.iter().zip(retries).map(read).collect())
+        let mut retries = blocking.run(|| self.store.prefetch(&keys.iter().map(|(key, _)| key).collect::<Vec<_>>()))?;
+        let mut results = Vec::with_capacity(keys.len());
+        while !retries.is_empty() {
+            let count = blocking.run(|| self.store.load_ahead(&mut retries));
+            for retry in retries.drain(..count) {
+                let place = results.len();
+                let (key, wanted) = &keys[place];
+                let found = self.look_from(key, wanted, blocking, |stored| decode(place, stored), retry);
+                results.push(found.map(|found| found.map(|served| served.value)));
+            }
+        }
+        Ok(results)
     }
 
     #[inline]

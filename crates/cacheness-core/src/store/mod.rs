@@ -19,6 +19,7 @@
 //! | `custom` | tables of the user: made once, queried |
 //! | `seal` | signing what is committed, rotating the key |
 
+mod ahead;
 mod change;
 mod custom;
 mod garbage;

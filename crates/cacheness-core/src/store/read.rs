@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::ahead::Loaded;
 use super::hot::{Hot, HotEntries, Ticket};
 use super::{EntryKey, Store};
 use crate::backend::{BlobReader, Part, Parts, Range};
@@ -58,6 +59,8 @@ struct Attempts {
     watched: Option<(Arc<AtomicBool>, Location)>,
     /// The entry that [`Store::prefetch`] has read.
     prefetched: Option<Prefetched>,
+    /// The payload that [`Store::load_ahead`] has loaded, and its location.
+    loaded: Option<(Location, Vec<u8>)>,
 }
 
 #[derive(Debug)]
@@ -86,6 +89,22 @@ impl Retry {
 
     fn attempts(&mut self) -> &mut Attempts {
         self.0.get_or_insert_default()
+    }
+
+    /// The entry that was prefetched and not read since.
+    pub(super) fn prefetched_entry(&self) -> Option<&Entry> {
+        self.0.as_ref()?.prefetched.as_ref()?.entry.as_ref()
+    }
+
+    /// Keeps the payload of the prefetched entry.
+    pub(super) fn load(&mut self, location: Location, bytes: Vec<u8>) {
+        self.attempts().loaded = Some((location, bytes));
+    }
+
+    /// The payload at this location, if it was loaded.
+    fn take_loaded(&mut self, location: &Location) -> Option<Vec<u8>> {
+        let (from, bytes) = self.0.as_mut()?.loaded.take()?;
+        (from == *location).then_some(bytes)
     }
 
     fn take_prefetched(&mut self) -> Option<Prefetched> {
@@ -206,7 +225,11 @@ impl Store {
                     if retry.missing() == Some(location) {
                         return Err(missing(&entry, blob));
                     }
-                    match self.blobs.open(blob) {
+                    let opened = match retry.take_loaded(location) {
+                        Some(bytes) => Ok(Box::new(Loaded::new(bytes)) as Box<dyn BlobReader>),
+                        None => self.blobs.open(blob),
+                    };
+                    match opened {
                         Ok(reader) => Some(self.watched(reader, location, retry)),
                         Err(error) if error.kind() == ErrorKind::NotFound => {
                             retry.attempts().missing = Some(location.clone());

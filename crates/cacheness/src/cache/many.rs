@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cacheness_core::Result;
-use cacheness_core::cache::InPlace;
+use cacheness_core::cache::{Freshness, InPlace, Wanted};
 use cacheness_core::entry::{EntrySummary, EntryVersion};
 use cacheness_core::query::Filter;
 use cacheness_core::storable::Loadable;
@@ -36,13 +36,14 @@ impl Cache {
     pub fn get_batch<T: Loadable>(&self, keys: impl IntoIterator<Item: IntoEntryKey>) -> Vec<Result<Option<T>>> {
         let store = self.engine.store();
         let keys: Vec<Result<EntryKey>> = keys.into_iter().map(|key| self.entry_key(key)).collect();
-        let valid: Vec<EntryKey> = keys.iter().flatten().cloned().collect();
         let max_age = GetOptions::default().max_age_seconds();
-        let found = self.engine.read_batch(&valid, max_age, store.read_options(), &InPlace, T::decode);
+        let wanted = Wanted { max_age, freshness: Freshness::default(), options: store.read_options() };
+        let valid: Vec<(EntryKey, Wanted)> = keys.iter().flatten().map(|key| (key.clone(), wanted)).collect();
+        let found = self.engine.read_batch(&valid, &InPlace, |_, stored| T::decode(stored));
         let mut found = match found {
             Ok(found) => found.into_iter(),
             // Then every key gets its own error.
-            Err(_) => valid.into_iter().map(|key| self.get(key)).collect::<Vec<_>>().into_iter(),
+            Err(_) => valid.into_iter().map(|(key, _)| self.get(key)).collect::<Vec<_>>().into_iter(),
         };
         keys.into_iter().map(|key| key.and_then(|_| found.next().unwrap_or(Ok(None)))).collect()
     }
