@@ -22,6 +22,7 @@ SELECTIONS = {
         f"the tests of {crate}": ["--package", crate, "--all-features"]
         for crate in (
             "cacheness",
+            "cacheness-catalog",
             "cacheness-cli",
             "cacheness-core",
             "cacheness-objects",

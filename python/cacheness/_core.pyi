@@ -22,6 +22,7 @@ __all__ = [
     "CacheBase",
     "CallKey",
     "CallSite",
+    "CatalogCache",
     "Clock",
     "Flight",
     "FunctionBase",
@@ -41,6 +42,7 @@ __all__ = [
     "backends",
     "blob_properties",
     "cache_key",
+    "catalog_details",
     "change_tags",
     "change_tags_of",
     "check_blob_options",
@@ -557,6 +559,28 @@ class CacheBase:
     def read_only(self) -> bool:
         """Whether it is read-only."""
 
+def catalog_details(db_type: str, credentials: str) -> tuple[str, str, builtins.list[tuple[str, str]]]:
+    """The details of a connection without secrets: the cache key, the engine, and the fields by name."""
+
+@final
+class CatalogCache:
+    """Metadata of databases in files, as JSON text."""
+
+    def __new__(
+        cls, directory: str | os.PathLike[str], ttl_seconds: float | None, clock: Clock | None = None
+    ) -> Self: ...
+    def get(self, key: str) -> str | None:
+        """The text under a key, if it is valid."""
+
+    def set(self, key: str, metadata: str) -> None:
+        """Stores a text under a key."""
+
+    def invalidate(self, key: str) -> bool:
+        """Removes the text under a key; ``False`` if there is none."""
+
+    def clear_all(self) -> int:
+        """Removes all texts; returns their number."""
+
 @final
 class Clock:
     """A clock that advances only when told to, for tests of expiry: ``Cache(…, clock=clock)``.
@@ -1019,7 +1043,7 @@ def blob_properties(held: Any, /, **params: Any) -> dict[str, Any] | None:
     """What the server tells about the payload of an entry; ``None`` if there is none, or it contains its payload."""
 
 def plug_metadata(name: str) -> str:
-    """Makes the name of a program's own metadata backend known to the engine; returns the engine's name for it."""
+    """Makes the name of a program's own metadata backend known to the engine, and returns the engine's name."""
 
 def plug_blobs(name: str) -> str:
     """As :func:`plug_metadata`, of a blob backend."""
@@ -1149,7 +1173,8 @@ def query_meta(
 
 def get_batch(cache: CacheBase, kwargs_list: Iterable[Mapping[str, Any]], /) -> list[tuple[str, bool | None, Any]]:
     """The results of ``get`` with each of these keywords, looked up together: the key, whether there is a value, and the
-    value; or the key, ``None``, and the error."""
+    value; or the key, ``None``, and the error.
+    """
 
 def pinned(cache: CacheBase, /) -> list[str]:
     """The keys of all pinned entries, in ascending order."""

@@ -5,6 +5,7 @@ mod blobs;
 mod buffers;
 mod cache;
 mod call_site;
+mod catalog;
 mod clock;
 mod collector;
 mod custom_rows;
@@ -79,6 +80,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     flights::register(m)?;
     function::register(m)?;
     sql::register(m)?;
+    catalog::register(m)?;
     #[cfg(feature = "testing")]
     {
         keys::register_testing(m)?;

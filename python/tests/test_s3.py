@@ -124,11 +124,11 @@ def test_a_payload_of_several_parts_has_a_hash(tmp_path: Path, bucket: str, endp
         def can_handle(self, data: Any) -> bool:
             return isinstance(data, bytearray)
 
-        def put(self, data: Any, file_path: Path, config: Any) -> dict[str, Any]:  # noqa: ARG002 - it has no options
+        def put(self, data: Any, file_path: Path, config: Any) -> dict[str, Any]:
             file_path.write_bytes(data)
             return {"storage_format": "raw"}
 
-        def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:  # noqa: ARG002 - nor these
+        def get(self, file_path: Path, metadata: dict[str, Any]) -> Any:
             return bytearray(file_path.read_bytes())
 
     cache.handler_registry.register_handler(Raw(), priority=0)
