@@ -7,6 +7,7 @@ mod cache;
 mod call_site;
 mod clock;
 mod collector;
+mod config;
 mod custom_rows;
 mod entries;
 mod errors;
@@ -64,6 +65,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("RECORD_FIELDS", PyTuple::new(m.py(), cacheness_core::backends::RECORD_FIELDS)?)?;
     m.add_function(wrap_pyfunction!(plugged::plug_metadata, m)?)?;
     m.add_function(wrap_pyfunction!(plugged::plug_blobs, m)?)?;
+    config::register(m)?;
     keys::register(m)?;
     plain::register(m)?;
     tables::register(m)?;
