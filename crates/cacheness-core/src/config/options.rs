@@ -516,7 +516,7 @@ mod tests {
             ("inline_threshold_bytes", "none"),
             ("custom_signed_fields", "colour"),
             ("blob_backend_options", "bucket=b"),
-            ("object_metadata", r#"{"a": 1}"#),
+            ("object_metadata", "{5: 1}"),
         ] {
             let error = of(name, text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
