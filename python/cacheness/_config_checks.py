@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import _core, _sources
-from ._backend_choice import choose, takes_options
+from ._backend_choice import choose, is_plugged, takes_options
 from ._config_files import load_config_from_dict, or_null
 from ._options import SECTIONS, Options, home_of, shown, unknown_option
 from ._secrets import masked
@@ -61,10 +61,16 @@ def validate_config(config: CacheConfig | dict[str, Any]) -> list[ConfigValidati
     Raises:
         CacheConfigurationError: ``config`` is neither.
     """
-    if isinstance(config, dict):
-        return _errors_of_dict(config)
-    if not isinstance(config, CacheConfig):
-        raise CacheConfigurationError(f"config is {shown(config)}", hint="give a CacheConfig or a dictionary")
+    # What is valid does not depend on the environment of the process.
+    with _sources.ignored("all"):
+        if isinstance(config, dict):
+            return _errors_of_dict(config)
+        if isinstance(config, CacheConfig):
+            return _errors_of(config)
+    raise CacheConfigurationError(f"config is {shown(config)}", hint="give a CacheConfig or a dictionary")
+
+
+def _errors_of(config: CacheConfig) -> list[ConfigValidationError]:
     errors: list[ConfigValidationError] = []
     # A copy without what is wrong, whose options may still contradict each other.
     sound, rest = CacheConfig(), config._copy()
@@ -136,7 +142,7 @@ def _errors_of_dict(options: dict[str, Any]) -> list[ConfigValidationError]:
         config = load_config_from_dict(kept)
     except CacheError as error:
         return [*errors, _as_one("", error, None)]
-    return errors + validate_config(config)
+    return errors + _errors_of(config)
 
 
 def _wrong_given(section: str, name: Any, value: Any) -> list[ConfigValidationError]:
@@ -163,7 +169,7 @@ def _wrong_inside(section: str, whole: Options, options: Any) -> list[ConfigVali
     """The errors of the options of a backend that are given together."""
     kind = "blob" if section == "blob" else "metadata"
     backend = whole.__dict__[whole._backend]
-    if not isinstance(options, dict) or not takes_options(kind, backend):
+    if not isinstance(options, dict) or not takes_options(kind, backend) or is_plugged(kind, backend):
         return []
     known = whole._of_backends
     errors = []

@@ -490,7 +490,8 @@ class CacheConfig(Options):
             # Not `_checked`: another option may correct an invalid value.
             changed = given._copy()
             for name, value in named.items():
-                whole = _together(name, given, value)
+                is_whole = any(kind._aliases.get(option, option) == name for option in options)
+                whole = value if is_whole else _together(name, given, value)
                 changed.__dict__[name] = whole
                 if whole is value and given._is_said(name) and given._normal(name) != changed._normal(name):
                     raise CacheConfigurationError(

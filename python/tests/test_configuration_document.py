@@ -40,7 +40,9 @@ def test_commands_say_what_the_page_shows(tmp_path: Path) -> None:
     assert blocks
     for block in blocks:
         command, _, shown = block.removeprefix("$ ").partition("\n")
-        done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=ours, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, env=ours, capture_output=True, text=True, check=True
+        )
         assert done.stdout == shown
 
 

@@ -328,6 +328,19 @@ def test_a_value_that_makes_no_sense_names_the_variable(
     assert str(caught.value).count("hint:") == 1
 
 
+def test_importing_reads_no_environment() -> None:
+    script = "import cacheness; cacheness.cached; print(cacheness.validate_config({'pickle_compression_level': 22}))"
+    for variables in (
+        {"CACHENESS_MAX_ENTRIES": "many"},
+        {"CACHENESS_CONFIG": "none.toml"},
+        {"CACHENESS_STORE": "x://"},
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=variables, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
 def test_importing_loads_nothing_that_takes_long() -> None:
     script = "import sys; import cacheness; print(' '.join(sorted(m for m in sys.modules if '.' not in m)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

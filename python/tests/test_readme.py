@@ -24,7 +24,10 @@ def _blocks(page: str, language: str) -> list[str]:
     return blocks
 
 
-PAGES = ["README.md", *(f"docs/{name}.md" for name in ("guide", "metadata", "coming-from", "configuration", "backends"))]
+PAGES = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("guide", "metadata", "coming-from", "configuration", "backends")),
+]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -115,7 +115,7 @@ fn outer_key(metadata: &MetadataFactory, config: &StoreConfig, read_only: bool) 
     if !security.enable_entry_signing {
         return Ok(OuterKey::None);
     }
-    if security.use_in_memory_key || !metadata.is_remote() {
+    if security.use_in_memory_key || !metadata.outlives() {
         return Ok(OuterKey::InMemory);
     }
     if Path::new(&security.signing_key_file).is_absolute() {

@@ -149,7 +149,7 @@ pub(crate) fn is_elsewhere(config: &StoreConfig) -> Result<bool> {
 
 /// Refuses entries on a server whose payloads would end with this process.
 pub(crate) fn check_lifetimes(metadata: &MetadataFactory, blobs: &BlobFactory) -> Result<()> {
-    if !metadata.is_remote() || blobs.home() != Home::Process {
+    if !metadata.outlives() || blobs.home() != Home::Process {
         return Ok(());
     }
     let (metadata, blobs) = (metadata.name(), blobs.name());
