@@ -213,7 +213,7 @@ fn the_environment_names_the_store_of_a_program_that_names_none() {
         };
         match builder.and_then(|builder| builder.resolve()) {
             Ok((place, config)) => {
-                println!("{place:?} {:?} {:?}", config.store.metadata_backend, config.limits.max_entries)
+                println!("{place:?} {:?} {:?}", config.store.metadata_backend, config.limits.max_entries);
             }
             Err(error) => println!("error: {error}"),
         }
