@@ -1184,8 +1184,10 @@ def query_meta(
     """Runs a query in SQL on a cache or a store. ``names`` has the names of the values if they are named."""
 
 def get_batch(cache: CacheBase, kwargs_list: Iterable[Mapping[str, Any]], /) -> list[tuple[str, bool | None, Any]]:
-    """The results of ``get`` with each of these keywords, looked up together: the key, whether there is a value, and the
-    value; or the key, ``None``, and the error."""
+    """The results of ``get`` with each of these keywords, looked up together.
+
+    Each is the key, whether there is a value, and the value; or the key, ``None``, and the error.
+    """
 
 def pinned(cache: CacheBase, /) -> list[str]:
     """The keys of all pinned entries, in ascending order."""
