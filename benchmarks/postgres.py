@@ -88,6 +88,8 @@ def main() -> None:
                 },
             )
         finally:
+            # It writes down what was read.
+            cache.close()
             bare.execute(f'DROP SCHEMA "{schema}" CASCADE')
     print("| small values | cacheness, µs | psycopg, µs | ratio | target |\n|---|---|---|---|---|")
     for name, ours, peer, target in (

@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 from ._core import Clock, __version__, hash_path, hash_value
+from ._urls import open as open  # noqa: A004 - not in __all__: `from cacheness import *` leaves the built-in
+from ._urls import open_store
 from .cache import Cache, UnifiedCache, cacheness
 from .config import (
     CacheBlobConfig,
@@ -157,6 +159,7 @@ __all__ = [
     "list_handlers",
     "list_metadata_backends",
     "minutes",
+    "open_store",
     "register_blob_backend",
     "register_handler",
     "register_metadata_backend",

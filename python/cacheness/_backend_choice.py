@@ -29,6 +29,8 @@ _LATER = {"metadata": ("redis",), "blob": ("azure", "gcs")}
 _BUILTIN = {"metadata": BUILTIN_METADATA, "blob": BUILTIN_BLOB}
 #: Other names of backends.
 _ALIASES = {"postgres": "postgresql"}
+#: The scheme of URLs of directories, which the filesystem backend has.
+_FILES = "file"
 #: Backends on a server, which have options of their own that the engine checks.
 _REMOTE = {"metadata": ("postgresql",), "blob": ("s3",)}
 
@@ -145,7 +147,10 @@ def _given(kind: str, section: Any) -> Any:
 
 
 def _is_builtin(option: str, backend: Any) -> bool:
-    return backend is None or backend in _BUILTIN[_kind(option)]
+    kind = _kind(option)
+    if kind == "blob" and isinstance(backend, str) and backend.partition("://")[0] == _FILES:
+        return True
+    return backend is None or backend in _BUILTIN[kind]
 
 
 def _kind(option: str) -> str:

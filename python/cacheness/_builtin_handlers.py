@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _core
 from ._options import shown
+from ._sources import ignored
 from .config import CacheConfig, CompressionConfig, HandlerConfig
 from .errors import CacheConfigurationError, CacheError, CacheSerializationError
 from .interfaces import CacheHandler
@@ -30,11 +31,16 @@ __all__ = [
 _FIELDS = ("handler", "data_type", "storage_format", "compression_codec", "object_type", "handler_meta")
 
 
+# Importing the package reads no environment: an error there is one of opening a cache.
+with ignored("all"):
+    _COMPRESSION, _CONFIG = CompressionConfig(), HandlerConfig()
+
+
 class _Order:
     """Tries some of the built-in handlers, in this order, as a registry would."""
 
-    _compression: ClassVar[CompressionConfig] = CompressionConfig()
-    _config: ClassVar[HandlerConfig] = HandlerConfig()
+    _compression: ClassVar[CompressionConfig] = _COMPRESSION
+    _config: ClassVar[HandlerConfig] = _CONFIG
 
     def __init__(self, names: list[str]) -> None:
         self._names = names

@@ -49,6 +49,8 @@ __all__ = [
     "check_config",
     "clear_function",
     "cli",
+    "config_options",
+    "config_schema",
     "count",
     "create_index",
     "decode_value",
@@ -63,8 +65,13 @@ __all__ = [
     "hash_path",
     "hash_value",
     "indexes",
+    "is_without_directory",
     "metadata_dumps",
     "metadata_loads",
+    "option_accepts",
+    "option_line",
+    "option_of_text",
+    "options_of_urls",
     "pinned",
     "plain_dumps",
     "plain_loads",
@@ -1058,6 +1065,35 @@ def check_config(json: str) -> None:
         CacheConfigurationError: a value that makes no sense; the sentence names its option.
     """
 
+def config_options() -> str:
+    """All options of a configuration in JSON: for each its names, section, variable, default and meaning."""
+
+def config_schema() -> str:
+    """The JSON Schema of configuration files."""
+
+def option_of_text(name: str, text: str) -> str:
+    """The value, in JSON, of an option in the text of its environment variable.
+
+    Raises:
+        CacheConfigurationError: the text is no value of the option; the message names the variable.
+    """
+
+def option_accepts(name: str, value: str) -> bool:
+    """Whether a value in JSON is one of the option."""
+
+def option_line(name: str, text: str) -> int | None:
+    """The line of a file that has an option, counted from 1."""
+
+def options_of_urls(url: str | None, blobs: str | None) -> str:
+    """The options, in JSON, that the URLs of a store and of its blobs stand for.
+
+    Raises:
+        CacheConfigurationError: a URL is malformed, or has an unknown scheme.
+    """
+
+def is_without_directory(json: str) -> bool:
+    """Whether nothing of the store would be in its directory; ``json`` is that of ``CacheConfig._to_json``."""
+
 def cli(args: list[str]) -> int:
     """Runs the ``cacheness`` command and returns its exit code."""
 
@@ -1172,8 +1208,9 @@ def query_meta(
     """Runs a query in SQL on a cache or a store. ``names`` has the names of the values if they are named."""
 
 def get_batch(cache: CacheBase, kwargs_list: Iterable[Mapping[str, Any]], /) -> list[tuple[str, bool | None, Any]]:
-    """The results of ``get`` with each of these keywords, looked up together: the key, whether there is a value, and the
-    value; or the key, ``None``, and the error.
+    """The results of ``get`` with each of these keywords, looked up together.
+
+    Each is the key, whether there is a value, and the value; or the key, ``None``, and the error.
     """
 
 def pinned(cache: CacheBase, /) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from . import _environment
+from . import _sources
 from ._backend_choice import engine_name, is_plugged, takes_options
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def as_json(config: CacheConfig, *, content_addressable: bool) -> str:
         "blob_backend": _blob_backend(config),
         "blob_backend_options": _blob_options(config),
         "allow_local_index": config.blob.allow_local_index,
-        "default_metadata_backend": _environment.choice("CACHENESS_BACKEND", "sqlite", ("sqlite", "json")),
+        "default_metadata_backend": _sources.of_new_directory()[0],
         "durability": config.storage.durability,
         "inline_threshold_bytes": config.storage.inline_threshold_bytes,
         "shard_chars": config.blob.shard_chars,

@@ -12,6 +12,7 @@ import operator
 import os
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from . import _sources
 from ._secrets import masked, masked_text
 from .errors import CacheConfigurationError
 
@@ -32,10 +33,12 @@ class Options:
     Implements the methods of dataclasses once: generating them for each class would take half the time of an import.
     """
 
-    #: The options that were given when the section was created; all others are defaults, and contradict nothing.
-    __slots__ = ("_given",)
+    #: The options that were given when the section was created; all others are defaults, and contradict nothing. And
+    #: the options that a file or the environment has set: the value of each, and its source.
+    __slots__ = ("_given", "_sources")
 
     _given: frozenset[str]
+    _sources: dict[str, tuple[Any, str]]
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     #: For each option the type that needs no check, and the converter of other values for the engine.
     _checks: ClassVar[dict[str, tuple[type | None, Callable[[str, Any], Any]]]] = {}
@@ -104,6 +107,19 @@ class Options:
         """Whether an option of this name exists."""
         return cls._aliases.get(name, name) in cls.__dataclass_fields__
 
+    #: Those of a section that names a backend: the options with the backend and with its options, and their names.
+    _backend: ClassVar[str] = ""
+    _backend_options: ClassVar[str] = ""
+    _of_backends: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def _section_name(cls) -> str:
+        """The name of the section; empty for a whole configuration."""
+        return next((name for name, section in SECTIONS.items() if issubclass(cls, section)), "")
+
+    def _complete(self) -> None:
+        """Sets what depends on several sections; only a whole configuration has that."""
+
     def _take(self, flat: dict[str, Any]) -> None:
         """Sets options of other sections; only a whole configuration accepts them."""
 
@@ -141,15 +157,23 @@ class Options:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__
 
+    def _copy(self) -> Self:
+        """A shallow copy, which knows the same of its options."""
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        for slot in ("_given", "_sources"):
+            if hasattr(self, slot):
+                object.__setattr__(copied, slot, getattr(self, slot))
+        return copied
+
     def _checked(self) -> Self:
         """A deep copy with values of the right types.
 
         Raises:
             CacheConfigurationError: an option has a value of a wrong type, or does not exist.
         """
-        copied = object.__new__(type(self))
+        copied = self._copy()
         values = copied.__dict__
-        values.update(self.__dict__)
         for name, (exact, check) in self._checks.items():
             value = values[name]
             if type(value) is not exact:
@@ -181,10 +205,13 @@ def strict(cls: type[S]) -> type[S]:
             raise
         except TypeError as error:
             raise CacheConfigurationError(str(error), hint="give options by their names") from None
+        given = frozenset([*names[: len(args)], *options])
+        _sources.apply(self, self._section_name(), given)
         if args or options or flat:
-            object.__setattr__(self, "_given", frozenset([*names[: len(args)], *options]))
+            object.__setattr__(self, "_given", given)
             self._take(flat)
             self._check_made()
+        self._complete()
 
     cls.__init__ = __init__  # type: ignore[assignment, method-assign]
     return cls
@@ -242,12 +269,13 @@ def absolute(path: str) -> str:
     return path if path == ":memory:" else os.path.abspath(path)  # noqa: PTH100
 
 
-def refuse_copy(kind: type, place: str) -> None:
+def refuse_copy(kind: type, place: str, database_url: Any) -> None:
     """Refuses to unpickle or copy a store in memory: the result would be another store, without entries.
 
     Pickling is not refused, because keys of objects that hold a store are made from the content of the pickle.
     """
-    if place == ":memory:":
+    # Without a directory, but with entries on a server, it is no store in memory.
+    if place == ":memory:" and "://" not in str(database_url or ""):
         raise TypeError(
             f"a {kind.__name__} in memory belongs to its process: it cannot be copied or unpickled; "
             "open one in a directory to share it"

@@ -88,7 +88,10 @@ class Cache(Management):
                 raise CacheConfigurationError("the directory is given twice, also as cache_dir")
             config, cache_dir = None, config
         if config is None:
-            config = CacheConfig(**options)
+            # Together: whether a directory is named decides about `CACHENESS_STORE`.
+            if cache_dir is not None:
+                options["cache_dir"] = directory("cache_dir", cache_dir)
+            config, cache_dir = CacheConfig(**options), None
         elif not isinstance(config, CacheConfig):
             raise CacheConfigurationError(
                 f"config is {shown(config)}", hint="give a CacheConfig or the path of a directory"
@@ -490,7 +493,7 @@ class Cache(Management):
 
 
 def _reopen(cls: type[Cache], config: CacheConfig, clock: _core.Clock | None) -> Cache:
-    refuse_copy(cls, str(config.storage.cache_dir))
+    refuse_copy(cls, str(config.storage.cache_dir), config.metadata.database_url)
     return cls(config, clock=clock)
 
 

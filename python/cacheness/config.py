@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import _core, _environment
+from . import _core, _sources
 from ._backend_choice import BackendSection, check_pair, choose, given
 from ._engine_config import as_json
 from ._options import SECTIONS, Options, checked_section, home_of, shown, strict, unknown_option
+from ._secrets import masked
+from ._sources import Origin
 from .errors import CacheConfigurationError
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from .interfaces import CacheHandler
     from .storage.backends.base import BlobBackend, MetadataBackend
 
+    _Url = str | os.PathLike[str]
+
 __all__ = [
     "CacheBlobConfig",
     "CacheConfig",
@@ -29,21 +33,23 @@ __all__ = [
     "CompressionConfig",
     "ConfigValidationError",
     "HandlerConfig",
+    "Origin",
     "SecurityConfig",
     "SerializationConfig",
     "config_schema",
     "create_cache_config",
     "load_config_from_dict",
+    "load_config_from_file",
     "load_config_from_json",
+    "load_config_from_toml",
     "load_config_from_yaml",
     "save_config_to_dict",
     "save_config_to_json",
+    "save_config_to_toml",
     "save_config_to_yaml",
     "validate_config",
     "validate_config_strict",
 ]
-
-_CODECS = ("none", "lz4", "zstd", "gzip")
 
 
 @strict
@@ -67,10 +73,8 @@ class CacheStorageConfig(Options):
         read_only: whether the store refuses writes.
     """
 
-    cache_dir: str | os.PathLike[str] = field(default_factory=lambda: _environment.text("CACHENESS_DIR", "./cache"))
-    max_cache_size_mb: float | None = field(
-        default_factory=lambda: _environment.number("CACHENESS_MAX_SIZE_MB", 10_000.0)
-    )
+    cache_dir: str | os.PathLike[str] = "./cache"
+    max_cache_size_mb: float | None = 10_000.0
     cleanup_on_init: bool = False
     _: KW_ONLY
     max_entries: int | None = None
@@ -271,12 +275,8 @@ class CompressionConfig(Options):
         sample: whether a sample of a large value decides if it is compressed.
     """
 
-    pickle_compression_codec: str = field(
-        default_factory=lambda: _environment.choice("CACHENESS_COMPRESSION_CODEC", "zstd", _CODECS)
-    )
-    pickle_compression_level: int = field(
-        default_factory=lambda: _environment.integer("CACHENESS_COMPRESSION_LEVEL", 5)
-    )
+    pickle_compression_codec: str = "zstd"
+    pickle_compression_level: int = 5
     use_blosc2_arrays: bool = True
     blosc2_array_codec: Literal["lz4", "lz4hc", "blosclz", "zstd", "zlib"] = "lz4"
     blosc2_array_compression_level: int = 5
@@ -383,6 +383,28 @@ class SecurityConfig(Options):
         _check_section("security", self)
 
 
+#: The options of :meth:`CacheConfig.create_performance_optimized` and :meth:`CacheConfig.create_size_optimized`.
+_FAST: dict[str, Any] = {
+    "pickle_compression_codec": "lz4",
+    "pickle_compression_level": 1,
+    "blosc2_array_codec": "lz4",
+    "blosc2_array_compression_level": 1,
+    "parquet_compression": "lz4",
+    "dataframe_format": "arrow",
+}
+_SMALL: dict[str, Any] = {
+    "pickle_compression_codec": "zstd",
+    "pickle_compression_level": 19,
+    "compression_threshold_bytes": 256,
+    "array_format": "blosc2",
+    "blosc2_array_codec": "zstd",
+    "blosc2_array_compression_level": 9,
+    "parquet_compression": "zstd",
+    "dataframe_format": "parquet",
+    "sample": False,
+}
+
+
 @strict
 @dataclass(repr=False, eq=False)
 class CacheConfig(Options):
@@ -410,9 +432,7 @@ class CacheConfig(Options):
     compression: CompressionConfig = field(default_factory=CompressionConfig)
     serialization: SerializationConfig = field(default_factory=SerializationConfig)
     handlers: HandlerConfig = field(default_factory=HandlerConfig)
-    default_ttl_seconds: float | timedelta | None = field(
-        default_factory=lambda: _environment.number("CACHENESS_DEFAULT_TTL_SECONDS", None)
-    )
+    default_ttl_seconds: float | timedelta | None = None
     _: KW_ONLY
     blob: CacheBlobConfig = field(default_factory=CacheBlobConfig)
     security: SecurityConfig = field(default_factory=SecurityConfig)
@@ -468,16 +488,20 @@ class CacheConfig(Options):
                 checked_section(section, given)
             named, _ = kind._sorted(options)
             # Not `_checked`: another option may correct an invalid value.
-            changed = object.__new__(kind)
-            changed.__dict__.update(given.__dict__)
+            changed = given._copy()
             for name, value in named.items():
-                changed.__dict__[name] = value
-                if given._is_said(name) and given._normal(name) != changed._normal(name):
+                is_whole = any(kind._aliases.get(option, option) == name for option in options)
+                whole = value if is_whole else _together(name, given, value)
+                changed.__dict__[name] = whole
+                if whole is value and given._is_said(name) and given._normal(name) != changed._normal(name):
                     raise CacheConfigurationError(
                         f"{name} is {shown(given.__dict__[name])} in {section}, and {shown(value)} beside it",
                         hint="give it once",
                     )
-            object.__setattr__(changed, "_given", getattr(given, "_given", frozenset()) | named.keys())
+            said = getattr(given, "_given", frozenset()) | named.keys()
+            object.__setattr__(changed, "_given", said)
+            # Options of a backend that the environment sets, beside those that are given.
+            _sources.apply(changed, section, said)
             setattr(self, section, changed)
 
     def _assign(self, name: str, value: Any) -> None:
@@ -497,6 +521,115 @@ class CacheConfig(Options):
 
     def _check_made(self) -> None:
         _core.check_config(self._checked()._to_json())
+
+    def _complete(self) -> None:
+        """Takes the store from ``CACHENESS_STORE``, if the program names none."""
+        url, blobs = _sources.urls()
+        if not url and not blobs:
+            return
+        storage: frozenset[str] = getattr(self.storage, "_given", frozenset())
+        metadata: frozenset[str] = getattr(self.metadata, "_given", frozenset())
+        if "cache_dir" in storage or {"backend", "database_url"} & metadata:
+            return
+        if "blob_backend" in getattr(self.blob, "_given", frozenset()):
+            blobs = None
+        import json
+
+        said = json.loads(_core.options_of_urls(url, blobs))
+        known = getattr(self.storage, "_sources", {}).get("cache_dir")
+        if known is not None and known[1] == "CACHENESS_DIR" and said.get("cache_dir", known[0]) != known[0]:
+            raise CacheConfigurationError(
+                "CACHENESS_STORE names the place of the store, and so does CACHENESS_DIR", hint="set one of them"
+            )
+        for name, value in said.items():
+            section = home_of(name) or ""
+            changed = getattr(self, section)._copy()
+            changed.__dict__[name] = value
+            source = "CACHENESS_BLOBS" if name == "blob_backend" else "CACHENESS_STORE"
+            object.__setattr__(changed, "_sources", {**getattr(changed, "_sources", {}), name: (value, source)})
+            setattr(self, section, changed)
+        if "database_url" in said:
+            self._drop_directory()
+
+    def _drop_directory(self) -> None:
+        """Does without a directory if nothing would be in it and none is named."""
+        storage = self.storage
+        is_named = "cache_dir" in getattr(storage, "_given", ()) or "cache_dir" in getattr(storage, "_sources", {})
+        if is_named or storage.cache_dir != "./cache":
+            return
+        ready = self._checked()
+        choose(ready.metadata, ready.blob, ":memory:")
+        if _core.is_without_directory(ready._to_json()):
+            self.storage = storage._copy()
+            self.storage.__dict__["cache_dir"] = ":memory:"
+
+    def origins(self) -> dict[str, Origin]:
+        """Each option, its value, and where the value comes from: the program, the environment, a file, or nothing.
+
+        Returns:
+            For each option, by section and name (``"storage.max_entries"``), an :class:`Origin`: the value, with
+            secrets hidden, and its source. Options of a backend are listed if they are set.
+        """
+        found: dict[str, Origin] = {}
+        with _sources.ignored("all"):
+            defaults = CacheConfig()
+        for row in _sources.rows():
+            name, section = row["name"], row["section"]
+            mine: Options = getattr(self, section) if section else self
+            plain: Options = getattr(defaults, section) if section else defaults
+            if row["of_backend"]:
+                options = mine.__dict__[mine._backend_options]
+                if not isinstance(options, dict) or name not in options:
+                    continue
+                value, default = options[name], None
+            else:
+                value, default = mine.__dict__[name], plain.__dict__[name]
+            source = _sources.source_of(mine, name, value)
+            if source is None:
+                is_said = name in getattr(mine, "_given", ()) or value != default
+                source = _sources.ARGUMENT if is_said else _sources.DEFAULT
+            if name == "backend" and source == _sources.DEFAULT:
+                new, source = _sources.of_new_directory()
+                value = new if source != _sources.DEFAULT else value
+            found[f"{section}.{name}" if section else name] = Origin(masked(name, value), source)
+        return found
+
+    @classmethod
+    def create_performance_optimized(
+        cls, cache_dir: str | os.PathLike[str] | None = None, **options: Any
+    ) -> CacheConfig:
+        """A configuration for speed: LZ4 at its lowest level, and tables as Arrow files.
+
+        Args:
+            cache_dir: the directory.
+            options: all others; they override those of this configuration.
+
+        Raises:
+            CacheConfigurationError: as for :class:`CacheConfig`.
+        """
+        return cls._optimized(_FAST, cache_dir, options)
+
+    @classmethod
+    def create_size_optimized(cls, cache_dir: str | os.PathLike[str] | None = None, **options: Any) -> CacheConfig:
+        """A configuration for small files: Zstandard at high levels, Blosc2 for all arrays, and no payload too small or
+        too random to be compressed.
+
+        Args:
+            cache_dir: the directory.
+            options: all others; they override those of this configuration.
+
+        Raises:
+            CacheConfigurationError: as for :class:`CacheConfig`.
+        """
+        return cls._optimized(_SMALL, cache_dir, options)
+
+    @classmethod
+    def _optimized(
+        cls, preset: dict[str, Any], cache_dir: str | os.PathLike[str] | None, options: dict[str, Any]
+    ) -> CacheConfig:
+        if cache_dir is not None:
+            options["cache_dir"] = cache_dir
+        return cls(**options) if "compression" in options else cls(**{**preset, **options})
 
     def _lifetime(self) -> float | timedelta | None:
         """The default time to live of entries."""
@@ -542,6 +675,22 @@ SECTIONS.update(
 )
 
 
+def _together(name: str, section: Options, value: Any) -> Any:
+    """Options of a backend beside its section, together with those in it that have other names or the same values."""
+    inside = section.__dict__.get(name)
+    if (
+        name != getattr(section, "_backend_options", None)
+        or not isinstance(inside, dict)
+        or not isinstance(value, dict)
+    ):
+        return value
+    # The program's own; those of the environment are added again.
+    inside = {key: inner for key, inner in inside.items() if _sources.source_of(section, key, inner) is None}
+    if any(option in inside and inside[option] != inner for option, inner in value.items()):
+        return value
+    return {**inside, **value}
+
+
 def _check_section(name: str, section: Options) -> None:
     """Refuses invalid values of one section; the other sections have their defaults."""
     config = CacheConfig()
@@ -558,9 +707,12 @@ from ._config_files import (  # noqa: E402
     config_schema,
     create_cache_config,
     load_config_from_dict,
+    load_config_from_file,
     load_config_from_json,
+    load_config_from_toml,
     load_config_from_yaml,
     save_config_to_dict,
     save_config_to_json,
+    save_config_to_toml,
     save_config_to_yaml,
 )

@@ -18,6 +18,7 @@ from ._builtin_handlers import (
     named,
 )
 from ._options import checked_section, unknown_name
+from ._sources import ignored as _ignored
 from .config import CompressionConfig, HandlerConfig
 from .errors import CacheConfigurationError, CacheSerializationError
 from .interfaces import CacheHandler, StorageHandler
@@ -242,7 +243,8 @@ class HandlerRegistry:
         return found
 
 
-default_registry = HandlerRegistry()
+with _ignored("all"):  # importing reads no environment
+    default_registry = HandlerRegistry()
 
 
 @overload

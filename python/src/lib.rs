@@ -8,6 +8,7 @@ mod call_site;
 mod catalog;
 mod clock;
 mod collector;
+mod config;
 mod custom_rows;
 mod entries;
 mod errors;
@@ -65,6 +66,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("RECORD_FIELDS", PyTuple::new(m.py(), cacheness_core::backends::RECORD_FIELDS)?)?;
     m.add_function(wrap_pyfunction!(plugged::plug_metadata, m)?)?;
     m.add_function(wrap_pyfunction!(plugged::plug_blobs, m)?)?;
+    config::register(m)?;
     keys::register(m)?;
     plain::register(m)?;
     tables::register(m)?;

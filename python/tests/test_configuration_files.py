@@ -18,6 +18,7 @@ from cacheness import (
     CacheError,
     CacheHandler,
     CacheStorageError,
+    CompressionConfig,
     JsonBackend,
 )
 from cacheness.config import (
@@ -51,12 +52,14 @@ def test_what_was_saved_is_loaded(name: str, tmp_path: Path, monkeypatch: pytest
     save_config_to_json(config, tmp_path / "config.json")
     save_config_to_yaml(config, str(tmp_path / "config.yaml"))
     saved = save_config_to_dict(config)
-    # What is saved is all of it, whatever the environment says then.
+    assert load_config_from_json(tmp_path / "config.json") == config
+    # What is saved is all of it. A dictionary is code, which comes before the environment, and that before a file.
     monkeypatch.setenv("CACHENESS_DIR", "from_env")
     monkeypatch.setenv("CACHENESS_MAX_SIZE_MB", "5")
     assert load_config_from_dict(saved) == config
-    assert load_config_from_json(tmp_path / "config.json") == config
-    assert load_config_from_yaml(tmp_path / "config.yaml") == config
+    assert load_config_from_json(tmp_path / "config.json", environment=False) == config
+    assert load_config_from_yaml(tmp_path / "config.yaml", environment=False) == config
+    assert load_config_from_json(tmp_path / "config.json").cache_dir == "from_env"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "config.yaml"]
 
 
@@ -216,8 +219,8 @@ def test_all_that_is_wrong_is_found_at_once() -> None:
     assert isinstance(caught.value, ValueError)
     assert [str(error) for error in caught.value.errors] == [str(error) for error in errors]
     assert all(error.field.rpartition(".")[2] in str(caught.value) for error in errors)
-    with pytest.raises(CacheConfigurationError, match="config is a dict"):
-        validate_config({})  # type: ignore[arg-type]
+    with pytest.raises(CacheConfigurationError, match="config is a list"):
+        validate_config([])  # type: ignore[arg-type]
     again = pickle.loads(pickle.dumps(errors[0]))
     assert (str(again), again.field) == (str(errors[0]), errors[0].field)
 
@@ -236,6 +239,67 @@ def test_what_contradicts_by_assignment_is_found() -> None:
     assert any("nonsense" in str(error) for error in validate_config(config))
 
 
+def test_a_dictionary_is_checked_as_a_whole() -> None:
+    assert validate_config({}) == []
+    wrong = {
+        "max_entrys": 5,
+        "storage": {"max_cache_size": 5, "eviction_policy": "lur", "read_only": "no"},
+        "blob": {
+            "backend": "s3",
+            "buket": "b",
+            "bucket": 5,
+            "blob_backend_options": {"regio": "x", "part_size_mb": "8"},
+        },
+        "metadata": {"backend": "sqlit"},
+        "compression": 5,
+    }
+    errors = {error.field: str(error) for error in validate_config(wrong)}
+    for field, message in {
+        "max_entrys": "did you mean 'max_entries'?",
+        "storage.max_cache_size": "did you mean 'max_cache_size_mb'?",
+        "storage.eviction_policy": 'did you mean "lru"?',
+        "storage.read_only": "give True or False",
+        "blob.buket": "did you mean 'bucket'?",
+        "blob.bucket": "bucket is 5",
+        "blob.regio": "did you mean 'region'?",
+        "blob.part_size_mb": "give a whole number from 5 to 512",
+        "metadata.metadata_backend": "did you mean 'sqlite'?",
+        "compression": "compression is 5",
+    }.items():
+        assert message in errors[field], errors
+    with pytest.raises(ConfigValidationError) as caught:
+        validate_config_strict(wrong)
+    assert len(caught.value.errors) == len(errors)
+
+
+def test_what_is_wrong_does_not_hide_a_contradiction() -> None:
+    config = CacheConfig(blob_backend="s3", bucket="b")
+    config.max_entries = 0
+    errors = validate_config(config)
+    assert [error.field for error in errors] == ["storage.max_entries", ""]
+    assert "on this machine alone" in str(errors[1])
+
+
+def test_presets_are_configurations_that_options_change(tmp_path: Path) -> None:
+    fast = CacheConfig.create_performance_optimized(tmp_path / "fast", max_entries=7)
+    small = CacheConfig.create_size_optimized(cache_dir=tmp_path / "small", pickle_compression_level=22)
+    assert (fast.max_entries, fast.pickle_compression_codec, fast.dataframe_format) == (7, "lz4", "arrow")
+    assert (small.pickle_compression_codec, small.pickle_compression_level) == ("zstd", 22)
+    value = ["the same words, again and again"] * 3000
+    sizes = {}
+    for config in (fast, small):
+        assert validate_config(config) == []
+        with Cache(config) as cache:
+            key = cache.put(value, x=1)
+            assert cache.get(x=1) == value
+            entry = cache.get_entry(key)
+            assert entry is not None
+            sizes[config.cache_dir] = entry["file_size"]
+    assert sizes[small.cache_dir] < sizes[fast.cache_dir]
+    whole = CacheConfig.create_size_optimized(compression=CompressionConfig(parallel=False))
+    assert whole.compression == CompressionConfig(parallel=False)
+
+
 def test_the_schema_describes_what_is_saved() -> None:
     schema = config_schema()
     json.dumps(schema)
@@ -247,6 +311,6 @@ def test_the_schema_describes_what_is_saved() -> None:
             assert value.keys() <= schema["properties"].keys(), "each option stands by itself as well"
     storage = schema["properties"]["storage"]
     assert storage["additionalProperties"] is False
-    assert storage["properties"]["eviction_policy"] == {"enum": ["lru", "lfu", "fifo", "none"]}
-    assert storage["properties"]["max_entries"] == {"type": ["integer", "null"]}
+    assert storage["properties"]["eviction_policy"]["enum"] == ["lru", "lfu", "fifo", "none"]
+    assert storage["properties"]["max_entries"]["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 2**64 - 1}
     assert schema["properties"]["metadata_backend"] == schema["properties"]["backend"]

@@ -24,7 +24,13 @@ def _blocks(page: str, language: str) -> list[str]:
     return blocks
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/metadata.md", "docs/coming-from.md", "docs/catalog.md"])
+PAGES = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("guide", "metadata", "coming-from", "configuration", "backends", "catalog")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "page"}

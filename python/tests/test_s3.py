@@ -245,7 +245,7 @@ def test_combinations_of_the_reference_are_configurations(tmp_path: Path) -> Non
     [
         ({"part_size_mb": 1}, "part_size_mb"),
         ({"server_side_encryption": "rot13"}, "server_side_encryption"),
-        ({"addressing_style": "odd"}, "type"),
+        ({"addressing_style": "odd"}, "addressing_style"),
         ({"object_metadata": {"name": "Zürich"}}, "object_metadata"),
         ({"blob_backend_options": {"bukket": "x"}}, "bukket"),
     ],

@@ -16,11 +16,31 @@ use crate::typed::{Condition, Field, Lifetime, Order};
 #[derive(Debug, Parser)]
 #[command(name = "cacheness", version, max_term_width = 100, after_help = examples::ALL)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which store, before or after the verb.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct StoreOptions {
     /// The store's directory [default: CACHENESS_DIR, or else ./cache].
     #[arg(short = 'd', long = "dir", global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
-    #[command(subcommand)]
-    pub(crate) command: Command,
+    /// The store's URL: postgresql://user@host/database, file:///dir, … [default: CACHENESS_STORE].
+    #[arg(long = "store", global = true, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The URL of large payloads: s3://bucket/prefix, a path, … [default: CACHENESS_BLOBS].
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) blobs: Option<String>,
+}
+
+impl StoreOptions {
+    /// Whether they name the store, so that no word does.
+    pub(crate) fn is_given(&self) -> bool {
+        self.dir.is_some() || self.url.is_some()
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -104,8 +124,8 @@ pub(crate) enum Command {
     Clear(Clear),
     /// Show the settings of a store, and the source of each.
     ///
-    /// The source is the directory itself (cacheness.toml), an environment variable, or the default. A program that opens
-    /// the store may use other settings.
+    /// The source is the directory itself (cacheness.toml), an environment variable, a line of the file that CACHENESS_CONFIG
+    /// names, or the default. A program that opens the store may use other settings. Secrets are hidden.
     #[command(after_long_help = examples::CONFIG)]
     Config(Config),
     /// Print a completion script for a shell: for verbs and options, and in bash, zsh and fish also for keys.
@@ -448,6 +468,12 @@ pub(crate) struct Clear {
 pub(crate) struct Config {
     #[command(flatten)]
     pub(crate) place: Where,
+    /// Show all options and the source of each without opening a store, which need not exist.
+    #[arg(long)]
+    pub(crate) show_origin: bool,
+    /// Print the JSON Schema of configuration files.
+    #[arg(long, conflicts_with_all = ["show_origin", "json"])]
+    pub(crate) schema: bool,
     /// Print a JSON object.
     #[arg(long)]
     pub(crate) json: bool,

@@ -11,7 +11,7 @@ use cacheness::core::fields::FIELDS;
 use clap::{ArgMatches, CommandFactory};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter, complete};
 
-use crate::args::Args;
+use crate::args::{Args, StoreOptions};
 use crate::failure::Failure;
 use crate::output::{Output, is_tricky};
 use crate::place::{Directory, directory_and_keys, holds_a_store};
@@ -61,7 +61,9 @@ fn command(before: &[OsString]) -> clap::Command {
     let found = command.clone().ignore_errors(true).try_get_matches_from(before).ok();
     let verb = found.as_ref().and_then(ArgMatches::subcommand);
     let Some((verb, matches)) = verb else { return command };
-    let option = matches.try_get_one::<PathBuf>("dir").ok().flatten().cloned();
+    let text = |name: &str| matches.try_get_one::<String>(name).ok().flatten().cloned();
+    let dir = matches.try_get_one::<PathBuf>("dir").ok().flatten().cloned();
+    let option = StoreOptions { dir, url: text("url"), blobs: text("blobs") };
     let words: Vec<OsString> = match matches.try_get_many::<OsString>("words") {
         Ok(Some(words)) => words.cloned().collect(),
         _ => Vec::new(),
@@ -97,7 +99,7 @@ fn command(before: &[OsString]) -> clap::Command {
 /// What the words before the cursor say about the store.
 #[derive(Clone)]
 struct Position {
-    option: Option<PathBuf>,
+    option: StoreOptions,
     words: Vec<OsString>,
     place: Option<PathBuf>,
 }
@@ -118,10 +120,12 @@ impl Position {
     fn directory(&self) -> Result<Directory, Failure> {
         let word = self.place.as_deref();
         // `words` excludes the word under the cursor, so a single word may be the directory.
-        match (&self.option, self.words.as_slice()) {
-            (None, [first]) if holds_a_store(Path::new(first)) => Directory::choose(None, Some(Path::new(first))),
-            (option, words) if word.is_none() => Ok(directory_and_keys(option.as_deref(), words)?.0),
-            (option, _) => Directory::choose(option.as_deref(), word),
+        match self.words.as_slice() {
+            [first] if !self.option.is_given() && holds_a_store(Path::new(first)) => {
+                Directory::choose(&self.option, Some(Path::new(first)))
+            }
+            words if word.is_none() => Ok(directory_and_keys(&self.option, words)?.0),
+            _ => Directory::choose(&self.option, word),
         }
     }
 }
@@ -138,7 +142,7 @@ impl ValueCompleter for Keys {
             CompletionCandidate::new(entry.key()).help(Some(words.into()))
         };
         let mut all: Vec<_> = self.0.entries(&text, KEYS).into_iter().map(describe).collect();
-        if self.0.words.is_empty() && self.0.option.is_none() {
+        if self.0.words.is_empty() && !self.0.option.is_given() {
             let is_wanted =
                 |found: &CompletionCandidate| text.contains('/') || holds_a_store(Path::new(found.get_value()));
             all.extend(PathCompleter::dir().complete(current).into_iter().filter(is_wanted));

@@ -5,7 +5,10 @@
 
 mod backend;
 mod limits;
+mod options;
 mod read;
+mod schema;
+mod settings;
 
 use std::time::Duration;
 
@@ -16,7 +19,10 @@ use crate::sign::SignedFields;
 
 pub use backend::{BackendOptions, BackendUrl};
 pub use limits::{EvictionPolicy, Limits};
+pub use options::{ConfigOption, Kind, SECTIONS, options};
 pub use read::nearest;
+pub use schema::schema;
+pub use settings::{Origin, Settings, line_of};
 
 /// The durability of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

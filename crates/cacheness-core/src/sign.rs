@@ -65,6 +65,11 @@ impl SignedFields {
     /// All of them: the default.
     pub const ALL: Self = Self(ALL_OPTIONAL);
 
+    /// The names of all fields that a signature can cover, first those that it always covers.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        ALWAYS.iter().copied().chain(OPTIONAL.iter().map(|(name, _)| *name))
+    }
+
     /// The fields of that name, besides those that are always signed.
     pub fn from_names<S: AsRef<str>>(names: &[S]) -> Result<Self> {
         let mut mask = 0;
@@ -73,9 +78,8 @@ impl SignedFields {
             if let Some((_, bit)) = OPTIONAL.iter().find(|(known, _)| *known == name) {
                 mask |= bit;
             } else if !ALWAYS.contains(&name) {
-                let known = || ALWAYS.iter().copied().chain(OPTIONAL.iter().map(|(name, _)| *name));
-                let all = known().collect::<Vec<_>>().join(", ");
-                let hint = match nearest(name, known()) {
+                let all = Self::names().collect::<Vec<_>>().join(", ");
+                let hint = match nearest(name, Self::names()) {
                     Some(near) => format!("did you mean {near:?}? The fields are {all}"),
                     None => format!("the fields are {all}"),
                 };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use cacheness_core::config::{BackendOptions, BackendUrl};
+use cacheness_core::config::{self, BackendOptions, BackendUrl, ConfigOption};
 use cacheness_core::{Error, ErrorKind, Result};
 use object_store::path::Path;
 use object_store::signer::Url;
@@ -179,6 +179,14 @@ impl S3Options {
                 }
                 _ => {}
             }
+        }
+        let is_wrong = |option: &&ConfigOption| {
+            option.section == "blob"
+                && option.is_of_backend()
+                && all.get(option.name).is_some_and(|value| !option.accepts(value))
+        };
+        if let Some(option) = config::options().iter().find(is_wrong) {
+            return Err(option.refused(option.name, &all[option.name]).within("an option of S3"));
         }
         let read: Self = serde_json::from_value(Value::Object(all)).map_err(|error| {
             // The message of serde may repeat a value, which may be a secret.
@@ -358,8 +366,16 @@ fn normal(name: &str, value: &Value) -> Value {
         ("prefix", Value::String(prefix)) if prefix.is_empty() || prefix.ends_with('/') => value.clone(),
         ("prefix", Value::String(prefix)) => Value::String(format!("{prefix}/")),
         ("endpoint_url", Value::String(url)) => Value::String(url.trim_end_matches('/').to_owned()),
+        // Some formats have one kind of number, and some programs write 8.0 for 8.
+        (_, Value::Number(number)) => whole(number).map_or_else(|| value.clone(), Value::from),
         _ => value.clone(),
     }
+}
+
+/// The number without its fraction, if that is zero.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a fraction of zero, and in range
+fn whole(number: &serde_json::Number) -> Option<u64> {
+    number.as_f64().filter(|number| number.fract() == 0.0 && (0.0..1e15).contains(number)).map(|number| number as u64)
 }
 
 /// The options in a URL.
@@ -444,7 +460,7 @@ mod tests {
             (None, json!({"bucket": "bbb", "endpoint_url": "http://h", "use_ssl": true}), "use_ssl"),
             (None, json!({"bucket": "bbb", "endpoint_url": "http://u:p@h"}), "endpoint_url"),
             (None, json!({"bucket": "bbb", "part_size_mb": 1}), "part_size_mb"),
-            (None, json!({"bucket": "bbb", "max_retries": "many"}), "type"),
+            (None, json!({"bucket": "bbb", "max_retries": "many"}), "max_retries is \"many\""),
             (None, json!({"bucket": "bbb", "object_metadata": {"name": "Zürich"}}), "object_metadata"),
             (None, json!({"bucket": "bbb", "request_timeout_seconds": 0}), "request_timeout_seconds"),
             (Some("s3://bbb/p"), json!({"bucket": "ccc"}), "bucket"),

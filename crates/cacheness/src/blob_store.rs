@@ -52,6 +52,17 @@ impl BlobStore {
         Ok(Self { store: open_store(place, config, access, Clock::system())? })
     }
 
+    /// Opens the store of a URL, and large payloads at the URL `blobs`, as [`CacheBuilder::url`](crate::CacheBuilder::url) and
+    /// [`CacheBuilder::blobs`](crate::CacheBuilder::blobs) do.
+    ///
+    /// # Errors
+    /// `InvalidInput`: a URL is malformed. Those of [`BlobStore::open_with`].
+    pub fn open_url(url: impl Into<String>, blobs: Option<&str>) -> Result<Self> {
+        let builder = crate::Cache::builder().url(url);
+        let (place, config) = blobs.into_iter().fold(builder, crate::CacheBuilder::blobs).resolve()?;
+        Self::open_with(&place, config.store, OpenMode::default())
+    }
+
     /// A store on an engine that the caller has assembled, for example from custom backends.
     ///
     /// ```

@@ -4,6 +4,7 @@ mod builder;
 mod compute;
 mod many;
 mod options;
+mod sources;
 
 use std::fmt;
 use std::path::Path;
@@ -92,6 +93,22 @@ impl Cache {
     /// See [`CacheBuilder::open`].
     pub fn open(directory: impl AsRef<Path>) -> Result<Self> {
         Self::builder().directory(directory.as_ref()).open()
+    }
+
+    /// Opens the cache of a URL, as [`CacheBuilder::url`] describes it.
+    ///
+    /// ```
+    /// # use cacheness::prelude::*;
+    /// # fn main() -> cacheness::Result<()> {
+    /// let cache = Cache::open_url("memory://")?;
+    /// cache.put(0.95, params! { model: "xgboost" })?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput`: the URL is malformed. Those of [`CacheBuilder::open`].
+    pub fn open_url(url: impl Into<String>) -> Result<Self> {
+        Self::builder().url(url).open()
     }
 
     /// Opens a cache with options.

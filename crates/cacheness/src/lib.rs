@@ -26,6 +26,8 @@
 //! |---|---|
 //! | store a value, and read it back | [`Cache::put`], [`Cache::get`]; [`Cache::get_or_insert_with`] for both |
 //! | store a type of your own | `#[derive(Plain)]` in addition to serde's derives ([`Plain`](trait@Plain)); [`Serde`] around a type of another crate; [`Storable`] and [`Loadable`] for a format of your own |
+//! | open a cache in a database that machines share, by its URL | [`Cache::open_url`], [`CacheBuilder::blobs`] |
+//! | take options from a file and the environment | [`CacheBuilder::from_file`], [`CacheBuilder::from_env`] |
 //! | identify an entry | [`params!`]; `#[derive(ToKey)]` for a type of your own ([`ToKey`](trait@ToKey)); [`Named`] |
 //! | keep the results of a function | [`#[cached]`](macro@cached) |
 //! | keep artifacts under names, without expiry | [`BlobStore`] |
@@ -60,6 +62,7 @@
 //! are stored in formats that both read. [`Cache`] serves entries until they expire; [`BlobStore`] keeps artifacts
 //! under names.
 
+mod address;
 mod blob_store;
 mod cache;
 #[doc(hidden)]
@@ -77,6 +80,7 @@ pub mod registry;
 mod shared;
 pub mod sql;
 
+pub use address::{StoreUrl, blobs_url, needs_no_directory};
 pub use blob_store::BlobStore;
 pub use cache::{Cache, CacheBuilder, ComputeOptions, GetOptions, PutOptions, Stats};
 pub use find::Find;

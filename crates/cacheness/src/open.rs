@@ -26,7 +26,7 @@ use cacheness_core::{Error, ErrorKind, Result};
 
 use crate::manifest::{self, Manifest, Recorded};
 use crate::place::{OpenMode, Place, prepare_directory, refuse_other_places, sync_upwards};
-use crate::registry::{self, BackendContext, BlobChoice, Choice, Factory, Home, MetadataChoice};
+use crate::registry::{self, BackendContext, BlobChoice, Choice, Factory, Home, MetadataChoice, MetadataFactory};
 
 /// How long to wait for another process that is creating the same store and has already created its database.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -68,14 +68,16 @@ fn open_without_directory(
     let blobs = or_memory("blob", blobs, registry::blobs)?;
     blobs.factory.check_options("blob", &config.blob_backend_options)?;
     registry::check_pair(metadata.factory, blobs.factory, &config)?;
-    let fields = signed_fields(&config)?;
+    registry::check_lifetimes(metadata.factory, blobs.factory)?;
+    let read_only = access == OpenMode::ReadOnly;
+    let key = outer_key(metadata.factory, &config, read_only)?;
     let context = |options, url| BackendContext {
         directory: None,
         url,
         options,
         durability: config.durability,
         shard_chars: config.shard_chars,
-        read_only: access == OpenMode::ReadOnly,
+        read_only,
         clock: &clock,
         store_id: None,
         creating: false,
@@ -84,12 +86,50 @@ fn open_without_directory(
     let opened = metadata.factory.open(&of_metadata)?;
     let locks = metadata.factory.open_locks(&of_metadata).transpose()?;
     let blobs = blobs.factory.open(&context(&config.blob_backend_options, blobs.url()))?;
-    let signer = config.security.enable_entry_signing.then(|| Signer::in_memory(fields)).transpose()?;
+    let signer = match key {
+        OuterKey::None => None,
+        OuterKey::InMemory => Some(Signer::in_memory(signed_fields(&config)?)?),
+        // The path is absolute.
+        OuterKey::File => open_signer(Path::new("/"), &config, &*opened)?,
+    };
     let store = Store::new(opened, blobs, signer, config.clone(), clock.clone());
     Ok(match locks {
         Some(locks) => store.with_locks(locks),
         None => store,
     })
+}
+
+/// The signing key of a store without a directory.
+enum OuterKey {
+    None,
+    InMemory,
+    /// In a file with an absolute path.
+    File,
+}
+
+/// Chooses the key of a store without a directory. Entries on a server outlive a key in memory, so it is not chosen
+/// for them by default: no other process could check their signatures.
+fn outer_key(metadata: &MetadataFactory, config: &StoreConfig, read_only: bool) -> Result<OuterKey> {
+    let security = &config.security;
+    signed_fields(config)?;
+    if !security.enable_entry_signing {
+        return Ok(OuterKey::None);
+    }
+    if security.use_in_memory_key || !metadata.outlives() {
+        return Ok(OuterKey::InMemory);
+    }
+    if Path::new(&security.signing_key_file).is_absolute() {
+        return Ok(OuterKey::File);
+    }
+    if read_only {
+        // As with a key file that is missing: signatures are not checked, and pickles not read.
+        return Ok(OuterKey::None);
+    }
+    let what = format!("the entries in {:?} are signed, and there is no directory with a key", metadata.name());
+    Err(Error::new(ErrorKind::InvalidInput, what).with_hint(
+        "give signing_key_file = an absolute path, with the same key on every machine; or a directory; or \
+         enable_entry_signing = false",
+    ))
 }
 
 /// The choice of a store without a directory; `kind` is `metadata` or `blob`.
@@ -102,7 +142,7 @@ fn or_memory<B>(
         Some(choice) => choice,
         None => Choice { factory: find("memory").expect("it is built in"), place: None },
     };
-    if choice.factory.home() == Home::Directory {
+    if choice.factory.home() == Home::Directory && choice.place.is_none() {
         let what = format!("the {kind} backend {:?} needs a directory", choice.factory.name());
         return Err(Error::new(ErrorKind::InvalidInput, what).with_hint(format!(
             "give a directory, and no other backend that is in memory; or leave {kind}_backend out"

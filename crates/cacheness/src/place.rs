@@ -12,8 +12,9 @@ use cacheness_core::{Error, ErrorKind, Result};
 pub enum Place {
     /// In this directory.
     Directory(PathBuf),
-    /// Without a directory: in memory, so that it ends with the last handle, unless the configuration chooses a
-    /// registered backend that keeps its data elsewhere. The signing key is always in memory.
+    /// Without a directory: in memory, so that it ends with the last handle, unless the configuration chooses backends
+    /// that keep their data elsewhere. The signing key is in memory too, except for entries on a server: their key is in
+    /// the file `signing_key_file`, an absolute path.
     Memory,
 }
 
@@ -60,7 +61,10 @@ pub(crate) fn refuse_other_places(path: &Path) -> Result<()> {
         |what, hint: &'static str| Err(Error::new(ErrorKind::InvalidInput, format!("{shown} {what}")).with_hint(hint));
     if text.split_once("://").is_some_and(|(scheme, _)| scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+'))
     {
-        return wrong("is a URL", "a store is in a directory: give its path");
+        return wrong(
+            "is a URL",
+            "give the path of a directory, or open the URL with open_url; in Python, with cacheness.open",
+        );
     }
     if text == "~" || text.starts_with("~/") {
         return wrong("begins with ~, which only a shell knows", "give the whole path");

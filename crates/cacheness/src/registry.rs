@@ -24,6 +24,7 @@
 
 mod builtin;
 mod factory;
+mod files;
 mod list;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -118,6 +119,43 @@ pub fn check_blob_options(config: &StoreConfig) -> Result<()> {
         Some(Some(_)) => chosen_blobs(config).map(drop),
         _ => Ok(()),
     }
+}
+
+/// The metadata backend with this scheme.
+pub(crate) fn metadata_of_scheme(scheme: &str) -> Option<&'static str> {
+    by_scheme(all_metadata(), scheme).map(Factory::name)
+}
+
+/// The schemes of metadata backends, in the order in which they were registered.
+pub(crate) fn metadata_schemes() -> Vec<&'static str> {
+    all_metadata().flat_map(Factory::schemes).map(String::as_str).collect()
+}
+
+/// Whether a blob backend has this scheme.
+pub(crate) fn has_blobs_of_scheme(scheme: &str) -> bool {
+    by_scheme(all_blobs(), scheme).is_some()
+}
+
+/// The schemes of blob backends, in the order in which they were registered.
+pub(crate) fn blob_schemes() -> Vec<&'static str> {
+    all_blobs().flat_map(Factory::schemes).map(String::as_str).collect()
+}
+
+/// Whether both entries and payloads are outside of the store's directory, and other machines can read the entries.
+pub(crate) fn is_elsewhere(config: &StoreConfig) -> Result<bool> {
+    let metadata = chosen_metadata(config)?.is_some_and(|choice| choice.factory.is_remote());
+    Ok(metadata && chosen_blobs(config)?.is_some_and(|choice| choice.factory.is_remote() || choice.place.is_some()))
+}
+
+/// Refuses entries on a server whose payloads would end with this process.
+pub(crate) fn check_lifetimes(metadata: &MetadataFactory, blobs: &BlobFactory) -> Result<()> {
+    if !metadata.outlives() || blobs.home() != Home::Process {
+        return Ok(());
+    }
+    let (metadata, blobs) = (metadata.name(), blobs.name());
+    let what = format!("the entries are in {metadata:?}, and the blob backend {blobs:?} ends with this process");
+    Err(Error::new(ErrorKind::InvalidInput, what)
+        .with_hint("give blobs that other machines see, such as s3://bucket/prefix or a path; or give a directory"))
 }
 
 /// Opens the blob backend that a configuration chooses, without a store: for programs that use one by itself.

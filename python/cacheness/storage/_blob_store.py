@@ -354,5 +354,5 @@ def _compress(options: CompressionConfig, codec: str) -> None:
 
 
 def _reopen(cls: type[BlobStore], cache_dir: str, content_addressable: bool, config: CacheConfig) -> BlobStore:
-    refuse_copy(cls, cache_dir)
+    refuse_copy(cls, cache_dir, config.metadata.database_url)
     return cls(cache_dir, content_addressable=content_addressable, config=config)

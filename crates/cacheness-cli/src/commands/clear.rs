@@ -17,7 +17,7 @@ pub(crate) fn run(args: &Clear, directory: &Directory) -> Result<(), Failure> {
         }
         let totals = store.totals()?;
         let (count, bytes) = (entries(totals.entries), show::bytes(totals.bytes));
-        let path = printable(&directory.path.display().to_string());
+        let path = printable(&directory.shown());
         if !terminal::ask(&format!("Remove all {count} ({bytes}) of {path}?")) {
             return Err(Failure::Declined("nothing was removed"));
         }

@@ -4,7 +4,6 @@ use std::fs::Permissions;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use cacheness::StoreConfig;
 use cacheness::core::cache::is_expired;
 use cacheness::core::formats::plain::Value;
 use cacheness::core::payload::Stored;
@@ -13,7 +12,7 @@ use cacheness::core::store::{EntryKey, Fetched};
 use cacheness::{Error, ErrorKind};
 use tempfile::NamedTempFile;
 
-use crate::args::Get;
+use crate::args::{Get, StoreOptions};
 use crate::failure::Failure;
 use crate::json;
 use crate::output::{Output, printable, say};
@@ -24,12 +23,10 @@ use crate::terminal;
 /// The maximum number of bytes of plain data to print on a terminal.
 const PRINTED: u64 = 1 << 20;
 
-pub(crate) fn run(args: &Get, option: Option<&Path>, out: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &Get, option: &StoreOptions, out: &mut Output) -> Result<(), Failure> {
     let (directory, key) = directory_and_key(option, &args.which.words)?;
-    let mut config = StoreConfig::default();
     // Nothing here decodes a pickle: its bytes are only written to a file.
-    config.security.trust_unsigned_pickles = true;
-    let store = directory.read_with(config)?;
+    let store = directory.read_with(|config| config.security.trust_unsigned_pickles = true)?;
     let key = resolve(&store, key)?;
     let (now, mut expired) = (store.clock().now(), false);
     let fetched = store.fetch(&EntryKey::Name(key.clone()), store.read_options(), |entry| {

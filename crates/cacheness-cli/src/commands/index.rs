@@ -6,12 +6,12 @@ use std::path::Path;
 use cacheness::query::Field;
 use serde_json::json;
 
-use crate::args::{Index, IndexChange, IndexLs};
+use crate::args::{Index, IndexChange, IndexLs, StoreOptions};
 use crate::failure::Failure;
 use crate::output::{Output, printable, say};
 use crate::place::{Directory, directory_and_key};
 
-pub(crate) fn run(args: &Index, option: Option<&Path>, out: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &Index, option: &StoreOptions, out: &mut Output) -> Result<(), Failure> {
     match args {
         Index::Ls(ls) => list(ls, &Directory::choose(option, ls.place.directory.as_deref())?, out),
         Index::Add(add) => change(add, option, true),
@@ -40,7 +40,7 @@ fn list(args: &IndexLs, directory: &Directory, out: &mut Output) -> Result<(), F
     Ok(())
 }
 
-fn change(args: &IndexChange, option: Option<&Path>, wanted: bool) -> Result<(), Failure> {
+fn change(args: &IndexChange, option: &StoreOptions, wanted: bool) -> Result<(), Failure> {
     if args.text {
         if args.words.len() > 1 {
             let what = "the full-text index has no field";

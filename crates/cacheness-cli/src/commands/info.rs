@@ -1,13 +1,12 @@
 //! `cacheness info [DIR] KEY`
 
 use std::io::Write;
-use std::path::Path;
 
-use cacheness::{EntryInfo, StoreConfig};
+use cacheness::EntryInfo;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::args::Info;
+use crate::args::{Info, StoreOptions};
 use crate::failure::{Failure, reasons};
 use crate::output::{Output, printable, say};
 use crate::place::{directory_and_key, resolve};
@@ -23,9 +22,9 @@ struct Described<'a> {
     value: Option<&'a Preview>,
 }
 
-pub(crate) fn run(args: &Info, option: Option<&Path>, out: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &Info, option: &StoreOptions, out: &mut Output) -> Result<(), Failure> {
     let (directory, key) = directory_and_key(option, &args.which.words)?;
-    let store = directory.read_with(StoreConfig::default())?;
+    let store = directory.read()?;
     let key = resolve(&store, key)?;
     let Some(summary) = store.get_entry(&key)? else { return Err(Failure::NoEntry(key.into())) };
     let entry = EntryInfo::from(summary);

@@ -26,7 +26,7 @@ use crate::place::Directory;
 
 /// Runs the verb.
 pub(crate) fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
-    let option = args.dir.as_deref();
+    let option = &args.store;
     let directory = |place: &Where| Directory::choose(option, place.directory.as_deref());
     match &args.command {
         Command::Ls(ls) => ls::run(ls, &directory(&ls.place)?, out),
@@ -43,6 +43,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
         Command::Tag(tag) => tag::run(tag, option, out),
         Command::Cleanup(cleanup) => cleanup::run(cleanup, &directory(&cleanup.place)?),
         Command::Clear(clear) => clear::run(clear, &directory(&clear.place)?),
+        Command::Config(config) if config.schema => config::print_schema(out),
         Command::Config(config) => config::run(config, &directory(&config.place)?, out),
         Command::Completions(completions) => completions::run(completions, out),
     }

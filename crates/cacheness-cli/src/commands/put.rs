@@ -11,13 +11,13 @@ use cacheness::core::formats::plain::Value;
 use cacheness::core::storable::encode_plain;
 use cacheness::core::store::EntryKey;
 use cacheness::core::tags;
-use cacheness::{CacheBuilder, Error, ErrorKind, IntoEntryKey, Params};
+use cacheness::{Error, ErrorKind, IntoEntryKey, Params};
 
-use crate::args::Put;
+use crate::args::{Put, StoreOptions};
 use crate::failure::Failure;
 use crate::json;
 use crate::output::{Output, printable, say};
-use crate::place::{Directory, holds_a_store};
+use crate::place::Directory;
 use crate::typed::{Field, Lifetime, Parameter};
 
 /// The words after the verb.
@@ -29,10 +29,10 @@ struct Words<'a> {
 
 impl<'a> Words<'a> {
     /// A parameter contains `=`. If the first two words do not, the first is the directory.
-    fn read(option: Option<&Path>, words: &'a [OsString]) -> Result<Self, Failure> {
+    fn read(option: &StoreOptions, words: &'a [OsString]) -> Result<Self, Failure> {
         let is_parameter = |word: &OsString| word.to_string_lossy().contains('=');
         let (directory, file, params) = match words {
-            [directory, file, params @ ..] if option.is_none() && !is_parameter(file) => {
+            [directory, file, params @ ..] if !option.is_given() && !is_parameter(file) => {
                 if Path::new(directory).is_file() {
                     return Err(Failure::Usage(
                         format!("{file:?} is not a parameter, and {directory:?} is a file, not a directory"),
@@ -58,7 +58,7 @@ impl<'a> Words<'a> {
     }
 }
 
-pub(crate) fn run(args: &Put, option: Option<&Path>, out: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &Put, option: &StoreOptions, out: &mut Output) -> Result<(), Failure> {
     let words = Words::read(option, &args.words)?;
     let directory = Directory::choose(option, words.directory)?;
     let usage = |what: &str, hint: &str| Err(Failure::Usage(what.into(), hint.into()));
@@ -80,9 +80,9 @@ pub(crate) fn run(args: &Put, option: Option<&Path>, out: &mut Output) -> Result
     let value = read(args, words.file)?;
     let mut payload = Vec::new();
     value.encode(&mut payload)?;
-    let is_new = !holds_a_store(&directory.path);
+    let is_new = directory.is_new();
     // The limits of the programs that use the store are unknown here: evict nothing.
-    let cache = CacheBuilder::from_env()?.unlimited().directory(&directory.path).open()?;
+    let cache = directory.builder().unlimited().open()?;
     let engine: &CacheEngine = cache.engine();
     let type_name = match value.type_name() {
         "None" => "NoneType",
@@ -97,7 +97,7 @@ pub(crate) fn run(args: &Put, option: Option<&Path>, out: &mut Output) -> Result
     )?;
     cache.close()?;
     if is_new {
-        say(format_args!("created a new store in {}", printable(&directory.path.display().to_string())));
+        say(format_args!("created a new store in {}", printable(&directory.shown())));
     }
     writeln!(out, "{}", key.as_str())?;
     Ok(())

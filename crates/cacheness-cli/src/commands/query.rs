@@ -1,15 +1,14 @@
 //! `cacheness query [DIR] SQL`
 
 use std::io::Write;
-use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use cacheness::core::backend::{Sql, SqlColumn, SqlParams, SqlRows, SqlType, SqlValue};
 use cacheness::core::formats::plain::Value;
-use cacheness::{Error, ErrorKind, StoreConfig};
+use cacheness::{Error, ErrorKind};
 
-use crate::args::Query;
+use crate::args::{Query, StoreOptions};
 use crate::failure::Failure;
 use crate::json;
 use crate::output::{Output, printable, say};
@@ -18,7 +17,7 @@ use crate::table::{Column, Table};
 use crate::terminal;
 use crate::typed::typed;
 
-pub(crate) fn run(args: &Query, option: Option<&Path>, out: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &Query, option: &StoreOptions, out: &mut Output) -> Result<(), Failure> {
     let (directory, sql) = directory_and_key(option, &args.words)?;
     let sql = match sql.to_str() {
         Some("-") => std::io::read_to_string(std::io::stdin()).map_err(|e| {
@@ -29,7 +28,7 @@ pub(crate) fn run(args: &Query, option: Option<&Path>, out: &mut Output) -> Resu
     };
     let params = params(&args.params)?;
     // It costs nothing, and no other option could turn it on here.
-    let store = directory.read_with(StoreConfig { store_full_metadata: true, ..StoreConfig::default() })?;
+    let store = directory.read_with(|config| config.store_full_metadata = true)?;
     let timeout = args.timeout.map(|timeout| Duration::from_secs_f64(timeout.0));
     let rows = store.sql(&Sql { limit: args.limit, timeout, ..Sql::new(&sql, &params) }).map_err(|error| {
         if error.kind() == ErrorKind::InvalidInput { Failure::CommandLine(error) } else { Failure::Engine(error) }

@@ -80,7 +80,7 @@ fn object(directory: &Directory, report: &Report, out: &mut Output) -> Result<()
         groups.iter().map(group).collect::<serde_json::Result<_>>().map(|groups| (name.clone(), groups))
     });
     let by = by.collect::<serde_json::Result<_>>().expect("names and numbers are valid JSON");
-    let shown = ShownReport { cache_dir: directory.path.display().to_string(), totals: (&report.totals).into(), by };
+    let shown = ShownReport { cache_dir: directory.shown(), totals: (&report.totals).into(), by };
     let json = serde_json::to_string_pretty(&shown).expect("names and numbers are valid JSON");
     writeln!(out, "{json}")?;
     Ok(())

@@ -10,7 +10,7 @@ use cacheness::core::store::Store;
 use serde_json::json;
 
 use super::ls;
-use crate::args::Rm;
+use crate::args::{Rm, StoreOptions};
 use crate::failure::Failure;
 use crate::output::{Output, say};
 use crate::place::{Directory, directory_and_keys, resolve};
@@ -42,7 +42,7 @@ impl Found {
     }
 }
 
-pub(crate) fn run(args: &Rm, option: Option<&Path>, out: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &Rm, option: &StoreOptions, out: &mut Output) -> Result<(), Failure> {
     let in_bulk = !args.filters.is_empty();
     let (directory, keys) = if in_bulk {
         let directory = match args.words.as_slice() {

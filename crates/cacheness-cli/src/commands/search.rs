@@ -1,17 +1,15 @@
 //! `cacheness search [DIR] TEXT`
 
-use std::path::Path;
-
 use cacheness::EntryInfo;
 use cacheness::core::backend::Query;
 
 use super::ls::{print_json, print_keys, print_table};
-use crate::args::Search;
+use crate::args::{Search, StoreOptions};
 use crate::failure::Failure;
 use crate::output::{Output, say};
 use crate::place::directory_and_key;
 
-pub(crate) fn run(args: &Search, option: Option<&Path>, out: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &Search, option: &StoreOptions, out: &mut Output) -> Result<(), Failure> {
     let (directory, text) = directory_and_key(option, &args.words)?;
     let Some(text) = text.to_str() else {
         return Err(Failure::Usage("the text to find is not UTF-8".into(), "give it in UTF-8".into()));

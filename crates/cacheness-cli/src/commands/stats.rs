@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Stats, directory: &Directory, out: &mut Output) -> Resu
     let store = directory.read()?;
     let now = store.clock().now();
     let mut report = Report {
-        cache_dir: directory.path.display().to_string(),
+        cache_dir: directory.shown(),
         backend_type: store.metadata().name().to_owned(),
         blob_backend_type: store.blobs().name().to_owned(),
         ..Report::default()

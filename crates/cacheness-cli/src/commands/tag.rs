@@ -2,16 +2,15 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
 
-use crate::args::{Tag, TagChange, TagLs};
+use crate::args::{StoreOptions, Tag, TagChange, TagLs};
 use crate::failure::Failure;
 use crate::output::{Output, printable, say};
 use crate::place::{Directory, directory_and_keys, resolve};
 use crate::table::{Column, Table};
 use crate::terminal;
 
-pub(crate) fn run(args: &Tag, option: Option<&Path>, out: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &Tag, option: &StoreOptions, out: &mut Output) -> Result<(), Failure> {
     match args {
         Tag::Ls(ls) => list(ls, &Directory::choose(option, ls.place.directory.as_deref())?, out),
         Tag::Add(add) => change(add, option, true),
@@ -38,7 +37,7 @@ fn list(args: &TagLs, directory: &Directory, out: &mut Output) -> Result<(), Fai
     Ok(())
 }
 
-fn change(args: &TagChange, option: Option<&Path>, add: bool) -> Result<(), Failure> {
+fn change(args: &TagChange, option: &StoreOptions, add: bool) -> Result<(), Failure> {
     let (directory, words) = directory_and_keys(option, &args.words)?;
     let [key, tags @ ..] = words else {
         return Err(Failure::Usage("no key is given".into(), "give a key and tags".into()));

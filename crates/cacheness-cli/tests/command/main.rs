@@ -155,8 +155,9 @@ fn settings_say_where_they_come_from() {
     let config = place.run(&["config", "--json"]).done().json();
     assert_eq!(config["metadata_backend"], json!({ "value": "json", "source": "cacheness.toml" }));
     assert_eq!(config["cache_dir"]["source"], "default");
-    assert_eq!(config["store.shard_chars"], json!({ "value": 2, "source": "default" }));
-    assert_eq!(config["store.security.allow_pickle"]["value"], true);
+    assert_eq!(config["blob.shard_chars"], json!({ "value": 2, "source": "default" }));
+    assert_eq!(config["security.allow_pickle"]["value"], true);
+    assert_eq!(config.get("metadata.pool_size"), None, "an option of a backend that is not set");
     let mut command = place.command(&["config", "--json"]);
     let config = Ran::of(command.env("CACHENESS_DEFAULT_TTL_SECONDS", "60").output().expect("run")).done().json();
     let source = "CACHENESS_DEFAULT_TTL_SECONDS";
@@ -165,6 +166,40 @@ fn settings_say_where_they_come_from() {
     ran.failed(1, source);
     let ran = Ran::of(place.command(&["config"]).env("CACHENESS_DIR", "cache").output().expect("run")).done();
     assert!(ran.out.lines().any(|line| line.starts_with("cache_dir") && line.ends_with("CACHENESS_DIR")), "{ran:?}");
+}
+
+#[test]
+fn the_origin_of_every_option_is_shown_without_a_store() {
+    let place = Place::new();
+    place.write(
+        "team.toml",
+        b"# ours\nmax_entries = 5\n[blob]\nbackend = \"s3\"\nbucket = \"b\"\nsecret_key = \"hush\"\n",
+    );
+    let variables = [
+        ("CACHENESS_CONFIG", "team.toml"),
+        ("CACHENESS_MAX_SIZE_MB", "none"),
+        ("CACHENESS_DATABASE_URL", "postgresql://ada:hush@h/db"),
+        ("CACHENESS_MAX_ENTRYS", "7"),
+    ];
+    let show = |args: &[&str]| Ran::of(place.command(args).envs(variables).output().expect("run")).done();
+    let ran = show(&["config", "--show-origin", "--json"]);
+    let shown = ran.json();
+    assert_eq!(shown["storage.max_entries"], json!({ "value": 5, "source": "team.toml:2" }));
+    assert_eq!(shown["storage.max_cache_size_mb"], json!({ "value": null, "source": "CACHENESS_MAX_SIZE_MB" }));
+    let database = json!({ "value": "postgresql://ada:***@h/db", "source": "CACHENESS_DATABASE_URL" });
+    assert_eq!(shown["metadata.database_url"], database);
+    assert_eq!(shown["blob.bucket"], json!({ "value": "b", "source": "team.toml:5" }));
+    assert_eq!(shown["blob.secret_key"], json!({ "value": "***", "source": "team.toml:6" }));
+    assert_eq!(shown["storage.durability"], json!({ "value": "normal", "source": "default" }));
+    assert_eq!(ran.err, "CACHENESS_MAX_ENTRYS sets no option: did you mean CACHENESS_MAX_ENTRIES?\n");
+    let table = show(&["config", "--show-origin"]).out;
+    let row = |name: &str| table.lines().find(|line| line.starts_with(name)).map(str::to_owned).unwrap_or_default();
+    assert!(row("storage.max_entries").ends_with("team.toml:2"), "{table}");
+    assert!(row("SETTING").contains("VALUE") && !table.contains("hush"), "{table}");
+    assert!(!place.path("cache").exists());
+    let schema = place.run(&["config", "--schema"]).done().json();
+    assert_eq!(schema["properties"]["storage"]["properties"]["shard_chars"], Value::Null);
+    assert_eq!(schema["properties"]["blob"]["properties"]["shard_chars"]["maximum"], 4);
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl CacheConfig {
 }
 
 /// The content of a file, as JSON. A number that JSON cannot represent becomes its name, not `null`, which is no limit.
-struct Given(Value);
+pub(super) struct Given(pub(super) Value);
 
 impl<'de> Deserialize<'de> for Given {
     fn deserialize<D: Deserializer<'de>>(file: D) -> std::result::Result<Self, D::Error> {

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cacheness_core::Result;
 use cacheness_core::cache::CacheEngine;
 use cacheness_core::clock::Clock;
-use cacheness_core::config::{CacheConfig, Codec, Durability, EvictionPolicy, StoreConfig};
-use cacheness_core::{Error, ErrorKind, Result};
+use cacheness_core::config::{
+    BackendUrl, CacheConfig, Codec, Durability, EvictionPolicy, Origin, Settings, StoreConfig,
+};
 
 use super::Cache;
+use crate::address;
 use crate::open::open_store;
 use crate::place::{OpenMode, Place};
 
@@ -26,98 +29,85 @@ use crate::place::{OpenMode, Place};
 /// ```
 #[derive(Clone, Debug)]
 pub struct CacheBuilder {
-    place: Place,
-    access: OpenMode,
-    config: CacheConfig,
-    clock: Clock,
+    /// `None`: the place that a URL names, or else `./cache`.
+    pub(super) place: Option<Place>,
+    pub(super) access: OpenMode,
+    /// Whether expired entries are removed when the cache is opened.
+    pub(super) cleanup: bool,
+    pub(super) config: CacheConfig,
+    /// What `config` was made of, if a file or the environment set options.
+    pub(super) settings: Settings,
+    /// The URLs of the store and of its blobs.
+    pub(super) urls: (Option<BackendUrl>, Option<BackendUrl>),
+    /// The same from the environment, for a program that names no store.
+    pub(super) of_environment: (Option<BackendUrl>, Option<BackendUrl>),
+    pub(super) clock: Clock,
 }
 
 impl Default for CacheBuilder {
     fn default() -> Self {
         Self {
-            place: Place::Directory(PathBuf::from("./cache")),
+            place: None,
             access: OpenMode::default(),
+            cleanup: false,
             config: CacheConfig::default(),
+            settings: Settings::default(),
+            urls: (None, None),
+            of_environment: (None, None),
             clock: Clock::system(),
         }
     }
 }
 
 impl CacheBuilder {
-    /// Options from the environment. Later calls on the builder take precedence.
-    ///
-    /// | variable | option |
-    /// |---|---|
-    /// | `CACHENESS_DIR` | [`directory`](Self::directory) |
-    /// | `CACHENESS_MAX_SIZE_MB` | [`max_size_mb`](Self::max_size_mb) |
-    /// | `CACHENESS_DEFAULT_TTL_SECONDS` | [`default_ttl`](Self::default_ttl), in seconds |
-    /// | `CACHENESS_BACKEND` | the metadata backend of a new directory |
-    /// | `CACHENESS_COMPRESSION_CODEC` | codec of plain data: `none`, `lz4`, `zstd`, `gzip` |
-    /// | `CACHENESS_COMPRESSION_LEVEL` | its level: 1 to 9, with zstd up to 22 |
-    ///
-    /// # Errors
-    /// `InvalidInput` for a variable that should be a number and is not, or an unknown codec. [`open`](Self::open)
-    /// refuses numbers out of range.
-    pub fn from_env() -> Result<Self> {
-        let mut builder = Self::default();
-        let set = |name: &str| match std::env::var(name) {
-            Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
-            Err(std::env::VarError::NotPresent) => Ok(None),
-            Err(std::env::VarError::NotUnicode(value)) => {
-                Err(Error::new(ErrorKind::InvalidInput, format!("the environment variable {name} is {value:?}"))
-                    .with_hint("it is no valid UTF-8"))
-            }
-        };
-        fn parse<T: std::str::FromStr>(name: &str, value: &str) -> Result<T> {
-            value.parse().map_err(|_| {
-                Error::new(ErrorKind::InvalidInput, format!("the environment variable {name} is {value:?}"))
-                    .with_hint("give a number")
-            })
-        }
-        // A path may contain any bytes.
-        if let Some(directory) = std::env::var_os("CACHENESS_DIR").filter(|path| !path.is_empty()) {
-            builder.place = Place::Directory(directory.into());
-        }
-        if let Some(value) = set("CACHENESS_MAX_SIZE_MB")? {
-            builder.config.limits.max_cache_size_mb = Some(parse("CACHENESS_MAX_SIZE_MB", &value)?);
-        }
-        if let Some(value) = set("CACHENESS_DEFAULT_TTL_SECONDS")? {
-            builder.config.default_ttl_seconds = Some(parse("CACHENESS_DEFAULT_TTL_SECONDS", &value)?);
-        }
-        if let Some(value) = set("CACHENESS_BACKEND")? {
-            builder.config.store.default_metadata_backend = value;
-        }
-        let compression = &mut builder.config.store.compression;
-        if let Some(value) = set("CACHENESS_COMPRESSION_CODEC")? {
-            let codec = Codec::from_name(&value);
-            compression.pickle_compression_codec = codec.map_err(|e| {
-                e.with_kind(ErrorKind::InvalidInput).within("the environment variable CACHENESS_COMPRESSION_CODEC")
-            })?;
-        }
-        if let Some(value) = set("CACHENESS_COMPRESSION_LEVEL")? {
-            compression.pickle_compression_level = parse("CACHENESS_COMPRESSION_LEVEL", &value)?;
-        }
-        Ok(builder)
-    }
-
     /// The current options.
     #[must_use]
     pub fn options(&self) -> &CacheConfig {
         &self.config
     }
 
+    /// Opens the store of this URL: a path or `file:///path`, `sqlite:///path`, `json:///path`, `memory://`, or
+    /// `postgresql://user:password@host/database`. [`StoreUrl`](crate::StoreUrl) has the details.
+    ///
+    /// Entries in a database need a [`directory`](Self::directory) beside it, by default `./cache`: for the signing key, and
+    /// for payloads unless [`blobs`](Self::blobs) are elsewhere. If blobs are elsewhere too and `signing_key_file` is an
+    /// absolute path, there is no directory. [`open`](Self::open) fails with `InvalidInput` if the URL is malformed.
+    ///
+    /// ```no_run
+    /// # use cacheness::prelude::*;
+    /// # fn main() -> cacheness::Result<()> {
+    /// let cache = Cache::builder().url("postgresql://ada@db.example/cache").blobs("s3://team/cache").open()?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.urls.0 = Some(BackendUrl::from(url));
+        self.of_environment = (None, None);
+        self
+    }
+
+    /// Keeps large payloads at this URL: the path of a directory, `file:///path`, `s3://bucket/prefix` or `memory://`.
+    #[must_use]
+    pub fn blobs(mut self, url: impl Into<String>) -> Self {
+        self.urls.1 = Some(BackendUrl::from(url));
+        self.of_environment.1 = None;
+        self
+    }
+
     /// Uses this directory, which [`open`](Self::open) creates if missing; `./cache` if neither this nor
     /// [`in_memory`](Self::in_memory) is called.
     #[must_use]
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.place = Place::Directory(directory.into());
+        self.place = Some(Place::Directory(directory.into()));
+        self.of_environment = (None, None);
         self
     }
 
     /// Keeps the cache in memory: nothing is written, and it ends with its last clone.
     #[must_use]
     pub fn in_memory(mut self) -> Self {
-        self.place = Place::Memory;
+        self.place = Some(Place::Memory);
+        self.of_environment = (None, None);
         self
     }
 
@@ -237,6 +227,7 @@ impl CacheBuilder {
     #[must_use]
     pub fn store_config(mut self, config: StoreConfig) -> Self {
         self.config.store = config;
+        self.settings = Settings::default();
         self
     }
 
@@ -244,6 +235,7 @@ impl CacheBuilder {
     #[must_use]
     pub fn config(mut self, config: CacheConfig) -> Self {
         self.config = config;
+        self.settings = Settings::default();
         self
     }
 
@@ -263,12 +255,46 @@ impl CacheBuilder {
     /// - `ReadOnly`: the directory does not exist and cannot be created.
     /// - `Metadata`, `Storage`, `Signature`: the existing store cannot be read.
     pub fn open(self) -> Result<Cache> {
-        Ok(Cache { engine: Arc::new(self.open_engine()?), place: Some(Arc::new(self.place)) })
+        let (place, engine) = self.open_engine()?;
+        Ok(Cache { engine: Arc::new(engine), place: Some(Arc::new(place)) })
     }
 
-    pub(crate) fn open_engine(&self) -> Result<CacheEngine> {
+    /// Where the store is, and all options, after the URLs have been read.
+    ///
+    /// # Errors
+    /// `InvalidInput`: a URL is malformed, or contradicts the other options.
+    pub fn resolve(&self) -> Result<(Place, CacheConfig)> {
+        let mut config = self.config.clone();
+        let (url, blobs) = (self.urls.0.as_ref(), self.urls.1.as_ref());
+        let mut place = self.place.clone();
+        let of_file = |name: &str| matches!(self.settings.origin(name), Origin::File(..));
+        // The environment comes before a file.
+        if let (None, Some(url)) = (url, &self.of_environment.0) {
+            let parsed = address::StoreUrl::parse(url.as_str())?;
+            if of_file("cache_dir") && (parsed.in_memory || parsed.directory.is_some()) {
+                place = None;
+            }
+            let store = &mut config.store;
+            store.metadata_backend = store.metadata_backend.take().filter(|_| !of_file("backend"));
+            store.database_url = store.database_url.take().filter(|_| !of_file("database_url"));
+        }
+        if blobs.is_none() && self.of_environment.1.is_some() && of_file("blob_backend") {
+            config.store.blob_backend = None;
+        }
+        let url = url.or(self.of_environment.0.as_ref()).map(BackendUrl::as_str);
+        let blobs = blobs.or(self.of_environment.1.as_ref()).map(BackendUrl::as_str);
+        let place = address::resolve(url, blobs, place.as_ref(), &mut config)?;
+        Ok((place, config))
+    }
+
+    pub(crate) fn open_engine(&self) -> Result<(Place, CacheEngine)> {
         self.config.check()?;
-        let store = open_store(&self.place, self.config.store.clone(), self.access, self.clock.clone())?;
-        CacheEngine::new(store, &self.config)
+        let (place, config) = self.resolve()?;
+        let store = open_store(&place, config.store.clone(), self.access, self.clock.clone())?;
+        let engine = CacheEngine::new(store, &config)?;
+        if self.cleanup && !engine.store().is_read_only() {
+            engine.cleanup_expired()?;
+        }
+        Ok((place, engine))
     }
 }

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cacheness_core::backend::{BlobBackend, MetadataBackend};
-use cacheness_core::backends::{
-    FilesystemBlobs, FilesystemOptions, JsonMetadata, JsonOptions, MemoryBlobs, MemoryMetadata,
-};
+use cacheness_core::backends::{JsonMetadata, JsonOptions, MemoryBlobs, MemoryMetadata};
 #[cfg(feature = "s3")]
 use cacheness_core::config::BackendOptions;
 use cacheness_core::config::BackendUrl;
@@ -16,6 +14,7 @@ use cacheness_core::{Error, ErrorKind, Result};
 use cacheness_sqlite::{FilesystemKind, SqliteAccess, SqliteMetadata, SqliteOptions};
 
 use super::factory::{BackendContext, BlobFactory, MetadataFactory};
+use super::files;
 
 const DATABASE: &str = "cache_metadata.db";
 const JSON_FILE: &str = "cache_metadata.json";
@@ -37,7 +36,11 @@ pub(super) fn metadata() -> [MetadataFactory; 4] {
 
 pub(super) fn blobs() -> Vec<BlobFactory> {
     vec![
-        BlobFactory::new("filesystem", open_filesystem).options(&[]).needs_directory(),
+        BlobFactory::new("filesystem", files::open)
+            .scheme(files::SCHEME)
+            .options(&[])
+            .needs_directory()
+            .locate(files::location),
         BlobFactory::new("memory", |_| Ok(Arc::new(MemoryBlobs::new()))).options(&[]).in_memory(),
         #[cfg(feature = "s3")]
         BlobFactory::new(cacheness_objects::SCHEME, open_s3)
@@ -175,19 +178,6 @@ fn open_json(context: &BackendContext<'_>) -> Result<Box<dyn MetadataBackend>> {
     Ok(Box::new(JsonMetadata::open(root.join(JSON_FILE), options)?))
 }
 
-fn open_filesystem(context: &BackendContext<'_>) -> Result<Arc<dyn BlobBackend>> {
-    let options = FilesystemOptions { shard_chars: context.shard_chars, durability: context.durability };
-    let blobs = FilesystemBlobs::new(directory(context)?, options)?;
-    if !context.read_only {
-        match blobs.sweep(std::time::Duration::ZERO) {
-            Ok(0) => {}
-            Ok(count) => log::info!("removed {count} temporary files of processes that died"),
-            Err(error) => log::warn!("cannot look for leftover temporary files: {}", error.with_causes()),
-        }
-    }
-    Ok(Arc::new(blobs))
-}
-
-fn directory<'a>(context: &BackendContext<'a>) -> Result<&'a Path> {
+pub(super) fn directory<'a>(context: &BackendContext<'a>) -> Result<&'a Path> {
     context.directory.ok_or_else(|| Error::new(ErrorKind::InvalidInput, "this backend needs a directory"))
 }

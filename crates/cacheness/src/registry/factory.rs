@@ -59,6 +59,7 @@ pub struct Factory<B> {
     file: Option<String>,
     home: Home,
     remote: bool,
+    outlives: bool,
     locate: Option<Box<Locate>>,
     by_options: Option<Box<ByOptions>>,
     locks: Option<Box<OpenLocks>>,
@@ -90,6 +91,7 @@ impl<B> Factory<B> {
             file: None,
             home: Home::Anywhere,
             remote: false,
+            outlives: false,
             locate: None,
             by_options: None,
             locks: None,
@@ -150,6 +152,14 @@ impl<B> Factory<B> {
         self
     }
 
+    /// Declares that entries of a [`remote`](Self::remote) backend outlive the process also in a store without a directory:
+    /// payloads and a signing key that end with the process are refused beside them.
+    #[must_use]
+    pub fn outlives_the_process(mut self) -> Self {
+        self.outlives = true;
+        self
+    }
+
     /// Sets the function that makes a URL of the options, for configurations that give the backend's name and its options
     /// in place of a URL; `None` if the options do not say where the data is, but perhaps the directory does. A directory records that URL without its secrets.
     #[must_use]
@@ -182,6 +192,10 @@ impl<B> Factory<B> {
 
     pub(crate) fn is_remote(&self) -> bool {
         self.remote
+    }
+
+    pub(crate) fn outlives(&self) -> bool {
+        self.outlives
     }
 
     /// The URL of the options, if they say where the data is.

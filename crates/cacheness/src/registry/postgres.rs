@@ -35,7 +35,7 @@ pub(super) fn factory() -> MetadataFactory {
     let factory = MetadataFactory::new("postgresql", |context| {
         Ok(Box::new(PostgresMetadata::open(options(context)?)?) as Box<dyn MetadataBackend>)
     });
-    let factory = factory.options(&OPTIONS).remote().locate(location).locks(|context| {
+    let factory = factory.options(&OPTIONS).remote().outlives_the_process().locate(location).locks(|context| {
         let locks: Arc<dyn Locks> = Arc::new(PostgresLocks::open(&options(context)?)?);
         Ok(locks)
     });

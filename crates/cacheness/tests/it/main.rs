@@ -51,6 +51,7 @@ mod sharing;
 mod sql;
 mod stress;
 mod tampering;
+mod urls;
 mod values;
 
 use std::path::Path;
