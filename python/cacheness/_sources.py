@@ -6,7 +6,6 @@ there are, and what their texts mean, is the same in Rust, which has the list of
 
 from __future__ import annotations
 
-import functools
 import os
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -37,6 +36,8 @@ _NOTHING: Found = {}
 
 #: What is ignored now: nothing, the file, or the environment too.
 _ignored: ContextVar[str] = ContextVar("_ignored", default="")
+#: All options, once they have been asked for.
+_rows: list[dict[str, Any]] = []
 #: What the environment said last, and the options that this set.
 _last: tuple[Any, Found] = ((), _NOTHING)
 
@@ -64,13 +65,14 @@ def ignored(what: str) -> Iterator[None]:
         _ignored.reset(token)
 
 
-@functools.cache
 def rows() -> list[dict[str, Any]]:
     """All options, as the engine lists them."""
-    import json
+    global _rows  # noqa: PLW0603 - the list never changes
+    if not _rows:
+        import json
 
-    listed: list[dict[str, Any]] = json.loads(_core.config_options())
-    return listed
+        _rows = json.loads(_core.config_options())
+    return _rows
 
 
 def found() -> Found:
