@@ -67,7 +67,7 @@ def ignored(what: str) -> Iterator[None]:
 
 def rows() -> list[dict[str, Any]]:
     """All options, as the engine lists them."""
-    global _rows  # noqa: PLW0603 - the list never changes
+    global _rows
     if not _rows:
         import json
 
