@@ -89,9 +89,9 @@ impl Statements {
             "WITH put AS (INSERT INTO {{entries}} AS e ({columns}) SELECT {values} \
                WHERE (${unguarded}::boolean OR (SELECT value FROM {{info}} WHERE name = 'signing_key') \
                  IS NOT DISTINCT FROM ${key}::text) \
-                 AND (SELECT count(*) FROM pg_trigger WHERE tgrelid = '{{entries}}'::regclass) = ${triggers}::bigint \
                ON CONFLICT (cache_key) DO UPDATE SET {set}, former_size = e.file_size, former_locator = e.locator, \
                  written_at = clock_timestamp() \
+                 WHERE (SELECT count(*) FROM pg_trigger WHERE tgrelid = '{{entries}}'::regclass) = ${triggers}::bigint \
                RETURNING former_size, former_locator, written_at), \
              counted AS (UPDATE {{totals}} AS t \
                SET entries = t.entries + CASE WHEN put.former_size IS NULL THEN 1 ELSE 0 END, \
