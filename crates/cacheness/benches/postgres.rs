@@ -142,7 +142,7 @@ fn small_values(url: &str, dir: &std::path::Path) {
     let found = turns(
         CALLS,
         &mut [&mut |turn| drop(cache.put(&report(of(turn)), params! { run: of(turn) }).expect("put")), &mut |turn| {
-            bare.put(&format!("{:016x}", of(turn)), &[7; 120])
+            bare.put(&format!("{:016x}", of(turn)), &[7; 120]);
         }],
     );
     row("put, existing key", found[0], found[1], "1.3");
