@@ -27,6 +27,9 @@ use crate::reading::{Detached, ReadFailure};
 use crate::searching;
 use crate::values::{Check, Reading, Values};
 
+/// A key, and its value or why it cannot be read.
+type Looked<'py> = (String, PyResult<Option<Bound<'py, PyAny>>>);
+
 /// A cache of typed values in one directory. Its Python name is the public one, which errors about arguments show.
 #[pyclass(subclass, frozen, module = "cacheness._core", name = "Cache")]
 pub(crate) struct PyCache {
@@ -63,11 +66,7 @@ impl PyCache {
     }
 
     /// The results of many calls of `get`, looked up together: the key of each, and its value or why it cannot be read.
-    pub(crate) fn read_batch<'py>(
-        &self,
-        py: Python<'py>,
-        calls: &[Call<'py>],
-    ) -> PyResult<Vec<(String, PyResult<Option<Bound<'py, PyAny>>>)>> {
+    pub(crate) fn read_batch<'py>(&self, py: Python<'py>, calls: &[Call<'py>]) -> PyResult<Vec<Looked<'py>>> {
         let Opened { engine, values } = self.opened()?;
         let mut wanted = Vec::with_capacity(calls.len());
         for call in calls {

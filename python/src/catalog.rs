@@ -11,9 +11,12 @@ use serde_json::Value;
 use crate::clock::PyClock;
 use crate::errors::{IntoPyResult, to_py};
 
-/// The canonical details of a connection: their cache key, the engine, and the fields that are known.
+/// The cache key of a connection, its engine, and the fields that are known.
+type Described = (String, &'static str, Vec<(&'static str, String)>);
+
+/// The canonical details of a connection.
 #[pyfunction]
-fn catalog_details(db_type: &str, credentials: &str) -> PyResult<(String, &'static str, Vec<(&'static str, String)>)> {
+fn catalog_details(db_type: &str, credentials: &str) -> PyResult<Described> {
     let credentials: Value = serde_json::from_str(credentials)
         .map_err(|_| to_py(Error::new(ErrorKind::InvalidInput, "a value in db_creds is no plain value")))?;
     let details = Details::of(db_type, &credentials).into_py_result()?;

@@ -35,15 +35,13 @@ fn delete_batch(py: Python<'_>, cache: &PyCache, kwargs_list: &Bound<'_, PyAny>)
     Ok(removed)
 }
 
-/// The results of `get` with each of these keywords, looked up together: the key, whether there is a value, and the value;
-/// or the key, `None`, and the error.
+/// A key, whether there is a value, and the value; or the key, `None`, and the error.
+type Looked<'py> = (String, Option<bool>, Option<Bound<'py, PyAny>>);
+
+/// The results of `get` with each of these keywords, looked up together.
 #[pyfunction]
 #[pyo3(signature = (cache, kwargs_list, /))]
-fn get_batch<'py>(
-    py: Python<'py>,
-    cache: &PyCache,
-    kwargs_list: &Bound<'py, PyAny>,
-) -> PyResult<Vec<(String, Option<bool>, Option<Bound<'py, PyAny>>)>> {
+fn get_batch<'py>(py: Python<'py>, cache: &PyCache, kwargs_list: &Bound<'py, PyAny>) -> PyResult<Vec<Looked<'py>>> {
     let mut calls = Vec::new();
     for kwargs in kwargs_list.try_iter()? {
         let given = kwargs?;

@@ -14,12 +14,11 @@ use crate::errors::{IntoPyResult, to_py};
 use crate::kwargs::{Call, Method, text};
 use crate::searching::Held;
 
-/// The store, and the blob of an entry with the entry; `None` if there is no entry. The entry may contain its payload.
-fn blob<'a>(
-    py: Python<'_>,
-    held: &'a Held<'_>,
-    params: Option<&Bound<'_, PyDict>>,
-) -> PyResult<Option<(&'a Store, Option<(BlobRef, Entry)>)>> {
+/// A store, and the blob of an entry with the entry, unless the entry contains its payload.
+type Found<'a> = (&'a Store, Option<(BlobRef, Entry)>);
+
+/// The entry that is meant; `None` if there is none.
+fn blob<'a>(py: Python<'_>, held: &'a Held<'_>, params: Option<&Bound<'_, PyDict>>) -> PyResult<Option<Found<'a>>> {
     let (store, found) = match held {
         Held::Cache(cache) => {
             let engine = cache.engine()?;

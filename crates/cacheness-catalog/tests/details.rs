@@ -129,9 +129,9 @@ proptest! {
         let key = of(&host, &database, &user).expect("valid");
         let bare = Details::of("mysql", &json!({ "host": host, "database": database, "user": user })).expect("valid");
         prop_assert_eq!(&bare.cache_key(), &key);
-        prop_assert_ne!(of(&format!("{host}x"), &database, &user).expect("valid"), key.clone());
-        prop_assert_ne!(of(&host, &format!("{database}x"), &user).expect("valid"), key.clone());
-        prop_assert_ne!(of(&host, &database, &format!("{user}x")).expect("valid"), key);
+        prop_assert_ne!(of(&format!("{host}x"), &database, &user).expect("valid"), &*key);
+        prop_assert_ne!(of(&host, &format!("{database}x"), &user).expect("valid"), &*key);
+        prop_assert_ne!(of(&host, &database, &format!("{user}x")).expect("valid"), &*key);
     }
 
     /// Nothing that is given as credentials makes it panic.

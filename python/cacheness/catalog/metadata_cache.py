@@ -43,7 +43,9 @@ class MetadataCache:
     def __init__(
         self, ttl_seconds: float | timedelta | None = 3600, cache_dir: str | os.PathLike[str] | None = None
     ) -> None:
-        seconds = ttl_seconds.total_seconds() if hasattr(ttl_seconds, "total_seconds") else ttl_seconds
+        seconds: Any = ttl_seconds
+        if hasattr(seconds, "total_seconds"):
+            seconds = seconds.total_seconds()
         if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float)):
             raise CacheConfigurationError(
                 f"ttl_seconds is {shown(ttl_seconds)}", hint="give seconds, a timedelta, or None for no limit"
