@@ -121,7 +121,7 @@ impl Proxy {
     /// The URL is none, or the system refuses a port.
     #[must_use]
     pub fn of_postgres(url: &str) -> (Self, String) {
-        let mut url = Url::parse(url).expect("a URL");
+        let mut url = Url::parse(&with_host(url)).expect("a URL");
         let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
         let port = url.port().unwrap_or(5432);
         let host = pairs.iter().find(|(name, _)| name == "host").map(|(_, host)| host.as_str()).or(url.host_str());
@@ -210,6 +210,14 @@ impl Drop for Proxy {
         // Wakes the thread that accepts.
         drop(TcpStream::connect(self.address));
     }
+}
+
+/// A URL with a host: one that names the directory of a socket as an option has none, and is then none that parses.
+fn with_host(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("postgresql", url));
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let host = if authority.is_empty() || authority.ends_with('@') { "127.0.0.1" } else { "" };
+    format!("{scheme}://{authority}{host}{path}")
 }
 
 /// What the answer is to suffer.

@@ -1,8 +1,8 @@
 //! Small values in PostgreSQL beside one bare statement of tokio-postgres, and a hundred objects of S3 at once beside one by
 //! one, with 10 ms for every request.
 //!
-//! `CACHENESS_TEST_POSTGRES_URL` is the address of a server, whose disk is not waited for: an entry and a bare row wait
-//! for it alike, and much longer than what is compared takes. Each table is of one run, whose ways take turns, so that what
+//! `CACHENESS_TEST_POSTGRES_URL` is the address of a server. Small values are put in its default configuration, where a
+//! commit waits for the disk, and without waiting, which shows what the statements take. Each table is of one run, whose ways take turns, so that what
 //! disturbs one disturbs the other. `cargo bench --all-features --bench postgres`.
 
 use std::time::{Duration, Instant};
@@ -118,18 +118,20 @@ fn row(what: &str, ours: f64, bare: f64, target: &str) {
     println!("| {what} | {ours:.0} | {bare:.0} | {:.2} | {target} |", ours / bare);
 }
 
-fn small_values(url: &str, dir: &std::path::Path) {
+fn small_values(url: &str, dir: &std::path::Path, waits: bool) {
     let separator = if url.contains('?') { '&' } else { '?' };
     // Without TLS, which `prefer` finds where the server has it: the bare client has none.
-    let url = format!("{url}{separator}sslmode=disable&options=-c%20synchronous_commit%3Doff");
-    let schema = format!("bench_{}", std::process::id());
-    let cache = open(&dir.join("small"), on_postgres(&url, &schema));
+    let commits = if waits { "" } else { "&options=-c%20synchronous_commit%3Doff" };
+    let url = format!("{url}{separator}sslmode=disable{commits}");
+    let schema = format!("bench_{}_{waits}", std::process::id());
+    let cache = open(&dir.join(&schema), on_postgres(&url, &schema));
     let bare = Bare::connect(&url, &schema);
     for run in 0..ENTRIES {
         cache.put(&report(run), params! { run: run }).expect("put");
         bare.put(&format!("{run:016x}"), &[7; 120]);
     }
-    println!("| small values | cacheness, µs | bare statement, µs | ratio | target |\n|---|---|---|---|---|");
+    let how = if waits { "waiting for the disk" } else { "not waiting" };
+    println!("| small values, {how} | cacheness, µs | bare statement, µs | ratio | target |\n|---|---|---|---|---|");
     let of = |turn: u64| turn * 7919 % ENTRIES;
     let found = turns(
         CALLS,
@@ -208,6 +210,7 @@ fn objects(url: &str, dir: &std::path::Path) {
 fn main() {
     let url = std::env::var("CACHENESS_TEST_POSTGRES_URL").expect("CACHENESS_TEST_POSTGRES_URL is a server's address");
     let dir = tempfile::tempdir().expect("there is a temporary directory");
-    small_values(&url, dir.path());
+    small_values(&url, dir.path(), true);
+    small_values(&url, dir.path(), false);
     objects(&url, dir.path());
 }
