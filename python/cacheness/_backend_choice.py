@@ -178,7 +178,7 @@ def choose(metadata: Any, blob: Any, place: str) -> None:
         elif hasattr(backend, "_configure"):
             backend._configure(section, place)
         else:
-            _refuse_unknown(kind, backend, section.__dict__[section._backend_options])
+            _refuse_unknown(kind, backend, section)
     in_memory = place == ":memory:" or metadata.backend in ("memory", "sqlite_memory")
     if blob.blob_backend == "memory" and not in_memory:
         raise CacheUnsupportedError(
@@ -251,7 +251,7 @@ def _check_plugged(kind: str, backend: Any, section: Any) -> None:
         )
 
 
-def _refuse_unknown(kind: str, backend: Any, options: dict[str, Any]) -> None:
+def _refuse_unknown(kind: str, backend: Any, section: Any) -> None:
     option = f"{kind}_backend"
     if backend is None:
         backend = "sqlite"
@@ -268,7 +268,12 @@ def _refuse_unknown(kind: str, backend: Any, options: dict[str, Any]) -> None:
                 f"{option} is {shown(backend)}, a {kind} backend that this release does not have",
                 hint=f"{_hint(kind)}; register_{kind}_backend adds one",
             )
-        raise unknown_name(f"{kind} backend", backend, [*_BUILTIN[kind], *_LATER[kind]])
+        from ._sources import source_of
+
+        source = source_of(section, section._backend, backend)
+        where = "" if source is None else f", from {source}"
+        raise unknown_name(f"{kind} backend", backend, [*_BUILTIN[kind], *_LATER[kind]], where)
+    options = section.__dict__[section._backend_options]
     if options:
         name = next(iter(options))
         raise CacheConfigurationError(

@@ -71,7 +71,7 @@ def test_the_environment_gives_the_backend_of_a_new_directory(tmp_path: Path, mo
     with Cache(":memory:") as cache:
         assert cache.get_stats()["backend_type"] == "memory"
     monkeypatch.setenv("CACHENESS_BACKEND", "oracle")
-    with pytest.raises(CacheConfigurationError, match="CACHENESS_BACKEND is 'oracle'"):
+    with pytest.raises(CacheConfigurationError, match="unknown metadata backend 'oracle', from CACHENESS_BACKEND"):
         Cache(tmp_path / "other")
 
 
