@@ -96,6 +96,9 @@ def is_plugged(kind: str, backend: Any) -> bool:
     if backend is None:
         return False
     if isinstance(backend, str):
+        if backend in _BUILTIN[kind] and backend not in _REMOTE[kind]:
+            # A name that no program can register: nothing needs to be imported.
+            return False
         from .storage.backends import _registries
 
         return _registries.is_registered(kind, backend)

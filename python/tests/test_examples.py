@@ -9,7 +9,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The demo has a run of its own (`make demo`), of which these two are parts.
@@ -38,15 +37,12 @@ def test_example_runs(name: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["store"], "an example leaves nothing but its store"
 
 
-def test_the_team_cache_is_shared(tmp_path: Path, schema: str) -> None:
+def test_the_team_cache_is_shared(tmp_path: Path, schema: str, endpoint: str) -> None:
     """A second machine, with a directory of its own, finds in PostgreSQL and S3 what the first one has computed."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
     access = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_REGION": "us-east-1"}
     client = boto3.client(
         "s3",
-        endpoint_url=f"http://{host}:{port}",
+        endpoint_url=endpoint,
         region_name="us-east-1",
         aws_access_key_id="tester",
         aws_secret_access_key="hush",
@@ -57,7 +53,7 @@ def test_the_team_cache_is_shared(tmp_path: Path, schema: str) -> None:
         **os.environ,
         **access,
         "TEAM_CACHE_DATABASE": f"{address}{'&' if '?' in address else '?'}schema={schema}",
-        "TEAM_CACHE_BUCKET": f"s3://team-cache/primes/v1?endpoint_url=http://{host}:{port}",
+        "TEAM_CACHE_BUCKET": f"s3://team-cache/primes/v1?endpoint_url={endpoint}",
         "TEAM_CACHE_KEY": str(tmp_path / "key.bin"),
     }
     for machine, computed in (("one", 4), ("two", 0)):
@@ -68,4 +64,3 @@ def test_the_team_cache_is_shared(tmp_path: Path, schema: str) -> None:
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"computed {computed} of 4 blocks"), done.stdout
         assert "4 objects in S3" in done.stdout
-    server.stop()

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import psycopg
 import pytest
-from moto.server import ThreadedMotoServer
 from soak import times
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import ModuleType
 
 ACCESS = {"access_key": "tester", "secret_key": "hush-hush"}
@@ -32,15 +30,6 @@ def fleet() -> ModuleType:
     sys.modules["fleet"] = module
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 def test_killed_workers_lose_nothing_and_repeat_nothing(

@@ -12,7 +12,6 @@ import boto3
 import numpy as np
 import psycopg
 import pytest
-from moto.server import ThreadedMotoServer
 
 from cacheness import (
     BlobBackend,
@@ -26,7 +25,6 @@ from cacheness import (
 from cacheness.storage import BlobStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 ADDRESS = os.environ.get("CACHENESS_TEST_POSTGRES_URL", "")
@@ -102,15 +100,6 @@ class Kept(BlobBackend):
 
     def delete_blob(self, blob_path: str) -> bool:
         return self.kept.pop(blob_path, None) is not None
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 class Pair:

@@ -16,7 +16,6 @@ import boto3
 import numpy as np
 import pyarrow as pa
 import pytest
-from moto.server import ThreadedMotoServer
 
 from cacheness import CacheConfig, CacheHandler, cacheness
 from cacheness.config import CacheBlobConfig, CacheMetadataConfig, validate_config
@@ -33,19 +32,9 @@ from cacheness.storage import BlobStore
 from cacheness.storage.backends import S3BlobBackend, get_blob_backend, list_blob_backends
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 ACCESS = {"access_key": "tester", "secret_key": "hush-hush"}
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture

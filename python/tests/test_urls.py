@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 
 import cacheness
 from cacheness import (
@@ -28,7 +27,7 @@ from cacheness import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 ADDRESS = os.environ.get("CACHENESS_TEST_POSTGRES_URL", "")
 COMMAND = Path(sys.executable).parent / "cacheness"
@@ -132,15 +131,6 @@ def test_the_environment_names_the_store_of_a_program_that_names_none(
     monkeypatch.setenv("CACHENESS_DIR", "elsewhere")
     with pytest.raises(CacheConfigurationError, match="CACHENESS_STORE names the place of the store, and so does"):
         Cache()
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture

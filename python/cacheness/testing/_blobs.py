@@ -5,17 +5,16 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CacheUnsupportedError
 from ..storage import BlobStore
-from ._suite import Suite, check, raises
+from ._suite import Suite, check, made, raises
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from ..storage.backends.base import BlobBackend
 
@@ -29,15 +28,8 @@ class BlobBackendSuite(Suite):
         """A backend without blobs, for one test."""
         raise NotImplementedError(f"{type(self).__name__} has to override make()")
 
-    @contextmanager
-    def _made(self) -> Iterator[BlobBackend]:
-        backend = self.make()
-        missing = type(backend)._missing()
-        check(not missing, f"{type(backend).__name__} lacks {', '.join(missing)}")
-        try:
-            yield backend
-        finally:
-            backend.close()
+    def _made(self) -> AbstractContextManager[BlobBackend]:
+        return made(self.make())
 
     def test_blobs_come_back(self) -> None:
         with self._made() as backend:

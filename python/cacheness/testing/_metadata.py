@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..cache import Cache
 from ..config import CacheConfig
 from ..storage import BlobStore
-from ._suite import Suite, check
+from ._suite import Suite, check, made
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from ..storage.backends.base import MetadataBackend
@@ -65,19 +64,7 @@ class MetadataBackendSuite(Suite):
         return None
 
     def _made(self) -> AbstractContextManager[MetadataBackend]:
-        from contextlib import contextmanager
-
-        @contextmanager
-        def made() -> Iterator[MetadataBackend]:
-            backend = self.make()
-            missing = type(backend)._missing()
-            check(not missing, f"{type(backend).__name__} lacks {', '.join(missing)}")
-            try:
-                yield backend
-            finally:
-                backend.close()
-
-        return made()
+        return made(self.make())
 
     def test_a_missing_entry_is_none(self) -> None:
         with self._made() as backend:

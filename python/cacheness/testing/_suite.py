@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
-__all__ = ["Suite", "check", "raises"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..storage.backends.base import BlobBackend, MetadataBackend
+
+__all__ = ["Suite", "check", "made", "raises"]
+
+B = TypeVar("B", "MetadataBackend", "BlobBackend")
 
 
 class Suite:
@@ -35,3 +43,14 @@ def raises(error: type[BaseException], message: str, call: Any, *arguments: Any)
     except error:
         return
     raise AssertionError(f"{message}: {found!r} was returned")
+
+
+@contextmanager
+def made(backend: B) -> Iterator[B]:
+    """A backend that has all essential methods, until the end of a test."""
+    missing = type(backend)._missing()
+    check(not missing, f"{type(backend).__name__} lacks {', '.join(missing)}")
+    try:
+        yield backend
+    finally:
+        backend.close()
